@@ -1,0 +1,84 @@
+"""Train: the imported sub-models fused, the head trained, one SavedModel out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import channel_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import Submodel, TrainingRecord
+from components.fusion_trainer import executor
+from modules.spec import Evaluation, Specification
+
+
+class FusionTrainerSpec(ComponentSpec):
+    """Each pipeline adds one input channel for each of its sub-models, see `_spec_for`."""
+
+    PARAMETERS = {executor.SPECIFICATION_KEY: ExecutionParameter(type=str)}
+    INPUTS = {
+        executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
+        executor.TRANSFORM_KEY: ChannelParameter(type=standard_artifacts.TransformGraph),
+    }
+    OUTPUTS = {
+        executor.MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
+        executor.RECORD_KEY: ChannelParameter(type=TrainingRecord),
+    }
+
+
+def training_part(specification: Specification) -> str:
+    """The specification as JSON, without what training does not depend on.
+
+    A new threshold or publishing folder must not train the model again.
+    """
+    parts = specification.model_copy(update={"evaluation": Evaluation()})
+    return parts.model_dump_json()
+
+
+def _spec_for(submodels: Mapping[str, types.BaseChannel]) -> type[FusionTrainerSpec]:
+    """The spec with a channel for each sub-model.
+
+    One channel that unites them would be shorter, but Kubeflow's compiler knows no unions.
+    """
+    channels = {
+        executor.submodel_key(name): ChannelParameter(type=Submodel) for name in submodels
+    }
+    inputs = {**FusionTrainerSpec.INPUTS, **channels}
+    return type("FusionTrainerSpec", (FusionTrainerSpec,), {"INPUTS": inputs})
+
+
+class FusionTrainer(base_component.BaseComponent):
+    """Fuses frozen sub-models behind merges and new layers, trains, proves, exports."""
+
+    SPEC_CLASS = FusionTrainerSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        specification: Specification,
+        examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        submodels: Mapping[str, types.BaseChannel],
+    ) -> None:
+        """
+        Args:
+            specification: what to fuse and how to train it.
+            examples: raw tf.Examples, splits `train` and `eval`.
+            transform_graph: the Transform graph over them.
+            submodels: the channel of each SubmodelImporter, by the sub-model's name.
+        """
+        channels = {executor.submodel_key(name): channel for name, channel in submodels.items()}
+        super().__init__(
+            spec=_spec_for(submodels)(
+                **{
+                    executor.SPECIFICATION_KEY: training_part(specification),
+                    executor.EXAMPLES_KEY: examples,
+                    executor.TRANSFORM_KEY: transform_graph,
+                    executor.MODEL_KEY: channel_utils.as_channel([standard_artifacts.Model()]),
+                    executor.RECORD_KEY: channel_utils.as_channel([TrainingRecord()]),
+                    **channels,
+                }
+            )
+        )

@@ -1,0 +1,63 @@
+"""FusionTrainer's work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from modules.examples.split import SPLITS
+from modules.spec import Specification
+from modules.submodels.interface import Interface
+from modules.trainer.run import fuse_and_train
+
+SPECIFICATION_KEY = "specification"
+EXAMPLES_KEY = "examples"
+TRANSFORM_KEY = "transform_graph"
+MODEL_KEY = "model"
+RECORD_KEY = "training_record"
+SUBMODEL_PREFIX = "submodel_"
+
+
+def submodel_key(name: str) -> str:
+    """The input channel of a sub-model."""
+    return f"{SUBMODEL_PREFIX}{name}"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Collects the inputs' places and hands them to the trainer module."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        specification = Specification.model_validate_json(exec_properties[SPECIFICATION_KEY])
+        examples = input_dict[EXAMPLES_KEY]
+        transform_graph = artifact_utils.get_single_uri(input_dict[TRANSFORM_KEY])
+        model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
+        record = artifact_utils.get_single_instance(output_dict[RECORD_KEY])
+        submodels = {
+            name: artifact_utils.get_single_instance(input_dict[submodel_key(name)])
+            for name in specification.submodels
+        }
+
+        history = fuse_and_train(
+            specification,
+            interfaces={
+                name: Interface.model_validate_json(artifact.interface)
+                for name, artifact in submodels.items()
+            },
+            submodels={name: Path(artifact.uri) for name, artifact in submodels.items()},
+            transform_path=str(Path(transform_graph, "transform_fn")),
+            splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
+            model_path=Path(path_utils.serving_model_dir(model.uri)),
+            record_path=Path(record.uri),
+        )
+        frozen = sum(len(named) for named in history.frozen.values())
+        model.set_int_custom_property("frozen_tensors_proven", frozen)

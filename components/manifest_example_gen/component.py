@@ -1,0 +1,51 @@
+"""Rows in: a data file with media paths becomes tf.Examples by split, and the schema they follow."""
+
+from __future__ import annotations
+
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import channel_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import RejectedRows
+from components.manifest_example_gen import executor
+from modules.examples.source import RowSource
+
+
+class ManifestExampleGenSpec(ComponentSpec):
+    """The file comes as a parameter, with a fingerprint, since TFX's cache cannot see into it."""
+
+    PARAMETERS = {
+        executor.SOURCE_KEY: ExecutionParameter(type=str),
+        executor.FINGERPRINT_KEY: ExecutionParameter(type=str),
+    }
+    INPUTS = {}
+    OUTPUTS = {
+        executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
+        executor.SCHEMA_KEY: ChannelParameter(type=standard_artifacts.Schema),
+        executor.REJECTED_KEY: ChannelParameter(type=RejectedRows),
+    }
+
+
+class ManifestExampleGen(base_beam_component.BaseBeamComponent):
+    """Reads CSV, JSONL, Parquet or TFRecords; bad rows are set aside with their reasons."""
+
+    SPEC_CLASS = ManifestExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(self, source: RowSource, data_fingerprint: str) -> None:
+        """
+        Args:
+            source: the data file, and the features and labels to read from it.
+            data_fingerprint: digest of the data's content (`modules.examples.fingerprint`).
+        """
+        super().__init__(
+            spec=ManifestExampleGenSpec(
+                **{
+                    executor.SOURCE_KEY: source.model_dump_json(),
+                    executor.FINGERPRINT_KEY: data_fingerprint,
+                    executor.EXAMPLES_KEY: channel_utils.as_channel([standard_artifacts.Examples()]),
+                    executor.SCHEMA_KEY: channel_utils.as_channel([standard_artifacts.Schema()]),
+                    executor.REJECTED_KEY: channel_utils.as_channel([RejectedRows()]),
+                }
+            )
+        )

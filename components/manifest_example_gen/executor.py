@@ -1,0 +1,54 @@
+"""ManifestExampleGen's work."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+
+from modules.examples.source import RowSource
+from modules.examples.split import SPLITS
+from modules.examples.write import collect, write_examples
+from modules.features.schema import implied_schema
+
+SOURCE_KEY = "source"
+FINGERPRINT_KEY = "data_fingerprint"
+EXAMPLES_KEY = "examples"
+SCHEMA_KEY = "schema"
+REJECTED_KEY = "rejected_rows"
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Writes the examples with Beam, then the schema and the rejected rows."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        source = RowSource.model_validate_json(exec_properties[SOURCE_KEY])
+        examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
+        schema = artifact_utils.get_single_instance(output_dict[SCHEMA_KEY])
+        rejected = artifact_utils.get_single_instance(output_dict[REJECTED_KEY])
+
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
+        summaries = os.path.join(rejected.uri, "shards")
+        with self._make_beam_pipeline() as pipeline:
+            write_examples(pipeline, source, folders, summaries)
+
+        counts = collect(source, summaries, rejected.uri)
+        rejected.rejected, rejected.train, rejected.eval = (
+            counts.rejected,
+            counts.train,
+            counts.eval,
+        )
+        io_utils.write_pbtxt_file(
+            os.path.join(schema.uri, "schema.pbtxt"),
+            implied_schema(source.features, source.labels),
+        )

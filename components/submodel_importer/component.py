@@ -1,0 +1,50 @@
+"""Models in: a pretrained model becomes a checked copy with its interface, digest and origin."""
+
+from __future__ import annotations
+
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import channel_utils
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import Submodel
+from components.submodel_importer import executor
+
+
+class SubmodelImporterSpec(ComponentSpec):
+    """The digest is a parameter, so that TFX's cache sees a model that changed in its place."""
+
+    PARAMETERS = {
+        executor.NAME_KEY: ExecutionParameter(type=str),
+        executor.PATH_KEY: ExecutionParameter(type=str),
+        executor.SIGNATURE_KEY: ExecutionParameter(type=str),
+        executor.DIGEST_KEY: ExecutionParameter(type=str),
+    }
+    INPUTS = {}
+    OUTPUTS = {executor.SUBMODEL_KEY: ChannelParameter(type=Submodel)}
+
+
+class SubmodelImporter(base_component.BaseComponent):
+    """Loads a `.keras` file or SavedModel safely, checks it and keeps a copy."""
+
+    SPEC_CLASS = SubmodelImporterSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(self, name: str, path: str, digest: str, signature: str | None = None) -> None:
+        """
+        Args:
+            name: the sub-model's name in the specification.
+            path: its `.keras` file or SavedModel folder.
+            digest: of its architecture and weights, as the specification was checked with.
+            signature: the SavedModel's signature to use; None takes `serving_default`.
+        """
+        super().__init__(
+            spec=SubmodelImporterSpec(
+                **{
+                    executor.NAME_KEY: name,
+                    executor.PATH_KEY: path,
+                    executor.SIGNATURE_KEY: signature or "",
+                    executor.DIGEST_KEY: digest,
+                    executor.SUBMODEL_KEY: channel_utils.as_channel([Submodel()]),
+                }
+            )
+        )

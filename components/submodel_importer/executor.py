@@ -1,0 +1,47 @@
+"""SubmodelImporter's work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+from modules.errors import RunError
+from modules.submodels.copy import copy_submodel
+from modules.submodels.inspection import inspect_submodel
+
+NAME_KEY = "submodel_name"
+PATH_KEY = "path"
+SIGNATURE_KEY = "signature"
+DIGEST_KEY = "digest"
+SUBMODEL_KEY = "submodel"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Copies first and checks the copy, so that what was checked is what is used."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        origin = Path(exec_properties[PATH_KEY])
+        artifact = artifact_utils.get_single_instance(output_dict[SUBMODEL_KEY])
+
+        copied = copy_submodel(origin, Path(artifact.uri))
+        inspection = inspect_submodel(copied, exec_properties[SIGNATURE_KEY] or None)
+        if inspection.digest != exec_properties[DIGEST_KEY]:
+            raise RunError(
+                f"{origin}: the model changed while the run was starting (expected digest "
+                f"{exec_properties[DIGEST_KEY][:12]}, found {inspection.digest[:12]}): run again"
+            )
+
+        artifact.submodel = exec_properties[NAME_KEY]
+        artifact.digest = inspection.digest
+        artifact.origin = str(origin)
+        artifact.interface = inspection.interface.model_dump_json()
+        artifact.parameters = inspection.interface.parameters

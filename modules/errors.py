@@ -1,0 +1,31 @@
+"""The errors a user can cause. Libraries raise them; only the commands print them and exit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user can put right; the message says what was expected, found, and to do."""
+
+
+class SpecificationError(UserError):
+    """The specification is wrong. Carries every problem found, each as `key: what and what to do`."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class RunError(UserError):
+    """A run cannot go on: the data, a sub-model or a folder is not as the specification says."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: the nearest known one, else all of them."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(names)}" if names else "there are none"

@@ -1,0 +1,62 @@
+"""Frozen, proven: a digest of every frozen tensor before training, after it, and once exported."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from modules.errors import RunError
+
+# sub-model → tensor → SHA-256 of its dtype, shape and bytes
+Digests = dict[str, dict[str, str]]
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a tensor: its dtype, shape and bytes."""
+    array = np.asarray(value)
+    text = f"{array.dtype} {array.shape} ".encode()
+    return hashlib.sha256(text + array.tobytes()).hexdigest()
+
+
+def digests(tensors: Mapping[str, Mapping[str, Any]]) -> Digests:
+    """The digest of each tensor, by sub-model and name; moving statistics are tensors too."""
+    return {
+        submodel: {name: digest(value) for name, value in named.items()}
+        for submodel, named in tensors.items()
+    }
+
+
+def frozen_tensors(submodels: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every frozen variable of the sub-models' layers, by sub-model and path."""
+    return {
+        name: {
+            f"{position}/{variable.path}": variable.value
+            for position, variable in enumerate(layer.weights)
+        }
+        for name, layer in submodels.items()
+    }
+
+
+def prove(before: Digests, after: Digests, when: str) -> None:
+    """Raises RunError with the names of the tensors that are not what they were."""
+    moved = [
+        f"{submodel}: {name}"
+        for submodel, named in before.items()
+        for name, value in named.items()
+        if after.get(submodel, {}).get(name) != value
+    ]
+    if moved:
+        raise RunError(f"frozen tensors changed {when}: {', '.join(moved)}")
+
+
+def named_like(
+    before: Digests, exported: Mapping[str, Sequence[Any]]
+) -> dict[str, dict[str, Any]]:
+    """Exported tensors under the names they had before: export keeps their order, not their names."""
+    return {
+        submodel: dict(zip(before[submodel], values, strict=True))
+        for submodel, values in exported.items()
+    }

@@ -1,0 +1,318 @@
+"""The fused model: sub-models, merges and new layers joined as the specification says.
+
+The same code joins real sub-models for training and bare interfaces for a check, so that what a
+check accepts is what training builds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from modules.errors import SpecificationError, suggestion
+from modules.fusion.merges import MERGES
+from modules.fusion.topology import ordered_nodes, references, source_of
+from modules.spec import CategoryLabel, Layers, Merge, Specification
+from modules.submodels.interface import Interface, OutputInfo
+
+# name, interface, taps → a layer from `{input: tensor}` to `{tap: tensor}`
+OpenSubmodel = Callable[[str, Interface, list[str]], keras.layers.Layer]
+
+
+@dataclass
+class FusedModel:
+    """The fused graph and its parts by the names of the specification.
+
+    `model` takes `{feature: (batch, …)}` and gives `{output: (batch, …)}`: probabilities
+    `(batch, classes)` or `(batch, 1)` for a category, numbers `(batch, 1)` for a number.
+    """
+
+    model: keras.Model
+    tensors: dict[str, keras.KerasTensor]
+    submodels: dict[str, keras.layers.Layer] = field(default_factory=dict)
+    layers: dict[str, list[keras.layers.Layer]] = field(default_factory=dict)
+
+
+class InterfaceLayer(keras.layers.Layer):
+    """Stands for a sub-model of which only the interface is known."""
+
+    def __init__(self, interface: Interface, taps: list[str], name: str) -> None:
+        super().__init__(name=name, trainable=False)
+        self._outputs = {tap: interface.taps()[tap] for tap in taps}
+
+    def compute_output_spec(self, inputs: dict[str, Any]) -> dict[str, keras.KerasTensor]:
+        return {
+            tap: keras.KerasTensor((None, *info.shape), dtype=info.dtype)
+            for tap, info in self._outputs.items()
+        }
+
+
+class Cast(keras.layers.Layer):
+    """The same values in another dtype, `(batch, …)` to `(batch, …)`."""
+
+    def __init__(self, to: str, name: str) -> None:
+        super().__init__(name=name, autocast=False)
+        self._to = to
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.cast(inputs, self._to)
+
+
+def open_interface(name: str, interface: Interface, taps: list[str]) -> keras.layers.Layer:
+    """For `build`: an interface in place of the sub-model itself."""
+    return InterfaceLayer(interface, taps, name)
+
+
+def shape_text(tensor: keras.KerasTensor) -> str:
+    """A tensor's shape without the batch and its dtype, as messages show it."""
+    sizes = ", ".join("?" if size is None else str(size) for size in tensor.shape[1:])
+    return f"({sizes}) {keras.backend.standardize_dtype(tensor.dtype)}"
+
+
+def build(
+    specification: Specification, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
+) -> FusedModel:
+    """Joins the fused model.
+
+    Raises SpecificationError for unknown inputs or outputs of a sub-model, and for shapes or
+    dtypes that clash, each with the key, what was expected and what was found.
+    """
+    return _Builder(specification, interfaces, open_submodel).fused()
+
+
+class _Builder:
+    def __init__(
+        self,
+        specification: Specification,
+        interfaces: Mapping[str, Interface],
+        open_submodel: OpenSubmodel,
+    ) -> None:
+        self.specification = specification
+        self.interfaces = interfaces
+        self.open_submodel = open_submodel
+        self.order = ordered_nodes(specification)
+        self.inputs = {
+            name: keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)
+            for name, feature in specification.features.items()
+        }
+        self.tensors: dict[str, keras.KerasTensor] = dict(self.inputs)
+        self.submodels: dict[str, keras.layers.Layer] = {}
+        self.layers: dict[str, list[keras.layers.Layer]] = {}
+
+    def fused(self) -> FusedModel:
+        for name, feature in self.specification.features.items():
+            if feature.type == "sequence" and feature.variable:
+                mask = keras.layers.Masking(feature.padding, name=f"{name}.mask")
+                self.tensors[name] = mask(self.inputs[name])
+        for name in self.order:
+            if name in self.specification.submodels:
+                self._add_submodel(name)
+            else:
+                self._add_node(name, self.specification.graph[name])
+        outputs = {name: self._output(name) for name in self.specification.outputs}
+        # Features that only slices use never enter the graph.
+        used = {source_of(reference) for _, _, reference in references(self.specification)}
+        inputs = {name: tensor for name, tensor in self.inputs.items() if name in used}
+        model = keras.Model(inputs, outputs, name="fused")
+        return FusedModel(model, self.tensors, self.submodels, self.layers)
+
+    def _tap(self, key: str, reference: str) -> str:
+        """The output of a sub-model that a reference means."""
+        name, _, wanted = reference.partition(".")
+        interface = self.interfaces[name]
+        wanted = wanted or self.specification.submodels[name].output or ""
+        if not wanted:
+            if len(interface.outputs) > 1:
+                raise SpecificationError(
+                    [
+                        f"submodels.{name}.output: the model has the outputs "
+                        f"{', '.join(interface.outputs)}: name one, or write '{name}.OUTPUT' in {key}"
+                    ]
+                )
+            return next(iter(interface.outputs))
+        if wanted not in interface.taps():
+            kind = "output" if interface.format == "saved_model" else "output or inner layer"
+            raise SpecificationError(
+                [
+                    f"submodels.{name}.output: the model has no {kind} '{wanted}'; "
+                    f"{suggestion(wanted, interface.taps())}"
+                ]
+            )
+        return wanted
+
+    def _tensor(self, key: str, reference: str) -> keras.KerasTensor:
+        name = source_of(reference)
+        if name in self.interfaces:
+            return self.tensors[f"{name}.{self._tap(key, reference)}"]
+        return self.tensors[name]
+
+    def _add_submodel(self, name: str) -> None:
+        submodel, interface = self.specification.submodels[name], self.interfaces[name]
+        problems = [
+            f"submodels.{name}.inputs.{entry}: the model has no such input; "
+            f"{suggestion(entry, interface.inputs)}"
+            for entry in submodel.inputs
+            if entry not in interface.inputs
+        ] + [
+            f"submodels.{name}.inputs: the model's input '{entry}' {info} is not connected"
+            for entry, info in interface.inputs.items()
+            if entry not in submodel.inputs
+        ]
+        if problems:
+            raise SpecificationError(problems)
+        inputs = {}
+        for entry, reference in submodel.inputs.items():
+            key = f"submodels.{name}.inputs.{entry}"
+            inputs[entry] = _fitting(
+                key, f"{name}.{entry}", self._tensor(key, reference), reference,
+                interface.inputs[entry],
+            )  # fmt: skip
+        taps = self._taps(name)
+        layer = self.open_submodel(name, interface, taps)
+        self.submodels[name] = layer
+        for tap, tensor in layer(inputs).items():
+            self.tensors[f"{name}.{tap}"] = tensor
+
+    def _taps(self, name: str) -> list[str]:
+        """Every output of a sub-model that something refers to, in a fixed order."""
+        return sorted(
+            {
+                self._tap(key, reference)
+                for key, _, reference in references(self.specification)
+                if source_of(reference) == name
+            }
+        )
+
+    def _add_node(self, name: str, node: Merge | Layers) -> None:
+        key = f"graph.{name}"
+        if isinstance(node, Merge):
+            tensors = [self._tensor(f"{key}.inputs", reference) for reference in node.inputs]
+            layer = MERGES[node.merge](name)
+            try:
+                self.tensors[name] = layer(tensors)
+            except (ValueError, TypeError) as error:
+                shapes = ", ".join(
+                    f"{reference} {shape_text(tensor)}"
+                    for reference, tensor in zip(node.inputs, tensors, strict=True)
+                )
+                raise SpecificationError(
+                    [f"{key}: {node.merge} cannot join {shapes}: {_first_line(error)}"]
+                ) from error
+            self.layers[name] = [layer]
+            return
+        tensor = self._tensor(f"{key}.inputs", node.inputs)
+        self.layers[name] = []
+        for position, item in enumerate(node.layers):
+            [(class_name, config)] = item.items()
+            place = f"{key}.layers.{position}.{class_name}"
+            last = position == len(node.layers) - 1
+            layer_name = name if last else f"{name}.{position}"
+            layer = new_layer(place, class_name, {**config, "name": layer_name})
+            try:
+                received, tensor = tensor, layer(tensor)
+            except (ValueError, TypeError) as error:
+                raise SpecificationError(
+                    [f"{place}: it does not fit its input {shape_text(tensor)}: {_first_line(error)}"]
+                ) from error
+            if not isinstance(tensor, keras.KerasTensor):
+                raise SpecificationError(
+                    [f"{place}: it gives several tensors for {shape_text(received)}, one is needed"]
+                )
+            self.layers[name].append(layer)
+        self.tensors[name] = tensor
+
+    def _output(self, name: str) -> keras.KerasTensor:
+        output, label = self.specification.outputs[name], self.specification.label_of(name)
+        key = f"outputs.{name}.from"
+        tensor = self._tensor(key, output.from_)
+        units, why = 1, f"a label of type number, {output.loss}"
+        if isinstance(label, CategoryLabel):
+            if output.loss == "binary_crossentropy":
+                why = "binary_crossentropy"
+                if len(label.classes) != 2:
+                    raise SpecificationError(
+                        [
+                            f"outputs.{name}.loss: binary_crossentropy needs a label of two "
+                            f"classes, found {len(label.classes)}: use categorical_crossentropy"
+                        ]
+                    )
+            else:
+                units, why = len(label.classes), f"{len(label.classes)} classes"
+        if tuple(tensor.shape[1:]) != (units,):
+            raise SpecificationError(
+                [f"{key}: expected ({units}) for {why}, found {shape_text(tensor)}"]
+            )
+        activation: Any = "linear"
+        if isinstance(label, CategoryLabel) and self._gives_logits(name):
+            activation = "sigmoid" if units == 1 else "softmax"
+        # Predictions leave in float32 whatever precision the layers before compute in.
+        return keras.layers.Activation(activation, dtype="float32", name=f"{name}.prediction")(tensor)
+
+    def _gives_logits(self, name: str) -> bool:
+        output = self.specification.outputs[name]
+        if output.from_logits is not None:
+            return output.from_logits
+        source = source_of(output.from_)
+        if source in self.interfaces:
+            info: OutputInfo = self.interfaces[source].taps()[
+                self._tap(f"outputs.{name}.from", output.from_)
+            ]
+            if info.activation is None:
+                raise SpecificationError(
+                    [
+                        f"outputs.{name}.from_logits: sub-model '{source}' does not tell whether it "
+                        "gives logits or probabilities: write from_logits: true or false"
+                    ]
+                )
+            return info.activation not in ("softmax", "sigmoid")
+        last = self.layers[source][-1]
+        if isinstance(last, keras.layers.Softmax):
+            return False
+        activation = getattr(getattr(last, "activation", None), "__name__", "linear")
+        return activation not in ("softmax", "sigmoid")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _fitting(
+    key: str, name: str, tensor: keras.KerasTensor, reference: str, wanted: Any
+) -> keras.KerasTensor:
+    """The tensor as a sub-model's input wants it; integers and floats may change their width."""
+    sizes, found = wanted.shape, tuple(tensor.shape[1:])
+    fits = len(sizes) == len(found) and all(
+        None in (one, other) or one == other for one, other in zip(sizes, found, strict=True)
+    )
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    kinds = [name.rstrip("0123456789").removeprefix("u") for name in (dtype, wanted.dtype)]
+    if not fits or kinds[0].replace("bfloat", "float") != kinds[1].replace("bfloat", "float"):
+        raise SpecificationError(
+            [f"{key}: the model expects {wanted}, '{reference}' is {shape_text(tensor)}"]
+        )
+    if dtype == wanted.dtype:
+        return tensor
+    return Cast(wanted.dtype, name=name)(tensor)
+
+
+def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers.Layer:
+    """A layer of Keras by its class's name. Raises SpecificationError where it cannot be made."""
+    known = {
+        name
+        for name, value in vars(keras.layers).items()
+        if isinstance(value, type)
+        and issubclass(value, keras.layers.Layer)
+        and name not in ("Lambda", "Layer", "InputLayer", "TFSMLayer", "JaxLayer", "FlaxLayer")
+        and not name.startswith("Torch")
+    }
+    if class_name not in known:
+        raise SpecificationError(
+            [f"{key}: Keras has no layer of this name for use here; {suggestion(class_name, known)}"]
+        )
+    try:
+        return getattr(keras.layers, class_name)(**config)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError([f"{key}: {_first_line(error)}"]) from error

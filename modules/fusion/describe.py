@@ -1,0 +1,79 @@
+"""The resolved graph as rows to print: every node with its shape and parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.fusion.build import FusedModel, shape_text
+from modules.fusion.topology import ordered_nodes
+from modules.spec import Merge, Specification
+from modules.submodels.interface import Interface
+
+
+@dataclass(frozen=True)
+class NodeRow:
+    """One vertex of the resolved graph."""
+
+    name: str
+    kind: str
+    inputs: str
+    output: str
+    trainable: int
+    frozen: int
+
+
+def describe(
+    specification: Specification, interfaces: dict[str, Interface], fused: FusedModel
+) -> list[NodeRow]:
+    """The features, sub-models and nodes in the order of the data, then the outputs."""
+    rows = [
+        NodeRow(name, feature.type, "", shape_text(fused.tensors[name]), 0, 0)
+        for name, feature in specification.features.items()
+    ]
+    for name in ordered_nodes(specification):
+        if name in specification.submodels:
+            submodel = specification.submodels[name]
+            taps = {
+                tensor.removeprefix(f"{name}."): value
+                for tensor, value in fused.tensors.items()
+                if tensor.startswith(f"{name}.")
+            }
+            frozen = max(interfaces[name].taps()[tap].parameters for tap in taps)
+            rows.append(
+                NodeRow(
+                    name,
+                    "sub-model",
+                    ", ".join(f"{entry} ← {ref}" for entry, ref in submodel.inputs.items()),
+                    ", ".join(f"{tap} {shape_text(tensor)}" for tap, tensor in taps.items()),
+                    0,
+                    frozen,
+                )
+            )
+            continue
+        node = specification.graph[name]
+        if isinstance(node, Merge):
+            kind, inputs = node.merge, ", ".join(node.inputs)
+        else:
+            kind, inputs = " → ".join(next(iter(layer)) for layer in node.layers), node.inputs
+        layers = fused.layers[name]
+        trainable = sum(weight_count(layer.trainable_weights) for layer in layers)
+        frozen = sum(weight_count(layer.non_trainable_weights) for layer in layers)
+        output = shape_text(fused.tensors[name])
+        rows.append(NodeRow(name, kind, inputs, output, trainable, frozen))
+    for name, given in specification.outputs.items():
+        tensor = fused.model.output[name]
+        rows.append(NodeRow(name, f"output, {given.loss}", given.from_, shape_text(tensor), 0, 0))
+    return rows
+
+
+def weight_count(weights: list) -> int:
+    """How many numbers a list of Keras variables holds."""
+    total = 0
+    for weight in weights:
+        size = 1
+        for length in weight.shape:
+            size *= length
+        total += size
+    return total
+
+

@@ -1,0 +1,67 @@
+"""The Transform graph as a function: from raw features to what the fused model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from modules.spec import Feature, Label, stored
+from modules.spec.features import ROW_ID
+
+DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
+
+
+class TransformGraph(tf.Module):
+    """Applies what Transform exported.
+
+    TFT's own TransformFeaturesLayer is a Keras 2 model, which cannot nest in a Keras 3 one.
+    """
+
+    def __init__(
+        self, path: str, features: Mapping[str, Feature], labels: Mapping[str, Label]
+    ) -> None:
+        """
+        Args:
+            path: the `transform_fn` folder of a Transform graph.
+            features, labels: what the specification names; every one is in the graph.
+        """
+        super().__init__(name="transform_graph")
+        self._imported = tf.saved_model.load(path)
+        self._stored = {name: stored(part) for name, part in {**features, **labels}.items()}
+        self._label_names = list(labels)
+
+    def example_spec(self) -> dict[str, tf.io.FixedLenFeature]:
+        """How to parse a tf.Example."""
+        spec = {
+            name: tf.io.FixedLenFeature(part.shape, DTYPES[part.dtype])
+            for name, part in self._stored.items()
+        }
+        return {**spec, "row_id": tf.io.FixedLenFeature((), tf.string)}
+
+    def input_specs(self, names: list[str]) -> dict[str, tf.TensorSpec]:
+        """The raw tensors that a serving request gives, by name."""
+        return {
+            name: tf.TensorSpec((None, *part.shape), DTYPES[part.dtype], name=name)
+            for name, part in self._stored.items()
+            if name in names
+        }
+
+    def parse(self, serialized: Any) -> dict[str, Any]:
+        """Serialized tf.Examples `(batch,)` to transformed tensors `(batch, …)` by name."""
+        return self(tf.io.parse_example(serialized, self.example_spec()))
+
+    def __call__(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Raw tensors `(batch, …)` to transformed ones; an absent one is filled with zeros.
+
+        The graph wants every raw feature, and a served model has no labels.
+        """
+        batch = tf.shape(next(iter(raw.values())))[0]
+        full = dict(raw)
+        for name, part in {**self._stored, "row_id": ROW_ID}.items():
+            if name not in full:
+                shape = tf.concat([[batch], tf.constant(part.shape, tf.int32)], axis=0)
+                empty = "" if part.dtype == "string" else 0
+                full[name] = tf.fill(shape, tf.constant(empty, DTYPES[part.dtype]))
+        return dict(self._imported.transform_fn(full))

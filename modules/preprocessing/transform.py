@@ -1,0 +1,132 @@
+"""From what stands in a tf.Example to what the fused model takes: the Transform graph.
+
+The graph is the same in training, in evaluation and inside the served model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+from pydantic import TypeAdapter
+
+from modules.spec import (
+    CategoryFeature,
+    CategoryLabel,
+    Feature,
+    ImageFeature,
+    Label,
+    NumberFeature,
+    TextFeature,
+)
+from modules.spec.vocabulary import UNKNOWN_TOKEN, read_vocabulary
+
+# Keras's TextVectorization strips the same characters (`strip_punctuation`).
+PUNCTUATION = r"[!\"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~\']"
+FEATURES = TypeAdapter(dict[str, Feature])
+LABELS = TypeAdapter(dict[str, Label])
+
+
+def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
+    """Transform's entry point: raw tensors `(batch, …)` by name, to tensors for the model.
+
+    `custom_config` holds the features and labels of the specification as JSON. Categories of
+    labels become indices `(batch,)` int64, numbers `(batch, 1)` float32.
+    """
+    outputs = {}
+    for name, feature in FEATURES.validate_json(custom_config["features"]).items():
+        outputs[name] = _feature(inputs[name], feature)
+    for name, label in LABELS.validate_json(custom_config["labels"]).items():
+        if isinstance(label, CategoryLabel):
+            outputs[name] = _index(inputs[name], label.classes)
+        else:
+            outputs[name] = tf.reshape(inputs[name], [-1, 1])
+    outputs["row_id"] = inputs["row_id"]
+    return outputs
+
+
+def _feature(tensor: Any, feature: Feature) -> Any:
+    if isinstance(feature, ImageFeature):
+        return decode_images(tensor, feature)
+    if isinstance(feature, TextFeature):
+        return _text(tensor, feature)
+    if isinstance(feature, NumberFeature):
+        return _number(tensor, feature)
+    if isinstance(feature, CategoryFeature):
+        index = _index(tensor, feature.classes)
+        if feature.encoding == "index":
+            return index
+        return tf.one_hot(index, len(feature.classes), dtype=tf.float32)
+    return tf.identity(tensor)
+
+
+def decode_images(encoded: Any, feature: ImageFeature) -> Any:
+    """Encoded images `(batch,)` to pixels `(batch, height, width, channels)` float32 in `range`."""
+    height, width, channels = feature.shape
+    low, high = feature.range
+
+    def decode(image: Any) -> Any:
+        pixels = tf.io.decode_image(image, channels=channels, expand_animations=False)
+        pixels.set_shape([None, None, channels])
+        return tf.image.resize(pixels, [height, width], method="bilinear")
+
+    pixels = tf.map_fn(
+        decode, encoded, fn_output_signature=tf.TensorSpec(feature.shape, tf.float32)
+    )
+    return low + pixels * ((high - low) / 255.0)
+
+
+def _table(words: tuple[str, ...], default: int) -> tf.lookup.StaticHashTable:
+    # Created outside of the function being traced, or the table would be lost with it.
+    with tf.init_scope():
+        ids = tf.range(len(words), dtype=tf.int64)
+        pairs = tf.lookup.KeyValueTensorInitializer(tf.constant(words), ids)
+        return tf.lookup.StaticHashTable(pairs, default)
+
+
+def _index(tensor: Any, classes: tuple[str, ...]) -> Any:
+    return _table(classes, -1).lookup(tensor)
+
+
+def _text(tensor: Any, feature: TextFeature) -> Any:
+    if feature.vocabulary is None:
+        return tf.identity(tensor)
+    words = read_vocabulary(feature.vocabulary)
+    unknown = words.index(UNKNOWN_TOKEN) if UNKNOWN_TOKEN in words else -1
+    lowered = tf.strings.lower(tensor, encoding="utf-8")
+    tokens = tf.strings.split(tf.strings.regex_replace(lowered, PUNCTUATION, ""))
+    ids = _table(words, unknown).lookup(tokens)
+    ids = tf.ragged.boolean_mask(ids, ids >= 0)
+    if feature.encoding == "ids":
+        return ids.to_tensor(default_value=0, shape=[None, feature.length])
+    one_hot = tf.one_hot(ids.to_tensor(default_value=-1), len(words), dtype=tf.float32)
+    return tf.reduce_max(tf.pad(one_hot, [[0, 0], [0, 1], [0, 0]]), axis=1)
+
+
+def _number(tensor: Any, feature: NumberFeature) -> Any:
+    if feature.normalize == "standard":
+        return tft.scale_to_z_score(tensor, elementwise=True)
+    if feature.normalize == "min_max":
+        return tft.scale_to_0_1(tensor, elementwise=True)
+    return tf.identity(tensor)
+
+
+def transform_config(features: Mapping[str, Feature], labels: Mapping[str, Label]) -> dict[str, str]:
+    """The `custom_config` that `preprocessing_fn` reads, as TFX stores it: text only.
+
+    The vocabularies' digests are in it, because TFX's cache does not see the files' content.
+    """
+    digests = {
+        name: hashlib.sha256(feature.vocabulary.read_bytes()).hexdigest()
+        for name, feature in features.items()
+        if isinstance(feature, TextFeature) and feature.vocabulary is not None
+    }
+    return {
+        "vocabulary_digests": json.dumps(digests),
+        "features": FEATURES.dump_json(dict(features)).decode(),
+        "labels": LABELS.dump_json(dict(labels)).decode(),
+    }

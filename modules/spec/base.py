@@ -1,0 +1,95 @@
+"""What every part of a specification shares: exact keys, plain names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from modules.errors import suggestion
+
+
+class Part(BaseModel):
+    """A typed part of the specification: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        validate_by_name=True,
+        serialize_by_alias=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        """Tells an unknown key together with the nearest known one."""
+        if isinstance(values, dict):
+            known = {field.alias or name for name, field in cls.model_fields.items()}
+            for key in values:
+                if key not in known and key not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "unknown_key",
+                        "unknown key: {hint}",
+                        {"key": str(key), "hint": suggestion(str(key), known)},
+                    )
+        return values
+
+
+# Numbers and flags are taken as they are: the text "64" is not the number 64.
+Number = Annotated[float, Field(strict=True)]
+PositiveNumber = Annotated[float, Field(strict=True, gt=0)]
+Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+Whole = Annotated[int, Field(strict=True, ge=0)]
+Count = Annotated[int, Field(strict=True, gt=0)]
+Flag = Annotated[bool, Field(strict=True)]
+
+# A name of a feature, label, sub-model, node or output. TensorFlow uses it as a scope name.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+# What an input refers to: a feature, a sub-model or a node, or one output of a sub-model.
+Reference = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_./]+)?$")]
+Column = Annotated[str, Field(min_length=1)]
+
+
+def _from_folder(path: Path, info: ValidationInfo) -> Path:
+    """Paths are relative to the specification's own file; from Python, to the working folder."""
+    folder = (info.context or {}).get("folder", Path.cwd())
+    return Path(folder, path.expanduser())
+
+
+LocalPath = Annotated[Path, AfterValidator(_from_folder)]
+
+
+def _as_text(value: object) -> object:
+    """Classes are compared as text: `classes: [0, 1]` means the cells "0" and "1"."""
+    if isinstance(value, list | tuple):
+        return tuple(
+            str(item) if isinstance(item, int | float) and not isinstance(item, bool) else item
+            for item in value
+        )
+    return value
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each class once, found {', '.join(map(repr, twice))} more than once")
+    return names
+
+
+ClassNames = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(_as_text),
+    Field(min_length=2),
+    AfterValidator(_distinct),
+]

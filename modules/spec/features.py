@@ -1,0 +1,201 @@
+"""The kinds of features and labels a specification can name.
+
+Shapes leave the batch out: an image of `shape: [32, 32, 3]` is a tensor `(batch, 32, 32, 3)`.
+`tensor_shape` and `tensor_dtype` tell what a node of the graph receives after preprocessing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
+from modules.spec.vocabulary import read_vocabulary
+
+
+class ImageFeature(Part):
+    """An encoded image (JPEG, PNG, GIF, BMP), decoded, resized and scaled to `range`."""
+
+    type: Literal["image"]
+    column: Column
+    shape: tuple[Count, Count, Literal[1, 3, 4]]
+    range: tuple[Number, Number] = (0.0, 1.0)
+
+    @model_validator(mode="after")
+    def _range_ascends(self) -> ImageFeature:
+        if self.range[0] >= self.range[1]:
+            raise ValueError(f"range must ascend, found {list(self.range)}: write [0, 1] say")
+        return self
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        return self.shape
+
+    tensor_dtype: ClassVar[str] = "float32"
+
+
+class TextFeature(Part):
+    """Text, lower-cased, without punctuation, split at white space, as numbers or as it is.
+
+    The id of a token is the number of its line in the vocabulary, from 0, as in the vocabulary
+    that Keras's TextVectorization gives. A line `[UNK]` takes unknown tokens; without one they
+    are left out. `ids` needs line 0 to be the padding (empty, or `[PAD]`).
+    """
+
+    type: Literal["text"]
+    column: Column
+    encoding: Literal["multi_hot", "ids", "string"]
+    vocabulary: LocalPath | None = None
+    length: Count | None = None
+
+    @model_validator(mode="after")
+    def _keys_fit_encoding(self) -> TextFeature:
+        if (self.vocabulary is None) != (self.encoding == "string"):
+            verb = "takes no" if self.encoding == "string" else "needs a"
+            raise ValueError(f"encoding '{self.encoding}' {verb} vocabulary")
+        if (self.length is None) != (self.encoding != "ids"):
+            verb = "needs a" if self.encoding == "ids" else "takes no"
+            raise ValueError(f"encoding '{self.encoding}' {verb} length")
+        return self
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        if self.encoding == "multi_hot" and self.vocabulary is not None:
+            return (len(read_vocabulary(self.vocabulary)),)
+        return (self.length,) if self.length is not None else ()
+
+    @property
+    def tensor_dtype(self) -> str:
+        return {"multi_hot": "float32", "ids": "int64", "string": "string"}[self.encoding]
+
+
+class NumberFeature(Part):
+    """One number, or several columns as one vector; scaled by what the training rows show."""
+
+    type: Literal["number"]
+    column: Column | None = None
+    columns: tuple[Column, ...] | None = None
+    normalize: Literal["none", "standard", "min_max"] = "none"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> NumberFeature:
+        if (self.column is None) == (self.columns is None) or self.columns == ():
+            raise ValueError("give either 'column' (one number) or 'columns' (a list of names)")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.columns if self.columns is not None else (self.column or "",)
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        return (len(self.names),)
+
+    tensor_dtype: ClassVar[str] = "float32"
+
+
+class CategoryFeature(Part):
+    """One of the listed classes, as a one-hot vector or as its index."""
+
+    type: Literal["category"]
+    column: Column
+    classes: ClassNames
+    encoding: Literal["one_hot", "index"] = "one_hot"
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        return (len(self.classes),) if self.encoding == "one_hot" else ()
+
+    @property
+    def tensor_dtype(self) -> str:
+        return "float32" if self.encoding == "one_hot" else "int64"
+
+
+class SequenceFeature(Part):
+    """Steps of numbers: a list in the row, or the path of a `.npy` file, `(steps, width)`.
+
+    With `variable: true` a row may have fewer steps than `shape` says; it is padded at the end
+    with `padding`, and padded steps are masked for layers that know Keras's masks.
+    """
+
+    type: Literal["sequence"]
+    column: Column
+    shape: tuple[Count, Count]
+    variable: Flag = False
+    padding: Number = 0.0
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        return self.shape
+
+    tensor_dtype: ClassVar[str] = "float32"
+
+
+class RawFeature(Part):
+    """Passed through as it is: a scalar (`shape: []`) or a list of values, flat in the row."""
+
+    type: Literal["raw"]
+    column: Column
+    dtype: Literal["float32", "int64", "string"]
+    shape: tuple[Count, ...] = ()
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        return self.shape
+
+    @property
+    def tensor_dtype(self) -> str:
+        return self.dtype
+
+
+class CategoryLabel(Part):
+    """What a classification learns: one of the listed classes."""
+
+    type: Literal["category"]
+    column: Column
+    classes: ClassNames
+
+
+class NumberLabel(Part):
+    """What a regression learns: one number."""
+
+    type: Literal["number"]
+    column: Column
+
+
+Feature = Annotated[
+    ImageFeature
+    | TextFeature
+    | NumberFeature
+    | CategoryFeature
+    | SequenceFeature
+    | RawFeature,
+    Field(discriminator="type"),
+]
+Label = Annotated[CategoryLabel | NumberLabel, Field(discriminator="type")]
+
+
+def columns_of(part: Feature | Label) -> tuple[str, ...]:
+    """The data columns that a feature or label is read from."""
+    return part.names if isinstance(part, NumberFeature) else (part.column,)
+
+
+class Stored(NamedTuple):
+    """How a feature or label stands in a tf.Example and in a serving request, without the batch."""
+
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64", "string"]
+
+
+def stored(part: Feature | Label) -> Stored:
+    """Encoded images, text and classes are scalars of bytes; numbers stand as they are."""
+    if isinstance(part, RawFeature):
+        return Stored(part.shape, part.dtype)
+    if isinstance(part, NumberFeature | SequenceFeature):
+        return Stored(part.tensor_shape, "float32")
+    return Stored((), "float32" if isinstance(part, NumberLabel) else "string")
+
+
+# The column that every tf.Example carries beside those of the specification.
+ROW_ID = Stored((), "string")

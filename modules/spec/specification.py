@@ -1,0 +1,242 @@
+"""The specification: everything a user says about a fusion, exactly typed.
+
+Read from YAML by `modules.spec.load`, or built in Python; the file is only the serialised form.
+What can be told of a part alone is checked here; how parts fit together, in `modules.spec.check`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from modules.spec.base import (
+    Column,
+    Count,
+    Flag,
+    Fraction,
+    LocalPath,
+    Name,
+    Number,
+    Part,
+    PositiveNumber,
+    Reference,
+    Whole,
+)
+from modules.spec.features import Feature, Label
+
+
+class HashSplit(Part):
+    """Rows go to a split by a hash of one column: the same value always to the same split."""
+
+    by: Column
+    train: Fraction
+    eval: Fraction
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> HashSplit:
+        if not 0 < self.train < 1:
+            raise ValueError(f"train must lie between 0 and 1, found {self.train:g}")
+        if abs(self.train + self.eval - 1) > 1e-6:
+            raise ValueError(f"train and eval must sum to 1, found {self.train + self.eval:g}")
+        return self
+
+
+class ColumnSplit(Part):
+    """A column says `train` or `eval` for each row."""
+
+    column: Column
+
+
+def _split_kind(value: Any) -> str:
+    by_column = "column" in value if isinstance(value, dict) else isinstance(value, ColumnSplit)
+    return "by column" if by_column else "by hash"
+
+
+class Data(Part):
+    """Where the rows are: CSV, JSONL or Parquet, or TFRecords of tf.Example (a file or pattern)."""
+
+    path: LocalPath
+    split: Annotated[
+        Annotated[HashSplit, Tag("by hash")] | Annotated[ColumnSplit, Tag("by column")],
+        Discriminator(_split_kind),
+    ]
+    max_rejected: Fraction = 0.01
+
+    @field_validator("path")
+    @classmethod
+    def _known_format(cls, path: LocalPath) -> LocalPath:
+        if manifest_format(path) is None:
+            raise ValueError(
+                f"expected a file ending in .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz, "
+                f"found '{path.name}'"
+            )
+        return path
+
+
+def manifest_format(path: LocalPath) -> str | None:
+    """The format of a data file by the ending of its name; None if it is no known one."""
+    endings = {
+        ".csv": "csv",
+        ".jsonl": "jsonl",
+        ".parquet": "parquet",
+        ".tfrecord": "tfrecord",
+        ".tfrecord.gz": "tfrecord",
+    }
+    return next((kind for end, kind in endings.items() if path.name.lower().endswith(end)), None)
+
+
+class Submodel(Part):
+    """A pretrained model: a `.keras` file or a SavedModel folder.
+
+    `inputs` connects each of its inputs to a feature, a node or another sub-model. `output` picks
+    a named output where there are several. `signature` picks one of a SavedModel's signatures.
+    """
+
+    path: LocalPath
+    inputs: dict[str, Reference] = Field(min_length=1)
+    output: str | None = None
+    signature: str | None = None
+
+
+class Merge(Part):
+    """Joins several nodes into one tensor."""
+
+    merge: Literal["concatenate", "add", "multiply", "average", "maximum"]
+    inputs: tuple[Reference, ...] = Field(min_length=2)
+
+
+class Layers(Part):
+    """New layers, trained from scratch: any layer of Keras by name, with its config."""
+
+    layers: tuple[dict[str, dict[str, Any]], ...] = Field(min_length=1)
+    inputs: Reference
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _bare_names(cls, layers: Any) -> Any:
+        if not isinstance(layers, list | tuple):
+            return layers
+        return tuple({layer: {}} if isinstance(layer, str) else layer for layer in layers)
+
+    @field_validator("layers")
+    @classmethod
+    def _one_layer_each(cls, layers: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        for position, layer in enumerate(layers):
+            if len(layer) != 1:
+                raise ValueError(
+                    f"item {position} must name one layer, as {{Dense: {{units: 64}}}}; "
+                    f"found {', '.join(layer) or 'nothing'}"
+                )
+        return layers
+
+
+def _node_kind(value: Any) -> str:
+    if isinstance(value, Part):
+        return "merge" if isinstance(value, Merge) else "layers"
+    if isinstance(value, dict) and ("merge" in value or "layers" in value):
+        return "merge" if "merge" in value else "layers"
+    # Neither key stands there, perhaps one is misspelt: a merge is the one with several inputs.
+    return "merge" if isinstance(value, dict) and isinstance(value.get("inputs"), list) else "layers"
+
+
+Node = Annotated[
+    Annotated[Merge, Tag("merge")] | Annotated[Layers, Tag("layers")], Discriminator(_node_kind)
+]
+
+Loss = Literal[
+    "categorical_crossentropy", "binary_crossentropy",
+    "mean_squared_error", "mean_absolute_error", "huber",
+]  # fmt: skip
+Metric = Literal[
+    "accuracy", "top_3_accuracy", "auc",
+    "mean_squared_error", "mean_absolute_error", "root_mean_squared_error",
+]  # fmt: skip
+
+
+class Output(Part):
+    """What the fused model predicts: a node against a label.
+
+    `label` is the output's own name unless given. `from_logits` says whether the node gives
+    logits; unless given, it is read from the node's last layer.
+    """
+
+    from_: Reference = Field(alias="from")
+    label: Name | None = None
+    loss: Loss
+    from_logits: Flag | None = None
+    metrics: tuple[Metric, ...] = ()
+    weight: PositiveNumber = 1.0
+
+
+class Stage(Part):
+    """One phase of training."""
+
+    name: Name
+    epochs: Count
+    learning_rate: PositiveNumber
+
+
+class Training(Part):
+    """How the head learns."""
+
+    batch_size: Count = 64
+    seed: Whole = 0
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @field_validator("stages")
+    @classmethod
+    def _distinct_names(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        names = [stage.name for stage in stages]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"each stage needs a name of its own, found {twice[0]!r} twice")
+        return stages
+
+
+class Threshold(Part):
+    """The bounds a metric must keep for the model to be published."""
+
+    min: Number | None = None
+    max: Number | None = None
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> Threshold:
+        if self.min is None and self.max is None:
+            raise ValueError("give 'min', 'max' or both")
+        return self
+
+
+class Evaluation(Part):
+    """What the Evaluator measures: features to slice by, thresholds by output and metric."""
+
+    slices: tuple[Name, ...] = ()
+    thresholds: dict[Name, dict[Metric, Threshold]] = {}
+
+
+class Publish(Part):
+    """The folder of TF Serving's version folders."""
+
+    path: LocalPath
+
+
+class Specification(Part):
+    """The whole file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+    data: Data
+    features: dict[Name, Feature] = Field(min_length=1)
+    labels: dict[Name, Label] = Field(min_length=1)
+    submodels: dict[Name, Submodel] = {}
+    graph: dict[Name, Node] = {}
+    outputs: dict[Name, Output] = Field(min_length=1)
+    training: Training
+    evaluation: Evaluation = Evaluation()
+    publish: Publish
+
+    def label_of(self, output: str) -> Label:
+        """The label that an output is trained against."""
+        return self.labels[self.label_name(output)]
+
+    def label_name(self, output: str) -> str:
+        return self.outputs[output].label or output

@@ -1,0 +1,57 @@
+"""Reading what a sub-model of either format is: its interface, its digest, its soundness."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from modules.errors import UserError
+from modules.submodels import keras_file, saved_model
+from modules.submodels.interface import Inspection
+
+
+def detect_format(path: Path) -> str:
+    """`keras` or `saved_model`. Raises UserError where the path is neither."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    if path.is_dir():
+        if (path / saved_model.GRAPH).is_file():
+            return "saved_model"
+        raise UserError(f"{path}: expected a SavedModel folder, found no {saved_model.GRAPH} in it")
+    if path.suffix == ".keras":
+        return "keras"
+    raise UserError(
+        f"{path}: expected a .keras file or a SavedModel folder; a model of another format can be "
+        "saved as either by Keras (`model.save('model.keras')` or `model.export('folder')`)"
+    )
+
+
+def inspect_submodel(path: Path, signature: str | None = None) -> Inspection:
+    """Loads a sub-model safely and reads its interface; takes the digest of what it is made of.
+
+    Raises UserError where it cannot be loaded, is unsafe, or has a weight that is not finite.
+    """
+    if detect_format(path) == "keras":
+        if signature is not None:
+            raise UserError(f"{path}: a .keras file has no signatures; take the key away")
+        model = keras_file.load_model(path)
+        interface, weights = keras_file.read_interface(model), keras_file.weights_of(model)
+        architecture = keras_file.digest_architecture(path)
+    else:
+        loaded = saved_model.load(path)
+        function = loaded.signatures[saved_model.pick_signature(path, loaded, signature)]
+        interface, weights = saved_model.read_interface(function), saved_model.weights_of(function)
+        architecture = saved_model.digest_architecture(path)
+    digest = hashlib.sha256(architecture)
+    for name, value in weights.items():
+        if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+            bad = int(np.size(value) - np.isfinite(value).sum())
+            raise UserError(
+                f"{path}: the weight '{name}' has {bad} values that are NaN or infinite "
+                f"(of {np.size(value)}); the model was damaged in training: save a sound one"
+            )
+        digest.update(f"{name} {value.dtype} {value.shape}".encode())
+        digest.update(value.tobytes())
+    return Inspection(interface=interface, digest=digest.hexdigest())

@@ -1,0 +1,123 @@
+"""Sub-models from SavedModel folders: any signature, from Keras, Keras 2 or plain TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from modules.errors import UserError, suggestion
+from modules.submodels.interface import Interface, OutputInfo, TensorInfo
+
+GRAPH = "saved_model.pb"
+# Operations that run code or reach the file system. The list follows TensorFlow's SECURITY.md
+# ("models are programs") and what ModelScan reports for SavedModels.
+FORBIDDEN = frozenset(
+    {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles"}
+)
+
+
+def check_graph(path: Path) -> None:
+    """Raises UserError where the graph cannot be read, or has an operation that runs code."""
+    graph = saved_model_pb2.SavedModel()
+    try:
+        graph.ParseFromString((path / GRAPH).read_bytes())
+    except Exception as error:  # protobuf's own error, or the file system's
+        raise UserError(f"{path}: expected a SavedModel, its {GRAPH} is damaged: {error}") from error
+    if not graph.meta_graphs:
+        raise UserError(f"{path}: expected a SavedModel, its {GRAPH} is empty")
+    for meta_graph in graph.meta_graphs:
+        nodes = list(meta_graph.graph_def.node)
+        for function in meta_graph.graph_def.library.function:
+            nodes.extend(function.node_def)
+        for node in nodes:
+            if node.op in FORBIDDEN:
+                raise UserError(
+                    f"{path}: the graph's node '{node.name}' is a {node.op}, which could do "
+                    "anything when called: export the model again without it"
+                )
+
+
+def load(path: Path) -> Any:
+    """The loaded SavedModel. Raises UserError where its graph is unsafe or its variables missing."""
+    check_graph(path)
+    try:
+        return tf.saved_model.load(str(path))
+    except Exception as error:  # TensorFlow raises many types here; all mean the same to the user
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{path}: TensorFlow cannot load the SavedModel: {reason}") from error
+
+
+def pick_signature(path: Path, loaded: Any, signature: str | None) -> str:
+    """The signature to call: the named one, else `serving_default`, else the only one."""
+    names = list(loaded.signatures)
+    if signature is not None:
+        if signature not in names:
+            raise UserError(
+                f"{path}: it has no signature '{signature}'; {suggestion(signature, names)}"
+            )
+        return signature
+    if "serving_default" in names:
+        return "serving_default"
+    if len(names) == 1:
+        return names[0]
+    raise UserError(
+        f"{path}: its signatures are {', '.join(names) or 'none'}: name one by the key 'signature'"
+    )
+
+
+def _info(spec: Any) -> dict[str, Any]:
+    if spec.shape.rank is None:
+        raise UserError(f"the tensor '{spec.name}' has no known rank; export with a known one")
+    return {"shape": tuple(spec.shape[1:].as_list()), "dtype": spec.dtype.name}
+
+
+def read_interface(function: Any) -> Interface:
+    """What a SavedModel's signature takes and gives. Sizes are those of the stored graph."""
+    _, inputs = function.structured_input_signature
+    parameters = sum(int(np.prod(variable.shape)) for variable in function.variables)
+    return Interface(
+        format="saved_model",
+        inputs={name: TensorInfo(**_info(spec)) for name, spec in inputs.items()},
+        outputs={
+            name: OutputInfo(**_info(spec), parameters=parameters)
+            for name, spec in function.structured_outputs.items()
+        },
+        parameters=parameters,
+    )
+
+
+def weights_of(function: Any) -> dict[str, np.ndarray]:
+    """Every variable that a signature reads, by a name made unique."""
+    return {
+        f"{position}/{variable.name}": variable.numpy()
+        for position, variable in enumerate(function.variables)
+    }
+
+
+def as_keras_variables(function: Any) -> list[keras.Variable]:
+    """The signature's variables as Keras sees them: the same memory, tracked, trainable or not.
+
+    `TFSMLayer` hands Keras names such as `:0`, at which Adam's slots fail; hence clean ones.
+    """
+    trainable = {id(variable) for variable in function.trainable_variables}
+    return [
+        keras.Variable(
+            variable,
+            dtype=variable.dtype.name,
+            trainable=id(variable) in trainable,
+            name=re.sub(r"\W+", "_", variable.name.split(":")[0]).strip("_") or f"variable_{place}",
+        )
+        for place, variable in enumerate(function.variables)
+    ]
+
+
+def digest_architecture(path: Path) -> bytes:
+    """Digest of the stored graph."""
+    return hashlib.sha256((path / GRAPH).read_bytes()).digest()

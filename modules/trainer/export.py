@@ -1,0 +1,117 @@
+"""The published form: one SavedModel from raw features to predictions, the Transform graph inside.
+
+Signatures:
+  `serving_default`: named raw tensors, as TF Serving's REST and gRPC clients send them, to
+      `{OUTPUT}_probabilities` (batch, classes) and `{OUTPUT}_classes` (batch, classes) for a
+      category, `{OUTPUT}` (batch, 1) for a number.
+  `predict_examples`: serialized tf.Examples (batch,) to `{OUTPUT}`, for the Evaluator.
+  `transform_labels`: serialized tf.Examples (batch,) to the labels as the loss sees them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from modules.files import whole_folder
+from modules.freezing.proof import Digests, digests, named_like, prove
+from modules.fusion.build import FusedModel
+from modules.preprocessing.graph import TransformGraph
+from modules.spec import CategoryLabel, Specification
+from modules.trainer.losses import is_binary
+
+EXAMPLES_SIGNATURE = "predict_examples"
+LABELS_SIGNATURE = "transform_labels"
+# TF Serving keeps this folder beside the model and does not read unknown files in it.
+SPECIFICATION_FILE = "assets.extra/specification.json"
+
+
+def export(
+    specification: Specification,
+    fused: FusedModel,
+    transform: TransformGraph,
+    frozen: Digests,
+    path: Path,
+) -> None:
+    """Saves the whole model to `path`, whole or not at all, and proves the frozen part in it.
+
+    Raises RunError where a frozen tensor in the saved model is not the imported one.
+    """
+    with whole_folder(path) as aside:
+        tf.saved_model.save(
+            _tracked(fused, transform),
+            str(aside),
+            signatures=_signatures(specification, fused.model, transform),
+        )
+        loaded = tf.saved_model.load(str(aside))
+        exported = {name: list(loaded.frozen[name]) for name in frozen}
+        prove(frozen, digests(named_like(frozen, exported)), "in the exported model")
+        extra = aside / SPECIFICATION_FILE
+        extra.parent.mkdir(exist_ok=True)
+        extra.write_text(json.dumps(specification.model_dump(mode="json"), indent=1))
+
+
+def _tracked(fused: FusedModel, transform: TransformGraph) -> tf.Module:
+    """What the saved model must hold, as a plain module.
+
+    Not the Keras model itself: attaching it would drag its optimizer's slots along.
+    """
+    module = tf.Module(name="fused")
+    module.transform = transform
+    module.frozen = {
+        name: [variable.value for variable in layer.weights]
+        for name, layer in fused.submodels.items()
+    }
+    module.others = [variable.value for variable in fused.model.variables]
+    # SavedModel sub-models may own lookup tables, which must be saved with them.
+    module.resources = [
+        layer.loaded for layer in fused.submodels.values() if layer.loaded is not None
+    ]
+    return module
+
+
+def _signatures(
+    specification: Specification, model: keras.Model, transform: TransformGraph
+) -> dict[str, Any]:
+    serialized = tf.TensorSpec((None,), tf.string, name="examples")
+    raw = transform.input_specs(list(model.input))
+    labels = {specification.label_name(name) for name in specification.outputs}
+
+    def predict(tensors: dict[str, Any]) -> dict[str, Any]:
+        return model({name: tensors[name] for name in model.input}, training=False)
+
+    @tf.function(input_signature=[raw])
+    def serving_default(inputs: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = {}
+        for name, prediction in predict(transform(inputs)).items():
+            answer.update(_answer(specification, name, prediction))
+        return answer
+
+    @tf.function(input_signature=[serialized])
+    def predict_examples(examples: Any) -> dict[str, Any]:
+        return predict(transform.parse(examples))
+
+    @tf.function(input_signature=[serialized])
+    def transform_labels(examples: Any) -> dict[str, Any]:
+        tensors = transform.parse(examples)
+        return {name: tensors[name] for name in labels}
+
+    return {
+        "serving_default": serving_default,
+        EXAMPLES_SIGNATURE: predict_examples,
+        LABELS_SIGNATURE: transform_labels,
+    }
+
+
+def _answer(specification: Specification, name: str, prediction: Any) -> dict[str, Any]:
+    label = specification.label_of(name)
+    if not isinstance(label, CategoryLabel):
+        return {name: prediction}
+    if is_binary(specification, name):
+        prediction = tf.concat([1.0 - prediction, prediction], axis=1)
+    classes = tf.tile(tf.constant([label.classes]), [tf.shape(prediction)[0], 1])
+    return {f"{name}_probabilities": prediction, f"{name}_classes": classes}

@@ -1,0 +1,63 @@
+"""The whole of training, from examples and sub-models to the exported model and its record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+
+from modules.files import write_text
+from modules.fusion.build import build
+from modules.preprocessing.graph import TransformGraph
+from modules.spec import Specification
+from modules.submodels.copy import copied_submodel
+from modules.submodels.interface import Interface
+from modules.submodels.layer import SubmodelLayer
+from modules.trainer.data import dataset
+from modules.trainer.export import export
+from modules.trainer.train import TrainingHistory, seed_everything, train
+
+HISTORY_FILE = "history.json"
+
+
+def fuse_and_train(
+    specification: Specification,
+    interfaces: Mapping[str, Interface],
+    submodels: Mapping[str, Path],
+    transform_path: str,
+    splits: Mapping[str, str],
+    model_path: Path,
+    record_path: Path,
+) -> TrainingHistory:
+    """Fuses the imported sub-models, trains the head, exports the whole, keeps the record.
+
+    Args:
+        specification: what to fuse and how to train it.
+        interfaces: of each sub-model, as the importer recorded it.
+        submodels: the folder of each imported copy.
+        transform_path: the Transform graph's `transform_fn` folder.
+        splits: the folder of tf.Examples of `train` and `eval`.
+        model_path: where the SavedModel goes.
+        record_path: the folder of the training record.
+    """
+    keras.backend.clear_session()
+    seed_everything(specification.training.seed)
+
+    def open_submodel(name: str, interface: Interface, taps: list[str]) -> SubmodelLayer:
+        signature = specification.submodels[name].signature
+        return SubmodelLayer(copied_submodel(submodels[name]), taps, signature, name)
+
+    fused = build(specification, interfaces, open_submodel)
+    transform = TransformGraph(transform_path, specification.features, specification.labels)
+    history = train(
+        specification,
+        fused,
+        dataset(specification, transform, splits["train"], shuffle=True),
+        dataset(specification, transform, splits["eval"], shuffle=False),
+    )
+    export(specification, fused, transform, history.frozen, model_path)
+    write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
+    return history

@@ -1,0 +1,101 @@
+"""The pipeline, wired once: which stage feeds which. The work itself is in the components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_node import BaseNode
+
+from components.fusion_trainer.component import FusionTrainer
+from components.manifest_example_gen.component import ManifestExampleGen
+from components.submodel_importer.component import SubmodelImporter
+from modules.evaluation.config import eval_config
+from modules.examples.source import RowSource
+from modules.preprocessing.transform import transform_config
+from modules.spec import Specification
+from modules.submodels.interface import Inspection
+
+PREPROCESSING_FN = "modules.preprocessing.transform.preprocessing_fn"
+# Pinned: Beam's DirectRunner would first look for another runner, and download it.
+BEAM_ARGS = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a pipeline keeps what it makes: artifacts, and the SQLite file of ML Metadata."""
+
+    root: str
+    metadata: str
+
+
+def create_pipeline(
+    specification: Specification,
+    inspections: Mapping[str, Inspection],
+    data_fingerprint: str,
+    places: Places,
+) -> tfx.dsl.Pipeline:
+    """All stages of a specification.
+
+    Args:
+        specification: checked already (`pipeline.prepare`).
+        inspections: the interface and digest of each sub-model.
+        data_fingerprint: digest of the data's content.
+        places: where artifacts and metadata go.
+    """
+    rows = ManifestExampleGen(RowSource.of(specification), data_fingerprint).with_id("Rows")
+    statistics = tfx.components.StatisticsGen(
+        examples=rows.outputs["examples"], schema=rows.outputs["schema"]
+    ).with_id("Statistics")
+    checks = tfx.components.ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=rows.outputs["schema"]
+    ).with_id("DataChecks")
+    importers = {
+        name: SubmodelImporter(
+            name, str(submodel.path), inspections[name].digest, submodel.signature
+        ).with_id(f"Import-{name.replace('_', '-')}")
+        for name, submodel in specification.submodels.items()
+    }
+    transform = tfx.components.Transform(
+        examples=rows.outputs["examples"],
+        schema=rows.outputs["schema"],
+        preprocessing_fn=PREPROCESSING_FN,
+        custom_config=transform_config(specification.features, specification.labels),
+        materialize=False,  # decoded images never go to disk
+        disable_statistics=True,
+    ).with_id("Transform")
+    trainer = FusionTrainer(
+        specification,
+        examples=rows.outputs["examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        submodels={name: node.outputs["submodel"] for name, node in importers.items()},
+    ).with_id("Train")
+    evaluator = tfx.components.Evaluator(
+        examples=rows.outputs["examples"],
+        model=trainer.outputs["model"],
+        eval_config=eval_config(specification),
+        example_splits=["eval"],
+    ).with_id("Evaluate")
+    pusher = tfx.components.Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(
+                base_directory=str(specification.publish.path)
+            )
+        ),
+    ).with_id("Publish")
+    nodes: list[BaseNode] = [
+        rows, statistics, checks, *importers.values(), transform, trainer, evaluator, pusher,
+    ]  # fmt: skip
+    return tfx.dsl.Pipeline(
+        pipeline_name=specification.name,
+        pipeline_root=places.root,
+        components=nodes,
+        enable_cache=True,
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            places.metadata
+        ),
+        beam_pipeline_args=list(BEAM_ARGS),
+    )

