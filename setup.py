@@ -24,7 +24,9 @@ setup(
         "numpy>=1.26",
         "pyarrow>=14",
         "pydantic>=2.7,<3",
-        "PyYAML>=6",
+        "ruamel.yaml>=0.18",
+        # Keras's NumPy backend, on which `fusion validate` infers shapes, needs it.
+        "jax>=0.6",
         "click>=8.1",
         "rich>=13",
     ],
@@ -37,7 +39,6 @@ setup(
             "mypy>=1.10",
             "pytest>=8",
             "ruff>=0.6",
-            "types-PyYAML",
             "types-protobuf",
             "setuptools>=70",
             "uv>=0.5",

@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 class SpecificationError(UserError):
-    """The specification is wrong. Carries every problem found, each as `key: what and what to do`."""
+    """The specification is wrong. Carries every problem found, each with its key."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(problems)

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import private_libc  # noqa: E402  (runs as a script, before anything is installed)
+import private_libc
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -92,7 +92,7 @@ def run(*command: str | Path) -> None:
 
 
 def make_interpreter() -> Path:
-    """Makes `.venv` with uv in it and a Python whose C library is new enough; returns the Python."""
+    """Makes `.venv` with uv and a Python whose C library is new enough; returns the Python."""
     say(f"virtual environment in {VENV.name} with Python {platform.python_version()}")
     run(sys.executable, "-m", "venv", "--copies", VENV)
     python = VENV / "bin" / "python"
@@ -103,7 +103,8 @@ def make_interpreter() -> Path:
     if private_libc.is_needed():
         say(
             f"this system's GNU C library is {private_libc.system_version()}, TFX needs "
-            f"{private_libc.NEEDED}: fetching a newer one into {VENV.name} (the system stays as it is)"
+            f"{'.'.join(map(str, private_libc.NEEDED))}: fetching a newer one into {VENV.name} "
+            "(the system stays as it is)"
         )
         private_libc.install(VENV, say)
     return python
@@ -140,7 +141,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only say whether set-up is needed")
     arguments = parser.parse_args()
-    with open(ROOT / ".setup.lock", "w") as lock:
+    with (ROOT / ".setup.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two `make`s at once: the second waits
         ready = STAMP.exists() and STAMP.read_text() == fingerprint()
         if arguments.check:

@@ -74,7 +74,9 @@ def renamed_sources(text: str, codename: str, successor: str) -> str:
 def _release() -> tuple[str, str]:
     """This system's codename and the release whose C library is new enough."""
     facts = dict(
-        line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
+        line.split("=", 1)
+        for line in Path("/etc/os-release").read_text().splitlines()
+        if "=" in line
     )
     codename = facts.get("VERSION_CODENAME", "").strip('"')
     if codename not in NEXT_RELEASE or not shutil.which("apt-get"):

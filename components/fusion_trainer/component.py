@@ -42,9 +42,7 @@ def _spec_for(submodels: Mapping[str, types.BaseChannel]) -> type[FusionTrainerS
 
     One channel that unites them would be shorter, but Kubeflow's compiler knows no unions.
     """
-    channels = {
-        executor.submodel_key(name): ChannelParameter(type=Submodel) for name in submodels
-    }
+    channels = {executor.submodel_key(name): ChannelParameter(type=Submodel) for name in submodels}
     inputs = {**FusionTrainerSpec.INPUTS, **channels}
     return type("FusionTrainerSpec", (FusionTrainerSpec,), {"INPUTS": inputs})
 

@@ -1,4 +1,4 @@
-"""Rows in: a data file with media paths becomes tf.Examples by split, and the schema they follow."""
+"""Rows in: a data file with media paths becomes tf.Examples by split, with their schema."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ManifestExampleGenSpec(ComponentSpec):
         executor.SOURCE_KEY: ExecutionParameter(type=str),
         executor.FINGERPRINT_KEY: ExecutionParameter(type=str),
     }
-    INPUTS = {}
+    INPUTS: dict[str, ChannelParameter] = {}
     OUTPUTS = {
         executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         executor.SCHEMA_KEY: ChannelParameter(type=standard_artifacts.Schema),
@@ -43,7 +43,9 @@ class ManifestExampleGen(base_beam_component.BaseBeamComponent):
                 **{
                     executor.SOURCE_KEY: source.model_dump_json(),
                     executor.FINGERPRINT_KEY: data_fingerprint,
-                    executor.EXAMPLES_KEY: channel_utils.as_channel([standard_artifacts.Examples()]),
+                    executor.EXAMPLES_KEY: channel_utils.as_channel(
+                        [standard_artifacts.Examples()]
+                    ),
                     executor.SCHEMA_KEY: channel_utils.as_channel([standard_artifacts.Schema()]),
                     executor.REJECTED_KEY: channel_utils.as_channel([RejectedRows()]),
                 }

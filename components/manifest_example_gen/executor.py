@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from tfx import types
@@ -38,7 +37,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
-        summaries = os.path.join(rejected.uri, "shards")
+        summaries = f"{rejected.uri}/shards"
         with self._make_beam_pipeline() as pipeline:
             write_examples(pipeline, source, folders, summaries)
 
@@ -49,6 +48,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             counts.eval,
         )
         io_utils.write_pbtxt_file(
-            os.path.join(schema.uri, "schema.pbtxt"),
+            f"{schema.uri}/schema.pbtxt",
             implied_schema(source.features, source.labels),
         )

@@ -19,7 +19,7 @@ class SubmodelImporterSpec(ComponentSpec):
         executor.SIGNATURE_KEY: ExecutionParameter(type=str),
         executor.DIGEST_KEY: ExecutionParameter(type=str),
     }
-    INPUTS = {}
+    INPUTS: dict[str, ChannelParameter] = {}
     OUTPUTS = {executor.SUBMODEL_KEY: ChannelParameter(type=Submodel)}
 
 

@@ -68,5 +68,3 @@ def _metrics(specification: Specification, output: str) -> config_pb2.MetricsSpe
             if bounds.max is not None:
                 value.upper_bound.value = bounds.max
     return spec
-
-

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import operator
-
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from modules.spec import (
     TextFeature,
     stored,
 )
-
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -227,5 +225,3 @@ def _bytes_feature(values: list[bytes]) -> tf.train.Feature:
 
 def _float_feature(values: Any) -> tf.train.Feature:
     return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-
-

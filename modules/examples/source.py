@@ -37,7 +37,9 @@ class RowSource(Part):
         }
         split = self.data.split
         wanted["data.split"] = split.column if isinstance(split, ColumnSplit) else split.by
-        missing = [f"'{column}' (for {key})" for key, column in wanted.items() if column not in found]
+        missing = [
+            f"'{column}' (for {key})" for key, column in wanted.items() if column not in found
+        ]
         if missing:
             raise RunError(
                 f"{self.data.path}: expected the columns {', '.join(missing)}; "

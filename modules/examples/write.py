@@ -13,8 +13,8 @@ import tensorflow as tf
 from modules.errors import RunError
 from modules.examples import manifest
 from modules.examples.rows import RowError, RowParser
-from modules.examples.split import SPLITS, split_of
 from modules.examples.source import RowSource
+from modules.examples.split import SPLITS, split_of
 from modules.spec import ColumnSplit
 
 REJECTED_FILE = "rejected_rows.csv"
@@ -153,5 +153,3 @@ def _check_counts(
                 f"{data.path}: the split '{split}' has no rows (of {counts.total}); rows are "
                 f"split {how}"
             )
-
-

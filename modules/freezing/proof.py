@@ -52,10 +52,8 @@ def prove(before: Digests, after: Digests, when: str) -> None:
         raise RunError(f"frozen tensors changed {when}: {', '.join(moved)}")
 
 
-def named_like(
-    before: Digests, exported: Mapping[str, Sequence[Any]]
-) -> dict[str, dict[str, Any]]:
-    """Exported tensors under the names they had before: export keeps their order, not their names."""
+def named_like(before: Digests, exported: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
+    """Exported tensors under their names of before: export keeps the order, not the names."""
     return {
         submodel: dict(zip(before[submodel], values, strict=True))
         for submodel, values in exported.items()

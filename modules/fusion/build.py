@@ -129,7 +129,8 @@ class _Builder:
                 raise SpecificationError(
                     [
                         f"submodels.{name}.output: the model has the outputs "
-                        f"{', '.join(interface.outputs)}: name one, or write '{name}.OUTPUT' in {key}"
+                        f"{', '.join(interface.outputs)}: name one here, or write "
+                        f"'{name}.OUTPUT' in {key}"
                     ]
                 )
             return next(iter(interface.outputs))
@@ -215,7 +216,10 @@ class _Builder:
                 received, tensor = tensor, layer(tensor)
             except (ValueError, TypeError) as error:
                 raise SpecificationError(
-                    [f"{place}: it does not fit its input {shape_text(tensor)}: {_first_line(error)}"]
+                    [
+                        f"{place}: it does not fit its input {shape_text(tensor)}: "
+                        f"{_first_line(error)}"
+                    ]
                 ) from error
             if not isinstance(tensor, keras.KerasTensor):
                 raise SpecificationError(
@@ -249,7 +253,9 @@ class _Builder:
         if isinstance(label, CategoryLabel) and self._gives_logits(name):
             activation = "sigmoid" if units == 1 else "softmax"
         # Predictions leave in float32 whatever precision the layers before compute in.
-        return keras.layers.Activation(activation, dtype="float32", name=f"{name}.prediction")(tensor)
+        return keras.layers.Activation(activation, dtype="float32", name=f"{name}.prediction")(
+            tensor
+        )
 
     def _gives_logits(self, name: str) -> bool:
         output = self.specification.outputs[name]
@@ -263,8 +269,8 @@ class _Builder:
             if info.activation is None:
                 raise SpecificationError(
                     [
-                        f"outputs.{name}.from_logits: sub-model '{source}' does not tell whether it "
-                        "gives logits or probabilities: write from_logits: true or false"
+                        f"outputs.{name}.from_logits: sub-model '{source}' does not tell whether "
+                        "it gives logits or probabilities: write from_logits: true or false"
                     ]
                 )
             return info.activation not in ("softmax", "sigmoid")
@@ -310,7 +316,10 @@ def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers
     }
     if class_name not in known:
         raise SpecificationError(
-            [f"{key}: Keras has no layer of this name for use here; {suggestion(class_name, known)}"]
+            [
+                f"{key}: Keras has no layer of this name for use here; "
+                f"{suggestion(class_name, known)}"
+            ]
         )
     try:
         return getattr(keras.layers, class_name)(**config)

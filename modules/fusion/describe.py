@@ -52,7 +52,7 @@ def describe(
             continue
         node = specification.graph[name]
         if isinstance(node, Merge):
-            kind, inputs = node.merge, ", ".join(node.inputs)
+            kind, inputs = str(node.merge), ", ".join(node.inputs)
         else:
             kind, inputs = " → ".join(next(iter(layer)) for layer in node.layers), node.inputs
         layers = fused.layers[name]
@@ -75,5 +75,3 @@ def weight_count(weights: list) -> int:
             size *= length
         total += size
     return total
-
-

@@ -23,7 +23,7 @@ from modules.spec import (
     NumberFeature,
     TextFeature,
 )
-from modules.spec.vocabulary import UNKNOWN_TOKEN, read_vocabulary
+from modules.spec.vocabulary import UNKNOWN, read_vocabulary
 
 # Keras's TextVectorization strips the same characters (`strip_punctuation`).
 PUNCTUATION = r"[!\"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~\']"
@@ -96,7 +96,7 @@ def _text(tensor: Any, feature: TextFeature) -> Any:
     if feature.vocabulary is None:
         return tf.identity(tensor)
     words = read_vocabulary(feature.vocabulary)
-    unknown = words.index(UNKNOWN_TOKEN) if UNKNOWN_TOKEN in words else -1
+    unknown = words.index(UNKNOWN) if UNKNOWN in words else -1
     lowered = tf.strings.lower(tensor, encoding="utf-8")
     tokens = tf.strings.split(tf.strings.regex_replace(lowered, PUNCTUATION, ""))
     ids = _table(words, unknown).lookup(tokens)
@@ -115,7 +115,9 @@ def _number(tensor: Any, feature: NumberFeature) -> Any:
     return tf.identity(tensor)
 
 
-def transform_config(features: Mapping[str, Feature], labels: Mapping[str, Label]) -> dict[str, str]:
+def transform_config(
+    features: Mapping[str, Feature], labels: Mapping[str, Label]
+) -> dict[str, str]:
     """The `custom_config` that `preprocessing_fn` reads, as TFX stores it: text only.
 
     The vocabularies' digests are in it, because TFX's cache does not see the files' content.

@@ -165,12 +165,7 @@ class NumberLabel(Part):
 
 
 Feature = Annotated[
-    ImageFeature
-    | TextFeature
-    | NumberFeature
-    | CategoryFeature
-    | SequenceFeature
-    | RawFeature,
+    ImageFeature | TextFeature | NumberFeature | CategoryFeature | SequenceFeature | RawFeature,
     Field(discriminator="type"),
 ]
 Label = Annotated[CategoryLabel | NumberLabel, Field(discriminator="type")]

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -73,9 +73,9 @@ def _locate(tree: Any, location: tuple[int | str, ...]) -> tuple[list[int | str]
     line = 1
     node = tree
     for step in location:
-        if isinstance(node, dict) and step in node:
+        if isinstance(node, CommentedMap) and step in node:
             line = node.lc.key(step)[0] + 1
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+        elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
             line = node.lc.item(step)[0] + 1
         else:
             continue

@@ -137,7 +137,9 @@ def _node_kind(value: Any) -> str:
     if isinstance(value, dict) and ("merge" in value or "layers" in value):
         return "merge" if "merge" in value else "layers"
     # Neither key stands there, perhaps one is misspelt: a merge is the one with several inputs.
-    return "merge" if isinstance(value, dict) and isinstance(value.get("inputs"), list) else "layers"
+    return (
+        "merge" if isinstance(value, dict) and isinstance(value.get("inputs"), list) else "layers"
+    )
 
 
 Node = Annotated[

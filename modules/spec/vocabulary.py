@@ -7,8 +7,8 @@ from pathlib import Path
 
 from modules.errors import UserError
 
-UNKNOWN_TOKEN = "[UNK]"
-PADDING_TOKENS = ("", "[PAD]")
+UNKNOWN = "[UNK]"
+PADDING = ("", "[PAD]")
 
 
 @lru_cache(maxsize=64)

@@ -20,7 +20,9 @@ class TensorInfo(Part):
     dtype: str
 
     def __str__(self) -> str:
-        return f"({', '.join('?' if size is None else str(size) for size in self.shape)}) {self.dtype}"
+        return (
+            f"({', '.join('?' if size is None else str(size) for size in self.shape)}) {self.dtype}"
+        )
 
 
 class OutputInfo(TensorInfo):

@@ -84,7 +84,10 @@ def tapped(model: keras.Model, taps: list[str]) -> keras.Model:
 
 
 def _info(tensor: keras.KerasTensor) -> dict[str, Any]:
-    return {"shape": tuple(tensor.shape[1:]), "dtype": keras.backend.standardize_dtype(tensor.dtype)}
+    return {
+        "shape": tuple(tensor.shape[1:]),
+        "dtype": keras.backend.standardize_dtype(tensor.dtype),
+    }
 
 
 def _activation(tensor: keras.KerasTensor) -> str | None:

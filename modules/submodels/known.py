@@ -11,6 +11,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from modules.errors import RunError, SpecificationError
@@ -33,7 +34,9 @@ class KnownSubmodels:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def inspect(self, specification: Specification) -> dict[str, Inspection]:
+    def inspect(
+        self, specification: Specification, tell: Callable[[str], None]
+    ) -> dict[str, Inspection]:
         """The interface and digest of every sub-model, by name.
 
         Raises SpecificationError naming each sub-model that is missing, damaged or unsafe.
@@ -51,6 +54,7 @@ class KnownSubmodels:
             else:
                 unknown[name] = submodel
         if unknown:
+            tell(f"reading the sub-models {', '.join(unknown)}")
             for name, answer in _read_in_process(unknown).items():
                 if "error" in answer:
                     problems.append(f"submodels.{name}.path: {answer['error']}")

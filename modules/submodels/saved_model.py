@@ -29,7 +29,9 @@ def check_graph(path: Path) -> None:
     try:
         graph.ParseFromString((path / GRAPH).read_bytes())
     except Exception as error:  # protobuf's own error, or the file system's
-        raise UserError(f"{path}: expected a SavedModel, its {GRAPH} is damaged: {error}") from error
+        raise UserError(
+            f"{path}: expected a SavedModel, its {GRAPH} is damaged: {error}"
+        ) from error
     if not graph.meta_graphs:
         raise UserError(f"{path}: expected a SavedModel, its {GRAPH} is empty")
     for meta_graph in graph.meta_graphs:
@@ -45,7 +47,7 @@ def check_graph(path: Path) -> None:
 
 
 def load(path: Path) -> Any:
-    """The loaded SavedModel. Raises UserError where its graph is unsafe or its variables missing."""
+    """The loaded SavedModel. Raises UserError where its graph is unsafe or it does not load."""
     check_graph(path)
     try:
         return tf.saved_model.load(str(path))

@@ -61,3 +61,9 @@ def fuse_and_train(
     export(specification, fused, transform, history.frozen, model_path)
     write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
     return history
+
+
+def last_epoch(record_path: Path) -> dict[str, float]:
+    """The losses and metrics of the last epoch in a training record."""
+    history = json.loads((record_path / HISTORY_FILE).read_text())
+    return history["stages"][-1]["epochs"][-1]

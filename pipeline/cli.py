@@ -1,0 +1,52 @@
+"""The `fusion` command. Each subcommand is a file in `pipeline/commands`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+
+from modules.errors import SpecificationError, UserError
+from pipeline.commands.predict import predict
+from pipeline.commands.run import run
+from pipeline.commands.schema import schema
+from pipeline.commands.validate import validate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fusion")
+def fusion() -> None:
+    """Fuse pretrained models into one, train its head, check it, publish it to TF Serving.
+
+    A specification (YAML) says which models, how they join, and what is learned from which data.
+    """
+
+
+for command in (validate, run, predict, schema):
+    fusion.add_command(command)
+
+
+def main() -> None:
+    """Runs the command; a user's error becomes a message and an exit code, never a traceback.
+
+    2 for a wrong specification, 1 for anything else that failed.
+    """
+    errors = Console(stderr=True)
+    try:
+        sys.exit(fusion.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        errors.print("stopped")
+        sys.exit(130)
+    except SpecificationError as error:
+        errors.print("[red]the specification is wrong[/]")
+        for problem in error.problems:
+            errors.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except UserError as error:
+        errors.print("[red]failed[/]")
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,28 @@
+"""Why a run failed, in one paragraph."""
+
+from __future__ import annotations
+
+import re
+
+from modules.errors import UserError
+
+# Beam raises a worker's exception anew as a RuntimeError whose text holds the original one.
+WRAPPED = re.compile(
+    r"modules\.errors\.\w+: (.+?)(?: \[while running '[^']*'\]|\n\n|\Z)", re.DOTALL
+)
+
+
+def cause_of(error: BaseException) -> str:
+    """The message of the user's error behind an exception, else its type and first paragraph."""
+    step: BaseException | None = error
+    seen: set[int] = set()
+    while step is not None and id(step) not in seen:
+        seen.add(id(step))
+        if isinstance(step, UserError):
+            return str(step)
+        wrapped = WRAPPED.search(str(step))
+        if wrapped:
+            return " ".join(wrapped[1].split())
+        step = step.__cause__ or step.__context__
+    paragraph = re.split(r"\n\s*\n|\nTraceback|\nDetected at", str(error).strip())[0]
+    return f"{type(error).__name__}: {' '.join(paragraph.split())[:600]}"

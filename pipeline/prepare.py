@@ -1,0 +1,95 @@
+"""What happens before a pipeline starts: the specification is read and checked as a whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.errors import RunError, SpecificationError, UserError
+from modules.fusion.topology import ordered_nodes
+from modules.spec import (
+    Specification,
+    TextFeature,
+    load_specification,
+)
+from modules.spec.vocabulary import PADDING, read_vocabulary
+from modules.submodels.interface import Inspection, Interface
+from modules.submodels.known import KnownSubmodels
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The folder `runs` beside a specification: all that runs of it make and remember."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, specification_file: Path) -> Workplace:
+        return cls(specification_file.resolve().parent / "runs")
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "artifacts"
+
+    @property
+    def metadata(self) -> Path:
+        return self.folder / "metadata.sqlite"
+
+    @property
+    def known_submodels(self) -> Path:
+        return self.folder / "submodels"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A specification that is sound by itself, with what is known of its sub-models."""
+
+    specification: Specification
+    inspections: dict[str, Inspection]
+
+    @property
+    def interfaces(self) -> dict[str, Interface]:
+        return {name: found.interface for name, found in self.inspections.items()}
+
+
+def prepare(specification_file: Path, tell: Callable[[str], None]) -> Prepared:
+    """Reads a specification and all it names but the data; no TFX and no TensorFlow here.
+
+    `tell` is called before what takes longer. Raises SpecificationError with what is wrong.
+    """
+    specification = load_specification(specification_file)
+    ordered_nodes(specification)
+    _check_vocabularies(specification)
+    known = KnownSubmodels(Workplace.of(specification_file).known_submodels)
+    return Prepared(specification, known.inspect(specification, tell))
+
+
+def _check_vocabularies(specification: Specification) -> None:
+    problems = []
+    for name, feature in specification.features.items():
+        if not isinstance(feature, TextFeature) or feature.vocabulary is None:
+            continue
+        try:
+            words = read_vocabulary(feature.vocabulary)
+        except UserError as error:
+            problems.append(f"features.{name}.vocabulary: {error}")
+            continue
+        if feature.encoding == "ids" and words[0] not in PADDING:
+            problems.append(
+                f"features.{name}.vocabulary: encoding 'ids' pads with id 0, so the first line "
+                f"must be empty or [PAD], found {words[0]!r}"
+            )
+    if problems:
+        raise SpecificationError(problems)
+
+
+def check_writable(folder: Path, key: str) -> None:
+    """Raises RunError where nothing can be written below a folder that may not exist yet."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        what = "is no folder" if not place.is_dir() else "cannot be written to"
+        raise RunError(f"{key}: {folder}: {place} {what}; choose another path or its rights")

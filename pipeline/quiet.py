@@ -1,0 +1,56 @@
+"""The libraries' flood of messages goes to a log file; the terminal is for the user."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+# Said by ML Metadata at every query, and of no use to anyone.
+NOISE = ("property_predicate is not supported", "ZetaSQL")
+
+
+def hush_imports() -> None:
+    """For commands that only import TensorFlow: no greetings. To be called before the import."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+@contextmanager
+def output_to(path: Path) -> Iterator[TextIO]:
+    """Sends both standard streams to a file, native libraries' writes too; gives the terminal.
+
+    The redirection is of file descriptors, since TensorFlow and gRPC write past Python.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with path.open("a", encoding="utf-8") as log, os.fdopen(os.dup(1), "w") as terminal:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield terminal
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, original in zip((1, 2), saved, strict=True):
+                os.dup2(original, descriptor)
+                os.close(original)
+
+
+def log_everything() -> None:
+    """TFX's and Beam's messages in the log, less the noise. To be called after their import."""
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.INFO)
+    absl_logging.use_absl_handler()
+    absl_logging.get_absl_handler().addFilter(_is_no_noise)
+
+
+def _is_no_noise(record: logging.LogRecord) -> bool:
+    return not any(words in record.getMessage() for words in NOISE)

@@ -1,0 +1,117 @@
+"""What a stage made, told in a few words, and what a run came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import tensorflow_model_analysis as tfma
+from ml_metadata.proto import metadata_store_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from modules.examples.write import REJECTED_FILE
+from modules.spec import Specification
+from modules.trainer.run import last_epoch
+from pipeline.stages import Stage
+
+Metrics = dict[str, dict[str, float]]
+
+
+def _number(artifact: metadata_store_pb2.Artifact, name: str) -> int:
+    return artifact.properties[name].int_value or artifact.custom_properties[name].int_value
+
+
+def made(stage: Stage, specification: Specification) -> str:
+    """A few words on what a finished stage made."""
+    artifacts = stage.artifacts
+    if "rejected_rows" in artifacts:
+        counts = artifacts["rejected_rows"]
+        return ", ".join(
+            f"{_number(counts, name):,} {name}" for name in ("train", "eval", "rejected")
+        )
+    if "anomalies" in artifacts:
+        found = anomalies(Path(artifacts["anomalies"].uri))
+        return "no anomalies" if not found else f"anomalies: {'; '.join(found[:3])}"
+    if "submodel" in artifacts:
+        copied = artifacts["submodel"]
+        digest = copied.properties["digest"].string_value[:12]
+        return f"{_number(copied, 'parameters'):,} parameters, digest {digest}"
+    if "training_record" in artifacts:
+        values = last_epoch(Path(artifacts["training_record"].uri))
+        proven = _number(artifacts["model"], "frozen_tensors_proven")
+        return f"loss {values['loss']:.4f}, {proven} frozen tensors proven"
+    if "evaluation" in artifacts:
+        metrics = overall_metrics(Path(artifacts["evaluation"].uri), specification)
+        told = [
+            f"{output}.{name} {value:.4f}"
+            for output, values in metrics.items()
+            for name, value in values.items()
+            if name != "example_count"
+        ]
+        return ", ".join(told)
+    if "pushed_model" in artifacts:
+        path = pushed_path(artifacts["pushed_model"])
+        return f"published {path}" if path else "not published"
+    return ""
+
+
+def anomalies(folder: Path) -> list[str]:
+    """What ExampleValidator found against the schema, one line each."""
+    found = []
+    for file in sorted(folder.glob("Split-*/SchemaDiff.pb")):
+        proto = anomalies_pb2.Anomalies.FromString(file.read_bytes())
+        split = file.parent.name.removeprefix("Split-")
+        found += [
+            f"{split}: {name}: {info.description}"
+            for name, info in sorted(proto.anomaly_info.items())
+        ]
+    return found
+
+
+def overall_metrics(folder: Path, specification: Specification) -> Metrics:
+    """`{output: {metric: value}}` over the whole evaluation split."""
+    outputs = list(specification.outputs)
+    result = tfma.load_eval_result(str(folder))
+    for slice_key, by_output in result.slicing_metrics:
+        if slice_key:
+            continue
+        return {
+            output: {
+                name: float(value["doubleValue"])
+                for name, value in by_output[output if len(outputs) > 1 else ""][""].items()
+                if "doubleValue" in value
+            }
+            for output in outputs
+        }
+    raise ValueError(f"{folder} holds no metrics of the whole split")
+
+
+def missed_thresholds(metrics: Metrics, specification: Specification) -> list[str]:
+    """Each threshold that a model missed, with the value found."""
+    missed = []
+    for output, bounds in specification.evaluation.thresholds.items():
+        for name, bound in bounds.items():
+            value = metrics[output][name]
+            if bound.min is not None and not value >= bound.min:
+                missed.append(f"{output}.{name} is {value:.4f}, at least {bound.min:g} is needed")
+            if bound.max is not None and not value <= bound.max:
+                missed.append(f"{output}.{name} is {value:.4f}, at most {bound.max:g} is allowed")
+    return missed
+
+
+def pushed_path(artifact: metadata_store_pb2.Artifact) -> str | None:
+    """The version folder that Pusher made; None where it made none."""
+    if not artifact.custom_properties["pushed"].int_value:
+        return None
+    return artifact.custom_properties["pushed_destination"].string_value
+
+
+def artifact(stages: Mapping[str, Stage], key: str) -> metadata_store_pb2.Artifact:
+    """The artifact that a finished stage gave under a key."""
+    return next(stage.artifacts[key] for stage in stages.values() if key in stage.artifacts)
+
+
+def rejected(stages: Mapping[str, Stage]) -> tuple[int, str]:
+    """How many rows were rejected, and the file with their reasons."""
+    found = artifact(stages, "rejected_rows")
+    return _number(found, "rejected"), str(Path(found.uri, REJECTED_FILE))

@@ -1,0 +1,112 @@
+"""A run of a specification, from the file to the published model."""
+
+from __future__ import annotations
+
+import fcntl
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from modules.errors import RunError
+from modules.examples.fingerprint import fingerprint
+from modules.examples.source import RowSource
+from pipeline.consoles import wide_console
+from pipeline.failure import cause_of
+from pipeline.prepare import Prepared, Workplace, check_writable, prepare
+from pipeline.quiet import log_everything, output_to
+from pipeline.record import RunRecord
+
+
+def run(specification_file: Path, console: Console) -> RunRecord:
+    """Runs every stage, telling how it goes; the record says what came of it.
+
+    Raises SpecificationError before anything starts, RunError where the run failed or its model
+    was not published. The libraries' messages are in the run's log.
+    """
+    console.print(f"checking {specification_file}", highlight=False)
+    prepared = prepare(specification_file, lambda text: console.print(text, highlight=False))
+    specification = prepared.specification
+    place = Workplace.of(specification_file)
+    check_writable(place.folder, "the folder of the runs")
+    check_writable(specification.publish.path, "publish.path")
+    RowSource.of(specification).check_columns()
+    with _one_at_a_time(place.folder):
+        record = RunRecord.start(place.folder, specification.name, specification_file.resolve())
+        console.print(f"run {record.folder}", highlight=False, soft_wrap=True)
+        console.print(f"log {record.log}", highlight=False, soft_wrap=True)
+        with output_to(record.log) as stream:
+            terminal = wide_console(stream, console.is_terminal or None)
+            try:
+                _run_stages(prepared, place, record, terminal)
+            except BaseException as error:
+                record.status = "failed"
+                record.error = cause_of(error)
+                traceback.print_exc()  # goes to the log
+                if not isinstance(error, Exception):
+                    raise
+            finally:
+                record.write()
+    if record.status != "published":
+        where = [stage.name for stage in record.stages.values() if stage.status == "failed"]
+        at = f"stage {where[0]} failed: " if where else ""
+        raise RunError(f"{at}{record.error}\nlog: {record.log}")
+    return record
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"another run is going on in {folder}: wait until it has ended"
+            ) from None
+        yield
+
+
+def _run_stages(prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console) -> None:
+    specification = prepared.specification
+    with terminal.status("importing TensorFlow, Beam and TFX"):
+        # TFX takes ten seconds to import, so it is imported when all else is known to be sound.
+        from modules.fusion.build import build, open_interface
+        from pipeline import results
+        from pipeline.live import StageTable
+        from pipeline.pipeline import Places, create_pipeline
+        from pipeline.stages import Stage, StageRun
+
+        log_everything()
+    build(specification, prepared.interfaces, open_interface)
+    pipeline = create_pipeline(
+        specification,
+        prepared.inspections,
+        fingerprint(specification.data.path, specification.features),
+        Places(str(place.artifacts), str(place.metadata)),
+    )
+
+    def changed(stage: Stage) -> None:
+        if stage.status in ("done", "reused"):
+            stage.note = results.made(stage, specification)
+        table.changed(stage)
+        if stage.status != "running":
+            record.write()
+
+    stage_run = StageRun(pipeline, changed)
+    record.stages = stage_run.stages
+    with StageTable(terminal, stage_run.stages) as table:
+        stage_run.run()
+
+    record.rejected, record.rejected_file = results.rejected(record.stages)
+    evaluation = results.artifact(record.stages, "evaluation")
+    record.metrics = results.overall_metrics(Path(evaluation.uri), specification)
+    record.published = results.pushed_path(results.artifact(record.stages, "pushed_model"))
+    if record.published is None:
+        missed = results.missed_thresholds(record.metrics, specification)
+        record.status = "not published"
+        record.error = f"the model was not published: {'; '.join(missed) or 'it was not blessed'}"
+    else:
+        record.status = "published"

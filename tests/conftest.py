@@ -1,0 +1,133 @@
+"""What tests share: a small world of two pretrained models and a data set, made once per run."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CLASSES = ("red", "green", "blue")
+WORDS = ("[UNK]", "red", "green", "blue", "very", "rather")
+ROWS = 90
+IMAGE_SHAPE = (8, 8, 3)
+
+SPECIFICATION = """\
+name: colours
+data:
+  path: data/rows.csv
+  split: {by: id, train: 0.7, eval: 0.3}
+features:
+  image: {type: image, column: image_path, shape: [8, 8, 3]}
+  words: {type: text, column: transcript, vocabulary: models/words.txt, encoding: multi_hot}
+labels:
+  colour: {type: category, column: colour, classes: [red, green, blue]}
+submodels:
+  vision: {path: models/vision.keras, inputs: {image: image}, output: features}
+  text: {path: models/text, inputs: {tokens: words}, output: features}
+graph:
+  joined: {merge: concatenate, inputs: [vision, text]}
+  hidden: {layers: [Dense: {units: 8, activation: relu}], inputs: joined}
+  scores: {layers: [Dense: {units: 3}], inputs: hidden}
+outputs:
+  colour: {from: scores, loss: categorical_crossentropy, metrics: [accuracy]}
+training:
+  batch_size: 16
+  seed: 7
+  stages:
+    - {name: head, epochs: 3, learning_rate: 1e-2}
+evaluation:
+  thresholds: {colour: {accuracy: {min: 0.2}}}
+publish: {path: serving}
+"""
+
+
+def make_vision(path: Path) -> None:
+    """An image network with what must stay still in a frozen model: BatchNorm and Dropout."""
+    import keras
+
+    image = keras.Input(IMAGE_SHAPE, name="image")
+    tensor = keras.layers.Conv2D(4, 3, name="conv")(image)
+    tensor = keras.layers.BatchNormalization(name="norm")(tensor)
+    tensor = keras.layers.GlobalAveragePooling2D(name="pool")(tensor)
+    tensor = keras.layers.Dropout(0.5, name="drop")(tensor)
+    tensor = keras.layers.Dense(6, activation="relu", name="features")(tensor)
+    tensor = keras.layers.Dense(3, activation="softmax", name="probabilities")(tensor)
+    keras.Model(image, tensor, name="vision").save(path)
+
+
+def make_text(path: Path) -> None:
+    """A text network, exported as a SavedModel with two named outputs."""
+    import keras
+
+    tokens = keras.Input((len(WORDS),), name="tokens")
+    features = keras.layers.Dense(4, activation="relu", name="features")(tokens)
+    dropped = keras.layers.Dropout(0.5)(features)
+    chances = keras.layers.Dense(3, activation="softmax", name="probabilities")(dropped)
+    model = keras.Model(tokens, {"features": features, "probabilities": chances}, name="text")
+    model.export(path, verbose=False)
+
+
+def make_data(folder: Path) -> None:
+    """Rows whose image and words both tell the colour."""
+    import numpy as np
+    import tensorflow as tf
+
+    (folder / "images").mkdir(parents=True)
+    random = np.random.default_rng(5)
+    with (folder / "rows.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "image_path", "transcript", "colour"])
+        for number in range(ROWS):
+            colour = int(random.integers(3))
+            pixels = random.integers(0, 120, IMAGE_SHAPE)
+            pixels[..., colour] += 100
+            name = f"images/{number}.png"
+            (folder / name).write_bytes(tf.io.encode_png(pixels.astype("uint8")).numpy())
+            words = f"Rather, {CLASSES[colour]}!" if number % 2 else f"very {CLASSES[colour]}"
+            writer.writerow([number, name, words, CLASSES[colour]])
+
+
+@pytest.fixture(scope="session")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once; read only. `world` gives a copy to change."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "models").mkdir()
+    make_vision(folder / "models" / "vision.keras")
+    make_text(folder / "models" / "text")
+    (folder / "models" / "words.txt").write_text("\n".join(WORDS) + "\n")
+    make_data(folder / "data")
+    (folder / "fusion.yaml").write_text(SPECIFICATION)
+    return folder
+
+
+@pytest.fixture
+def world(shared_world: Path, tmp_path: Path) -> Path:
+    """A folder with `fusion.yaml`, `data/rows.csv` and `models/`, to change at will."""
+    folder = tmp_path / "world"
+    shutil.copytree(shared_world, folder)
+    return folder
+
+
+@pytest.fixture
+def write_specification(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the small specification with pieces of its text replaced: `(old, new), …`."""
+
+    def write(*changes: tuple[str, str], folder: Path = tmp_path) -> Path:
+        text = SPECIFICATION
+        for old, new in changes:
+            assert old in text, f"the specification does not hold {old!r}"
+            text = text.replace(old, new, 1)
+        path = folder / "fusion.yaml"
+        path.write_text(text)
+        return path
+
+    return write
