@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +90,11 @@ def check_writable(folder: Path, key: str) -> None:
     place = folder
     while not place.exists():
         place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        what = "is no folder" if not place.is_dir() else "cannot be written to"
-        raise RunError(f"{key}: {folder}: {place} {what}; choose another path or its rights")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise RunError(
+            f"{key}: {folder}: expected a folder to write to, {place}: {error.strerror}; "
+            "name another path or change its rights"
+        ) from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +16,22 @@ from typing import TextIO
 NOISE = ("property_predicate is not supported", "ZetaSQL")
 
 
-def hush_imports() -> None:
-    """For commands that only import TensorFlow: no greetings. To be called before the import."""
+def import_tensorflow_quietly() -> None:
+    """Imports TensorFlow without its greetings, some of which no setting turns off.
+
+    An import that fails still raises, so nothing is lost with what it prints.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    warnings.filterwarnings("ignore", module=r"keras\.")
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 @contextmanager

@@ -192,7 +192,6 @@ def make(data: Path, models: Path) -> None:
     """Fills the two folders."""
     # TensorFlow and Keras read these once, when they are imported.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # at 2 it still shows harmless errors
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # its results differ from machine to machine
     os.environ["KERAS_BACKEND"] = "tensorflow"
     print("loading TensorFlow", flush=True)
     import keras

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modules.errors import RunError
+from modules.errors import SpecificationError, suggestion
 from modules.examples import manifest
 from modules.spec import ColumnSplit, Data, Feature, Label, Specification, columns_of
 from modules.spec.base import Part
@@ -25,23 +25,25 @@ class RowSource(Part):
         )
 
     def check_columns(self) -> None:
-        """Raises RunError with every column that the specification names and the data lack."""
+        """Raises SpecificationError for each column that is named and that the data lack.
+
+        Raises RunError where the data file is missing or cannot be read.
+        """
         found = manifest.columns(self.data.path)
         if found is None:
             return
-        wanted = {
-            f"{kind}.{name}": column
+        split = self.data.split
+        wanted = [
+            (f"{kind}.{name}", column)
             for kind, parts in (("features", self.features), ("labels", self.labels))
             for name, part in parts.items()
             for column in columns_of(part)
-        }
-        split = self.data.split
-        wanted["data.split"] = split.column if isinstance(split, ColumnSplit) else split.by
+        ]
+        wanted.append(("data.split", split.column if isinstance(split, ColumnSplit) else split.by))
         missing = [
-            f"'{column}' (for {key})" for key, column in wanted.items() if column not in found
+            f"{key}: {self.data.path} has no column '{column}'; {suggestion(column, found)}"
+            for key, column in wanted
+            if column not in found
         ]
         if missing:
-            raise RunError(
-                f"{self.data.path}: expected the columns {', '.join(missing)}; "
-                f"found {', '.join(found)}"
-            )
+            raise SpecificationError(missing)

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from modules.errors import SpecificationError, suggestion
+from modules.fusion.layers import first_line, new_layer
 from modules.fusion.merges import MERGES
 from modules.fusion.topology import ordered_nodes, references, source_of
 from modules.spec import CategoryLabel, Layers, Merge, Specification
@@ -200,7 +201,7 @@ class _Builder:
                     for reference, tensor in zip(node.inputs, tensors, strict=True)
                 )
                 raise SpecificationError(
-                    [f"{key}: {node.merge} cannot join {shapes}: {_first_line(error)}"]
+                    [f"{key}: {node.merge} cannot join {shapes}: {first_line(error)}"]
                 ) from error
             self.layers[name] = [layer]
             return
@@ -218,7 +219,7 @@ class _Builder:
                 raise SpecificationError(
                     [
                         f"{place}: it does not fit its input {shape_text(tensor)}: "
-                        f"{_first_line(error)}"
+                        f"{first_line(error)}"
                     ]
                 ) from error
             if not isinstance(tensor, keras.KerasTensor):
@@ -281,10 +282,6 @@ class _Builder:
         return activation not in ("softmax", "sigmoid")
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
-
-
 def _fitting(
     key: str, name: str, tensor: keras.KerasTensor, reference: str, wanted: Any
 ) -> keras.KerasTensor:
@@ -302,26 +299,3 @@ def _fitting(
     if dtype == wanted.dtype:
         return tensor
     return Cast(wanted.dtype, name=name)(tensor)
-
-
-def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers.Layer:
-    """A layer of Keras by its class's name. Raises SpecificationError where it cannot be made."""
-    known = {
-        name
-        for name, value in vars(keras.layers).items()
-        if isinstance(value, type)
-        and issubclass(value, keras.layers.Layer)
-        and name not in ("Lambda", "Layer", "InputLayer", "TFSMLayer", "JaxLayer", "FlaxLayer")
-        and not name.startswith("Torch")
-    }
-    if class_name not in known:
-        raise SpecificationError(
-            [
-                f"{key}: Keras has no layer of this name for use here; "
-                f"{suggestion(class_name, known)}"
-            ]
-        )
-    try:
-        return getattr(keras.layers, class_name)(**config)
-    except (TypeError, ValueError) as error:
-        raise SpecificationError([f"{key}: {_first_line(error)}"]) from error

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from modules.errors import RunError
 from pipeline.consoles import wide_console
-from pipeline.quiet import hush_imports
+from pipeline.quiet import import_tensorflow_quietly
 
 
 @click.command()
@@ -32,7 +32,7 @@ def predict(model: Path, data: Path, rows: int | None, as_json: bool) -> None:
     if manifest_format(data) is None:
         raise RunError(f"{data}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")
     shards = manifest.shards(data)
-    hush_imports()
+    import_tensorflow_quietly()
     from modules.serving.published import PublishedModel, find_version
 
     published = PublishedModel(find_version(model))

@@ -1,0 +1,134 @@
+"""Shows what the fusion is worth: each branch alone against both, and three predictions.
+
+Run after `fusion run examples/image_text/fusion.yaml`; measures on the rows of that run's
+evaluation split.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.quiet import import_tensorflow_quietly
+
+HERE = Path(__file__).resolve().parent
+SPECIFICATION = HERE / "fusion.yaml"
+BRANCHES = {"vision": "image", "text": "text"}
+SHOWN = 3
+
+
+def last_run() -> dict[str, Any]:
+    """The record of the last published run, its stages' outputs under one key."""
+    for file in sorted(HERE.glob("runs/*/run.json"), reverse=True):
+        record = json.loads(file.read_text())
+        if record["status"] == "published":
+            record["outputs"] = {
+                key: uri for stage in record["stages"] for key, uri in stage["outputs"].items()
+            }
+            return record
+    raise SystemExit("no published run yet: run `make demo`, or `fusion run` on fusion.yaml first")
+
+
+def pretrained_accuracy(specification: Any, name: str, rows: Any) -> float:
+    """How often a pretrained model's own classifier is right, as it came, without any fusion."""
+    import numpy as np
+
+    from modules.submodels.layer import SubmodelLayer
+
+    submodel = specification.submodels[name]
+    classifier = SubmodelLayer(submodel.path, ["probabilities"], submodel.signature, name)
+    right = []
+    for features, labels in rows:
+        inputs = {entry: features[feature] for entry, feature in submodel.inputs.items()}
+        chosen = np.argmax(classifier(inputs)["probabilities"], axis=1)
+        right.append(chosen == labels["digit"].numpy())
+    return float(np.concatenate(right).mean())
+
+
+def own_head_accuracy(specification: Any, name: str, train_rows: Any, eval_rows: Any) -> float:
+    """The accuracy of the same head, trained alike on the same rows, with one branch only."""
+    from modules.fusion.build import build
+    from modules.spec import Specification
+    from modules.submodels.inspection import inspect_submodel
+    from modules.submodels.layer import SubmodelLayer
+    from modules.trainer.train import seed_everything, train
+
+    content = specification.model_dump(mode="json")
+    content["submodels"] = {name: content["submodels"][name]}
+    used = content["submodels"][name]["inputs"].values()
+    content["features"] = {key: content["features"][key] for key in used}
+    content["graph"]["hidden"]["inputs"] = name
+    del content["graph"]["joined"]
+    single = Specification.model_validate(content)
+    submodel = single.submodels[name]
+    interface = inspect_submodel(submodel.path).interface
+    seed_everything(single.training.seed)
+    fused = build(
+        single,
+        {name: interface},
+        lambda key, _, taps: SubmodelLayer(submodel.path, taps, None, key),
+    )
+
+    def of_branch(features: dict[str, Any], labels: Any) -> tuple[dict[str, Any], Any]:
+        return {key: features[key] for key in used}, labels
+
+    history = train(single, fused, train_rows.map(of_branch), eval_rows.map(of_branch))
+    return history.stages[-1]["epochs"][-1]["val_accuracy"]
+
+
+def main() -> None:
+    record = last_run()
+    import_tensorflow_quietly()
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from modules.examples import manifest
+    from modules.examples.split import split_of
+    from modules.preprocessing.graph import TransformGraph
+    from modules.serving.published import PublishedModel
+    from modules.spec import load_specification
+    from modules.trainer.data import dataset
+
+    console = Console(width=120)
+    specification = load_specification(SPECIFICATION)
+    outputs = record["outputs"]
+    transform = TransformGraph(
+        f"{outputs['transform_graph']}/transform_fn", specification.features, specification.labels
+    )
+    train_rows = dataset(specification, transform, f"{outputs['examples']}/Split-train", True)
+    eval_rows = dataset(specification, transform, f"{outputs['examples']}/Split-eval", False)
+
+    fused = record["metrics"]["digit"]["accuracy"]
+    table = Table("accuracy on the evaluation split", "as pretrained", "with a head of its own")
+    best = 0.0
+    with console.status("measuring each branch alone"):
+        for name, shown in BRANCHES.items():
+            pretrained = pretrained_accuracy(specification, name, eval_rows)
+            own_head = own_head_accuracy(specification, name, train_rows, eval_rows)
+            best = max(best, pretrained, own_head)
+            table.add_row(f"{shown} alone ({name})", f"{pretrained:.1%}", f"{own_head:.1%}")
+    table.add_row("[bold]fused[/]", "", f"[bold]{fused:.1%}[/]")
+    console.print(table)
+    console.print(f"fused, over the better branch alone: {100 * (fused - best):+.1f} points")
+    console.print(f"published: {record['published']}", soft_wrap=True, highlight=False)
+
+    console.print(f"{SHOWN} predictions of the published model, on rows it was not trained on:")
+    model = PublishedModel(Path(record["published"]))
+    data = specification.data
+    first = manifest.read(manifest.shards(data.path)[0])
+    rows = [(name, row) for name, row in first if split_of(row, data.split) == "eval"][:SHOWN]
+    folder = data.path.parent
+    for (_, row), answer in zip(rows, model.predict(rows, folder), strict=True):
+        chances = answer.outputs["digit"]
+        digit = max(chances, key=lambda key: chances[key])
+        console.print(
+            f"  {digit} ({chances[digit]:.0%}), in truth {row['digit']}: heard "
+            f"\"{row['transcript']}\", picture {folder / row['image_path']}",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
