@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 NEEDED = (2, 39)
+OS_RELEASE = Path("/etc/os-release")
 PACKAGES = ("libc6", "libstdc++6", "libgcc-s1")
 NEXT_RELEASE = {
     "buster": "trixie", "bullseye": "trixie", "bookworm": "trixie",
@@ -73,11 +74,7 @@ def renamed_sources(text: str, codename: str, successor: str) -> str:
 
 def _release() -> tuple[str, str]:
     """This system's codename and the release whose C library is new enough."""
-    facts = dict(
-        line.split("=", 1)
-        for line in Path("/etc/os-release").read_text().splitlines()
-        if "=" in line
-    )
+    facts = dict(line.split("=", 1) for line in OS_RELEASE.read_text().splitlines() if "=" in line)
     codename = facts.get("VERSION_CODENAME", "").strip('"')
     if codename not in NEXT_RELEASE or not shutil.which("apt-get"):
         name = facts.get("PRETTY_NAME", "this system").strip('"')

@@ -150,7 +150,7 @@ def pretrain(folder: Path, images: np.ndarray, tokens: np.ndarray, labels: np.nd
     print(f"pretraining the vision model on {len(images)} images", flush=True)
     vision = vision_model()
     vision.compile(keras.optimizers.Adam(2e-3), loss)
-    vision.fit(images / np.float32(255), labels, batch_size=64, epochs=10, verbose=0)
+    vision.fit(images / np.float32(255), labels, batch_size=64, epochs=8, verbose=0)
     vision.save(folder / "vision.keras")
 
     print(f"pretraining the text model on {len(tokens)} transcripts", flush=True)
@@ -221,19 +221,21 @@ def make_aside(digest: str) -> None:
     """Makes both folders beside their places and renames them at the end, all or nothing."""
     aside = HERE / "build"  # git ignores this name
     aside.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=aside) as temporary:
-        new = Path(temporary)
-        for name in FOLDERS:
-            (new / name).mkdir()
-            (new / name / STAMP).write_text(digest)
-        make(*(new / name for name in FOLDERS))
-        for name in FOLDERS:
-            # The old folder leaves by renaming, too: half removed it could still bear its stamp.
-            if (HERE / name).exists():
-                (HERE / name).rename(new / f"old_{name}")
-            (new / name).rename(HERE / name)
-    with suppress(OSError):  # another run may be using it
-        aside.rmdir()
+    try:
+        with tempfile.TemporaryDirectory(dir=aside) as temporary:
+            new = Path(temporary)
+            for name in FOLDERS:
+                (new / name).mkdir()
+                (new / name / STAMP).write_text(digest)
+            make(*(new / name for name in FOLDERS))
+            for name in FOLDERS:
+                # The old one leaves by renaming, too: half removed it could still bear its stamp.
+                if (HERE / name).exists():
+                    (HERE / name).rename(new / f"old_{name}")
+                (new / name).rename(HERE / name)
+    finally:
+        with suppress(OSError):  # another run may be using it
+            aside.rmdir()
 
 
 def main() -> None:

@@ -1,0 +1,139 @@
+"""The commands as a user meets them: what they print and how they exit, without a pipeline run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FUSION = Path(sys.executable).with_name("fusion")
+
+
+def fusion(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(FUSION), *map(str, arguments)], cwd=folder, capture_output=True, text=True
+    )
+
+
+def change(world: Path, old: str, new: str) -> None:
+    file = world / "fusion.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def test_validate_prints_every_node_with_shape_and_parameter_counts(world: Path) -> None:
+    done = fusion("validate", "fusion.yaml", folder=world)
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+    assert "features (6) float32" in lines["vision"]
+    # Conv2D 3·3·3·4+4, BatchNorm 4·4, Dense 4·6+6; the classifier behind the cut does not count.
+    assert lines["vision"].endswith("158")
+    assert "(10) float32" in lines["joined"]
+    assert "88" in lines["hidden"]
+    assert "27" in lines["scores"]
+    assert lines["all"].split()[1:] == ["115", "201"]
+    assert "fusion.yaml is sound" in done.stdout
+
+
+def test_validate_imports_neither_tensorflow_nor_tfx_once_interfaces_are_known(world: Path) -> None:
+    fusion("validate", "fusion.yaml", folder=world)
+    code = (
+        "import sys; sys.argv = ['fusion', 'validate', 'fusion.yaml']\n"
+        "import atexit; atexit.register(lambda: print('imported:', sorted("
+        "{'tensorflow', 'tfx', 'apache_beam'} & set(sys.modules))))\n"
+        "from pipeline.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=world, capture_output=True, text=True, check=True
+    )
+    assert "imported: []" in done.stdout
+    assert "reading the sub-models" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs: 3", "epoch: 3", "training.stages.0.epoch: unknown key: did you mean 'epochs'?"),
+        ("[vision, text]", "[vision, txt]", "nothing is named 'txt'; did you mean 'text'?"),
+        ("units: 3}", "units: 4}", "outputs.colour.from: expected (3) for 3 classes, found (4)"),
+        (
+            "merge: concatenate",
+            "merge: add",
+            "graph.joined: add cannot join vision (6) float32, te",
+        ),
+        ("units: 8", "unit: 8", "graph.hidden.layers.0.Dense.unit: unknown key: did you mean 'un"),
+        (
+            "{image: image}",
+            "{img: image}",
+            "vision.inputs.img: the model has no such input; did you",
+        ),
+        ("[8, 8, 3]", "[9, 9, 3]", "expects (8, 8, 3) float32, 'image' is (9, 9, 3) float32"),
+        (
+            "column: colour",
+            "column: color",
+            "rows.csv has no column 'color'; did you mean 'colour'?",
+        ),
+        ("models/words", "models/wrds", "features.words.vocabulary: vocabulary"),
+        ("models/vision.keras", "models/vison.keras", "vison.keras: no such file or folder"),
+    ],
+)
+def test_a_wrong_specification_is_told_by_its_key_and_exits_with_2(
+    world: Path, old: str, new: str, message: str
+) -> None:
+    change(world, old, new)
+    done = fusion("validate", "fusion.yaml", folder=world)
+    assert message in done.stderr
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_submodel_with_nan_weights_is_refused_before_the_run(world: Path) -> None:
+    import keras
+
+    path = world / "models" / "vision.keras"
+    model = keras.saving.load_model(path)
+    kernel = model.get_layer("conv").kernel
+    kernel.assign(kernel * float("nan"))
+    model.save(path)
+    done = fusion("run", "fusion.yaml", folder=world)
+    assert "submodels.vision.path" in done.stderr
+    assert "the weight 'conv/kernel' has 108 values that are NaN or infinite" in done.stderr
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("publish: {path: serving}", "publish.path"), ("data/rows.csv", "no such data file")],
+)
+def test_a_run_that_cannot_start_says_so_and_exits_with_1(
+    world: Path, place: str, message: str
+) -> None:
+    (world / "taken").write_text("a file where a folder should be")
+    change(world, place, place.replace("serving", "taken/x").replace("rows", "none"))
+    done = fusion("run", "fusion.yaml", folder=world)
+    assert message in done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    done = fusion("--help", folder=tmp_path)
+    assert done.returncode == 0
+    for command in ("predict", "run", "schema", "validate"):
+        assert command in done.stdout
+
+
+def test_the_schema_knows_the_specifications_keys(tmp_path: Path) -> None:
+    done = fusion("schema", folder=tmp_path)
+    schema = json.loads(done.stdout)
+    assert set(schema["properties"]) >= {"data", "features", "submodels", "graph", "outputs"}
+
+
+def test_predict_refuses_a_folder_that_holds_no_model(world: Path) -> None:
+    done = fusion("predict", "models", "data/rows.csv", folder=world)
+    assert "expected version folders as TF Serving reads them, found none" in done.stderr
+    assert done.returncode == 1

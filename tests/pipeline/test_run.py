@@ -1,0 +1,184 @@
+"""The whole pipeline on a small world: what it publishes, reuses, notices and refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.end_to_end
+FUSION = Path(sys.executable).with_name("fusion")
+ALL = {
+    "Rows", "Statistics", "DataChecks", "Import-vision", "Import-text", "Transform", "Train",
+    "Evaluate", "Publish",
+}  # fmt: skip
+
+
+@dataclass
+class Done:
+    """A finished `fusion run`."""
+
+    code: int
+    text: str
+    record: dict[str, Any]
+
+    def stages(self, status: str) -> set[str]:
+        return {stage["name"] for stage in self.record["stages"] if stage["status"] == status}
+
+
+def run(folder: Path) -> Done:
+    done = subprocess.run(
+        [str(FUSION), "run", "fusion.yaml"], cwd=folder, capture_output=True, text=True
+    )
+    text = done.stdout + done.stderr
+    assert "Traceback" not in text, text
+    newest = max(folder.glob("runs/*/run.json"))
+    return Done(done.returncode, text, json.loads(newest.read_text()))
+
+
+@pytest.fixture(scope="module")
+def first(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    """A world in which one run has been made; the tests below go on from it, in their order."""
+    folder = tmp_path_factory.mktemp("run") / "world"
+    shutil.copytree(shared_world, folder)
+    return folder, run(folder)
+
+
+def test_a_run_publishes_a_model_and_records_every_stage(first: tuple[Path, Done]) -> None:
+    folder, done = first
+    assert done.code == 0, done.text
+    assert done.stages("done") == ALL
+    assert all(stage["seconds"] > 0 for stage in done.record["stages"])
+    version = Path(done.record["published"])
+    assert version.parent == folder / "serving"
+    assert (version / "saved_model.pb").is_file()
+    assert done.record["metrics"]["colour"]["example_count"] == pytest.approx(23)
+    assert done.record["rejected"]["rows"] == 0
+    assert str(version) in done.text
+    assert Path(done.record["log"]).stat().st_size > 0
+
+
+def test_the_reported_accuracy_is_that_of_the_published_models_predictions(
+    first: tuple[Path, Done],
+) -> None:
+    from modules.examples import manifest
+    from modules.examples.split import split_of
+    from modules.serving.published import PublishedModel
+
+    folder, done = first
+    model = PublishedModel(Path(done.record["published"]))
+    shards = manifest.shards(folder / "data" / "rows.csv")
+    rows = [row for shard in shards for row in manifest.read(shard)]
+    chosen = [item for item in rows if split_of(item[1], model.specification.data.split) == "eval"]
+    right = 0
+    for (_, row), answer in zip(chosen, model.predict(chosen, folder / "data"), strict=True):
+        chances = answer.outputs["colour"]
+        right += max(chances, key=lambda name: chances[name]) == row["colour"]
+    assert right / len(chosen) == pytest.approx(done.record["metrics"]["colour"]["accuracy"])
+
+
+def test_the_imported_submodels_are_in_ml_metadata_with_digest_origin_and_interface(
+    first: tuple[Path, Done],
+) -> None:
+    import ml_metadata as mlmd
+    from ml_metadata.proto import metadata_store_pb2
+
+    config = metadata_store_pb2.ConnectionConfig()
+    config.sqlite.filename_uri = str(first[0] / "runs" / "metadata.sqlite")
+    store = mlmd.MetadataStore(config)
+    found = {
+        a.properties["submodel"].string_value: a for a in store.get_artifacts_by_type("Submodel")
+    }
+    assert set(found) == {"vision", "text"}
+    vision = found["vision"].properties
+    assert vision["origin"].string_value == str(first[0] / "models" / "vision.keras")
+    assert len(vision["digest"].string_value) == 64
+    assert vision["parameters"].int_value == 179
+    assert json.loads(vision["interface"].string_value)["inputs"]["image"]["shape"] == [8, 8, 3]
+
+
+def test_predict_tells_the_class_of_each_row(first: tuple[Path, Done]) -> None:
+    folder, _ = first
+    command = [str(FUSION), "predict", "serving", "data/rows.csv", "--rows", "5", "--json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["row"] for answer in answers] == [f"row {number}" for number in range(1, 6)]
+    for answer in answers:
+        assert list(answer["colour"]) == ["red", "green", "blue"]
+        assert sum(answer["colour"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_second_run_redoes_nothing(first: tuple[Path, Done]) -> None:
+    done = run(first[0])
+    assert done.code == 0, done.text
+    assert done.stages("reused") == ALL
+    assert done.record["published"] == first[1].record["published"]
+    assert done.record["metrics"] == first[1].record["metrics"]
+
+
+def test_an_unattainable_threshold_trains_nothing_again_and_publishes_nothing(
+    first: tuple[Path, Done],
+) -> None:
+    file = first[0] / "fusion.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("{min: 0.2}", "{min: 1.01}"))
+    done = run(first[0])
+    file.write_text(text)
+    assert done.code == 1
+    assert "Train" in done.stages("reused")
+    assert done.record["published"] is None
+    assert "the model was not published: colour.accuracy is" in done.text
+    assert "at least 1.01 is needed" in done.text
+    assert len(list((first[0] / "serving").iterdir())) == 1
+
+
+def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path, Done]) -> None:
+    folder = first[0]
+    (folder / "data" / "images" / "3.png").write_bytes(b"")
+    with (folder / "data" / "rows.csv").open("a") as stream:
+        stream.write("90,images/0.png,very red,purple\n")
+    done = run(folder)
+    assert done.code == 1
+    assert done.stages("failed") == {"Rows"}
+    assert "2 of 91 rows were rejected, data.max_rejected allows 1.0%" in done.text
+    assert "row 4, column 'image_path': expected an image" in done.text
+    assert "log: " in done.text
+
+
+def test_allowed_bad_rows_are_counted_and_kept_with_their_reasons(
+    first: tuple[Path, Done],
+) -> None:
+    folder = first[0]
+    file = folder / "fusion.yaml"
+    file.write_text(file.read_text().replace("eval: 0.3}\n", "eval: 0.3}\n  max_rejected: 0.05\n"))
+    done = run(folder)
+    assert done.code == 0, done.text
+    assert done.record["rejected"]["rows"] == 2
+    kept = Path(done.record["rejected"]["file"]).read_text().splitlines()
+    assert kept[0] == "row,column,reason"
+    assert kept[1].startswith("row 4,image_path,")
+    assert kept[2] == "row 91,colour,\"expected one of red, green, blue; found 'purple'\""
+    assert {"Import-vision", "Import-text"} <= done.stages("reused")
+    assert "Rows" in done.stages("done")
+
+
+def test_two_runs_of_one_seed_give_the_same_metrics(
+    first: tuple[Path, Done], shared_world: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "again"
+    shutil.copytree(shared_world, folder)
+    done = run(folder)
+    assert done.record["metrics"] == first[1].record["metrics"]
+    histories = []
+    for record in (first[1].record, done.record):
+        outputs = {key: uri for s in record["stages"] for key, uri in s["outputs"].items()}
+        history = json.loads(Path(outputs["training_record"], "history.json").read_text())
+        histories.append([stage["epochs"] for stage in history["stages"]])
+    assert histories[0] == histories[1]
