@@ -14,7 +14,9 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: ## build the environment in .venv (nothing to do where it stands already)
-	@$(or $(PYTHON),python3) scripts/bootstrap.py
+	@test -n "$(PYTHON)" || { echo "set-up failed: Python 3.11, 3.12 or 3.13 is needed and none" \
+		"is on the PATH: install one, or name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) scripts/bootstrap.py
 
 demo: setup ## pretrain two models, fuse them, train, check, publish, predict
 	@$(VENV)/python $(EXAMPLE)/pretrain.py

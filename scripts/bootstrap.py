@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import importlib.util
 import os
 import platform
 import re
@@ -69,9 +70,14 @@ def check_machine() -> None:
             "a C++ compiler is needed to build pyfarmhash and there is no `g++` on the PATH: "
             "install it (Debian, Ubuntu: `apt-get install g++`)."
         )
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if not importlib.util.find_spec("ensurepip"):
+        raise SetupError(
+            f"{sys.executable} cannot make virtual environments, its module ensurepip is missing: "
+            f"install it (Debian, Ubuntu: `apt-get install python{version}-venv`)."
+        )
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
     if not header.exists():
-        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         raise SetupError(
             f"Python's headers are needed to build pyfarmhash and {header} is missing: "
             f"install them (Debian, Ubuntu: `apt-get install python{version}-dev`)."

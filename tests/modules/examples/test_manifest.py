@@ -234,18 +234,35 @@ def test_a_cell_may_be_long(data: Callable[[str, bytes], Path]) -> None:
     assert values_of(path) == [{"id": "1", "steps": f"[{long}1]"}]
 
 
-def test_a_quote_that_never_closes_does_not_swallow_the_rows_behind_it(
+def test_a_quote_that_never_closes_is_told_with_its_row(
     data: Callable[[str, bytes], Path],
 ) -> None:
+    # Read leniently, the rows behind it would vanish into one cell of a row that looks good.
     path = data("rows.csv", b'id,t\n1,a\n2,"b\n3,c\n4,d\n')
 
-    first, *rest = values_of(path)
+    told = refusal(path)
 
-    assert first == {"id": "1", "t": "a"}
-    assert rest
-    assert all(isinstance(row, str) for row in rest), (
-        "a swallowed row must not look like a good one"
-    )
+    assert told.startswith(f"{path}: row 2: ")
+    assert "quote" in told
+
+
+def test_text_behind_a_closed_quote_makes_one_bad_row(
+    data: Callable[[str, bytes], Path],
+) -> None:
+    path = data("rows.csv", b'id,t\n1,"a" b\n2,c\n')
+
+    (first_id, reason), second = rows_of(path)
+
+    assert (first_id, second) == ("row 1", ("row 2", {"id": "2", "t": "c"}))
+    assert "expected after" in reason
+
+
+def test_a_csv_file_of_carriage_returns_only_is_refused(
+    data: Callable[[str, bytes], Path],
+) -> None:
+    path = data("rows.csv", b"id,t\r1,a\r2,b\r")
+
+    assert refusal(path).startswith(f"{path}: expected a header line")
 
 
 @pytest.mark.parametrize(
