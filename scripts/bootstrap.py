@@ -127,7 +127,10 @@ def install(python: Path) -> None:
     run(uv, "pip", "install", "--python", python, "--quiet", "--no-deps", "--no-build-isolation",
         "-e", ROOT)  # fmt: skip
     say("checking that TensorFlow, TFX's native parts and Beam load")
-    run(python, "-c", "import tensorflow, tensorflow_data_validation, ml_metadata, apache_beam")
+    modules = "tensorflow, tensorflow_data_validation, ml_metadata, apache_beam"
+    checked = subprocess.run([python, "-c", f"import {modules}"], capture_output=True, text=True)
+    if checked.returncode:
+        raise SetupError(f"{modules} do not load here: {checked.stderr.strip()[-1500:]}")
 
 
 def build() -> None:

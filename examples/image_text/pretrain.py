@@ -137,9 +137,9 @@ def text_model() -> keras.Model:
     x = layers.Dropout(0.2)(tokens)
     features = layers.Dense(32, activation="relu", name="features")(x)
     probabilities = layers.Dense(10, activation="softmax", name="probabilities")(features)
-    # The keys of the two dictionaries become the names in the exported signature.
+    # The exported signature takes its names from the keras.Input and from the keys of this.
     outputs = {"features": features, "probabilities": probabilities}
-    return keras.Model({"tokens": tokens}, outputs, name="text")
+    return keras.Model(tokens, outputs, name="text")
 
 
 def pretrain(folder: Path, images: np.ndarray, tokens: np.ndarray, labels: np.ndarray) -> None:
@@ -156,7 +156,7 @@ def pretrain(folder: Path, images: np.ndarray, tokens: np.ndarray, labels: np.nd
     print(f"pretraining the text model on {len(tokens)} transcripts", flush=True)
     text = text_model()
     text.compile(keras.optimizers.Adam(2e-3), {"features": None, "probabilities": loss})
-    text.fit({"tokens": tokens}, {"probabilities": labels}, batch_size=64, epochs=10, verbose=0)
+    text.fit(tokens, {"probabilities": labels}, batch_size=64, epochs=10, verbose=0)
     text.export(folder / "text", verbose=False)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from modules.spec.base import (
     Column,
@@ -171,12 +171,62 @@ class Output(Part):
     weight: PositiveNumber = 1.0
 
 
+class Unfreeze(Part):
+    """What of a sub-model a stage trains: all of it, its last layers, or those a pattern matches.
+
+    `layers` are shell patterns of layer names (of variable names for a SavedModel). Dropout and
+    BatchNorm stay in inference mode unless `training_mode` asks for the other. `learning_rate`
+    is the sub-model's own; the stage's unless given.
+    """
+
+    all: Literal[True] | None = None
+    last: Count | None = None
+    layers: tuple[str, ...] | None = None
+    learning_rate: PositiveNumber | None = None
+    training_mode: Flag = False
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Unfreeze:
+        chosen = [self.all, self.last, self.layers]
+        if sum(choice is not None for choice in chosen) != 1:
+            raise ValueError("give one of 'all: true', 'last: N' or 'layers: [patterns]'")
+        return self
+
+
+def _all_as_word(value: Any) -> Any:
+    return {"all": True} if value == "all" else value
+
+
+class EarlyStopping(Part):
+    """Ends a stage when a value has not improved for `patience` epochs; keeps the best weights."""
+
+    monitor: str = "val_loss"
+    patience: Count = 3
+
+
+# A class of Keras by name, with its config: `Adam`, or `{AdamW: {weight_decay: 0.01}}`.
+ByName = Annotated[
+    dict[str, dict[str, Any]],
+    BeforeValidator(lambda value: {value: {}} if isinstance(value, str) else value),
+    Field(min_length=1, max_length=1),
+]
+
+
 class Stage(Part):
-    """One phase of training."""
+    """One phase of training: what is unfrozen, how fast and how long it learns.
+
+    `schedule` is one of Keras's learning-rate schedules, started from `learning_rate`.
+    `clip_norm` bounds the norm of all gradients together.
+    """
 
     name: Name
     epochs: Count
     learning_rate: PositiveNumber
+    unfreeze: dict[Name, Annotated[Unfreeze, BeforeValidator(_all_as_word)]] = {}
+    optimizer: ByName = {"Adam": {}}
+    schedule: ByName | None = None
+    early_stopping: EarlyStopping | None = None
+    clip_norm: PositiveNumber | None = None
 
 
 class Training(Part):
