@@ -53,9 +53,13 @@ def create_pipeline(
     ).with_id("DataChecks")
     importers = {
         name: SubmodelImporter(
-            name, str(submodel.path), inspections[name].digest, submodel.signature
+            name,
+            str(path),
+            inspections[name].digest,
+            submodel.signature,
+            submodel.custom_objects,
         ).with_id(f"Import-{name.replace('_', '-')}")
-        for name, submodel in specification.submodels.items()
+        for name, (submodel, path) in specification.imported().items()
     }
     transform = tfx.components.Transform(
         examples=rows.outputs["examples"],

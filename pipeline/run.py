@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from modules.errors import RunError
+from modules.errors import RunError, SpecificationError
 from modules.examples.fingerprint import fingerprint
 from modules.examples.source import RowSource
 from pipeline.consoles import wide_console
@@ -45,7 +45,8 @@ def run(specification_file: Path, console: Console) -> RunRecord:
                 record.status = "failed"
                 record.error = cause_of(error)
                 traceback.print_exc()  # goes to the log
-                if not isinstance(error, Exception):
+                wrong = isinstance(error, SpecificationError) and not record.stages
+                if wrong or not isinstance(error, Exception):
                     raise
             finally:
                 record.write()
@@ -73,14 +74,14 @@ def _run_stages(prepared: Prepared, place: Workplace, record: RunRecord, termina
     specification = prepared.specification
     with terminal.status("importing TensorFlow, Beam and TFX"):
         # TFX takes ten seconds to import, so it is imported when all else is known to be sound.
-        from modules.fusion.build import build, open_interface
         from pipeline import results
+        from pipeline.check import check
         from pipeline.live import StageTable
         from pipeline.pipeline import Places, create_pipeline
         from pipeline.stages import Stage, StageRun
 
         log_everything()
-    build(specification, prepared.interfaces, open_interface)
+    check(prepared)
     pipeline = create_pipeline(
         specification,
         prepared.inspections,

@@ -109,6 +109,73 @@ def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_examples(
+    shared_world: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The rows of the shared world as tf.Examples: a folder for `train`, one for `eval`."""
+    import tensorflow as tf
+
+    from modules.examples.rows import RowParser
+    from modules.spec import load_specification
+
+    specification = load_specification(shared_world / "fusion.yaml")
+    data = specification.data.path
+    parser = RowParser(specification.features, specification.labels, data.parent)
+    with data.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    folders = {}
+    for split, part in (("train", rows[:64]), ("eval", rows[64:])):
+        folders[split] = tmp_path_factory.mktemp(split)
+        file = folders[split] / "data_tfrecord-00000-of-00001"
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            for number, row in enumerate(part):
+                writer.write(parser.example(f"row {number}", row).SerializeToString())
+    return folders
+
+
+@pytest.fixture(scope="session")
+def shared_transform_graph(
+    shared_world: Path, shared_examples: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A Transform graph over the shared examples, as TFX's Transform writes it."""
+    import functools
+
+    import apache_beam as beam
+    import tensorflow as tf
+    import tensorflow_transform.beam as tft_beam
+    from tensorflow_transform.tf_metadata.dataset_metadata import DatasetMetadata
+    from tensorflow_transform.tf_metadata.schema_utils import schema_as_feature_spec
+
+    from modules.features.schema import implied_schema
+    from modules.preprocessing.transform import preprocessing_fn, transform_config
+    from modules.spec import load_specification
+
+    specification = load_specification(shared_world / "fusion.yaml")
+    features, labels = specification.features, specification.labels
+    schema = implied_schema(features, labels)
+    spec = schema_as_feature_spec(schema).feature_spec
+    records = tf.data.TFRecordDataset(str(next(shared_examples["train"].iterdir())))
+    rows = [
+        {name: tensor.numpy() for name, tensor in tf.io.parse_single_example(record, spec).items()}
+        for record in records
+    ]
+    transform = functools.partial(
+        preprocessing_fn, custom_config=transform_config(features, labels)
+    )
+    folder = tmp_path_factory.mktemp("transform_graph")
+    # The runner is pinned as in a run: Beam's DirectRunner would look for another one.
+    runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+    with (
+        beam.Pipeline(runner=runner) as pipeline,
+        tft_beam.Context(temp_dir=str(tmp_path_factory.mktemp("tft"))),
+    ):
+        data = pipeline | beam.Create(rows)
+        analysed = (data, DatasetMetadata(schema)) | tft_beam.AnalyzeDataset(transform)
+        _ = analysed | tft_beam.WriteTransformFn(str(folder))
+    return folder
+
+
 @pytest.fixture
 def world(shared_world: Path, tmp_path: Path) -> Path:
     """A folder with `fusion.yaml`, `data/rows.csv` and `models/`, to change at will."""

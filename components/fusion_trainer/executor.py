@@ -44,7 +44,7 @@ class Executor(base_executor.BaseExecutor):
         record = artifact_utils.get_single_instance(output_dict[RECORD_KEY])
         submodels = {
             name: artifact_utils.get_single_instance(input_dict[submodel_key(name)])
-            for name in specification.submodels
+            for name in specification.imported()
         }
 
         history = fuse_and_train(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel_utils
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
@@ -17,6 +20,7 @@ class SubmodelImporterSpec(ComponentSpec):
         executor.NAME_KEY: ExecutionParameter(type=str),
         executor.PATH_KEY: ExecutionParameter(type=str),
         executor.SIGNATURE_KEY: ExecutionParameter(type=str),
+        executor.CUSTOM_OBJECTS_KEY: ExecutionParameter(type=str),
         executor.DIGEST_KEY: ExecutionParameter(type=str),
     }
     INPUTS: dict[str, ChannelParameter] = {}
@@ -29,13 +33,21 @@ class SubmodelImporter(base_component.BaseComponent):
     SPEC_CLASS = SubmodelImporterSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, name: str, path: str, digest: str, signature: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        digest: str,
+        signature: str | None = None,
+        custom_objects: Sequence[str] = (),
+    ) -> None:
         """
         Args:
             name: the sub-model's name in the specification.
             path: its `.keras` file or SavedModel folder.
             digest: of its architecture and weights, as the specification was checked with.
             signature: the SavedModel's signature to use; None takes `serving_default`.
+            custom_objects: classes that a `.keras` file may hold, as `package.module:Class`.
         """
         super().__init__(
             spec=SubmodelImporterSpec(
@@ -43,6 +55,7 @@ class SubmodelImporter(base_component.BaseComponent):
                     executor.NAME_KEY: name,
                     executor.PATH_KEY: path,
                     executor.SIGNATURE_KEY: signature or "",
+                    executor.CUSTOM_OBJECTS_KEY: json.dumps(list(custom_objects)),
                     executor.DIGEST_KEY: digest,
                     executor.SUBMODEL_KEY: channel_utils.as_channel([Submodel()]),
                 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from modules.submodels.inspection import inspect_submodel
 NAME_KEY = "submodel_name"
 PATH_KEY = "path"
 SIGNATURE_KEY = "signature"
+CUSTOM_OBJECTS_KEY = "custom_objects"
 DIGEST_KEY = "digest"
 SUBMODEL_KEY = "submodel"
 
@@ -33,7 +35,11 @@ class Executor(base_executor.BaseExecutor):
         artifact = artifact_utils.get_single_instance(output_dict[SUBMODEL_KEY])
 
         copied = copy_submodel(origin, Path(artifact.uri))
-        inspection = inspect_submodel(copied, exec_properties[SIGNATURE_KEY] or None)
+        inspection = inspect_submodel(
+            copied,
+            exec_properties[SIGNATURE_KEY] or None,
+            json.loads(exec_properties[CUSTOM_OBJECTS_KEY]),
+        )
         if inspection.digest != exec_properties[DIGEST_KEY]:
             raise RunError(
                 f"{origin}: the model changed while the run was starting (expected digest "

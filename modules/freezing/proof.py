@@ -29,17 +29,6 @@ def digests(tensors: Mapping[str, Mapping[str, Any]]) -> Digests:
     }
 
 
-def frozen_tensors(submodels: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every frozen variable of the sub-models' layers, by sub-model and path."""
-    return {
-        name: {
-            f"{position}/{variable.path}": variable.value
-            for position, variable in enumerate(layer.weights)
-        }
-        for name, layer in submodels.items()
-    }
-
-
 def prove(before: Digests, after: Digests, when: str) -> None:
     """Raises RunError with the names of the tensors that are not what they were."""
     moved = [

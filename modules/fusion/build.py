@@ -13,8 +13,9 @@ from typing import Any
 import keras
 
 from modules.errors import SpecificationError, suggestion
+from modules.freezing.unfreeze import check_stages
 from modules.fusion.layers import first_line, new_layer
-from modules.fusion.merges import MERGES
+from modules.fusion.merges import new_merge
 from modules.fusion.topology import ordered_nodes, references, source_of
 from modules.spec import CategoryLabel, Layers, Merge, Specification
 from modules.submodels.interface import Interface, OutputInfo
@@ -33,6 +34,7 @@ class FusedModel:
 
     model: keras.Model
     tensors: dict[str, keras.KerasTensor]
+    taps: dict[str, list[str]] = field(default_factory=dict)
     submodels: dict[str, keras.layers.Layer] = field(default_factory=dict)
     layers: dict[str, list[keras.layers.Layer]] = field(default_factory=dict)
 
@@ -92,7 +94,9 @@ class _Builder:
         open_submodel: OpenSubmodel,
     ) -> None:
         self.specification = specification
-        self.interfaces = interfaces
+        self.interfaces = {
+            name: interfaces[specification.owner(name)] for name in specification.submodels
+        }
         self.open_submodel = open_submodel
         self.order = ordered_nodes(specification)
         self.inputs = {
@@ -100,6 +104,7 @@ class _Builder:
             for name, feature in specification.features.items()
         }
         self.tensors: dict[str, keras.KerasTensor] = dict(self.inputs)
+        self.taps: dict[str, list[str]] = {}
         self.submodels: dict[str, keras.layers.Layer] = {}
         self.layers: dict[str, list[keras.layers.Layer]] = {}
 
@@ -118,7 +123,10 @@ class _Builder:
         used = {source_of(reference) for _, _, reference in references(self.specification)}
         inputs = {name: tensor for name, tensor in self.inputs.items() if name in used}
         model = keras.Model(inputs, outputs, name="fused")
-        return FusedModel(model, self.tensors, self.submodels, self.layers)
+        head_trains = any(layer.weights for layers in self.layers.values() for layer in layers)
+        imported = {name: self.interfaces[name] for name in self.submodels}
+        check_stages(self.specification, imported, self.taps, head_trains)
+        return FusedModel(model, self.tensors, self.taps, self.submodels, self.layers)
 
     def _tap(self, key: str, reference: str) -> str:
         """The output of a sub-model that a reference means."""
@@ -166,25 +174,27 @@ class _Builder:
         if problems:
             raise SpecificationError(problems)
         inputs = {}
+        owner = self.specification.owner(name)
         for entry, reference in submodel.inputs.items():
             key = f"submodels.{name}.inputs.{entry}"
             inputs[entry] = _fitting(
                 key, f"{name}.{entry}", self._tensor(key, reference), reference,
                 interface.inputs[entry],
             )  # fmt: skip
-        taps = self._taps(name)
-        layer = self.open_submodel(name, interface, taps)
-        self.submodels[name] = layer
-        for tap, tensor in layer(inputs).items():
+        if owner not in self.submodels:
+            self.taps[owner] = self._taps(owner)
+            self.submodels[owner] = self.open_submodel(owner, interface, self.taps[owner])
+        for tap, tensor in self.submodels[owner](inputs).items():
             self.tensors[f"{name}.{tap}"] = tensor
 
     def _taps(self, name: str) -> list[str]:
-        """Every output of a sub-model that something refers to, in a fixed order."""
+        """Every output of an imported sub-model that something refers to, in a fixed order."""
         return sorted(
             {
                 self._tap(key, reference)
                 for key, _, reference in references(self.specification)
-                if source_of(reference) == name
+                if source_of(reference) in self.interfaces
+                and self.specification.owner(source_of(reference)) == name
             }
         )
 
@@ -192,8 +202,8 @@ class _Builder:
         key = f"graph.{name}"
         if isinstance(node, Merge):
             tensors = [self._tensor(f"{key}.inputs", reference) for reference in node.inputs]
-            layer = MERGES[node.merge](name)
             try:
+                layer = new_merge(node.merge, name, node.config)
                 self.tensors[name] = layer(tensors)
             except (ValueError, TypeError) as error:
                 shapes = ", ".join(

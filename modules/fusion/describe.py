@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modules.freezing.unfreeze import chosen_layers
 from modules.fusion.build import FusedModel, shape_text
 from modules.fusion.topology import ordered_nodes
 from modules.spec import Merge, Specification
@@ -25,7 +26,10 @@ class NodeRow:
 def describe(
     specification: Specification, interfaces: dict[str, Interface], fused: FusedModel
 ) -> list[NodeRow]:
-    """The features, sub-models and nodes in the order of the data, then the outputs."""
+    """The features, sub-models and nodes in the order of the data, then the outputs.
+
+    A sub-model's layers count as trainable where some stage unfreezes them.
+    """
     rows = [
         NodeRow(name, feature.type, "", shape_text(fused.tensors[name]), 0, 0)
         for name, feature in specification.features.items()
@@ -33,26 +37,35 @@ def describe(
     for name in ordered_nodes(specification):
         if name in specification.submodels:
             submodel = specification.submodels[name]
+            owner = submodel.same_as
             taps = {
                 tensor.removeprefix(f"{name}."): value
                 for tensor, value in fused.tensors.items()
                 if tensor.startswith(f"{name}.")
             }
-            frozen = max(interfaces[name].taps()[tap].parameters for tap in taps)
+            # Weights that two share count once, where they are imported.
+            parameters = {} if owner else interfaces[name].weights_of(taps)
+            unfrozen = {
+                layer
+                for stage in specification.training.stages
+                if name in stage.unfreeze
+                for layer in chosen_layers(name, interfaces[name], taps, stage.unfreeze[name])
+            }
+            trainable = sum(parameters[layer] for layer in unfrozen)
             rows.append(
                 NodeRow(
                     name,
-                    "sub-model",
+                    f"same as {owner}" if owner else "sub-model",
                     ", ".join(f"{entry} ← {ref}" for entry, ref in submodel.inputs.items()),
                     ", ".join(f"{tap} {shape_text(tensor)}" for tap, tensor in taps.items()),
-                    0,
-                    frozen,
+                    trainable,
+                    sum(parameters.values()) - trainable,
                 )
             )
             continue
         node = specification.graph[name]
         if isinstance(node, Merge):
-            kind, inputs = str(node.merge), ", ".join(node.inputs)
+            kind, inputs = node.merge, ", ".join(node.inputs)
         else:
             kind, inputs = " → ".join(next(iter(layer)) for layer in node.layers), node.inputs
         layers = fused.layers[name]

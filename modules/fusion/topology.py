@@ -84,6 +84,11 @@ def _name_problems(specification: Specification) -> Iterator[str]:
             if name in places:
                 yield f"{kind}.{name}: {places[name]} has one of this name already; rename either"
             places.setdefault(name, kind)
+    for name, submodel in specification.submodels.items():
+        imported = specification.imported()
+        if submodel.same_as is not None and submodel.same_as not in imported:
+            hint = suggestion(submodel.same_as, imported)
+            yield f"submodels.{name}.same_as: no '{submodel.same_as}' is imported; {hint}"
     for name in specification.labels:
         if name in RESERVED:
             yield f"labels.{name}: the name is taken: {RESERVED[name]}"

@@ -29,6 +29,7 @@ from modules.spec.specification import (
     Submodel,
     Threshold,
     Training,
+    Unfreeze,
     manifest_format,
 )
 
@@ -56,6 +57,7 @@ __all__ = [
     "TextFeature",
     "Threshold",
     "Training",
+    "Unfreeze",
     "columns_of",
     "load_specification",
     "manifest_format",

@@ -6,10 +6,20 @@ What can be told of a part alone is checked here; how parts fit together, in `mo
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
+from modules.errors import suggestion
 from modules.spec.base import (
     Column,
     Count,
@@ -86,24 +96,56 @@ def manifest_format(path: LocalPath) -> str | None:
     return next((kind for end, kind in endings.items() if path.name.lower().endswith(end)), None)
 
 
+CustomObject = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+
 class Submodel(Part):
     """A pretrained model: a `.keras` file or a SavedModel folder.
 
     `inputs` connects each of its inputs to a feature, a node or another sub-model. `output` picks
-    a named output where there are several. `signature` picks one of a SavedModel's signatures.
+    a named output where there are several, or an inner layer to cut at. `signature` picks one of
+    a SavedModel's signatures. `custom_objects` are the classes of your own that a `.keras` file
+    may hold, as `package.module:Class`; nothing else but Keras is imported for it.
+
+    `same_as` in place of `path` uses another sub-model once more, with the same weights.
     """
 
-    path: LocalPath
+    path: LocalPath | None = None
+    same_as: Name | None = None
     inputs: dict[str, Reference] = Field(min_length=1)
     output: str | None = None
     signature: str | None = None
+    custom_objects: tuple[CustomObject, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Submodel:
+        if (self.path is None) == (self.same_as is None):
+            raise ValueError("give either 'path' or 'same_as'")
+        if self.same_as and (self.signature or self.custom_objects):
+            raise ValueError("'signature' and 'custom_objects' belong to the one it is the same as")
+        return self
+
+
+# Each file in there is a merge; nothing is imported, since Keras takes a second to import.
+MERGES = sorted(
+    path.stem
+    for path in Path(__file__).parents[1].joinpath("fusion/merges").glob("*.py")
+    if not path.stem.startswith("_")
+)
+
+
+def _known_merge(merge: str) -> str:
+    if merge not in MERGES:
+        raise ValueError(f"there is no merge '{merge}'; {suggestion(merge, MERGES)}")
+    return merge
 
 
 class Merge(Part):
-    """Joins several nodes into one tensor."""
+    """Joins several nodes into one tensor; `config` is the merge's own, if it takes any."""
 
-    merge: Literal["concatenate", "add", "multiply", "average", "maximum"]
+    merge: Annotated[str, AfterValidator(_known_merge), Field(json_schema_extra={"enum": MERGES})]
     inputs: tuple[Reference, ...] = Field(min_length=2)
+    config: dict[str, Any] = {}
 
 
 class Layers(Part):
@@ -285,6 +327,18 @@ class Specification(Part):
     training: Training
     evaluation: Evaluation = Evaluation()
     publish: Publish
+
+    def imported(self) -> dict[str, tuple[Submodel, LocalPath]]:
+        """The sub-models that are imported, with their paths: all but those same as another."""
+        return {
+            name: (submodel, submodel.path)
+            for name, submodel in self.submodels.items()
+            if submodel.path is not None
+        }
+
+    def owner(self, submodel: str) -> str:
+        """The imported sub-model whose weights a sub-model uses: itself, or its `same_as`."""
+        return self.submodels[submodel].same_as or submodel
 
     def label_of(self, output: str) -> Label:
         """The label that an output is trained against."""

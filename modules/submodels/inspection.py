@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,9 @@ def detect_format(path: Path) -> str:
     )
 
 
-def inspect_submodel(path: Path, signature: str | None = None) -> Inspection:
+def inspect_submodel(
+    path: Path, signature: str | None = None, custom_objects: Sequence[str] = ()
+) -> Inspection:
     """Loads a sub-model safely and reads its interface; takes the digest of what it is made of.
 
     Raises UserError where it cannot be loaded, is unsafe, or has a weight that is not finite.
@@ -36,7 +39,7 @@ def inspect_submodel(path: Path, signature: str | None = None) -> Inspection:
     if detect_format(path) == "keras":
         if signature is not None:
             raise UserError(f"{path}: a .keras file has no signatures; take the key away")
-        model = keras_file.load_model(path)
+        model = keras_file.load_model(path, custom_objects)
         interface, weights = keras_file.read_interface(model), keras_file.weights_of(model)
         architecture = keras_file.digest_architecture(path)
     else:

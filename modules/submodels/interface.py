@@ -6,6 +6,7 @@ checked against it without loading the model.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from modules.spec.base import Part
@@ -28,28 +29,57 @@ class TensorInfo(Part):
 class OutputInfo(TensorInfo):
     """One output, or an inner layer where the model can be cut.
 
-    `parameters` counts what is needed to compute it; `activation` is the last layer's, if known.
+    `activation` is the last layer's, if known; `layer` is the layer that gives it (empty for a
+    SavedModel).
     """
 
-    parameters: int
+    layer: str = ""
     activation: str | None = None
+
+
+class LayerInfo(Part):
+    """One layer of a sub-model: the layers that feed it, and its weights.
+
+    `weights` counts parameters by name: the layer's own, or, where the layer is a model itself,
+    those of its layers (`backbone/conv1`).
+    """
+
+    inputs: tuple[str, ...] = ()
+    weights: dict[str, int] = {}
 
 
 class Interface(Part):
     """What a sub-model takes and gives.
 
     `cuts` are the inner layers whose output can be taken instead (none for a SavedModel).
+    `layers` are in the order of the data; a SavedModel's are its variables, each by itself.
     """
 
     format: Literal["keras", "saved_model"]
     inputs: dict[str, TensorInfo]
     outputs: dict[str, OutputInfo]
     cuts: dict[str, OutputInfo] = {}
+    layers: dict[str, LayerInfo] = {}
     parameters: int
 
     def taps(self) -> dict[str, OutputInfo]:
         """Everything that can be taken from the model: its outputs, then its inner layers."""
         return {**self.cuts, **self.outputs}
+
+    def weights_of(self, taps: Iterable[str]) -> dict[str, int]:
+        """Parameters by layer of all that computes some taps, in the order of the data."""
+        if self.format == "saved_model":
+            return {name: n for layer in self.layers.values() for name, n in layer.weights.items()}
+        wanted = {self.taps()[tap].layer for tap in taps}
+        for name, layer in reversed(self.layers.items()):
+            if name in wanted:
+                wanted.update(layer.inputs)
+        return {
+            name: count
+            for layer, info in self.layers.items()
+            if layer in wanted
+            for name, count in info.weights.items()
+        }
 
 
 class Inspection(Part):

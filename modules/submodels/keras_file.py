@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +14,50 @@ import numpy as np
 
 from modules.errors import UserError
 from modules.submodels.archive import read_config
-from modules.submodels.interface import Interface, OutputInfo, TensorInfo
+from modules.submodels.custom import check_classes, import_custom_objects
+from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
 
 
-def load_model(path: Path) -> keras.Model:
+def load_model(path: Path, custom_objects: Sequence[str] = ()) -> keras.Model:
     """The functional form of a `.keras` file, loaded in Keras's safe mode, without its optimizer.
 
-    Raises UserError where the file is damaged, holds code, or is no Sequential or functional model.
+    `custom_objects` name the classes, as `package.module:Class`, that the file may hold beside
+    Keras's own. Raises UserError where the file is damaged, holds code, or a class not listed.
     """
-    read_config(path)
+    own = import_custom_objects(custom_objects)
+    check_classes(path, read_config(path), own)
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, own, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many types here; all mean the same to the user
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: Keras cannot load the model: {reason}") from error
     if isinstance(model, keras.Sequential):
         return _functional(path, model)
-    if not hasattr(model, "operations"):
+    return model if hasattr(model, "operations") else _as_one_layer(path, model)
+
+
+def _as_one_layer(path: Path, model: keras.Model) -> keras.Model:
+    """A subclassed model as the only layer of a functional one: it cannot be cut inside.
+
+    Keras stores the shape it was built with, not the dtype; float32 is taken.
+    """
+    shape = (model.get_build_config() or {}).get("input_shape")
+    names = [
+        name
+        for name in inspect.signature(model.call).parameters
+        if name not in ("training", "mask")
+    ]
+    inputs: Any = None
+    if isinstance(shape, dict):
+        inputs = {name: keras.Input(size[1:], name=name) for name, size in shape.items()}
+    elif shape and all(size is None or isinstance(size, int) for size in shape):
+        inputs = keras.Input(shape[1:], name=names[0])
+    if inputs is None:
         raise UserError(
-            f"{path}: expected a Sequential or functional model, found the class "
-            f"{type(model).__name__}: save it with `model.export(folder)` and name that folder"
+            f"{path}: the inputs of the class {type(model).__name__} are not stored in the file: "
+            "save the model with `model.export(folder)` and name that folder"
         )
-    return model
+    return keras.Model(inputs, model(inputs), name=model.name)
 
 
 def _functional(path: Path, model: keras.Sequential) -> keras.Model:
@@ -62,16 +86,23 @@ def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     return {tensor._keras_history.operation.name: tensor for tensor in model.outputs}
 
 
+def nodes_of(model: keras.Model) -> list[Any]:
+    """The calls of layers that make up a functional model, in the order of the data.
+
+    A layer may have been called elsewhere too, for instance while a nested model was made; only
+    the model's own calls count here.
+    """
+    by_depth = model._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
 def named_cuts(model: keras.Model) -> dict[str, keras.KerasTensor]:
-    """The inner layers of a functional model at which it can be cut, by name."""
-    found = {}
-    for operation in model.operations:
-        single = len(operation._inbound_nodes) > 0 and isinstance(
-            operation.output, keras.KerasTensor
-        )
-        if single and not isinstance(operation, keras.layers.InputLayer):
-            found[operation.name] = operation.output
-    return found
+    """The inner layers at which a functional model can be cut: called once, with one output."""
+    found: dict[str, list[keras.KerasTensor]] = {}
+    for node in nodes_of(model):
+        if not isinstance(node.operation, keras.layers.InputLayer):
+            found.setdefault(node.operation.name, []).extend(node.output_tensors)
+    return {name: tensors[0] for name, tensors in found.items() if len(tensors) == 1}
 
 
 def tapped(model: keras.Model, taps: list[str]) -> keras.Model:
@@ -105,17 +136,44 @@ def _activation(tensor: keras.KerasTensor) -> str | None:
 def read_interface(model: keras.Model) -> Interface:
     """What a functional model takes and gives, and where it can be cut."""
 
-    def output(name: str, tensor: keras.KerasTensor) -> OutputInfo:
-        needed = keras.Model(named_inputs(model), {name: tensor}).count_params()
-        return OutputInfo(**_info(tensor), parameters=needed, activation=_activation(tensor))
+    def output(tensor: keras.KerasTensor) -> OutputInfo:
+        layer = tensor._keras_history.operation.name
+        return OutputInfo(**_info(tensor), activation=_activation(tensor), layer=layer)
 
     return Interface(
         format="keras",
         inputs={name: TensorInfo(**_info(t)) for name, t in named_inputs(model).items()},
-        outputs={name: output(name, t) for name, t in named_outputs(model).items()},
-        cuts={name: output(name, t) for name, t in named_cuts(model).items()},
+        outputs={name: output(t) for name, t in named_outputs(model).items()},
+        cuts={name: output(t) for name, t in named_cuts(model).items()},
+        layers=_layers(model),
         parameters=model.count_params(),
     )
+
+
+def _layers(model: keras.Model) -> dict[str, LayerInfo]:
+    """Every operation of a functional model with what feeds it, in the order of the data."""
+    found: dict[str, LayerInfo] = {}
+    for node in nodes_of(model):
+        operation = node.operation
+        feeds = {tensor._keras_history.operation.name for tensor in node.input_tensors}
+        known = found.get(operation.name, LayerInfo())
+        weights = weighted_layers(operation, operation.name)
+        found[operation.name] = LayerInfo(
+            inputs=tuple(sorted(feeds | set(known.inputs))),
+            weights={name: layer.count_params() for name, layer in weights.items()},
+        )
+    return found
+
+
+def weighted_layers(operation: Any, name: str) -> dict[str, keras.layers.Layer]:
+    """The layers that own weights, by name: the one given, or those inside it if it is a model."""
+    if isinstance(operation, keras.Model):
+        return {
+            path: layer
+            for inner in operation.layers
+            for path, layer in weighted_layers(inner, f"{name}/{inner.name}").items()
+        }
+    return {name: operation} if getattr(operation, "weights", None) else {}
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:

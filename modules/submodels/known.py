@@ -20,11 +20,10 @@ from modules.spec import Specification, Submodel
 from modules.submodels.interface import Inspection
 
 
-def _key(submodel: Submodel) -> str:
-    path = submodel.path
+def _key(submodel: Submodel, path: Path) -> str:
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
-    identity = json.dumps([str(path), submodel.signature, stats])
+    identity = json.dumps([str(path), submodel.signature, submodel.custom_objects, stats])
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
@@ -43,16 +42,18 @@ class KnownSubmodels:
         """
         found: dict[str, Inspection] = {}
         unknown: dict[str, Submodel] = {}
+        records: dict[str, Path] = {}
         problems = []
-        for name, submodel in specification.submodels.items():
-            if not submodel.path.exists():
-                problems.append(f"submodels.{name}.path: {submodel.path}: no such file or folder")
+        for name, (submodel, path) in specification.imported().items():
+            if not path.exists():
+                problems.append(f"submodels.{name}.path: {path}: no such file or folder")
                 continue
-            record = self.folder / f"{_key(submodel)}.json"
+            record = self.folder / f"{_key(submodel, path)}.json"
             if record.is_file():
                 found[name] = Inspection.model_validate_json(record.read_text())
             else:
                 unknown[name] = submodel
+                records[name] = record
         if unknown:
             tell(f"reading the sub-models {', '.join(unknown)}")
             for name, answer in _read_in_process(unknown).items():
@@ -60,8 +61,7 @@ class KnownSubmodels:
                     problems.append(f"submodels.{name}.path: {answer['error']}")
                     continue
                 found[name] = Inspection.model_validate(answer)
-                record = self.folder / f"{_key(unknown[name])}.json"
-                write_text(record, found[name].model_dump_json())
+                write_text(records[name], found[name].model_dump_json())
         if problems:
             raise SpecificationError(problems)
         return found
@@ -69,7 +69,11 @@ class KnownSubmodels:
 
 def _read_in_process(submodels: dict[str, Submodel]) -> dict[str, dict]:
     request = {
-        name: {"path": str(submodel.path), "signature": submodel.signature}
+        name: {
+            "path": str(submodel.path),
+            "signature": submodel.signature,
+            "custom_objects": submodel.custom_objects,
+        }
         for name, submodel in submodels.items()
     }
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +13,114 @@ from modules.submodels.inspection import detect_format
 
 
 class SubmodelLayer(keras.layers.Layer):
-    """A sub-model as one layer, from `{input: tensor}` to `{output: tensor}`, in inference mode.
+    """A sub-model as one layer, from `{input: tensor}` to `{output: tensor}`, frozen at first.
 
-    A nested model with `trainable=False` still drops out under `fit`, and passing
-    `training=False` to it in a functional graph does not help: the outer call overwrites the
-    recorded argument. Here the mode is fixed inside `call`, out of reach.
+    It runs in inference mode. A nested model with `trainable=False` still drops out under `fit`,
+    and passing `training=False` to it in a functional graph does not help: the outer call
+    overwrites the recorded argument. Here the mode is fixed inside `call`, out of reach.
     """
 
-    def __init__(self, path: Path, taps: list[str], signature: str | None, name: str) -> None:
-        super().__init__(name=name, trainable=False)
+    def __init__(
+        self,
+        path: Path,
+        taps: list[str],
+        signature: str | None,
+        name: str,
+        custom_objects: Sequence[str] = (),
+    ) -> None:
+        # Its own precision, whatever the new layers around it compute in.
+        super().__init__(name=name, dtype="float32", autocast=False)
+        self.supports_masking = True
         self._taps = taps
+        self._in_training_mode: frozenset[str] = frozenset()
         # A loaded SavedModel must live as long as its functions do; a .keras file has none.
         self.loaded: Any = None
         if detect_format(path) == "keras":
-            self._inner = keras_file.tapped(keras_file.load_model(path), taps)
-            self._inner.trainable = False
+            self._inner = keras_file.tapped(keras_file.load_model(path, custom_objects), taps)
         else:
             self.loaded = saved_model.load(path)
             picked = saved_model.pick_signature(path, self.loaded, signature)
             self._signature = self.loaded.signatures[picked]
             self._variables = saved_model.as_keras_variables(self._signature)
-            for variable in self._variables:
-                variable.trainable = False
         self.built = True
+        self.unfreeze(())
 
-    def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def unfreeze(self, names: Collection[str], training_mode: bool = False) -> None:
+        """Makes the named layers (variables of a SavedModel) trainable, and all others not.
+
+        With `training_mode` the named layers and all behind them run as in training when the
+        whole model does: Dropout drops, BatchNorm learns its statistics.
+        """
+        # Keras asks the outer layer first; what is frozen is said by each inner one.
+        self.trainable = True
+        if self.loaded is not None:
+            for name, variable in self._variables.items():
+                variable.trainable = name in names
+            return
+        self._inner.trainable = True
+        layers = {
+            path: layer
+            for inner in self._inner.layers
+            for path, layer in keras_file.weighted_layers(inner, inner.name).items()
+        }
+        for path, layer in layers.items():
+            layer.trainable = path in names
+        self._in_training_mode = frozenset(names) if training_mode else frozenset()
+
+    def frozen_variables(self) -> dict[str, keras.Variable]:
+        """Every variable that must not move now, moving statistics included, by a unique name.
+
+        In training mode a trained BatchNorm moves its statistics, which no optimizer touches.
+        """
+        moving = {
+            id(variable)
+            for inner in ([] if self.loaded is not None else self._inner.layers)
+            for path, layer in keras_file.weighted_layers(inner, inner.name).items()
+            if path in self._in_training_mode
+            for variable in layer.variables
+        }
+        trained = {id(variable) for variable in self.trainable_variables}
+        return {
+            f"{position}/{variable.path}": variable
+            for position, variable in enumerate(self.weights)
+            if id(variable) not in trained | moving
+        }
+
+    def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """`{input: (batch, …)}` to `{output: (batch, …)}`, by the sub-model's own names."""
-        if self.loaded is None:
-            return self._inner(inputs, training=False)
-        outputs = self._signature(**inputs)
-        return {tap: outputs[tap] for tap in self._taps}
+        if self.loaded is not None:
+            outputs = self._signature(**inputs)
+            return {tap: outputs[tap] for tap in self._taps}
+        if training and self._in_training_mode:
+            return _run_partly_in_training(self._inner, inputs, self._in_training_mode)
+        return self._inner(inputs, training=False)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """None: where a sub-model gives masks, its outputs carry them already."""
+        return None
+
+
+def _run_partly_in_training(
+    model: keras.Model, inputs: Any, unfrozen: Collection[str], prefix: str = ""
+) -> Any:
+    """Calls a functional model with the unfrozen layers, and all behind them, in training mode."""
+    # A Sequential keeps its graph in a functional model of its own.
+    model = getattr(model, "_functional", None) or model
+    in_training = {name.removeprefix(prefix).split("/")[0] for name in unfrozen
+                   if name.startswith(prefix)}  # fmt: skip
+    for node in keras_file.nodes_of(model):
+        if any(
+            tensor._keras_history.operation.name in in_training for tensor in node.input_tensors
+        ):
+            in_training.add(node.operation.name)
+
+    def calling(operation: Any) -> Callable[..., Any]:
+        path = f"{prefix}{operation.name}/"
+        if isinstance(operation, keras.Model) and any(name.startswith(path) for name in unfrozen):
+            return lambda nested: _run_partly_in_training(operation, nested, unfrozen, path)
+        if not getattr(operation, "_call_has_training_arg", False):
+            return operation
+        mode = operation.name in in_training
+        return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": mode})
+
+    return model._run_through_graph(model._standardize_inputs(inputs), operation_fn=calling)

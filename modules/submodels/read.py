@@ -14,7 +14,7 @@ def main() -> None:
     answers = {}
     for name, wanted in json.load(sys.stdin).items():
         try:
-            inspection = inspect_submodel(Path(wanted["path"]), wanted["signature"])
+            inspection = inspect_submodel(**{**wanted, "path": Path(wanted["path"])})
             answers[name] = inspection.model_dump(mode="json")
         except UserError as error:
             answers[name] = {"error": str(error)}

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from modules.errors import UserError, suggestion
-from modules.submodels.interface import Interface, OutputInfo, TensorInfo
+from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
 
 GRAPH = "saved_model.pb"
 # Operations that run code or reach the file system. The list follows TensorFlow's SECURITY.md
@@ -88,36 +88,49 @@ def read_interface(function: Any) -> Interface:
         format="saved_model",
         inputs={name: TensorInfo(**_info(spec)) for name, spec in inputs.items()},
         outputs={
-            name: OutputInfo(**_info(spec), parameters=parameters)
-            for name, spec in function.structured_outputs.items()
+            name: OutputInfo(**_info(spec)) for name, spec in function.structured_outputs.items()
+        },
+        layers={
+            name: LayerInfo(weights={name: int(np.prod(variable.shape))})
+            for name, variable in named_variables(function).items()
         },
         parameters=parameters,
     )
 
 
+def named_variables(function: Any) -> dict[str, tf.Variable]:
+    """Every variable that a signature reads, by its own name, made clean and unique."""
+    found: dict[str, tf.Variable] = {}
+    for variable in function.variables:
+        clean = re.sub(r"[^\w/]+", "_", variable.name.split(":")[0]).strip("_/") or "variable"
+        name, copies = clean, 1
+        while name in found:
+            copies += 1
+            name = f"{clean}_{copies}"
+        found[name] = variable
+    return found
+
+
 def weights_of(function: Any) -> dict[str, np.ndarray]:
-    """Every variable that a signature reads, by a name made unique."""
-    return {
-        f"{position}/{variable.name}": variable.numpy()
-        for position, variable in enumerate(function.variables)
-    }
+    """The value of every variable that a signature reads, by name."""
+    return {name: variable.numpy() for name, variable in named_variables(function).items()}
 
 
-def as_keras_variables(function: Any) -> list[keras.Variable]:
-    """The signature's variables as Keras sees them: the same memory, tracked, trainable or not.
+def as_keras_variables(function: Any) -> dict[str, keras.Variable]:
+    """The signature's variables as Keras sees them: the same memory, by name, trainable or not.
 
     `TFSMLayer` hands Keras names such as `:0`, at which Adam's slots fail; hence clean ones.
     """
     trainable = {id(variable) for variable in function.trainable_variables}
-    return [
-        keras.Variable(
+    return {
+        name: keras.Variable(
             variable,
             dtype=variable.dtype.name,
             trainable=id(variable) in trainable,
-            name=re.sub(r"\W+", "_", variable.name.split(":")[0]).strip("_") or f"variable_{place}",
+            name=name.replace("/", "_"),
         )
-        for place, variable in enumerate(function.variables)
-    ]
+        for name, variable in named_variables(function).items()
+    }
 
 
 def digest_architecture(path: Path) -> bytes:

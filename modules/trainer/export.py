@@ -43,7 +43,7 @@ def export(
     """
     with whole_folder(path) as aside:
         tf.saved_model.save(
-            _tracked(fused, transform),
+            _tracked(fused, transform, frozen),
             str(aside),
             signatures=_signatures(specification, fused.model, transform),
         )
@@ -55,7 +55,7 @@ def export(
         extra.write_text(json.dumps(specification.model_dump(mode="json"), indent=1))
 
 
-def _tracked(fused: FusedModel, transform: TransformGraph) -> tf.Module:
+def _tracked(fused: FusedModel, transform: TransformGraph, frozen: Digests) -> tf.Module:
     """What the saved model must hold, as a plain module.
 
     Not the Keras model itself: attaching it would drag its optimizer's slots along.
@@ -63,8 +63,8 @@ def _tracked(fused: FusedModel, transform: TransformGraph) -> tf.Module:
     module = tf.Module(name="fused")
     module.transform = transform
     module.frozen = {
-        name: [variable.value for variable in layer.weights]
-        for name, layer in fused.submodels.items()
+        name: [fused.submodels[name].frozen_variables()[path].value for path in tensors]
+        for name, tensors in frozen.items()
     }
     module.others = [variable.value for variable in fused.model.variables]
     # SavedModel sub-models may own lookup tables, which must be saved with them.

@@ -47,13 +47,15 @@ def fuse_and_train(
     seed_everything(specification.training.seed)
 
     def open_submodel(name: str, interface: Interface, taps: list[str]) -> SubmodelLayer:
-        signature = specification.submodels[name].signature
-        return SubmodelLayer(copied_submodel(submodels[name]), taps, signature, name)
+        submodel = specification.submodels[name]
+        path = copied_submodel(submodels[name])
+        return SubmodelLayer(path, taps, submodel.signature, name, submodel.custom_objects)
 
     fused = build(specification, interfaces, open_submodel)
     transform = TransformGraph(transform_path, specification.features, specification.labels)
     history = train(
         specification,
+        interfaces,
         fused,
         dataset(specification, transform, splits["train"], shuffle=True),
         dataset(specification, transform, splits["eval"], shuffle=False),

@@ -25,11 +25,10 @@ def validate(file: Path) -> None:
     prepared = prepare(file, lambda text: console.print(text, highlight=False))
     specification = prepared.specification
     import_light_keras()
-    from modules.fusion.build import build, open_interface
     from modules.fusion.describe import describe
+    from pipeline.check import check
 
-    fused = build(specification, prepared.interfaces, open_interface)
-    rows = describe(specification, prepared.interfaces, fused)
+    rows = describe(specification, prepared.interfaces, check(prepared))
     table = Table(box=None, pad_edge=False)
     for column in ("node", "kind", "inputs", "output"):
         table.add_column(column, overflow="fold")

@@ -120,6 +120,15 @@ def test_a_run_that_cannot_start_says_so_and_exits_with_1(
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def test_a_run_of_a_graph_that_does_not_fit_ends_before_any_stage_with_2(world: Path) -> None:
+    change(world, "units: 3}", "units: 4}")
+    done = fusion("run", "fusion.yaml", folder=world)
+    assert "outputs.colour.from: expected (3) for 3 classes, found (4)" in done.stderr
+    assert done.returncode == 2
+    [record] = world.glob("runs/*/run.json")
+    assert json.loads(record.read_text())["stages"] == []
+
+
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = fusion("--help", folder=tmp_path)
     assert done.returncode == 0

@@ -197,10 +197,55 @@ def test_a_layer_without_config_may_be_its_bare_name(write_specification: Write)
     )
 
 
+def test_a_merge_may_take_a_config(write_specification: Write) -> None:
+    specification = load_specification(
+        write_specification(("{merge: concatenate,", "{merge: gated, config: {units: 16},"))
+    )
+
+    assert specification.graph["joined"] == Merge(
+        merge="gated", inputs=("vision", "text"), config={"units": 16}
+    )
+
+
 def test_a_column_may_say_the_split(write_specification: Write) -> None:
     specification = load_specification(write_specification((SPLIT, "{column: part}")))
 
     assert specification.data.split == ColumnSplit(column="part")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("all", {"all": True}),
+        ("{last: 2}", {"last": 2}),
+        ("{layers: ['conv*', norm]}", {"layers": ("conv*", "norm")}),
+        ("{last: 1, learning_rate: 1e-6}", {"last": 1, "learning_rate": 1e-6}),
+        ("{last: 1, training_mode: true}", {"last": 1, "training_mode": True}),
+    ],
+)
+def test_a_stage_may_unfreeze_a_submodel(
+    write_specification: Write, written: str, expected: dict[str, object]
+) -> None:
+    path = write_specification(("epochs: 3", f"epochs: 3, unfreeze: {{vision: {written}}}"))
+
+    unfreeze = load_specification(path).training.stages[0].unfreeze
+
+    assert {name: part.model_dump(exclude_defaults=True) for name, part in unfreeze.items()} == {
+        "vision": expected
+    }
+
+
+@pytest.mark.parametrize("key", ["optimizer", "schedule"])
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("Some", {"Some": {}}), ("{Some: {rate: 1e-2}}", {"Some": {"rate": 0.01}})],
+)
+def test_a_stage_may_name_a_class_of_keras_with_its_config(
+    write_specification: Write, key: str, written: str, expected: dict[str, object]
+) -> None:
+    path = write_specification(("epochs: 3", f"epochs: 3, {key}: {written}"))
+
+    assert getattr(load_specification(path).training.stages[0], key) == expected
 
 
 def test_anchors_and_merge_keys_are_understood(write_specification: Write) -> None:
@@ -400,6 +445,11 @@ def test_a_specification_never_changes(write_specification: Write) -> None:
             "epochs: 3",
             "epoch: 3",
             "training.stages.0.epoch: unknown key: did you mean 'epochs'?",
+        ),
+        (
+            "epochs: 3",
+            "epochs: 3, unfreez: {vision: all}",
+            "training.stages.0.unfreez: unknown key: did you mean 'unfreeze'?",
         ),
         ("from: scores", "form: scores", "outputs.colour.form: unknown key: did you mean 'from'?"),
         (
@@ -613,7 +663,7 @@ def test_a_list_or_mapping_is_asked_for_in_those_words(
         ("[8, 8, 3]", "[8, 8, 2]", "features.image.shape.2: expected 1, 3 or 4, found 2"),
         ("[8, 8, 3]", "[8, 0, 3]", "features.image.shape.1: … greater than 0 … found 0"),
         ("[8, 8, 3]", "[8, 8, 3, 1]", "features.image.shape: … at most 3 items … 4"),
-        ("[8, 8, 3]", "[8, 8]", "features.image.shape: expected 3 items … 2"),
+        ("[8, 8, 3]", "[8, 8]", "features.image.shape: expected … items … found [8, 8]"),
         (
             "[8, 8, 3]",
             "[8, 8, 3], range: [1, 0]",
@@ -690,7 +740,7 @@ def test_a_data_file_of_unknown_ending_is_refused(write_specification: Write, na
         (
             "merge: concatenate",
             "merge: concat",
-            "graph.joined.merge: … found 'concat'; did you mean 'concatenate'?",
+            "graph.joined.merge: there is no merge 'concat'; did you mean 'concatenate'?",
         ),
         (
             "type: image,",
@@ -759,7 +809,7 @@ def test_a_number_feature_takes_either_a_column_or_columns(
     ("feature", "expected"),
     [
         ("{type: sequence, column: a, shape: [3, 2], variable: 1}", "variable: … boolean … 1"),
-        ("{type: sequence, column: a, shape: [3]}", "shape: expected 2 items … 1"),
+        ("{type: sequence, column: a, shape: [3]}", "shape: expected … items … found [3]"),
         ("{type: sequence, column: a, shape: [3, 2], padding: none}", "padding: … number … 'none'"),
         ("{type: raw, column: a, dtype: int32}", "dtype: … 'int32'; did you mean 'int64'?"),
         ("{type: raw, column: a, dtype: int64, shape: [-1]}", "shape.0: … greater than 0 … -1"),
@@ -790,6 +840,38 @@ def test_training_needs_a_stage(write_specification: Write) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("unfreeze: {vision: {}}", "unfreeze.vision: give one of 'all: true', 'last: N' or 'la"),
+        (
+            "unfreeze: {vision: {all: true, last: 2}}",
+            "unfreeze.vision: give one of 'all: true', 'last: N' or 'layers: [patterns]'",
+        ),
+        ("unfreeze: {vision: {lsat: 2}}", "unfreeze.vision.lsat: … did you mean 'last'?"),
+        ("unfreeze: {vision: {last: 0}}", "unfreeze.vision.last: … greater than 0 … found 0"),
+        ("unfreeze: {vision: {layers: []}}", "unfreeze.vision.layers: … at least 1 item"),
+        ("unfreeze: {vision: {all: false}}", "unfreeze.vision.all: expected True, found False"),
+        ("unfreeze: {vision: some}", "unfreeze.vision: … mapping … found 'some'"),
+        ("unfreeze: [vision]", "unfreeze: … mapping … found ['vision']"),
+        ("optimizer: {SGD: {}, Adam: {}}", "optimizer: … at most 1 item"),
+        ("optimizer: {}", "optimizer: … at least 1 item"),
+        ("optimizer: [SGD]", "optimizer: … mapping … found ['SGD']"),
+        ("optimizer: {SGD: 3}", "optimizer.SGD: … mapping … found 3"),
+        ("optimizer: {SGD: {momentum: .inf}}", "optimizer.SGD.momentum: "),
+        ("early_stopping: true", "early_stopping: … mapping … found True"),
+        ("early_stopping: {patience: 0}", "early_stopping.patience: … greater than 0"),
+        ("clip_norm: 0", "clip_norm: … greater than 0 … found 0"),
+    ],
+)
+def test_a_stage_checks_how_it_trains(
+    write_specification: Write, written: str, expected: str
+) -> None:
+    path = write_specification(("epochs: 3", f"epochs: 3, {written}"))
+
+    assert_refused(path, written, f"training.stages.0.{expected}")
+
+
+@pytest.mark.parametrize(
     ("old", "new", "key"),
     [
         ("name: colours", "name: Colours", "name"),
@@ -816,6 +898,12 @@ def test_a_layer_config_holds_only_what_json_can_keep(
     (problem,) = problems_of(path)
 
     assert_told(problem, f"{path}:{line_of(path, value)}: graph.hidden.layers.0.Dense.units: ")
+
+
+def test_the_config_of_a_merge_holds_only_what_json_can_keep(write_specification: Write) -> None:
+    path = write_specification(("{merge: concatenate,", "{merge: gated, config: {units: .inf},"))
+
+    assert_refused(path, ".inf", "graph.joined.config.units: ")
 
 
 # The file itself

@@ -1,0 +1,43 @@
+"""Attention across branches: `(batch, d)` several times to `(batch, d)`.
+
+Each branch is a token that attends to all (Vaswani et al. 2017, arXiv:1706.03762), added to itself;
+the mean over the branches is the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+class BranchAttention(keras.layers.Layer):
+    """Lets branches of equal width attend to each other."""
+
+    def __init__(self, heads: int, name: str) -> None:
+        super().__init__(name=name)
+        self._heads = heads
+
+    def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
+        if len({tuple(shape) for shape in input_shape}) > 1 or len(input_shape[0]) != 2:
+            raise ValueError(f"attention needs vectors of one width, received {input_shape}")
+        width = input_shape[0][-1] or 0
+        self._attention = keras.layers.MultiHeadAttention(
+            self._heads, max(width // self._heads, 1), name="attention"
+        )
+        tokens = (None, len(input_shape), width)
+        self._attention.build(tokens, tokens)
+
+    def call(self, inputs: list[Any]) -> Any:
+        tokens = keras.ops.stack(inputs, axis=1)
+        return keras.ops.mean(tokens + self._attention(tokens, tokens), axis=1)
+
+    def compute_output_shape(
+        self, input_shape: list[tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
+        return tuple(input_shape[0])
+
+
+def new(name: str, heads: int = 1) -> keras.layers.Layer:
+    """The layer of this merge."""
+    return BranchAttention(heads, name)

@@ -1,0 +1,79 @@
+"""Each merge against NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modules.fusion.merges import new_merge
+from modules.spec.specification import MERGES
+
+random = np.random.default_rng(1)
+A, B, C = (random.normal(size=(5, 4)).astype("float32") for _ in range(3))
+WIDE = random.normal(size=(5, 7)).astype("float32")
+
+
+def merged(merge: str, *inputs: np.ndarray, **config: Any) -> np.ndarray:
+    return np.asarray(new_merge(merge, "joined", config)(list(inputs)))
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("merge", "inputs", "expected"),
+    [
+        ("concatenate", (A, WIDE), np.concatenate([A, WIDE], axis=1)),
+        ("add", (A, B, C), A + B + C),
+        ("multiply", (A, B, C), A * B * C),
+        ("average", (A, B, C), (A + B + C) / 3),
+        ("maximum", (A, B, C), np.maximum(np.maximum(A, B), C)),
+        ("dot", (A, B), (A * B).sum(axis=1, keepdims=True)),
+        ("bilinear", (A, WIDE), np.einsum("na,nb->nab", A, WIDE).reshape(5, -1)),
+    ],
+)
+def test_a_merge_without_weights_is_its_formula(
+    merge: str, inputs: tuple[np.ndarray, ...], expected: np.ndarray
+) -> None:
+    np.testing.assert_allclose(merged(merge, *inputs), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gated_is_the_sum_of_branches_weighed_by_learned_gates() -> None:
+    layer = new_merge("gated", "joined", {})
+    found = np.asarray(layer([A, B, C]))
+    kernel, bias = (np.asarray(weight) for weight in layer.trainable_weights)
+    gates = softmax(np.concatenate([A, B, C], axis=1) @ kernel + bias)
+    expected = gates[:, :1] * A + gates[:, 1:2] * B + gates[:, 2:] * C
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_attention_is_the_mean_of_branches_that_attend_to_each_other() -> None:
+    layer = new_merge("attention", "joined", {})
+    found = np.asarray(layer([A, B, C]))
+    query, query_bias, key, key_bias, value, value_bias, out, out_bias = (
+        np.asarray(weight).reshape(-1, 4) if np.ndim(weight) == 3 else np.asarray(weight).ravel()
+        for weight in layer.trainable_weights
+    )
+    tokens = np.stack([A, B, C], axis=1)
+    scores = (tokens @ query + query_bias) @ np.swapaxes(tokens @ key + key_bias, 1, 2) / 2.0
+    attended = softmax(scores) @ (tokens @ value + value_bias) @ out + out_bias
+    np.testing.assert_allclose(found, (tokens + attended).mean(axis=1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("merge", [merge for merge in MERGES if merge != "concatenate"])
+def test_a_merge_of_one_width_refuses_another(merge: str) -> None:
+    if merge == "bilinear":
+        with pytest.raises(ValueError, match="bilinear needs two vectors"):
+            merged(merge, A, B, C)
+        return
+    with pytest.raises(ValueError, match=r"(?i)shape|width|dimension"):
+        merged(merge, A, WIDE)
+
+
+def test_an_unknown_config_key_is_refused() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'axs'"):
+        new_merge("concatenate", "joined", {"axs": 1})
