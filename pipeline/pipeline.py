@@ -24,10 +24,11 @@ BEAM_ARGS = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner
 
 @dataclass(frozen=True)
 class Places:
-    """Where a pipeline keeps what it makes: artifacts, and the SQLite file of ML Metadata."""
+    """Where a pipeline keeps what it makes: artifacts, ML Metadata (SQLite), checkpoints."""
 
     root: str
     metadata: str
+    checkpoints: str
 
 
 def create_pipeline(
@@ -74,6 +75,7 @@ def create_pipeline(
         examples=rows.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         submodels={name: node.outputs["submodel"] for name, node in importers.items()},
+        checkpoints=places.checkpoints,
     ).with_id("Train")
     evaluator = tfx.components.Evaluator(
         examples=rows.outputs["examples"],

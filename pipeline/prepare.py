@@ -38,6 +38,10 @@ class Workplace:
         return self.folder / "metadata.sqlite"
 
     @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
     def known_submodels(self) -> Path:
         return self.folder / "submodels"
 

@@ -86,7 +86,7 @@ def _run_stages(prepared: Prepared, place: Workplace, record: RunRecord, termina
         specification,
         prepared.inspections,
         fingerprint(specification.data.path, specification.features),
-        Places(str(place.artifacts), str(place.metadata)),
+        Places(str(place.artifacts), str(place.metadata), str(place.checkpoints)),
     )
 
     def changed(stage: Stage) -> None:

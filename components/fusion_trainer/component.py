@@ -17,7 +17,10 @@ from modules.spec import Evaluation, Specification
 class FusionTrainerSpec(ComponentSpec):
     """Each pipeline adds one input channel for each of its sub-models, see `_spec_for`."""
 
-    PARAMETERS = {executor.SPECIFICATION_KEY: ExecutionParameter(type=str)}
+    PARAMETERS = {
+        executor.SPECIFICATION_KEY: ExecutionParameter(type=str),
+        executor.CHECKPOINTS_KEY: ExecutionParameter(type=str),
+    }
     INPUTS = {
         executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         executor.TRANSFORM_KEY: ChannelParameter(type=standard_artifacts.TransformGraph),
@@ -59,6 +62,7 @@ class FusionTrainer(base_component.BaseComponent):
         examples: types.BaseChannel,
         transform_graph: types.BaseChannel,
         submodels: Mapping[str, types.BaseChannel],
+        checkpoints: str,
     ) -> None:
         """
         Args:
@@ -66,12 +70,14 @@ class FusionTrainer(base_component.BaseComponent):
             examples: raw tf.Examples, splits `train` and `eval`.
             transform_graph: the Transform graph over them.
             submodels: the channel of each SubmodelImporter, by the sub-model's name.
+            checkpoints: the folder where training keeps its state, to go on after a kill.
         """
         channels = {executor.submodel_key(name): channel for name, channel in submodels.items()}
         super().__init__(
             spec=_spec_for(submodels)(
                 **{
                     executor.SPECIFICATION_KEY: training_part(specification),
+                    executor.CHECKPOINTS_KEY: checkpoints,
                     executor.EXAMPLES_KEY: examples,
                     executor.TRANSFORM_KEY: transform_graph,
                     executor.MODEL_KEY: channel_utils.as_channel([standard_artifacts.Model()]),

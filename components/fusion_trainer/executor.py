@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from tfx.utils import path_utils
 from modules.examples.split import SPLITS
 from modules.spec import Specification
 from modules.submodels.interface import Interface
+from modules.trainer.checkpoint import Checkpoint
 from modules.trainer.run import fuse_and_train
 
 SPECIFICATION_KEY = "specification"
+CHECKPOINTS_KEY = "checkpoints"
 EXAMPLES_KEY = "examples"
 TRANSFORM_KEY = "transform_graph"
 MODEL_KEY = "model"
@@ -26,6 +30,20 @@ SUBMODEL_PREFIX = "submodel_"
 def submodel_key(name: str) -> str:
     """The input channel of a sub-model."""
     return f"{SUBMODEL_PREFIX}{name}"
+
+
+def _checkpoint(
+    input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
+) -> Checkpoint:
+    """The place of a checkpoint depends on all that training depends on, so none is mistaken."""
+    identity = [
+        exec_properties[SPECIFICATION_KEY],
+        sorted(
+            (key, artifact.uri) for key, artifacts in input_dict.items() for artifact in artifacts
+        ),
+    ]
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    return Checkpoint(Path(exec_properties[CHECKPOINTS_KEY], digest[:16]))
 
 
 class Executor(base_executor.BaseExecutor):
@@ -58,6 +76,7 @@ class Executor(base_executor.BaseExecutor):
             splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
             model_path=Path(path_utils.serving_model_dir(model.uri)),
             record_path=Path(record.uri),
+            checkpoint=_checkpoint(input_dict, exec_properties),
         )
         frozen = sum(len(named) for named in history.frozen.values())
         model.set_int_custom_property("frozen_tensors_proven", frozen)

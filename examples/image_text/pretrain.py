@@ -7,24 +7,18 @@ part of the digits pretrains the models, the other part becomes the rows that fu
 
 from __future__ import annotations
 
-import argparse
 import csv
-import hashlib
-import os
-import tempfile
-import time
-from contextlib import suppress
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from making import make_once, start_keras
+
 if TYPE_CHECKING:
     import keras
-
-HERE = Path(__file__).resolve().parent
-FOLDERS = ("data", "models")
-STAMP = "made_by.txt"
 
 SEED = 7
 PRETRAIN_SHARE = 0.45
@@ -190,17 +184,9 @@ def write_rows(folder: Path, images: np.ndarray, texts: list[str], labels: np.nd
 
 def make(data: Path, models: Path) -> None:
     """Fills the two folders."""
-    # TensorFlow and Keras read these once, when they are imported.
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # at 2 it still shows harmless errors
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    print("loading TensorFlow", flush=True)
-    import keras
-    import tensorflow as tf
+    start_keras(SEED)
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
-
-    keras.utils.set_random_seed(SEED)
-    tf.config.experimental.enable_op_determinism()
 
     words = vocabulary()
     (models / "words.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
@@ -217,43 +203,5 @@ def make(data: Path, models: Path) -> None:
     score(models, images, multi_hot(texts, words), labels[rest])
 
 
-def make_aside(digest: str) -> None:
-    """Makes both folders beside their places and renames them at the end, all or nothing."""
-    aside = HERE / "build"  # git ignores this name
-    aside.mkdir(exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=aside) as temporary:
-            new = Path(temporary)
-            for name in FOLDERS:
-                (new / name).mkdir()
-                (new / name / STAMP).write_text(digest)
-            make(*(new / name for name in FOLDERS))
-            for name in FOLDERS:
-                # The old one leaves by renaming, too: half removed it could still bear its stamp.
-                if (HERE / name).exists():
-                    (HERE / name).rename(new / f"old_{name}")
-                (new / name).rename(HERE / name)
-    finally:
-        with suppress(OSError):  # another run may be using it
-            aside.rmdir()
-
-
-def main() -> None:
-    """Makes data/ and models/ unless they are there."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--force", action="store_true", help="make all anew, even if it is there")
-    force = parser.parse_args().force
-
-    # What this very source has made is still what it would make.
-    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    stamps = [HERE / name / STAMP for name in FOLDERS]
-    if not force and all(stamp.is_file() and stamp.read_text() == digest for stamp in stamps):
-        print("already made: data/ and models/ (--force makes them anew)")
-        return
-    start = time.monotonic()
-    make_aside(digest)
-    print(f"made data/ and models/ in {time.monotonic() - start:.0f} s")
-
-
 if __name__ == "__main__":
-    main()
+    make_once(Path(__file__), __doc__, make)

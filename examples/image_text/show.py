@@ -52,6 +52,7 @@ def own_head_accuracy(specification: Any, name: str, train_rows: Any, eval_rows:
     from modules.spec import Specification
     from modules.submodels.inspection import inspect_submodel
     from modules.submodels.layer import SubmodelLayer
+    from modules.trainer.data import Epochs
     from modules.trainer.train import seed_everything, train
 
     content = specification.model_dump(mode="json")
@@ -73,7 +74,8 @@ def own_head_accuracy(specification: Any, name: str, train_rows: Any, eval_rows:
     def of_branch(features: dict[str, Any], labels: Any) -> tuple[dict[str, Any], Any]:
         return {key: features[key] for key in used}, labels
 
-    history = train(single, fused, train_rows.map(of_branch), eval_rows.map(of_branch))
+    branch_rows = Epochs(lambda epoch: train_rows.batches(epoch).map(of_branch), train_rows.steps)
+    history = train(single, {name: interface}, fused, branch_rows, eval_rows.map(of_branch))
     return history.stages[-1]["epochs"][-1]["val_accuracy"]
 
 
@@ -89,7 +91,7 @@ def main() -> None:
     from modules.preprocessing.graph import TransformGraph
     from modules.serving.published import PublishedModel
     from modules.spec import load_specification
-    from modules.trainer.data import dataset
+    from modules.trainer.data import evaluation_rows, training_rows
 
     console = Console(width=120)
     specification = load_specification(SPECIFICATION)
@@ -97,8 +99,8 @@ def main() -> None:
     transform = TransformGraph(
         f"{outputs['transform_graph']}/transform_fn", specification.features, specification.labels
     )
-    train_rows = dataset(specification, transform, f"{outputs['examples']}/Split-train", True)
-    eval_rows = dataset(specification, transform, f"{outputs['examples']}/Split-eval", False)
+    train_rows = training_rows(specification, transform, f"{outputs['examples']}/Split-train")
+    eval_rows = evaluation_rows(specification, transform, f"{outputs['examples']}/Split-eval")
 
     fused = record["metrics"]["digit"]["accuracy"]
     table = Table("accuracy on the evaluation split", "as pretrained", "with a head of its own")

@@ -107,11 +107,21 @@ def _output_problems(specification: Specification) -> Iterator[str]:
             hint = suggestion(label_name, specification.labels)
             yield f"outputs.{name}.{key}: no label is named '{label_name}'; {hint}"
             continue
-        is_number = isinstance(specification.labels[label_name], NumberLabel)
+        label = specification.labels[label_name]
+        is_number = isinstance(label, NumberLabel)
         if is_number == output.loss.endswith("crossentropy"):
             kind, fits = ("number", "a squared or absolute error") if is_number else (
                 "category", "a crossentropy")  # fmt: skip
             yield f"outputs.{name}.loss: a label of type {kind} needs {fits}, found {output.loss}"
+        weights = output.class_weights
+        classes = () if isinstance(label, NumberLabel) else label.classes
+        if weights is not None and is_number:
+            yield f"outputs.{name}.class_weights: a label of type number has no classes"
+        elif isinstance(weights, dict):
+            for text in weights:
+                if text not in classes:
+                    hint = suggestion(text, classes)
+                    yield f"outputs.{name}.class_weights.{text}: no class has this name; {hint}"
         for metric in output.metrics:
             if is_number != metric.endswith("error"):
                 kind = "number" if is_number else "category"

@@ -201,7 +201,8 @@ Metric = Literal[
 class Output(Part):
     """What the fused model predicts: a node against a label.
 
-    `label` is the output's own name unless given. `from_logits` says whether the node gives
+    `class_weights` weigh the rows in training: `balanced`, or a weight for each class that is not
+    1. `label` is the output's own name unless given. `from_logits` says whether the node gives
     logits; unless given, it is read from the node's last layer.
     """
 
@@ -211,6 +212,7 @@ class Output(Part):
     from_logits: Flag | None = None
     metrics: tuple[Metric, ...] = ()
     weight: PositiveNumber = 1.0
+    class_weights: Literal["balanced"] | dict[str, PositiveNumber] | None = None
 
 
 class Unfreeze(Part):
@@ -272,9 +274,10 @@ class Stage(Part):
 
 
 class Training(Part):
-    """How the head learns."""
+    """How the head learns. `precision` is what new layers compute in; sub-models keep their own."""
 
     batch_size: Count = 64
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     seed: Whole = 0
     stages: tuple[Stage, ...] = Field(min_length=1)
 

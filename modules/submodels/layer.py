@@ -42,6 +42,8 @@ class SubmodelLayer(keras.layers.Layer):
             picked = saved_model.pick_signature(path, self.loaded, signature)
             self._signature = self.loaded.signatures[picked]
             self._variables = saved_model.as_keras_variables(self._signature)
+            # Moving statistics are variables of a SavedModel too, but nothing learns them.
+            self._learnable = {name for name, v in self._variables.items() if v.trainable}
         self.built = True
         self.unfreeze(())
 
@@ -55,7 +57,7 @@ class SubmodelLayer(keras.layers.Layer):
         self.trainable = True
         if self.loaded is not None:
             for name, variable in self._variables.items():
-                variable.trainable = name in names
+                variable.trainable = name in names and name in self._learnable
             return
         self._inner.trainable = True
         layers = {

@@ -16,7 +16,8 @@ from modules.spec import Specification
 from modules.submodels.copy import copied_submodel
 from modules.submodels.interface import Interface
 from modules.submodels.layer import SubmodelLayer
-from modules.trainer.data import dataset
+from modules.trainer.checkpoint import Checkpoint
+from modules.trainer.data import evaluation_rows, training_rows
 from modules.trainer.export import export
 from modules.trainer.train import TrainingHistory, seed_everything, train
 
@@ -31,6 +32,7 @@ def fuse_and_train(
     splits: Mapping[str, str],
     model_path: Path,
     record_path: Path,
+    checkpoint: Checkpoint,
 ) -> TrainingHistory:
     """Fuses the imported sub-models, trains the head, exports the whole, keeps the record.
 
@@ -42,8 +44,10 @@ def fuse_and_train(
         splits: the folder of tf.Examples of `train` and `eval`.
         model_path: where the SavedModel goes.
         record_path: the folder of the training record.
+        checkpoint: where training that was killed left its state, and keeps it.
     """
     keras.backend.clear_session()
+    keras.config.set_dtype_policy(specification.training.precision)
     seed_everything(specification.training.seed)
 
     def open_submodel(name: str, interface: Interface, taps: list[str]) -> SubmodelLayer:
@@ -57,11 +61,14 @@ def fuse_and_train(
         specification,
         interfaces,
         fused,
-        dataset(specification, transform, splits["train"], shuffle=True),
-        dataset(specification, transform, splits["eval"], shuffle=False),
+        training_rows(specification, transform, splits["train"]),
+        evaluation_rows(specification, transform, splits["eval"]),
+        checkpoint,
     )
+    keras.config.set_dtype_policy("float32")
     export(specification, fused, transform, history.frozen, model_path)
     write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
+    checkpoint.remove()
     return history
 
 

@@ -17,6 +17,8 @@ from modules.freezing.unfreeze import chosen_layers
 from modules.fusion.build import FusedModel
 from modules.spec import Specification, Stage
 from modules.submodels.interface import Interface
+from modules.trainer.checkpoint import Checkpoint, ResumableEarlyStopping, State, assign, values
+from modules.trainer.data import Epochs
 from modules.trainer.losses import compile_arguments
 from modules.trainer.optimizers import new_optimizer
 
@@ -35,25 +37,6 @@ class TrainingHistory:
     frozen: Digests = field(default_factory=dict)
 
 
-class _TellProgress(keras.callbacks.Callback):
-    """Tells each epoch, and stops at a loss that is no number."""
-
-    def __init__(self, stage: Stage) -> None:
-        super().__init__()
-        self._stage = stage
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        values = logs or {}
-        loss = values.get("loss", float("nan"))
-        progress.info("%s: epoch %d/%d, loss %.4f", self._stage.name, epoch + 1,
-                      self._stage.epochs, loss)  # fmt: skip
-        if loss != loss:
-            raise RunError(
-                f"training.stages.{self._stage.name}: the loss is not a number after epoch "
-                f"{epoch + 1}: lower the learning_rate (now {self._stage.learning_rate:g})"
-            )
-
-
 def seed_everything(seed: int) -> None:
     """Makes a run repeat bit for bit: Python, NumPy and TensorFlow, and TensorFlow's own order."""
     keras.utils.set_random_seed(seed)
@@ -64,36 +47,216 @@ def train(
     specification: Specification,
     interfaces: Mapping[str, Interface],
     fused: FusedModel,
-    train_rows: tf.data.Dataset,
+    train_rows: Epochs,
     eval_rows: tf.data.Dataset,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingHistory:
     """Trains through every stage; what each leaves frozen is proven unchanged after it.
 
-    Raises RunError where a frozen tensor moved or the loss is not a number.
+    With a checkpoint, training that was killed goes on after its last whole epoch. Raises RunError
+    where a frozen tensor moved or the loss is not a number.
     """
-    history = TrainingHistory()
-    always: dict[str, set[str]] = {}
-    for position, stage in enumerate(specification.training.stages):
-        unfrozen = _unfreeze(position, stage, interfaces, fused)
-        before = digests(_frozen(fused))
-        for name, tensors in before.items():
-            always[name] = always.get(name, set(tensors)) & set(tensors)
+    return _Training(specification, interfaces, fused, train_rows, eval_rows, checkpoint).run()
+
+
+@dataclass
+class _Training:
+    specification: Specification
+    interfaces: Mapping[str, Interface]
+    fused: FusedModel
+    train_rows: Epochs
+    eval_rows: tf.data.Dataset
+    checkpoint: Checkpoint | None
+
+    def run(self) -> TrainingHistory:
+        stages = self.specification.training.stages
+        # A tensor that some stage unfreezes is no longer the imported one when later stages start.
+        never = [_paths(self.fused) for position in range(len(stages)) if self._unfreeze(position)]
+        always = {name: set.intersection(*(paths[name] for paths in never)) for name in never[0]}
+        original = _only(always, digests(_frozen(self.fused)))
+        self.moving = self._moving(always)
+        history = TrainingHistory(frozen=original)
+        state = self.checkpoint.load() if self.checkpoint else None
+        if state:
+            history.stages = state.stages
+            assign(self.moving, state.variables)
+            progress.info("going on after epoch %d of %s", state.epoch, stages[state.stage].name)
+        for position in range(state.stage if state else 0, len(stages)):
+            history.stages.append(self._stage(position, history.stages, state))
+            state = None
+        prove(original, _only(always, digests(_frozen(self.fused))), "in training")
+        return history
+
+    def _unfreeze(self, position: int) -> bool:
+        """Sets what of each sub-model the stage trains; all else is frozen again."""
+        for name, layer in self.fused.submodels.items():
+            wanted = self.specification.training.stages[position].unfreeze.get(name)
+            layer.unfreeze(
+                self._chosen(position).get(name, ()), wanted.training_mode if wanted else False
+            )
+        return True
+
+    def _chosen(self, position: int) -> dict[str, list[str]]:
+        return {
+            name: chosen_layers(
+                f"training.stages.{position}.unfreeze.{name}",
+                self.interfaces[name],
+                self.fused.taps[name],
+                wanted,
+            )
+            for name, wanted in self.specification.training.stages[position].unfreeze.items()
+        }
+
+    def _moving(self, always: Mapping[str, set[str]]) -> list[keras.Variable]:
+        """Every variable that some stage may change: all but what stays frozen throughout."""
+        still = {
+            id(variable)
+            for name, layer in self.fused.submodels.items()
+            for path, variable in layer.frozen_variables().items()
+            if path in always[name]
+        }
+        return [v for v in self.fused.model.variables if id(v) not in still]
+
+    def _stage(
+        self, position: int, earlier: list[dict[str, Any]], state: State | None
+    ) -> dict[str, Any]:
+        stage = self.specification.training.stages[position]
+        self._unfreeze(position)
+        before = digests(_frozen(self.fused))
         started = time.monotonic()
-        epochs = _fit(specification, position, fused, train_rows, eval_rows)
-        prove(before, digests(_frozen(fused)), f"in stage {stage.name}")
-        history.stages.append(
-            {
-                "name": stage.name,
-                "seconds": time.monotonic() - started,
-                "unfrozen": unfrozen,
-                "epochs": epochs,
-            }
+        epochs = self._fit(position, earlier, state)
+        prove(before, digests(_frozen(self.fused)), f"in stage {stage.name}")
+        return {
+            "name": stage.name,
+            "seconds": time.monotonic() - started,
+            "unfrozen": self._chosen(position),
+            "epochs": epochs,
+        }
+
+    def _fit(
+        self, position: int, earlier: list[dict[str, Any]], state: State | None
+    ) -> list[dict[str, float]]:
+        """One stage; returns the losses and metrics of each epoch.
+
+        Compiled anew for each stage: an optimizer keeps slots for the variables it began with.
+        """
+        model, stages = self.fused.model, self.specification.training.stages
+        stage = stages[position]
+        optimizer = new_optimizer(f"training.stages.{position}", stage, self._scales(stage))
+        model.compile(optimizer=optimizer, **compile_arguments(self.specification))
+        optimizer.build(model.trainable_variables)
+        stopping = None
+        if stage.early_stopping:
+            stopping = ResumableEarlyStopping(
+                stage.early_stopping.monitor, stage.early_stopping.patience
+            )
+        done = state.epoch if state else 0
+        if state:
+            assign(optimizer.variables, state.optimizer)
+            if stopping:
+                stopping.resume(state.stopping, self._all_weights(state.best_weights))
+        after_epoch = _AfterEpoch(self, position, earlier, state, stopping)
+        # What came before, as planned, whether or not an earlier stage stopped early.
+        first = sum(stage.epochs for stage in stages[:position]) + done
+        callbacks = [*([stopping] if stopping else []), after_epoch]
+        waited_enough = stopping and state and state.stopping["wait"] >= stopping.patience
+        if not waited_enough:
+            model.fit(
+                self.train_rows.batches(first),
+                steps_per_epoch=self.train_rows.steps,
+                validation_data=self.eval_rows,
+                initial_epoch=done,
+                epochs=stage.epochs,
+                verbose=0,
+                callbacks=callbacks,
+            )
+        elif stopping:
+            model.set_weights(self._all_weights(state.best_weights if state else []))
+        return after_epoch.epochs
+
+    def _scales(self, stage: Stage) -> dict[str, float]:
+        """By how much a variable's steps differ from the stage's, by the variable's path."""
+        return {
+            variable.path: wanted.learning_rate / stage.learning_rate
+            for name, wanted in stage.unfreeze.items()
+            if wanted.learning_rate is not None
+            for variable in self.fused.submodels[name].trainable_variables
+        }
+
+    def _all_weights(self, moving: list[Any]) -> list[Any]:
+        """The model's weights in Keras's order, those given in place of the ones that move."""
+        given = {
+            id(v): value
+            for v, value in zip(self._moving_weights(), moving, strict=False)
+        }  # fmt: skip
+        weights = self.fused.model.weights
+        return [given.get(id(v), keras.ops.convert_to_numpy(v)) for v in weights]
+
+    def _moving_weights(self) -> list[keras.Variable]:
+        moving = {id(variable) for variable in self.moving}
+        return [v for v in self.fused.model.weights if id(v) in moving]
+
+    def save(
+        self,
+        position: int,
+        earlier: list[dict[str, Any]],
+        epochs: list[dict[str, float]],
+        stopping: ResumableEarlyStopping | None,
+    ) -> None:
+        """Keeps the state after an epoch, where there is a checkpoint to keep it in."""
+        if self.checkpoint is None:
+            return
+        best: list[Any] = []
+        if stopping and stopping.best_weights is not None:
+            moving = {id(variable) for variable in self.moving}
+            pairs = zip(self.fused.model.weights, stopping.best_weights, strict=True)
+            best = [value for variable, value in pairs if id(variable) in moving]
+        self.checkpoint.save(
+            State(
+                stage=position,
+                epoch=len(epochs),
+                stages=earlier,
+                epochs=epochs,
+                variables=values(self.moving),
+                optimizer=values(self.fused.model.optimizer.variables),
+                stopping=stopping.knowledge() if stopping else {},
+                best_weights=best,
+            )
         )
-    history.frozen = {
-        name: {tensor: value for tensor, value in tensors.items() if tensor in always[name]}
-        for name, tensors in before.items()
-    }
-    return history
+
+
+class _AfterEpoch(keras.callbacks.Callback):
+    """Tells and keeps each epoch, and stops at a loss that is no number."""
+
+    def __init__(
+        self,
+        training: _Training,
+        position: int,
+        earlier: list[dict[str, Any]],
+        state: State | None,
+        stopping: ResumableEarlyStopping | None,
+    ) -> None:
+        super().__init__()
+        self._training = training
+        self._position = position
+        self._stage = training.specification.training.stages[position]
+        self._earlier = earlier
+        self._stopping = stopping
+        self.epochs: list[dict[str, float]] = list(state.epochs) if state else []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logged = {name: float(value) for name, value in (logs or {}).items()}
+        loss = logged["loss"]
+        progress.info("%s: epoch %d/%d, loss %.4f", self._stage.name, epoch + 1,
+                      self._stage.epochs, loss)  # fmt: skip
+        if loss != loss:
+            raise RunError(
+                f"training.stages.{self._position}: in stage '{self._stage.name}' the loss is not "
+                f"a number after epoch {epoch + 1}: lower the learning_rate (now "
+                f"{self._stage.learning_rate:g}), or set clip_norm"
+            )
+        self.epochs.append(logged)
+        self._training.save(self._position, self._earlier, self.epochs, self._stopping)
 
 
 def _frozen(fused: FusedModel) -> dict[str, dict[str, Any]]:
@@ -103,59 +266,12 @@ def _frozen(fused: FusedModel) -> dict[str, dict[str, Any]]:
     }
 
 
-def _unfreeze(
-    position: int, stage: Stage, interfaces: Mapping[str, Interface], fused: FusedModel
-) -> dict[str, list[str]]:
-    """Sets what of each sub-model the stage trains; all else is frozen again."""
-    unfrozen = {}
-    for name, layer in fused.submodels.items():
-        wanted = stage.unfreeze.get(name)
-        if wanted is None:
-            layer.unfreeze(())
-            continue
-        key = f"training.stages.{position}.unfreeze.{name}"
-        unfrozen[name] = chosen_layers(key, interfaces[name], fused.taps[name], wanted)
-        layer.unfreeze(unfrozen[name], wanted.training_mode)
-    return unfrozen
+def _paths(fused: FusedModel) -> dict[str, set[str]]:
+    return {name: set(layer.frozen_variables()) for name, layer in fused.submodels.items()}
 
 
-def _fit(
-    specification: Specification,
-    position: int,
-    fused: FusedModel,
-    train_rows: tf.data.Dataset,
-    eval_rows: tf.data.Dataset,
-) -> list[dict[str, float]]:
-    """One stage; returns the losses and metrics of each epoch.
-
-    Compiled anew for each stage: an optimizer keeps slots for the variables it began with.
-    """
-    stage = specification.training.stages[position]
-    scales = {
-        variable.path: wanted.learning_rate / stage.learning_rate
-        for name, wanted in stage.unfreeze.items()
-        if wanted.learning_rate is not None
-        for variable in fused.submodels[name].trainable_variables
+def _only(paths: Mapping[str, set[str]], found: Digests) -> Digests:
+    return {
+        name: {path: value for path, value in tensors.items() if path in paths[name]}
+        for name, tensors in found.items()
     }
-    optimizer = new_optimizer(f"training.stages.{position}", stage, scales)
-    fused.model.compile(optimizer=optimizer, **compile_arguments(specification))
-    callbacks: list[keras.callbacks.Callback] = [_TellProgress(stage)]
-    if stage.early_stopping:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                monitor=stage.early_stopping.monitor,
-                patience=stage.early_stopping.patience,
-                restore_best_weights=True,
-            )
-        )
-    fitted = fused.model.fit(
-        train_rows,
-        validation_data=eval_rows,
-        epochs=stage.epochs,
-        verbose=0,
-        callbacks=callbacks,
-    )
-    return [
-        {name: float(values[epoch]) for name, values in fitted.history.items()}
-        for epoch in range(len(fitted.epoch))
-    ]

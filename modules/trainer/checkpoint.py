@@ -1,0 +1,109 @@
+"""Taking training up again after it was killed: the state at the end of the last whole epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+STATE_FILE = "state.npz"
+
+
+@dataclass
+class State:
+    """Where training stands: `epoch` epochs of stage `stage` are done.
+
+    `stages` is the record of earlier stages, `epochs` that of this one. `variables` and
+    `optimizer` are values in their owners' order, frozen variables left out. `stopping` is what
+    early stopping knows: `wait`, `best`, `best_epoch`, and the best weights.
+    """
+
+    stage: int
+    epoch: int
+    stages: list[dict[str, Any]]
+    epochs: list[dict[str, float]]
+    variables: list[np.ndarray]
+    optimizer: list[np.ndarray] = field(default_factory=list)
+    stopping: dict[str, Any] = field(default_factory=dict)
+    best_weights: list[np.ndarray] = field(default_factory=list)
+
+
+class Checkpoint:
+    """A folder that holds one State, replaced whole after each epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, state: State) -> None:
+        """Writes a state aside and renames it: a kill leaves the one before."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            f"{kind}/{position}": value
+            for kind in ("variables", "optimizer", "best_weights")
+            for position, value in enumerate(getattr(state, kind))
+        }
+        plain = {
+            name: getattr(state, name)
+            for name in ("stage", "epoch", "stages", "epochs", "stopping")
+        }
+        aside = self._folder / f".{os.getpid()}.tmp"
+        with aside.open("wb") as stream:
+            np.savez(stream, plain=np.array(json.dumps(plain)), **arrays)
+        aside.replace(self._folder / STATE_FILE)
+
+    def load(self) -> State | None:
+        """The last state, or None where training has not begun."""
+        file = self._folder / STATE_FILE
+        if not file.is_file():
+            return None
+        with np.load(file, allow_pickle=False) as stored:
+            plain = json.loads(str(stored["plain"]))
+            lists: dict[str, Any] = {}
+            for kind in ("variables", "optimizer", "best_weights"):
+                names = [name for name in stored.files if name.startswith(f"{kind}/")]
+                lists[kind] = [stored[f"{kind}/{position}"] for position in range(len(names))]
+        return State(**plain, **lists)
+
+    def remove(self) -> None:
+        """Forgets the state: training has ended."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def values(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+    """Copies of the variables' values."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def assign(variables: Sequence[keras.Variable], stored: Sequence[np.ndarray]) -> None:
+    """Gives each variable its stored value."""
+    for variable, value in zip(variables, stored, strict=True):
+        variable.assign(value)
+
+
+class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras's early stopping, which can go on from what it knew."""
+
+    def __init__(self, monitor: str, patience: int) -> None:
+        super().__init__(monitor=monitor, patience=patience, restore_best_weights=True)
+        self._known: Mapping[str, Any] = {}
+
+    def knowledge(self) -> dict[str, Any]:
+        """What a resumed stage must know, but for the best weights."""
+        best = None if self.best is None else float(self.best)
+        return {"wait": self.wait, "best": best, "best_epoch": self.best_epoch}
+
+    def resume(self, knowledge: Mapping[str, Any], best_weights: list[np.ndarray]) -> None:
+        """Goes on from there when training begins."""
+        self._known = {**knowledge, "best_weights": best_weights or None}
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        super().on_train_begin(logs)
+        for name, value in self._known.items():
+            setattr(self, name, value)
