@@ -19,7 +19,8 @@ def cause_of(error: BaseException) -> str:
     while step is not None and id(step) not in seen:
         seen.add(id(step))
         if isinstance(step, UserError):
-            return str(step)
+            # Beam may keep an exception's type and add the step to its message.
+            return re.sub(r" \[while running '[^']*'\]$", "", str(step))
         wrapped = WRAPPED.search(str(step))
         if wrapped:
             return " ".join(wrapped[1].split())

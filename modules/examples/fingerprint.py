@@ -46,4 +46,4 @@ def _state(folder: Path, row: manifest.Row | manifest.BadRow, column: str) -> by
         state = Path(folder, value).stat()
     except (OSError, ValueError):  # an inline sequence, or a missing file, told later by its row
         return b"?"
-    return f"{value} {state.st_size} {state.st_mtime_ns}".encode()
+    return f"{value} {state.st_size} {state.st_mtime_ns}".encode("utf-8", "surrogateescape")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import glob
 import json
+import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +45,32 @@ class Shard:
     rows: int
 
 
+# Sequences may stand in a cell; the csv module's own limit is 131,072 characters.
+csv.field_size_limit(sys.maxsize)
+
+
 def _decode(line: bytes) -> str:
     # Broken bytes survive as surrogates, so that the row and column can be told later.
     return line.decode("utf-8", errors="surrogateescape")
+
+
+def _after_mark(stream: BinaryIO) -> BinaryIO:
+    """Passes over a byte order mark."""
+    if stream.read(len(BOM_UTF8)) != BOM_UTF8:
+        stream.seek(0)
+    return stream
+
+
+def _records(lines: Iterator[str]) -> Iterator[list[str] | csv.Error]:
+    """The records of CSV lines, with an error in place of one that is broken."""
+    reader = csv.reader(lines, strict=True)
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield error
 
 
 def columns(path: Path) -> list[str] | None:
@@ -77,16 +102,20 @@ def columns(path: Path) -> list[str] | None:
 
 
 def _header(path: Path, stream: BinaryIO) -> list[str]:
-    lines = (_decode(line) for line in stream)
-    names = next(csv.reader(lines), None)
-    if not names:
-        raise RunError(f"{path}: expected a header line with the names of the columns")
-    return [names[0].removeprefix("\ufeff"), *names[1:]]
+    names = next(_records(_decode(line) for line in _after_mark(stream)), None)
+    if not names or isinstance(names, csv.Error):
+        cause = f", found broken CSV: {names}" if names else ""
+        raise RunError(f"{path}: expected a header line with the names of the columns{cause}")
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        raise RunError(f"{path}: expected UTF-8 text, found other bytes in the header") from None
+    return names
 
 
 def tfrecord_files(path: Path) -> list[Path]:
     """The files that a path or pattern names, in order. Raises RunError where there are none."""
-    files = sorted(Path(name) for name in glob.glob(str(path)))
+    files = sorted(file for file in map(Path, glob.glob(str(path))) if file.is_file())
     if not files:
         raise RunError(f"{path}: no such data file")
     return files
@@ -130,7 +159,7 @@ def _csv_starts(path: Path) -> list[int]:
     """The byte offset of each record; a quoted field may hold line breaks."""
     starts = []
     with path.open("rb") as stream:
-        consumed = 0
+        consumed = _after_mark(stream).tell()
 
         def lines() -> Iterator[str]:
             nonlocal consumed
@@ -138,19 +167,22 @@ def _csv_starts(path: Path) -> list[int]:
                 consumed += len(line)
                 yield _decode(line)
 
-        reader = csv.reader(lines())
-        next(reader)
+        records = _records(lines())
+        next(records)
         start = consumed
-        for record in reader:
+        for record in records:
             if record:
                 starts.append(start)
+            if isinstance(record, csv.Error) and "unexpected end" in str(record):
+                raise RunError(f"{path}: row {len(starts)}: a quote that opens there never closes")
             start = consumed
     return starts
 
 
 def _line_starts(path: Path) -> list[int]:
-    starts, start = [], 0
+    starts = []
     with path.open("rb") as stream:
+        start = _after_mark(stream).tell()
         for line in stream:
             if line.strip():
                 starts.append(start)
@@ -181,10 +213,12 @@ def _read_csv(path: Path, shard: Shard) -> Iterator[Row | BadRow]:
         names = _header(path, stream)
         stream.seek(shard.start)
         read = 0
-        for record in csv.reader(_decode(line) for line in stream):
+        for record in _records(_decode(line) for line in stream):
             if not record:
                 continue
-            if len(record) != len(names):
+            if isinstance(record, csv.Error):
+                yield BadRow(f"expected a row of CSV, found broken CSV: {record}")
+            elif len(record) != len(names):
                 yield BadRow(f"expected {len(names)} cells as in the header, found {len(record)}")
             else:
                 yield dict(zip(names, record, strict=True))
@@ -203,7 +237,7 @@ def _read_jsonl(path: Path, shard: Shard) -> Iterator[Row | BadRow]:
             try:
                 row = json.loads(_decode(line))
                 yield row if isinstance(row, dict) else BadRow("expected a JSON object")
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 yield BadRow(f"expected a JSON object, found broken JSON: {error}")
             read += 1
             if read == shard.rows:
@@ -211,13 +245,17 @@ def _read_jsonl(path: Path, shard: Shard) -> Iterator[Row | BadRow]:
 
 
 def _read_parquet(path: Path, shard: Shard) -> Iterator[Row]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=MIN_ROWS, row_groups=[shard.start]):
-            yield from batch.to_pylist()
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=MIN_ROWS, row_groups=[shard.start]):
+                yield from batch.to_pylist()
+    except OSError as error:
+        raise RunError(f"{path}: damaged in row group {shard.start + 1}: {error}") from error
 
 
 def _read_tfrecord(path: Path) -> Iterator[tuple[str, Row | BadRow]]:
     import tensorflow as tf
+    from google.protobuf.message import DecodeError
 
     compression = "GZIP" if path.suffix == ".gz" else ""
     records = tf.data.TFRecordDataset(str(path), compression_type=compression)
@@ -225,12 +263,16 @@ def _read_tfrecord(path: Path) -> Iterator[tuple[str, Row | BadRow]]:
     try:
         for number, record in enumerate(records.as_numpy_iterator(), start=1):
             row: Row = {}
-            for name, feature in tf.train.Example.FromString(record).features.feature.items():
+            try:
+                example = tf.train.Example.FromString(record)
+            except DecodeError:
+                yield f"{path.name} record {number}", BadRow("expected a tf.Example")
+                continue
+            for name, feature in example.features.feature.items():
                 kind = feature.WhichOneof("kind")
                 values = list(getattr(feature, kind).value) if kind else []
                 row[name] = values[0] if len(values) == 1 else values or None
             yield f"{path.name} record {number}", row
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise RunError(
-            f"{path}: damaged after record {number}: {error.message.splitlines()[0]}"
-        ) from error
+        cause = error.message.splitlines()[0].split("}} ")[-1].split(" [Op:")[0]
+        raise RunError(f"{path}: damaged after record {number}: {cause}") from error

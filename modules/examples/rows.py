@@ -52,7 +52,7 @@ def _text(row: Row, column: str) -> str:
         value = value.decode("utf-8", errors="surrogateescape")
     if value is None:
         value = ""
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else _written(value)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -62,10 +62,16 @@ def _text(row: Row, column: str) -> str:
     return text
 
 
+def _written(value: Any) -> str:
+    if isinstance(value, bool | int | float | list | dict):
+        return json.dumps(value, default=str)
+    return str(value)  # dates, decimals
+
+
 def _number(column: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise RowError(column, f"expected a number, found {_short(value)}") from None
     if not abs(number) <= FLOAT32_MAX:
         raise RowError(column, f"expected a finite number (float32), found {value}")
@@ -77,9 +83,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
+def _shortened(path: str) -> str:
+    return path if len(path) <= 1000 else f"{path[:200]}…"
+
+
 def _class(row: Row, column: str, classes: tuple[str, ...]) -> bytes:
     value = _cell(row, column)
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and str(value) not in classes:
         value = int(value)
     name = _text({column: value}, column)
     if name not in classes:
@@ -137,8 +147,12 @@ class RowParser:
 
     def _media(self, column: str, value: str) -> Path:
         path = Path(self._folder, value)
-        if not path.is_file():
-            raise RowError(column, f"no such file: {path}")
+        try:
+            found = path.is_file()
+        except OSError:  # a name too long for any file
+            found = False
+        if not found:
+            raise RowError(column, f"no such file: {_shortened(str(path))}")
         return path
 
     def _image(self, row: Row, part: ImageFeature) -> bytes:
@@ -168,13 +182,15 @@ class RowParser:
             try:
                 value = np.load(path, allow_pickle=False)
             except (ValueError, OSError, EOFError) as error:
-                raise RowError(part.column, f"{path}: not a .npy array: {error}") from None
+                cause = str(error).split(" If you trust")[0]
+                raise RowError(part.column, f"{path}: not a .npy array: {cause}") from None
         elif isinstance(value, str):
             value = _json_list(part.column, value)
         steps, width = part.shape
         try:
-            array = np.asarray(value, dtype=np.float32)
-        except (TypeError, ValueError):
+            # A tf.Example gives a list of one as the one.
+            array = np.atleast_1d(np.asarray(value, dtype=np.float32))
+        except (TypeError, ValueError, OverflowError):
             raise RowError(
                 part.column, f"expected ({steps}, {width}) numbers, found {_short(value)}"
             ) from None
@@ -215,8 +231,8 @@ class RowParser:
 def _json_list(column: str, value: str) -> Any:
     try:
         return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise RowError(column, f"expected a list of numbers in JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise RowError(column, f"expected a list in JSON: {error}") from None
 
 
 def _bytes_feature(values: list[bytes]) -> tf.train.Feature:

@@ -132,14 +132,14 @@ def _check_counts(
     data = source.data
     if counts.total == 0:
         raise RunError(f"{data.path}: the data set is empty: expected rows, found none")
-    if counts.rejected > data.max_rejected * counts.total:
+    if counts.rejected / counts.total > data.max_rejected:
         shown = "; ".join(
             f"{row}, {f'column {column!r}: ' if column else ''}{reason}"
             for row, column, reason in rejected[:3]
         )
         raise RunError(
             f"{data.path}: {counts.rejected} of {counts.total} rows were rejected, "
-            f"data.max_rejected allows {data.max_rejected:.1%}. First: {shown}. "
+            f"data.max_rejected allows {data.max_rejected * 100:g} %. First: {shown}. "
             f"All with their reasons: {file}"
         )
     for split in SPLITS:

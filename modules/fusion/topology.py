@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 from modules.errors import SpecificationError, suggestion
-from modules.spec import Merge, NumberLabel, Specification, columns_of
+from modules.spec import ImageFeature, Merge, NumberLabel, Specification, columns_of, stored
 
 RESERVED = {"row_id": "it names the rows in every message"}
 
@@ -65,7 +65,7 @@ def ordered_nodes(specification: Specification) -> list[str]:
     try:
         return list(TopologicalSorter(feeds).static_order())
     except CycleError as error:
-        circle = " → ".join(reversed(error.args[1]))
+        circle = " → ".join(error.args[1])
         raise SpecificationError(
             [f"graph: the connections go round in a circle: {circle}"]
         ) from None
@@ -103,9 +103,8 @@ def _output_problems(specification: Specification) -> Iterator[str]:
         label_name = specification.label_name(name)
         labels.add(label_name)
         if label_name not in specification.labels:
-            key = "label" if output.label else "(its label)"
             hint = suggestion(label_name, specification.labels)
-            yield f"outputs.{name}.{key}: no label is named '{label_name}'; {hint}"
+            yield f"outputs.{name}.label: no label is named '{label_name}'; {hint}"
             continue
         label = specification.labels[label_name]
         is_number = isinstance(label, NumberLabel)
@@ -144,6 +143,10 @@ def _output_problems(specification: Specification) -> Iterator[str]:
         if name not in specification.features:
             hint = suggestion(name, specification.features)
             yield f"evaluation.slices: no feature is named '{name}'; {hint}"
+        elif stored(specification.features[name]).shape or isinstance(
+            specification.features[name], ImageFeature
+        ):
+            yield f"evaluation.slices: '{name}' has no single value a row to slice by"
 
 
 def media_columns(specification: Specification) -> set[str]:

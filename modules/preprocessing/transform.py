@@ -97,7 +97,8 @@ def _text(tensor: Any, feature: TextFeature) -> Any:
         return tf.identity(tensor)
     words = read_vocabulary(feature.vocabulary)
     unknown = words.index(UNKNOWN) if UNKNOWN in words else -1
-    lowered = tf.strings.lower(tensor, encoding="utf-8")
+    # ASCII letters only, as Keras's TextVectorization does: the vocabulary was made with it.
+    lowered = tf.strings.lower(tensor)
     tokens = tf.strings.split(tf.strings.regex_replace(lowered, PUNCTUATION, ""))
     ids = _table(words, unknown).lookup(tokens)
     ids = tf.ragged.boolean_mask(ids, ids >= 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -11,10 +11,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from modules.errors import suggestion
 
@@ -30,20 +32,48 @@ class Part(BaseModel):
         serialize_by_alias=True,
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _known_keys(cls, values: Any) -> Any:
-        """Tells an unknown key together with the nearest known one."""
-        if isinstance(values, dict):
-            known = {field.alias or name for name, field in cls.model_fields.items()}
-            for key in values:
-                if key not in known and key not in cls.model_fields:
-                    raise PydanticCustomError(
-                        "unknown_key",
-                        "unknown key: {hint}",
-                        {"key": str(key), "hint": suggestion(str(key), known)},
-                    )
-        return values
+    def _known_keys(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Tells each unknown key with the nearest known one, and then all else that is wrong."""
+        if not isinstance(values, dict):
+            return handler(values)
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        hints = {
+            key: suggestion(str(key), known)
+            for key in values
+            if key not in known and key not in cls.model_fields
+        }
+        if not hints:
+            return handler(values)
+        problems: list[InitErrorDetails] = [
+            {
+                "type": PydanticCustomError("unknown_key", "unknown key: {hint}", {"hint": hint}),
+                "loc": (key if isinstance(key, int) else str(key),),
+                "input": values[key],
+            }
+            for key, hint in hints.items()
+        ]
+        told = set(hints.values())
+        try:
+            handler({key: value for key, value in values.items() if key not in hints})
+        except ValidationError as error:
+            problems += [
+                _again(item)
+                for item in error.errors()
+                # What a misspelt key leaves out is told already.
+                if item["type"] != "missing" or f"did you mean '{item['loc'][0]}'?" not in told
+            ]
+        raise ValidationError.from_exception_data(cls.__name__, problems)
+
+
+def _again(item: ErrorDetails) -> InitErrorDetails:
+    """An error as pydantic tells it, to be raised once more."""
+    context = item.get("ctx", {})
+    kind: str | PydanticCustomError = item["type"]
+    if kind == "unknown_key":
+        kind = PydanticCustomError("unknown_key", "unknown key: {hint}", context)
+    return {"type": kind, "loc": item["loc"], "input": item["input"], "ctx": context}
 
 
 # Numbers and flags are taken as they are: the text "64" is not the number 64.
@@ -63,6 +93,8 @@ Column = Annotated[str, Field(min_length=1)]
 
 def _from_folder(path: Path, info: ValidationInfo) -> Path:
     """Paths are relative to the specification's own file; from Python, to the working folder."""
+    if path == Path():
+        raise ValueError("expected a path, found an empty one")
     folder = (info.context or {}).get("folder", Path.cwd())
     return Path(folder, path.expanduser())
 

@@ -51,7 +51,7 @@ def _parse(path: Path, text: str) -> Any:
         return yaml.load(text)
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1
-        key = text.splitlines()[line - 1].strip().split(":")[0]
+        key = error.problem.removeprefix('found duplicate key "').split('" with value')[0]
         raise SpecificationError(
             [f"{path}:{line}: '{key}' stands twice in the same mapping; each name once"]
         ) from None
@@ -74,7 +74,8 @@ def _locate(tree: Any, location: tuple[int | str, ...]) -> tuple[list[int | str]
     node = tree
     for step in location:
         if isinstance(node, CommentedMap) and step in node:
-            line = node.lc.key(step)[0] + 1
+            # A key that came by `<<` has no line of its own here.
+            line = node.lc.data[step][0] + 1 if step in (node.lc.data or {}) else line
         elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
             line = node.lc.item(step)[0] + 1
         else:
@@ -85,11 +86,9 @@ def _locate(tree: Any, location: tuple[int | str, ...]) -> tuple[list[int | str]
 
 
 def _problem(path: Path, tree: Any, error: ErrorDetails) -> str:
-    location, kind, context = error["loc"], error["type"], error.get("ctx", {})
-    if kind == "unknown_key":
-        location = (*location, context["key"])
+    location, kind = error["loc"], error["type"]
     keys, line = _locate(tree, location)
-    if kind == "missing":
+    if kind == "missing" and isinstance(location[-1], str):
         keys.append(str(location[-1]))
     name = ".".join(str(key) for key in keys) or "the file"
     return f"{path}:{line}: {name}: {_explain(error)}"
@@ -100,7 +99,14 @@ def _explain(error: ErrorDetails) -> str:
     if kind == "unknown_key":
         return error["msg"]
     if kind == "missing":
+        last = error["loc"][-1]
+        if isinstance(last, int):  # of a list of fixed length, the first item that is not there
+            return f"expected more items, found {found!r}"
         return "this key is missing"
+    if kind in ("tuple_type", "list_type"):
+        return f"expected a list, found {found!r}"
+    if kind in ("dict_type", "model_type", "model_attributes_type"):
+        return f"expected a mapping of keys to values, found {found!r}"
     if kind == "literal_error":
         known = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
         return f"expected {context['expected']}, found {found!r}{_hint(found, known)}"

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    JsonValue,
     Tag,
     field_validator,
     model_validator,
@@ -59,7 +60,11 @@ class ColumnSplit(Part):
 
 
 def _split_kind(value: Any) -> str:
-    by_column = "column" in value if isinstance(value, dict) else isinstance(value, ColumnSplit)
+    if isinstance(value, dict):
+        # A misspelt `column` is told against the keys of a split by column.
+        by_column = "column" in value or not {"by", "train", "eval"} & value.keys()
+    else:
+        by_column = isinstance(value, ColumnSplit)
     return "by column" if by_column else "by hash"
 
 
@@ -145,13 +150,13 @@ class Merge(Part):
 
     merge: Annotated[str, AfterValidator(_known_merge), Field(json_schema_extra={"enum": MERGES})]
     inputs: tuple[Reference, ...] = Field(min_length=2)
-    config: dict[str, Any] = {}
+    config: dict[str, JsonValue] = {}
 
 
 class Layers(Part):
     """New layers, trained from scratch: any layer of Keras by name, with its config."""
 
-    layers: tuple[dict[str, dict[str, Any]], ...] = Field(min_length=1)
+    layers: tuple[dict[str, dict[str, JsonValue]], ...] = Field(min_length=1)
     inputs: Reference
 
     @field_validator("layers", mode="before")
@@ -175,17 +180,17 @@ class Layers(Part):
 
 def _node_kind(value: Any) -> str:
     if isinstance(value, Part):
-        return "merge" if isinstance(value, Merge) else "layers"
+        return "a merge" if isinstance(value, Merge) else "new layers"
     if isinstance(value, dict) and ("merge" in value or "layers" in value):
-        return "merge" if "merge" in value else "layers"
+        return "a merge" if "merge" in value else "new layers"
     # Neither key stands there, perhaps one is misspelt: a merge is the one with several inputs.
-    return (
-        "merge" if isinstance(value, dict) and isinstance(value.get("inputs"), list) else "layers"
-    )
+    several = isinstance(value, dict) and isinstance(value.get("inputs"), list)
+    return "a merge" if several else "new layers"
 
 
 Node = Annotated[
-    Annotated[Merge, Tag("merge")] | Annotated[Layers, Tag("layers")], Discriminator(_node_kind)
+    Annotated[Merge, Tag("a merge")] | Annotated[Layers, Tag("new layers")],
+    Discriminator(_node_kind),
 ]
 
 Loss = Literal[
@@ -225,7 +230,7 @@ class Unfreeze(Part):
 
     all: Literal[True] | None = None
     last: Count | None = None
-    layers: tuple[str, ...] | None = None
+    layers: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     learning_rate: PositiveNumber | None = None
     training_mode: Flag = False
 
@@ -250,7 +255,7 @@ class EarlyStopping(Part):
 
 # A class of Keras by name, with its config: `Adam`, or `{AdamW: {weight_decay: 0.01}}`.
 ByName = Annotated[
-    dict[str, dict[str, Any]],
+    dict[str, dict[str, JsonValue]],
     BeforeValidator(lambda value: {value: {}} if isinstance(value, str) else value),
     Field(min_length=1, max_length=1),
 ]
@@ -301,6 +306,8 @@ class Threshold(Part):
     def _some_bound(self) -> Threshold:
         if self.min is None and self.max is None:
             raise ValueError("give 'min', 'max' or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min must not exceed max, found {self.min:g} and {self.max:g}")
         return self
 
 

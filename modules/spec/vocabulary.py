@@ -14,7 +14,7 @@ PADDING = ("", "[PAD]")
 @lru_cache(maxsize=64)
 def _read(path: Path, _changed: int) -> tuple[str, ...]:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"vocabulary {path}: expected UTF-8 text, found {error.reason}") from error
     tokens = tuple(line.rstrip("\r") for line in text.removesuffix("\n").split("\n"))

@@ -147,7 +147,7 @@ def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path
     done = run(folder)
     assert done.code == 1
     assert done.stages("failed") == {"Rows"}
-    assert "2 of 91 rows were rejected, data.max_rejected allows 1.0%" in done.text
+    assert "2 of 91 rows were rejected, data.max_rejected allows 1 %" in done.text
     assert "row 4, column 'image_path': expected an image" in done.text
     assert "log: " in done.text
 

@@ -313,7 +313,7 @@ def test_more_rejected_rows_than_allowed_stop_the_run_and_are_kept(
     kept = tmp_path / "out" / "rejected" / "rejected_rows.csv"
     reason = "column 'size': expected a number, found 'tall'"
     assert str(caught.value) == (
-        f"{path}: 5 of 100 rows were rejected, data.max_rejected allows 4.0%. "
+        f"{path}: 5 of 100 rows were rejected, data.max_rejected allows 4 %. "
         f"First: row 1, {reason}; row 2, {reason}; row 3, {reason}. "
         f"All with their reasons: {kept}"
     )

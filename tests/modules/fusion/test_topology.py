@@ -293,11 +293,11 @@ def test_a_label_may_share_the_name_of_a_node(
         ),
         (
             ("labels:\n  colour", "labels:\n  color"),
-            "outputs.colour.(its label): no label is named 'colour'; did you mean 'color'?",
+            "outputs.colour.label: no label is named 'colour'; did you mean 'color'?",
         ),
         (
             ("labels:\n  colour", "labels:\n  zzz"),
-            "outputs.colour.(its label): no label is named 'colour'; known: zzz",
+            "outputs.colour.label: no label is named 'colour'; known: zzz",
         ),
     ],
 )
