@@ -21,6 +21,7 @@ setup(
         "apache-beam>=2.77,<2.78",
         "ml-metadata>=1.21,<1.22",
         "kfp>=2.16,<2.17",
+        "matplotlib>=3.8",
         "numpy>=1.26",
         "pyarrow>=14",
         "pydantic>=2.7,<3",

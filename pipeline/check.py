@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modules.errors import SpecificationError, suggestion
+from modules.freezing.unfreeze import check_stages
 from modules.fusion.build import FusedModel, build, open_interface
 from modules.spec import Specification
 from modules.trainer.optimizers import new_optimizer
@@ -17,6 +18,8 @@ def check(prepared: Prepared) -> FusedModel:
     """
     specification = prepared.specification
     fused = build(specification, prepared.interfaces, open_interface)
+    head_trains = any(layer.weights for layers in fused.layers.values() for layer in layers)
+    check_stages(specification, prepared.interfaces, fused.taps, head_trains)
     for position, stage in enumerate(specification.training.stages):
         key = f"training.stages.{position}"
         new_optimizer(key, stage, {})

@@ -13,12 +13,12 @@ from typing import Any
 import keras
 
 from modules.errors import SpecificationError, suggestion
-from modules.freezing.unfreeze import check_stages
-from modules.fusion.layers import first_line, new_layer
-from modules.fusion.merges import new_merge
+from modules.fusion.layers import check_dtype, first_line, new_layer
+from modules.fusion.merges import check_inputs, new_merge
 from modules.fusion.topology import ordered_nodes, references, source_of
 from modules.spec import CategoryLabel, Layers, Merge, Specification
-from modules.submodels.interface import Interface, OutputInfo
+from modules.submodels.activation import activation_of
+from modules.submodels.interface import Interface
 
 # name, interface, taps → a layer from `{input: tensor}` to `{tap: tensor}`
 OpenSubmodel = Callable[[str, Interface, list[str]], keras.layers.Layer]
@@ -123,9 +123,6 @@ class _Builder:
         used = {source_of(reference) for _, _, reference in references(self.specification)}
         inputs = {name: tensor for name, tensor in self.inputs.items() if name in used}
         model = keras.Model(inputs, outputs, name="fused")
-        head_trains = any(layer.weights for layers in self.layers.values() for layer in layers)
-        imported = {name: self.interfaces[name] for name in self.submodels}
-        check_stages(self.specification, imported, self.taps, head_trains)
         return FusedModel(model, self.tensors, self.taps, self.submodels, self.layers)
 
     def _tap(self, key: str, reference: str) -> str:
@@ -145,9 +142,10 @@ class _Builder:
             return next(iter(interface.outputs))
         if wanted not in interface.taps():
             kind = "output" if interface.format == "saved_model" else "output or inner layer"
+            place = key if "." in reference else f"submodels.{name}.output"
             raise SpecificationError(
                 [
-                    f"submodels.{name}.output: the model has no {kind} '{wanted}'; "
+                    f"{place}: the model has no {kind} '{wanted}'; "
                     f"{suggestion(wanted, interface.taps())}"
                 ]
             )
@@ -203,6 +201,7 @@ class _Builder:
         if isinstance(node, Merge):
             tensors = [self._tensor(f"{key}.inputs", reference) for reference in node.inputs]
             try:
+                check_inputs(node.merge, tensors)
                 layer = new_merge(node.merge, name, node.config)
                 self.tensors[name] = layer(tensors)
             except (ValueError, TypeError) as error:
@@ -224,6 +223,7 @@ class _Builder:
             layer_name = name if last else f"{name}.{position}"
             layer = new_layer(place, class_name, {**config, "name": layer_name})
             try:
+                check_dtype(class_name, tensor)
                 received, tensor = tensor, layer(tensor)
             except (ValueError, TypeError) as error:
                 raise SpecificationError(
@@ -269,26 +269,24 @@ class _Builder:
         )
 
     def _gives_logits(self, name: str) -> bool:
+        """Whether an output's node gives logits: as stated, else as its last layer tells."""
         output = self.specification.outputs[name]
         if output.from_logits is not None:
             return output.from_logits
         source = source_of(output.from_)
+        activation = None
         if source in self.interfaces:
-            info: OutputInfo = self.interfaces[source].taps()[
-                self._tap(f"outputs.{name}.from", output.from_)
-            ]
-            if info.activation is None:
-                raise SpecificationError(
-                    [
-                        f"outputs.{name}.from_logits: sub-model '{source}' does not tell whether "
-                        "it gives logits or probabilities: write from_logits: true or false"
-                    ]
-                )
-            return info.activation not in ("softmax", "sigmoid")
-        last = self.layers[source][-1]
-        if isinstance(last, keras.layers.Softmax):
-            return False
-        activation = getattr(getattr(last, "activation", None), "__name__", "linear")
+            tap = self._tap(f"outputs.{name}.from", output.from_)
+            activation = self.interfaces[source].taps()[tap].activation
+        elif isinstance(self.specification.graph.get(source), Layers):
+            activation = activation_of(self.layers[source][-1])
+        if activation is None:
+            raise SpecificationError(
+                [
+                    f"outputs.{name}.from_logits: '{source}' does not tell whether it gives logits "
+                    "or probabilities: write from_logits: true or false"
+                ]
+            )
         return activation not in ("softmax", "sigmoid")
 
 

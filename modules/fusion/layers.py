@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import keras
@@ -24,9 +25,22 @@ NOT_FOR_GRAPHS = frozenset(
 )
 
 
+# The layers that take text.
+OF_TEXT = frozenset({"Hashing", "HashedCrossing", "StringLookup", "TextVectorization"})
+
+
 def first_line(error: Exception) -> str:
-    """The first line of an error's message; Keras adds many that do not help here."""
-    return str(error).strip().splitlines()[0]
+    """The line of an error's message that tells the cause; Keras adds many that do not help."""
+    lines = [line for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        return lines[1].strip()
+    return lines[0].strip() if lines else type(error).__name__
+
+
+def check_dtype(class_name: str, tensor: keras.KerasTensor) -> None:
+    """Raises ValueError where a layer for numbers is given text; Keras would fail when it runs."""
+    if str(tensor.dtype) == "string" and class_name not in OF_TEXT:
+        raise ValueError("it takes numbers, not text")
 
 
 def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers.Layer:

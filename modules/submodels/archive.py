@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,7 +34,8 @@ def read_config(path: Path) -> dict[str, Any]:
             if missing:
                 raise UserError(f"{path}: expected a .keras file, found no {min(missing)} in it")
             config = json.loads(archive.read(CONFIG))
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    # RuntimeError: a password; RecursionError is one, too.
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: expected a .keras file, found a damaged one: {error}") from error
     for kind, name in _code(config):
         raise UserError(

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from modules.errors import UserError
+from modules.submodels.activation import activation_of
 from modules.submodels.archive import read_config
 from modules.submodels.custom import check_classes, import_custom_objects
 from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
@@ -83,7 +84,14 @@ def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """A functional model's outputs by name: the keys of a dictionary, else the layers' names."""
     if isinstance(model.output, dict):
         return dict(model.output)
-    return {tensor._keras_history.operation.name: tensor for tensor in model.outputs}
+    found: dict[str, keras.KerasTensor] = {}
+    for tensor in model.outputs:
+        history = tensor._keras_history
+        name = history.operation.name
+        if len(history.operation._inbound_nodes[history.node_index].output_tensors) > 1:
+            name = f"{name}_{history.tensor_index}"
+        found[name] = tensor
+    return found
 
 
 def nodes_of(model: keras.Model) -> list[Any]:
@@ -127,10 +135,7 @@ def _activation(tensor: keras.KerasTensor) -> str | None:
     if isinstance(operation, keras.Model):
         inner = getattr(operation, "outputs", None)
         return _activation(inner[tensor._keras_history.tensor_index]) if inner else None
-    if isinstance(operation, keras.layers.Softmax):
-        return "softmax"
-    activation = getattr(operation, "activation", None)
-    return getattr(activation, "__name__", None)
+    return activation_of(operation)
 
 
 def read_interface(model: keras.Model) -> Interface:
@@ -148,6 +153,18 @@ def read_interface(model: keras.Model) -> Interface:
         layers=_layers(model),
         parameters=model.count_params(),
     )
+
+
+def _own_name(model: keras.Model, layer: keras.layers.Layer) -> str:
+    """A layer's name inside a model, the same in every process.
+
+    A subclassed model's layers are named anew, by a count of all layers so far, each time it is
+    made; the attribute that holds one stays.
+    """
+    if hasattr(model, "operations") or isinstance(model, keras.Sequential):
+        return layer.name
+    attributes = [name for name, value in vars(model).items() if value is layer]
+    return attributes[0] if attributes else f"layer_{model.layers.index(layer)}"
 
 
 def _layers(model: keras.Model) -> dict[str, LayerInfo]:
@@ -171,7 +188,9 @@ def weighted_layers(operation: Any, name: str) -> dict[str, keras.layers.Layer]:
         return {
             path: layer
             for inner in operation.layers
-            for path, layer in weighted_layers(inner, f"{name}/{inner.name}").items()
+            for path, layer in weighted_layers(
+                inner, f"{name}/{_own_name(operation, inner)}"
+            ).items()
         }
     return {name: operation} if getattr(operation, "weights", None) else {}
 
@@ -183,7 +202,17 @@ def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
 
 def digest_architecture(path: Path) -> bytes:
     """Digest of the stored architecture alone, whatever the archive's time stamps say."""
-    config = {
-        key: value for key, value in read_config(path).items() if key in ("class_name", "config")
-    }
+    stored = read_config(path)
+    config = _without_addresses({key: stored[key] for key in ("class_name", "config")})
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).digest()
+
+
+def _without_addresses(node: Any) -> Any:
+    """Keras notes the memory address of what layers share, another one in each process."""
+    if isinstance(node, dict):
+        return {
+            key: _without_addresses(value)
+            for key, value in node.items()
+            if key != "shared_object_id"
+        }
+    return [_without_addresses(value) for value in node] if isinstance(node, list) else node

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from modules.errors import RunError, SpecificationError
 from modules.files import write_text
 from modules.spec import Specification, Submodel
@@ -49,8 +51,9 @@ class KnownSubmodels:
                 problems.append(f"submodels.{name}.path: {path}: no such file or folder")
                 continue
             record = self.folder / f"{_key(submodel, path)}.json"
-            if record.is_file():
-                found[name] = Inspection.model_validate_json(record.read_text())
+            known = _read_record(record)
+            if known:
+                found[name] = known
             else:
                 unknown[name] = submodel
                 records[name] = record
@@ -65,6 +68,16 @@ class KnownSubmodels:
         if problems:
             raise SpecificationError(problems)
         return found
+
+
+def _read_record(file: Path) -> Inspection | None:
+    """What a record says; None where there is none, or one that another version wrote."""
+    if not file.is_file():
+        return None
+    try:
+        return Inspection.model_validate_json(file.read_text())
+    except ValidationError:
+        return None
 
 
 def _read_in_process(submodels: dict[str, Submodel]) -> dict[str, dict]:

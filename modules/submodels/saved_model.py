@@ -74,21 +74,24 @@ def pick_signature(path: Path, loaded: Any, signature: str | None) -> str:
     )
 
 
-def _info(spec: Any) -> dict[str, Any]:
+def _info(path: Path, spec: Any) -> dict[str, Any]:
     if spec.shape.rank is None:
-        raise UserError(f"the tensor '{spec.name}' has no known rank; export with a known one")
+        raise UserError(
+            f"{path}: the tensor '{spec.name}' has no known rank; export with a known one"
+        )
     return {"shape": tuple(spec.shape[1:].as_list()), "dtype": spec.dtype.name}
 
 
-def read_interface(function: Any) -> Interface:
+def read_interface(path: Path, function: Any) -> Interface:
     """What a SavedModel's signature takes and gives. Sizes are those of the stored graph."""
     _, inputs = function.structured_input_signature
     parameters = sum(int(np.prod(variable.shape)) for variable in function.variables)
     return Interface(
         format="saved_model",
-        inputs={name: TensorInfo(**_info(spec)) for name, spec in inputs.items()},
+        inputs={name: TensorInfo(**_info(path, spec)) for name, spec in inputs.items()},
         outputs={
-            name: OutputInfo(**_info(spec)) for name, spec in function.structured_outputs.items()
+            name: OutputInfo(**_info(path, spec))
+            for name, spec in function.structured_outputs.items()
         },
         layers={
             name: LayerInfo(weights={name: int(np.prod(variable.shape))})
@@ -134,5 +137,9 @@ def as_keras_variables(function: Any) -> dict[str, keras.Variable]:
 
 
 def digest_architecture(path: Path) -> bytes:
-    """Digest of the stored graph."""
-    return hashlib.sha256((path / GRAPH).read_bytes()).digest()
+    """Digest of the stored graph and of its assets, vocabularies for instance."""
+    digest = hashlib.sha256((path / GRAPH).read_bytes())
+    for asset in sorted(file for file in (path / "assets").rglob("*") if file.is_file()):
+        digest.update(str(asset.relative_to(path)).encode())
+        digest.update(asset.read_bytes())
+    return digest.digest()

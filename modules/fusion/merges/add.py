@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+EQUAL_SHAPES = True
+
 
 def new(name: str) -> keras.layers.Layer:
     """The layer of this merge."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+EQUAL_SHAPES = True
+
 
 class BranchAttention(keras.layers.Layer):
     """Lets branches of equal width attend to each other."""
@@ -19,8 +21,8 @@ class BranchAttention(keras.layers.Layer):
         self._heads = heads
 
     def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
-        if len({tuple(shape) for shape in input_shape}) > 1 or len(input_shape[0]) != 2:
-            raise ValueError(f"attention needs vectors of one width, received {input_shape}")
+        if len(input_shape[0]) != 2:
+            raise ValueError(f"attention needs vectors, received {input_shape}")
         width = input_shape[0][-1] or 0
         self._attention = keras.layers.MultiHeadAttention(
             self._heads, max(width // self._heads, 1), name="attention"

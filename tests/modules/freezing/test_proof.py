@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from modules.errors import RunError
-from modules.freezing.proof import digest, digests, frozen_tensors, named_like, prove
+from modules.freezing.proof import digest, digests, named_like, prove
 
 TENSOR = np.linspace(-1, 1, 12, dtype="float32").reshape(3, 4)
 
@@ -87,31 +87,6 @@ def test_what_is_gone_counts_as_moved(after: dict) -> None:
 
     with pytest.raises(RunError, match="in the exported model: vision: kernel"):
         prove(before, after, "in the exported model")
-
-
-def test_frozen_tensors_are_all_weights_of_a_layer_moving_statistics_too() -> None:
-    layer = keras.layers.BatchNormalization(name="norm")
-    layer.build((None, 4))
-
-    [found] = frozen_tensors({"vision": layer}).values()
-
-    assert [name.rpartition("/")[2] for name in found] == [
-        "gamma", "beta", "moving_mean", "moving_variance",
-    ]  # fmt: skip
-    for value, weight in zip(found.values(), layer.weights, strict=True):
-        np.testing.assert_array_equal(value, weight)
-
-
-def test_weights_of_equal_paths_are_kept_apart() -> None:
-    class Twins(keras.layers.Layer):
-        def __init__(self) -> None:
-            super().__init__()
-            self.twins = [keras.Variable(TENSOR, name="same"), keras.Variable(TENSOR, name="same")]
-
-    twins = Twins()
-
-    assert len({weight.path for weight in twins.weights}) == 1
-    assert len(frozen_tensors({"vision": twins})["vision"]) == 2
 
 
 def test_exported_tensors_get_their_names_of_before_by_their_order() -> None:

@@ -476,7 +476,7 @@ def test_a_savedmodel_as_the_last_node_must_be_told_whether_it_gives_logits(
     towers: Towers,
 ) -> None:
     assert problems_of(from_savedmodel(towers)) == [
-        "outputs.answer.from_logits: sub-model 'alone' does not tell whether it gives logits or "
+        "outputs.answer.from_logits: 'alone' does not tell whether it gives logits or "
         "probabilities: write from_logits: true or false"
     ]
 

@@ -10,22 +10,27 @@ import pytest
 from modules.fusion.build import build, open_interface
 from modules.fusion.describe import NodeRow, describe, weight_count
 from modules.spec import Specification
-from modules.submodels.interface import Interface, OutputInfo, TensorInfo
+from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
 
 VISION = Interface(
     format="keras",
     inputs={"image": TensorInfo(shape=(8, 8, 3), dtype="float32")},
-    outputs={"scores": OutputInfo(shape=(3,), dtype="float32", parameters=120)},
-    cuts={"features": OutputInfo(shape=(6,), dtype="float32", parameters=99)},
+    outputs={"scores": OutputInfo(shape=(3,), dtype="float32", layer="scores")},
+    cuts={"features": OutputInfo(shape=(6,), dtype="float32", layer="features")},
+    layers={
+        "features": LayerInfo(weights={"features": 99}),
+        "scores": LayerInfo(inputs=("features",), weights={"scores": 21}),
+    },
     parameters=120,
 )
 TEXT = Interface(
     format="saved_model",
     inputs={"tokens": TensorInfo(shape=(5,), dtype="int64")},
     outputs={
-        "steps": OutputInfo(shape=(None, 4), dtype="float32", parameters=50),
-        "pooled": OutputInfo(shape=(4,), dtype="float32", parameters=50),
+        "steps": OutputInfo(shape=(None, 4), dtype="float32"),
+        "pooled": OutputInfo(shape=(4,), dtype="float32"),
     },
+    layers={"kernel": LayerInfo(weights={"kernel": 50})},
     parameters=50,
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modules.fusion.merges import new_merge
+from modules.fusion.merges import check_inputs, new_merge
 from modules.spec.specification import MERGES
 
 random = np.random.default_rng(1)
@@ -64,14 +64,29 @@ def test_attention_is_the_mean_of_branches_that_attend_to_each_other() -> None:
     np.testing.assert_allclose(found, (tokens + attended).mean(axis=1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("merge", [merge for merge in MERGES if merge != "concatenate"])
-def test_a_merge_of_one_width_refuses_another(merge: str) -> None:
-    if merge == "bilinear":
-        with pytest.raises(ValueError, match="bilinear needs two vectors"):
-            merged(merge, A, B, C)
-        return
-    with pytest.raises(ValueError, match=r"(?i)shape|width|dimension"):
-        merged(merge, A, WIDE)
+EQUAL = [merge for merge in MERGES if merge not in ("concatenate", "bilinear")]
+
+
+@pytest.mark.parametrize("merge", EQUAL)
+def test_a_merge_of_equal_shapes_refuses_others_even_where_keras_would_stretch_them(
+    merge: str,
+) -> None:
+    check_inputs(merge, [A, B])
+    for other in (WIDE, A[:, :1]):
+        with pytest.raises(ValueError, match="it needs equal shapes"):
+            check_inputs(merge, [A, other])
+
+
+@pytest.mark.parametrize("merge", ["gated", "attention", "bilinear"])
+def test_a_merge_of_vectors_refuses_other_ranks(merge: str) -> None:
+    steps = np.zeros((5, 2, 4), "float32")
+    with pytest.raises(ValueError, match=rf"{merge} needs (two )?vectors, received"):
+        merged(merge, steps, steps)
+
+
+def test_bilinear_takes_two() -> None:
+    with pytest.raises(ValueError, match="bilinear needs two vectors"):
+        merged("bilinear", A, B, C)
 
 
 def test_an_unknown_config_key_is_refused() -> None:

@@ -468,7 +468,11 @@ def test_a_specification_never_changes(write_specification: Write) -> None:
             "{minimum: 0.2}",
             "evaluation.thresholds.colour.accuracy.minimum: … did you mean 'min'?",
         ),
-        ("seed: 7", "verbose: true", "training.verbose: unknown key: known: batch_size, seed, st"),
+        (
+            "seed: 7",
+            "verbose: true",
+            "training.verbose: unknown key: known: batch_size, precision, se",
+        ),
         ("{by: id, train", "{bye: id, train", "data.split.bye: unknown key: did you mean 'by'?"),
         (SPLIT, "{colum: part}", "data.split.colum: unknown key: did you mean 'column'?"),
         (

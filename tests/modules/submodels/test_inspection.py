@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import zipfile
@@ -89,8 +90,8 @@ def test_parameters_are_counted_for_the_whole_and_for_what_a_cut_needs(tmp_path:
     interface = inspect_submodel(tmp_path / "small.keras").interface
 
     assert interface.parameters == model.count_params() == 13
-    assert interface.outputs["score"].parameters == 13
-    assert interface.cuts["hidden"].parameters == model.get_layer("hidden").count_params() == 9
+    assert sum(interface.weights_of(["score"]).values()) == 13
+    assert sum(interface.weights_of(["hidden"]).values()) == 9
 
 
 def test_dictionaries_name_inputs_and_outputs_by_their_keys(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_dictionaries_name_inputs_and_outputs_by_their_keys(tmp_path: Path) -> N
     }
     assert interface.outputs["kind"].activation == "softmax"
     # Each output counts only what it takes to compute it.
-    assert [interface.outputs[name].parameters for name in ("kind", "size")] == [12, 4]
+    assert [sum(interface.weights_of([name]).values()) for name in ("kind", "size")] == [12, 4]
     assert interface.parameters == 16
 
 
@@ -152,7 +153,7 @@ def test_a_sequential_with_an_input_is_read_as_its_functional_form(tmp_path: Pat
     assert set(interface.cuts) == {"hidden", "score"}
     assert shape_of(interface, "hidden", "score") == ["(3) float32", "(1) float32"]
     assert interface.parameters == model.count_params()
-    assert interface.cuts["hidden"].parameters == 9
+    assert sum(interface.weights_of(["hidden"]).values()) == 9
 
 
 def test_a_sequential_without_an_input_forgets_the_batch_size_it_was_built_with(
@@ -190,7 +191,7 @@ def test_a_nested_model_is_one_inner_layer(tmp_path: Path) -> None:
     assert str(interface.cuts["small"]) == "(1) float32"
     # The activation is that of the nested model's own last layer.
     assert interface.cuts["small"].activation == "sigmoid"
-    assert interface.cuts["small"].parameters == 13
+    assert sum(interface.weights_of(["small"]).values()) == 13
     assert interface.parameters == outer.count_params() == 13 + 8
 
 
@@ -227,34 +228,62 @@ def test_a_layer_that_is_called_twice_is_no_place_to_cut(tmp_path: Path) -> None
     assert set(inspect_submodel(tmp_path / "shared.keras").interface.cuts) == {"last"}
 
 
-def register(cls: type) -> type:
-    return keras.saving.register_keras_serializable("test_inspection")(cls)
+CUSTOM_MODULE = """
+import keras
+
+class Doubler(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * 2
+
+class Scorer(keras.Model):
+    def __init__(self, units=1, **options):
+        super().__init__(**options)
+        self.units = units
+        self.double = Doubler()
+        self.score = keras.layers.Dense(units)
+
+    def call(self, steps):
+        return self.score(self.double(steps))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+"""
 
 
-@pytest.mark.parametrize(
-    "known_to_keras", [False, True], ids=["class unknown here", "class known here"]
-)
-def test_a_subclassed_model_is_refused_with_the_way_out(
-    known_to_keras: bool, tmp_path: Path
-) -> None:
-    class Subclassed(keras.Model):
-        def __init__(self, **options: object) -> None:
-            super().__init__(**options)
-            self.score = keras.layers.Dense(1)
-
-        def call(self, inputs: tf.Tensor) -> tf.Tensor:
-            return self.score(inputs)
-
-    model = register(Subclassed)() if known_to_keras else Subclassed()
+@pytest.fixture
+def scorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A saved subclassed model whose class lives in a module of its own, `own_scorer`."""
+    (tmp_path / "own_scorer.py").write_text(CUSTOM_MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = importlib.import_module("own_scorer").Scorer(3)
     model(np.ones((1, 2), "float32"))
-    path = tmp_path / "subclassed.keras"
-    model.save(path)
+    model.save(tmp_path / "scorer.keras")
+    return tmp_path / "scorer.keras"
 
-    message = refusal(path)
 
-    assert message.startswith(f"{path}: ")
-    assert "Subclassed" in message
-    assert "save it with `model.export(folder)` and name that folder" in message
+def test_a_class_that_is_not_listed_is_refused_with_the_way_to_list_it(scorer: Path) -> None:
+    message = refusal(scorer)
+
+    assert message == (
+        f"{scorer}: the model holds the class Scorer, which is not Keras's own: if you trust it, "
+        "list it as custom_objects: ['own_scorer:Scorer']"
+    )
+
+
+def test_a_listed_subclassed_model_is_read_as_one_layer(scorer: Path) -> None:
+    interface = inspect_submodel(scorer, None, ["own_scorer:Scorer"]).interface
+
+    assert {name: str(info) for name, info in interface.inputs.items()} == {"steps": "(2) float32"}
+    assert [str(info) for info in interface.outputs.values()] == ["(3) float32"]
+    assert interface.parameters == 2 * 3 + 3
+    assert [name.rpartition("/")[2] for name in interface.weights_of(interface.outputs)] == [
+        "dense"
+    ]
+
+
+def test_a_listed_class_that_cannot_be_imported_is_told(scorer: Path) -> None:
+    with pytest.raises(UserError, match=r"'own_scorer:Nobody' cannot be imported: .*PYTHONPATH"):
+        inspect_submodel(scorer, None, ["own_scorer:Nobody"])
 
 
 def test_a_signature_of_a_keras_file_is_refused(tmp_path: Path) -> None:
@@ -607,7 +636,7 @@ def save_savedmodel_with(value: float, folder: Path) -> Path:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize(
     ("save", "weight", "size"),
-    [(save_keras_with, "hidden/kernel", 6), (save_savedmodel_with, "0/factors:0", 2)],
+    [(save_keras_with, "hidden/kernel", 6), (save_savedmodel_with, "factors", 2)],
     ids=["keras", "saved_model"],
 )
 def test_a_weight_that_is_no_finite_number_is_refused_by_its_name(
