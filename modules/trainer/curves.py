@@ -23,7 +23,7 @@ BANDS = ("#f1f4f6", "#dfe6eb")
 INK, GRID = "#1a1a1a", "#c3ccd2"
 
 PANEL_WIDTH, PANEL_HEIGHT = 260.0, 150.0
-LEFT, RIGHT, BOTTOM, TITLE, MARGIN = 48.0, 68.0, 34.0, 22.0, 8.0
+LEFT, RIGHT, BOTTOM, TITLE, MARGIN = 48.0, 78.0, 34.0, 22.0, 8.0
 LABEL_SIZE, LABEL_LINE = 8.0, 11.0
 MARKED = 40  # more epochs than that show no dots
 LOG_RATIO = 50.0  # losses and errors that shrink by more than that get a logarithmic axis
@@ -86,8 +86,10 @@ def draw_curves(stages: list[dict[str, Any]], path: Path) -> None:
                 (left / width, bottom / height, PANEL_WIDTH / width, PANEL_HEIGHT / height)
             )
             _draw_stages(axes, stages, labels)
-            _draw_runs(axes, name, runs)
-            _write(axes, 0, PANEL_HEIGHT + head - 12, axes.get_label() or name, 10, weight="bold")
+            logarithmic = _is_logarithmic(name, runs)
+            _draw_runs(axes, runs, logarithmic)
+            title = f"{name} (logarithmic)" if logarithmic else name
+            _write(axes, 0, PANEL_HEIGHT + head - 13, title, 10, weight="bold")
         save_figure(figure, path, "training: losses and metrics by epoch")
 
 
@@ -121,9 +123,7 @@ def stage_labels(stages: list[dict[str, Any]]) -> list[StageLabel]:
     return labels[::-1]
 
 
-def _draw_stages(
-    axes: Axes, stages: list[dict[str, Any]], labels: list[StageLabel]
-) -> None:
+def _draw_stages(axes: Axes, stages: list[dict[str, Any]], labels: list[StageLabel]) -> None:
     last = 0
     for number, (_, first, last) in enumerate(_spans(stages)):
         axes.axvspan(first - 0.5, last + 0.5, color=BANDS[number % 2], linewidth=0, zorder=0)
@@ -137,10 +137,70 @@ def _draw_stages(
         )  # fmt: skip
 
 
-def _draw_runs(axes: Axes, name: str, runs: dict[str, dict[int, float]]) -> None:
+def _draw_runs(axes: Axes, runs: dict[str, dict[int, float]], logarithmic: bool) -> None:
+    """The lines of one panel, each with its name and last value at its end."""
     from matplotlib.ticker import MaxNLocator
 
+    epochs = max(epoch for points in runs.values() for epoch in points)
+    if logarithmic:
+        axes.set_yscale("log")
+    else:
+        # Matplotlib's own would set a common factor where the names of the stages stand.
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
+    for run, points in runs.items():
+        colour, dashes = STYLES[run]
+        # What a stage did not measure leaves a gap.
+        values = [points.get(epoch, math.nan) for epoch in range(1, epochs + 1)]
+        axes.plot(
+            range(1, epochs + 1), values, color=colour, linestyle=dashes, linewidth=1.4,
+            marker="o" if epochs <= MARKED else "", markersize=2.6, zorder=3,
+        )  # fmt: skip
+    axes.set_xlabel("epoch", size=LABEL_SIZE, color=INK, labelpad=1)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.tick_params(labelsize=LABEL_SIZE, colors=INK, length=2)
+    axes.grid(axis="y", color="white", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(False)
+    low, high = axes.get_ylim()  # asked for once all lines are there: Matplotlib sets it late
+    scale = math.log if logarithmic else float
+    ends = {}
+    for run, points in runs.items():
+        last = next((v for _, v in sorted(points.items(), reverse=True) if math.isfinite(v)), None)
+        if last is not None:
+            ends[run] = last, (scale(last) - scale(low)) / (scale(high) - scale(low)) * PANEL_HEIGHT
+    upwards = sorted(ends, key=lambda run: ends[run][1])
+    heights = end_heights([ends[run][1] for run in upwards])
+    for run, height in zip(upwards, heights, strict=True):
+        told = f"{run} {ends[run][0]:.4g}"
+        _write(axes, PANEL_WIDTH + 5, height - 3, told, LABEL_SIZE, color=STYLES[run][0])
+
+
+def end_heights(wanted: list[float]) -> list[float]:
+    """The heights, from below, of the names at the ends of lines: a line apart, in the panel."""
+    from modules.fusion.picture import spread
+
+    heights = spread(wanted, [LABEL_LINE] * len(wanted))
+    room = LABEL_LINE * len(wanted)
+    lowest = [LABEL_LINE * (number + 0.5) for number in range(len(wanted))]
+    return [
+        min(max(height, low), low + PANEL_HEIGHT - room)
+        for height, low in zip(heights, lowest, strict=True)
+    ]
+
+
+def _is_logarithmic(name: str, runs: dict[str, dict[int, float]]) -> bool:
     values = [value for points in runs.values() for value in points.values()]
     finite = [value for value in values if math.isfinite(value)]
-    shrinks = name.endswith(("loss", "error")) and min(finite, default=0) > 0
-    ...
+    return (
+        name.endswith(("loss", "error"))
+        and min(finite, default=0) > 0
+        and max(finite) / min(finite) > LOG_RATIO
+    )
+
+
+def _write(axes: Axes, x: float, y: float, text: str, size: float, **look: Any) -> None:
+    """Text by its place from the lower left corner of a panel."""
+    place = (x / PANEL_WIDTH, y / PANEL_HEIGHT)
+    look = {"color": INK, "parse_math": False, **look}
+    axes.text(*place, text, size=size, transform=axes.transAxes, **look)
