@@ -6,9 +6,18 @@ import csv
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+# Before TensorFlow: a process that imports them the other way round and runs an analysis of
+# TensorFlow Transform crashes while Python shuts down, and with it pytest's exit code.
+import apache_beam
 import pytest
+
+if TYPE_CHECKING:
+    from modules.spec import Specification
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -109,39 +118,38 @@ def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def shared_examples(
-    shared_world: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    """The rows of the shared world as tf.Examples: a folder for `train`, one for `eval`."""
+@dataclass(frozen=True)
+class TrainingInputs:
+    """What the trainer reads: tf.Examples by split, and the folder of a Transform graph."""
+
+    splits: dict[str, Path]
+    transform_graph: Path
+
+
+def write_examples(specification: Specification, folder: Path) -> dict[str, Path]:
+    """The rows of a specification's CSV file as tf.Examples, two thirds of them to train on."""
     import tensorflow as tf
 
     from modules.examples.rows import RowParser
-    from modules.spec import load_specification
 
-    specification = load_specification(shared_world / "fusion.yaml")
     data = specification.data.path
     parser = RowParser(specification.features, specification.labels, data.parent)
     with data.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    folders = {}
-    for split, part in (("train", rows[:64]), ("eval", rows[64:])):
-        folders[split] = tmp_path_factory.mktemp(split)
-        file = folders[split] / "data_tfrecord-00000-of-00001"
+    splits = {}
+    border = len(rows) * 2 // 3
+    for split, numbers in (("train", range(border)), ("eval", range(border, len(rows)))):
+        splits[split] = folder / f"Split-{split}"
+        splits[split].mkdir(parents=True)
+        file = splits[split] / "data_tfrecord-00000-of-00001"
         with tf.io.TFRecordWriter(str(file)) as writer:
-            for number, row in enumerate(part):
-                writer.write(parser.example(f"row {number}", row).SerializeToString())
-    return folders
+            for number in numbers:
+                writer.write(parser.example(f"row {number}", rows[number]).SerializeToString())
+    return splits
 
 
-@pytest.fixture(scope="session")
-def shared_transform_graph(
-    shared_world: Path, shared_examples: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A Transform graph over the shared examples, as TFX's Transform writes it."""
-    import functools
-
-    import apache_beam as beam
+def analyse(specification: Specification, examples: Path, folder: Path) -> Path:
+    """A Transform graph over tf.Examples, as TFX's Transform writes it."""
     import tensorflow as tf
     import tensorflow_transform.beam as tft_beam
     from tensorflow_transform.tf_metadata.dataset_metadata import DatasetMetadata
@@ -149,31 +157,49 @@ def shared_transform_graph(
 
     from modules.features.schema import implied_schema
     from modules.preprocessing.transform import preprocessing_fn, transform_config
-    from modules.spec import load_specification
 
-    specification = load_specification(shared_world / "fusion.yaml")
     features, labels = specification.features, specification.labels
     schema = implied_schema(features, labels)
     spec = schema_as_feature_spec(schema).feature_spec
-    records = tf.data.TFRecordDataset(str(next(shared_examples["train"].iterdir())))
     rows = [
         {name: tensor.numpy() for name, tensor in tf.io.parse_single_example(record, spec).items()}
-        for record in records
+        for record in tf.data.TFRecordDataset([str(file) for file in examples.iterdir()])
     ]
-    transform = functools.partial(
-        preprocessing_fn, custom_config=transform_config(features, labels)
-    )
-    folder = tmp_path_factory.mktemp("transform_graph")
+    config = transform_config(features, labels)
     # The runner is pinned as in a run: Beam's DirectRunner would look for another one.
     runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
     with (
-        beam.Pipeline(runner=runner) as pipeline,
-        tft_beam.Context(temp_dir=str(tmp_path_factory.mktemp("tft"))),
+        apache_beam.Pipeline(runner=runner) as pipeline,
+        tft_beam.Context(temp_dir=str(folder / "temporary")),
     ):
-        data = pipeline | beam.Create(rows)
-        analysed = (data, DatasetMetadata(schema)) | tft_beam.AnalyzeDataset(transform)
+        data = (pipeline | apache_beam.Create(rows), DatasetMetadata(schema))
+        analysed = data | tft_beam.AnalyzeDataset(partial(preprocessing_fn, custom_config=config))
         _ = analysed | tft_beam.WriteTransformFn(str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def prepare_training(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Specification], TrainingInputs]:
+    """Makes what the trainer reads from a specification's CSV file, by the real analysis."""
+
+    def prepare(specification: Specification) -> TrainingInputs:
+        folder = tmp_path_factory.mktemp("training_inputs")
+        splits = write_examples(specification, folder / "examples")
+        return TrainingInputs(splits, analyse(specification, splits["train"], folder / "transform"))
+
+    return prepare
+
+
+@pytest.fixture(scope="session")
+def shared_training_inputs(
+    shared_world: Path, prepare_training: Callable[[Specification], TrainingInputs]
+) -> TrainingInputs:
+    """What the trainer reads for the shared world; made once, read only."""
+    from modules.spec import load_specification
+
+    return prepare_training(load_specification(shared_world / "fusion.yaml"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from functools import cache
 from itertools import combinations, groupby, pairwise
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -50,8 +50,7 @@ MEANINGS: dict[Learning, str] = {
     "partly": "learns in part or in some stages",
     "learns": "learns",
 }
-LEARNS, FROZEN = "#e69f00", "#0072b2"
-INK, WIRE = "#1a1a1a", "#5f6b76"
+LEARNS, INK, WIRE = "#e69f00", "#1a1a1a", "#5f6b76"
 
 NAME_SIZE, TEXT_SIZE, LABEL_SIZE, TITLE_SIZE = 10.0, 8.0, 7.5, 13.0
 NAME_LINE, TEXT_LINE = 14.0, 11.0
@@ -65,7 +64,7 @@ MARGIN, TITLE_HEIGHT, LEGEND_HEIGHT = 16.0, 40.0, 32.0
 SWEEPS = 12
 # Text stays text in an SVG; the same graph gives the same bytes.
 # Where the font that Matplotlib brings is missing, a viewer takes one that is no wider.
-SETTINGS = {
+SETTINGS: Any = {  # Matplotlib types these settings otherwise from version to version
     "svg.fonttype": "none",
     "svg.hashsalt": "fusion",
     "font.family": "sans-serif",
@@ -157,8 +156,7 @@ def draw_graph(
     rows = describe(specification, dict(interfaces), fused)
     placed = layout(graph_boxes(specification, rows), graph_wires(specification, interfaces, fused))
     trainable, frozen = sum(row.trainable for row in rows), sum(row.frozen for row in rows)
-    learning = f"{trainable:,}" if frozen else "all"
-    told = f"{_count(trainable + frozen)}, {learning} of them learn"
+    told = f"{_count(trainable + frozen)}, {f'{trainable:,}' if frozen else 'all'} of them learn"
     legend = _legend(placed.boxes)
     width = max(placed.width, *(x + room for _, _, _, x, room in legend)) + 2 * MARGIN
     height = TITLE_HEIGHT + placed.height + LEGEND_HEIGHT + 2 * MARGIN
@@ -577,28 +575,19 @@ def _draw_box(axes: Axes, box: Box) -> None:
 def _draw_outline(axes: Axes, box: Box) -> None:
     """A box without its text: round where data comes in or goes out, at the left what learns."""
     fill, edge = COLOURS[box.kind]
-    corner = min(9.0, box.height / 2)
-    style = (
-        f"round,pad=0,rounding_size={corner}"
-        if box.kind in ("feature", "output")
-        else "square,pad=0"
-    )
-    outline = {"edgecolor": edge, "linewidth": 1.2}
-    axes.add_patch(
-        FancyBboxPatch((box.x, box.y), box.width, box.height, style, facecolor=fill, **outline)
-    )
+    style = "square,pad=0"
+    if box.kind in ("feature", "output"):
+        style = f"round,pad=0,rounding_size={min(9.0, box.height / 2)}"
+    outline: dict[str, Any] = {"edgecolor": edge, "linewidth": 1.2}
+    corner = (box.x, box.y)
+    axes.add_patch(FancyBboxPatch(corner, box.width, box.height, style, facecolor=fill, **outline))
     if not box.learning:
         return
+    axes.add_patch(Rectangle(corner, STRIP, box.height, facecolor=LEARNS, **outline))
     hatched = {"frozen": 1.0, "partly": 0.5, "learns": 0.0}[box.learning] * box.height
     if hatched:
         axes.add_patch(
-            Rectangle((box.x, box.y), STRIP, hatched, facecolor="white", hatch="//////", **outline)
-        )
-    if hatched < box.height:
-        axes.add_patch(
-            Rectangle(
-                (box.x, box.y + hatched), STRIP, box.height - hatched, facecolor=LEARNS, **outline
-            )
+            Rectangle(corner, STRIP, hatched, facecolor="white", hatch="//////", **outline)
         )
 
 

@@ -158,8 +158,9 @@ def test_in_training_mode_dropout_drops_only_behind_what_is_unfrozen(
 def test_a_rate_of_its_own_makes_a_sub_models_steps_shorter(specify: Specify) -> None:
     moved = []
     for rate in ("", ", learning_rate: 1e-6"):
+        unfreeze = f"{{vision: {{last: 1{rate}}}}}"
         specification = specify(
-            f"{{name: fine, epochs: 1, learning_rate: 1e-3, unfreeze: {{vision: {{last: 1{rate}}}}}}}"
+            f"{{name: fine, epochs: 1, learning_rate: 1e-3, unfreeze: {unfreeze}}}"
         )
         fused, _ = fuse(specification)
         before = weights_of(fused, "vision")["features/kernel"]
