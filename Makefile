@@ -45,4 +45,5 @@ lock: setup ## pin the newest dependencies that setup.py allows
 		--upgrade --quiet --output-file requirements.lock
 
 clean: ## take away the environment and what the examples made
-	rm -rf .venv .setup.lock $(EXAMPLE)/data $(EXAMPLE)/models $(EXAMPLE)/runs $(EXAMPLE)/serving
+	rm -rf .venv .setup.lock
+	rm -rf examples/*/data examples/*/models examples/*/runs examples/*/serving

@@ -25,5 +25,8 @@ def cause_of(error: BaseException) -> str:
         if wrapped:
             return " ".join(wrapped[1].split())
         step = step.__cause__ or step.__context__
+    lines = str(error).strip().splitlines()
+    if lines and lines[0] == "in user code:":  # AutoGraph puts the cause last
+        return f"{type(error).__name__}: {lines[-1].strip()}"
     paragraph = re.split(r"\n\s*\n|\nTraceback|\nDetected at", str(error).strip())[0]
     return f"{type(error).__name__}: {' '.join(paragraph.split())[:600]}"

@@ -6,9 +6,9 @@ import importlib
 import os
 import sys
 
-# Keras imports these where they are installed, for wrappers and a viewer that nobody needs here;
-# together they take a second.
-OPTIONAL = ("sklearn", "IPython")
+# Keras imports these where they are installed, for wrappers and viewers that nobody needs here;
+# together they take a second and a half.
+OPTIONAL = ("sklearn", "IPython", "matplotlib", "pandas")
 
 
 def import_light_keras() -> None:

@@ -2,6 +2,9 @@
 
 A shard is found in one pass without keeping rows: by byte offset in CSV and JSONL, by row group
 in Parquet, by file for TFRecords. So memory does not grow with the number of rows.
+
+The readers of Parquet and TFRecords are imported where they are needed: a check of a CSV file's
+header must not wait for them.
 """
 
 from __future__ import annotations
@@ -15,8 +18,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
-
-import pyarrow.parquet as pq
 
 from modules.errors import RunError
 from modules.spec import manifest_format
@@ -94,6 +95,8 @@ def columns(path: Path) -> list[str] | None:
             raise RunError(f"{path}: the header names the column '{twice[0]}' twice")
         return names
     if kind == "parquet":
+        import pyarrow.parquet as pq
+
         try:
             return pq.read_schema(path).names
         except (OSError, ValueError) as error:
@@ -145,6 +148,8 @@ def _offsets(path: Path, starts: list[int]) -> list[Shard]:
 
 
 def _row_groups(path: Path) -> list[Shard]:
+    import pyarrow.parquet as pq
+
     found, first = [], 1
     metadata = pq.read_metadata(path)
     for group in range(metadata.num_row_groups):
@@ -245,6 +250,8 @@ def _read_jsonl(path: Path, shard: Shard) -> Iterator[Row | BadRow]:
 
 
 def _read_parquet(path: Path, shard: Shard) -> Iterator[Row]:
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=MIN_ROWS, row_groups=[shard.start]):

@@ -44,6 +44,7 @@ class InterfaceLayer(keras.layers.Layer):
 
     def __init__(self, interface: Interface, taps: list[str], name: str) -> None:
         super().__init__(name=name, trainable=False)
+        self.supports_masking = True
         self._outputs = {tap: interface.taps()[tap] for tap in taps}
 
     def compute_output_spec(self, inputs: dict[str, Any]) -> dict[str, keras.KerasTensor]:
@@ -51,6 +52,10 @@ class InterfaceLayer(keras.layers.Layer):
             tap: keras.KerasTensor((None, *info.shape), dtype=info.dtype)
             for tap, info in self._outputs.items()
         }
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """None: no shape depends on a mask."""
+        return None
 
 
 class Cast(keras.layers.Layer):

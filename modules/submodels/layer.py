@@ -37,6 +37,7 @@ class SubmodelLayer(keras.layers.Layer):
         self.loaded: Any = None
         if detect_format(path) == "keras":
             self._inner = keras_file.tapped(keras_file.load_model(path, custom_objects), taps)
+            self._inner.supports_masking = True
         else:
             self.loaded = saved_model.load(path)
             picked = saved_model.pick_signature(path, self.loaded, signature)

@@ -84,18 +84,18 @@ def _signatures(
     def predict(tensors: dict[str, Any]) -> dict[str, Any]:
         return model({name: tensors[name] for name in model.input}, training=False)
 
-    @tf.function(input_signature=[raw])
+    @tf.function(input_signature=[raw], autograph=False)
     def serving_default(inputs: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = {}
         for name, prediction in predict(transform(inputs)).items():
             answer.update(_answer(specification, name, prediction))
         return answer
 
-    @tf.function(input_signature=[serialized])
+    @tf.function(input_signature=[serialized], autograph=False)
     def predict_examples(examples: Any) -> dict[str, Any]:
         return predict(transform.parse(examples))
 
-    @tf.function(input_signature=[serialized])
+    @tf.function(input_signature=[serialized], autograph=False)
     def transform_labels(examples: Any) -> dict[str, Any]:
         tensors = transform.parse(examples)
         return {name: tensors[name] for name in labels}
