@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +23,17 @@ from modules.trainer.export import export
 from modules.trainer.train import TrainingHistory, seed_everything, train
 
 HISTORY_FILE = "history.json"
+
+
+@contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """Layers made inside compute in a precision; Keras is left as it was found."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def fuse_and_train(
@@ -47,7 +59,6 @@ def fuse_and_train(
         checkpoint: where training that was killed left its state, and keeps it.
     """
     keras.backend.clear_session()
-    keras.config.set_dtype_policy(specification.training.precision)
     seed_everything(specification.training.seed)
 
     def open_submodel(name: str, interface: Interface, taps: list[str]) -> SubmodelLayer:
@@ -55,8 +66,9 @@ def fuse_and_train(
         path = copied_submodel(submodels[name])
         return SubmodelLayer(path, taps, submodel.signature, name, submodel.custom_objects)
 
-    fused = build(specification, interfaces, open_submodel)
     transform = TransformGraph(transform_path, specification.features, specification.labels)
+    with _precision(specification.training.precision):
+        fused = build(specification, interfaces, open_submodel)
     history = train(
         specification,
         interfaces,
@@ -65,7 +77,6 @@ def fuse_and_train(
         evaluation_rows(specification, transform, splits["eval"]),
         checkpoint,
     )
-    keras.config.set_dtype_policy("float32")
     export(specification, fused, transform, history.frozen, model_path)
     write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
     checkpoint.remove()

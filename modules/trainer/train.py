@@ -40,6 +40,8 @@ class TrainingHistory:
 def seed_everything(seed: int) -> None:
     """Makes a run repeat bit for bit: Python, NumPy and TensorFlow, and TensorFlow's own order."""
     keras.utils.set_random_seed(seed)
+    # With a global seed of 0, tf.data would compare an epoch's seed, a tensor, with 0 and fail.
+    tf.random.set_seed(seed + 1)
     tf.config.experimental.enable_op_determinism()
 
 

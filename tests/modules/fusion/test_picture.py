@@ -231,15 +231,15 @@ def test_new_layers_show_their_chain_and_what_learns() -> None:
     lines = lines_of(specify())
 
     assert " ".join(lines["words"]).replace("\u00a0", " ") == "Embedding → Flatten 18 parameters"
-    # BatchNormalization's statistics follow the data.
-    assert lines["steps"][-2:] == ["129 parameters,", "123 of them learn"]
+    # The GRU has 108; of those of BatchNormalization, its statistics follow the data.
+    assert lines["steps"][-2:] == ["120 parameters,", "114 of them learn"]
     assert lines["all"] == ["concatenate"]
     assert lines["outputs.size"] == ["output", "huber"]
 
 
 def test_the_title_counts_what_learns(tmp_path: Path) -> None:
-    # 18 + 123 + 19 in new layers; 6 statistics and 240 weights of sub-models do not learn.
-    assert "406 parameters, 160 of them learn" in texts(specify(), tmp_path)
+    # 18 + 114 + 19 in new layers; 6 statistics and 240 weights of sub-models do not learn.
+    assert "397 parameters, 151 of them learn" in texts(specify(), tmp_path)
 
 
 def test_interfaces_give_the_same_picture_as_the_sub_models(

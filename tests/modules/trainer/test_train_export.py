@@ -24,7 +24,7 @@ from modules.errors import RunError
 from modules.fusion.build import build
 from modules.preprocessing.graph import TransformGraph
 from modules.spec import Specification, Training, load_specification
-from modules.submodels.copy import copied_submodel, copy_submodel
+from modules.submodels.copy import copy_submodel
 from modules.submodels.inspection import inspect_submodel
 from modules.submodels.layer import SubmodelLayer
 from modules.trainer.checkpoint import Checkpoint
@@ -641,22 +641,21 @@ def test_numbers_are_scaled_by_what_the_training_rows_show(
     np.testing.assert_allclose(given, by_hand, rtol=1e-4, atol=1e-5)
 
 
-def test_a_loss_that_grows_beyond_all_numbers_stops_as_well(
-    plain: tuple[Specification, Any], tmp_path: Path
+@pytest.mark.parametrize(
+    ("batch_size", "learning_rate"),
+    [(16, 1e25), (32, 1e15), (40, 1e30)],
+    ids=["not a number", "infinite", "seen in validation alone"],
+)
+def test_numbers_that_grow_beyond_all_bounds_stop_the_run_wherever_they_show(
+    batch_size: int, learning_rate: float, plain: tuple[Specification, Any], tmp_path: Path
 ) -> None:
     specification, inputs = plain
-    hopeless = with_training(specification, stages=one_stage(learning_rate=1e25))
+    hopeless = with_training(
+        specification, batch_size=batch_size, stages=one_stage(learning_rate=learning_rate)
+    )
 
-    with pytest.raises(RunError, match=r"training\.stages\.0: in stage 'head' the loss is not a"):
+    with pytest.raises(RunError, match=r"training\.stages\.0: in stage 'head'") as caught:
         run(hopeless, inputs, tmp_path)
 
+    assert f"lower the learning_rate (now {learning_rate:g})" in str(caught.value)
     assert not (tmp_path / "model" / "Format-Serving").exists()
-
-
-def test_every_file_of_a_copy_is_used_from_the_copy_alone(
-    trained: Trained, specification: Specification
-) -> None:
-    # The origin may be gone once the run is over.
-    for name in specification.imported():
-        copy = copied_submodel(trained.folder / "submodels" / name)
-        assert inspect_submodel(copy).digest
