@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import combinations, groupby, pairwise
+from itertools import accumulate, combinations, groupby, pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -464,9 +464,8 @@ def _set_centres(columns: list[list[_Slot]]) -> None:
 
 def spread(wanted: list[float], heights: list[float]) -> list[float]:
     """The centres nearest to the wanted ones (least squares) that keep their order and distance."""
-    offsets = [0.0]
-    for above, below in pairwise(heights):
-        offsets.append(offsets[-1] + (above + below) / 2)
+    steps = [(above + below) / 2 for above, below in pairwise(heights)]
+    offsets = list(accumulate(steps, initial=0.0))[: len(heights)]
     blocks: list[list[float]] = []
     for centre, offset in zip(wanted, offsets, strict=True):
         blocks.append([centre - offset])

@@ -31,11 +31,11 @@ LOG_RATIO = 50.0  # losses and errors that shrink by more than that get a logari
 
 @dataclass(frozen=True)
 class StageLabel:
-    """The name of a stage above its band, which starts at `start`; `level` counts rows from 0."""
+    """The name of a stage, from where its band starts; `level` counts rows from the panel up."""
 
     text: str
     start: float
-    left: float
+    end: float
     level: int
 
 
@@ -74,7 +74,8 @@ def draw_curves(stages: list[dict[str, Any]], path: Path) -> None:
     down = math.ceil(len(found) / across)
     labels = stage_labels(stages)
     head = TITLE + LABEL_LINE * (1 + max(label.level for label in labels))
-    cell_width, cell_height = LEFT + PANEL_WIDTH + RIGHT, head + PANEL_HEIGHT + BOTTOM
+    right = max(RIGHT, *(label.end - PANEL_WIDTH for label in labels))
+    cell_width, cell_height = LEFT + PANEL_WIDTH + right, head + PANEL_HEIGHT + BOTTOM
     width, height = across * cell_width + 2 * MARGIN, down * cell_height + 2 * MARGIN
     with rc_context(SETTINGS):
         figure = Figure(figsize=(width / 72, height / 72), facecolor="white")
@@ -114,12 +115,11 @@ def stage_labels(stages: list[dict[str, Any]]) -> list[StageLabel]:
     labels: list[StageLabel] = []
     taken: list[float] = []  # by row, where the name at the right begins
     for name, first, _ in reversed(list(_spans(stages))):
-        width = text_width(name, LABEL_SIZE) + 8
         start = (first - 1) * scale
-        left = min(start, PANEL_WIDTH + RIGHT - width)
-        level = next((i for i, begin in enumerate(taken) if left + width <= begin), len(taken))
-        taken[level : level + 1] = [left]
-        labels.append(StageLabel(name, start, left, level))
+        end = start + text_width(name, LABEL_SIZE) + 8
+        level = next((i for i, begin in enumerate(taken) if end <= begin), len(taken))
+        taken[level : level + 1] = [start]
+        labels.append(StageLabel(name, start, end, level))
     return labels[::-1]
 
 
@@ -130,7 +130,7 @@ def _draw_stages(axes: Axes, stages: list[dict[str, Any]], labels: list[StageLab
     axes.set_xlim(0.5, last + 0.5)
     for label in labels:
         bottom = PANEL_HEIGHT + 3.5 + label.level * LABEL_LINE
-        _write(axes, label.left + 3, bottom, label.text, LABEL_SIZE)
+        _write(axes, label.start + 3, bottom, label.text, LABEL_SIZE)
         axes.plot(
             [label.start / PANEL_WIDTH] * 2, [0, (bottom + LABEL_SIZE) / PANEL_HEIGHT],
             color=GRID, linewidth=0.8, transform=axes.transAxes, clip_on=False, zorder=1,
@@ -162,13 +162,14 @@ def _draw_runs(axes: Axes, runs: dict[str, dict[int, float]], logarithmic: bool)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
-    low, high = axes.get_ylim()  # asked for once all lines are there: Matplotlib sets it late
+    bottom, top = axes.get_ylim()  # asked for once all lines are there: Matplotlib sets it late
     scale = math.log if logarithmic else float
     ends = {}
     for run, points in runs.items():
         last = next((v for _, v in sorted(points.items(), reverse=True) if math.isfinite(v)), None)
         if last is not None:
-            ends[run] = last, (scale(last) - scale(low)) / (scale(high) - scale(low)) * PANEL_HEIGHT
+            share = (scale(last) - scale(bottom)) / (scale(top) - scale(bottom))
+            ends[run] = last, share * PANEL_HEIGHT
     upwards = sorted(ends, key=lambda run: ends[run][1])
     heights = end_heights([ends[run][1] for run in upwards])
     for run, height in zip(upwards, heights, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ def train(
     """Trains through every stage; what each leaves frozen is proven unchanged after it.
 
     With a checkpoint, training that was killed goes on after its last whole epoch. Raises RunError
-    where a frozen tensor moved or the loss is not a number.
+    where a frozen tensor moved or a loss is not finite.
     """
     return _Training(specification, interfaces, fused, train_rows, eval_rows, checkpoint).run()
 
@@ -228,7 +229,7 @@ class _Training:
 
 
 class _AfterEpoch(keras.callbacks.Callback):
-    """Tells and keeps each epoch, and stops at a loss that is no number."""
+    """Tells and keeps each epoch, and stops at a loss or metric that is no finite number."""
 
     def __init__(
         self,
@@ -248,13 +249,13 @@ class _AfterEpoch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logged = {name: float(value) for name, value in (logs or {}).items()}
-        loss = logged["loss"]
         progress.info("%s: epoch %d/%d, loss %.4f", self._stage.name, epoch + 1,
-                      self._stage.epochs, loss)  # fmt: skip
-        if loss != loss:
+                      self._stage.epochs, logged["loss"])  # fmt: skip
+        endless = [name for name, value in logged.items() if not math.isfinite(value)]
+        if endless:
             raise RunError(
-                f"training.stages.{self._position}: in stage '{self._stage.name}' the loss is not "
-                f"a number after epoch {epoch + 1}: lower the learning_rate (now "
+                f"training.stages.{self._position}: in stage '{self._stage.name}' the {endless[0]} is "
+                f"not a finite number after epoch {epoch + 1}: lower the learning_rate (now "
                 f"{self._stage.learning_rate:g}), or set clip_norm"
             )
         self.epochs.append(logged)

@@ -420,6 +420,7 @@ def test_more_sub_models_make_a_larger_picture() -> None:
 
 def test_spreading_leaves_alone_what_has_room() -> None:
     assert spread([0.0, 10.0, 30.0], [10.0, 10.0, 10.0]) == [0.0, 10.0, 30.0]
+    assert spread([], []) == []
 
 
 def test_spreading_moves_apart_what_would_meet_around_its_middle() -> None:

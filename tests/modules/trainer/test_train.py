@@ -212,7 +212,7 @@ def test_a_loss_that_is_no_number_stops_with_the_key_to_change(specify: Specify)
     with pytest.raises(RunError) as caught:
         trained(specification)
     assert str(caught.value).startswith(
-        "training.stages.0: in stage 'head' the loss is not a number after epoch "
+        "training.stages.0: in stage 'head' the loss is not a finite number after epoch "
     )
     assert "lower the learning_rate (now 1e+30), or set clip_norm" in str(caught.value)
 

@@ -369,7 +369,9 @@ def test_a_loss_that_is_no_number_stops_and_leaves_no_model_behind(
         run(hopeless, shared_training_inputs, tmp_path)
 
     message = str(caught.value)
-    assert message.startswith("training.stages.0: in stage 'head' the loss is not a number after ")
+    assert message.startswith(
+        "training.stages.0: in stage 'head' the loss is not a finite number after "
+    )
     assert "epoch 1: lower the learning_rate (now 1e+38)" in message
     assert not (tmp_path / "model" / "Format-Serving").exists()
     assert not (tmp_path / "record" / HISTORY_FILE).exists()
