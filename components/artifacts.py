@@ -30,6 +30,7 @@ class Submodel(Artifact):
 
 
 class TrainingRecord(Artifact):
-    """What happened in training: `history.json` and `frozen.json`."""
+    """What happened in training: `history.json` (stages, epochs, digests of what is frozen),
+    `curves.svg`, `graph.svg`, and `tensorboard/`."""
 
     TYPE_NAME = "TrainingRecord"

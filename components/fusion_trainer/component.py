@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
@@ -11,7 +12,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components.artifacts import Submodel, TrainingRecord
 from components.fusion_trainer import executor
-from modules.spec import Evaluation, Specification
+from modules.spec import Evaluation, Publish, Specification
 
 
 class FusionTrainerSpec(ComponentSpec):
@@ -36,7 +37,8 @@ def training_part(specification: Specification) -> str:
 
     A new threshold or publishing folder must not train the model again.
     """
-    parts = specification.model_copy(update={"evaluation": Evaluation()})
+    nowhere = Publish(path=Path("/"))
+    parts = specification.model_copy(update={"evaluation": Evaluation(), "publish": nowhere})
     return parts.model_dump_json()
 
 

@@ -109,7 +109,7 @@ def stage_labels(stages: list[dict[str, Any]]) -> list[StageLabel]:
     A name that would run into the next one stands a row higher. Set from right to left, so that
     the line from a high name down to its band crosses no other name.
     """
-    from modules.fusion.picture import text_width
+    from modules.fusion.layout import text_width
 
     scale = PANEL_WIDTH / sum(len(stage["epochs"]) for stage in stages)
     labels: list[StageLabel] = []
@@ -179,7 +179,7 @@ def _draw_runs(axes: Axes, runs: dict[str, dict[int, float]], logarithmic: bool)
 
 def end_heights(wanted: list[float]) -> list[float]:
     """The heights, from below, of the names at the ends of lines: a line apart, in the panel."""
-    from modules.fusion.picture import spread
+    from modules.fusion.layout import spread
 
     heights = spread(wanted, [LABEL_LINE] * len(wanted))
     room = LABEL_LINE * len(wanted)

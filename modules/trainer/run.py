@@ -12,17 +12,23 @@ import keras
 
 from modules.files import write_text
 from modules.fusion.build import build
+from modules.fusion.picture import draw_graph
 from modules.preprocessing.graph import TransformGraph
 from modules.spec import Specification
 from modules.submodels.copy import copied_submodel
 from modules.submodels.interface import Interface
 from modules.submodels.layer import SubmodelLayer
 from modules.trainer.checkpoint import Checkpoint
+from modules.trainer.curves import draw_curves
 from modules.trainer.data import evaluation_rows, training_rows
 from modules.trainer.export import export
+from modules.trainer.tensorboard_logs import write_logs
 from modules.trainer.train import TrainingHistory, seed_everything, train
 
 HISTORY_FILE = "history.json"
+CURVES_FILE = "curves.svg"
+GRAPH_FILE = "graph.svg"
+TENSORBOARD_FOLDER = "tensorboard"
 
 
 @contextmanager
@@ -79,6 +85,9 @@ def fuse_and_train(
     )
     export(specification, fused, transform, history.frozen, model_path)
     write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
+    draw_curves(history.stages, record_path / CURVES_FILE)
+    draw_graph(specification, interfaces, fused, record_path / GRAPH_FILE)
+    write_logs(history.stages, record_path / TENSORBOARD_FOLDER)
     checkpoint.remove()
     return history
 

@@ -254,8 +254,8 @@ class _AfterEpoch(keras.callbacks.Callback):
         endless = [name for name, value in logged.items() if not math.isfinite(value)]
         if endless:
             raise RunError(
-                f"training.stages.{self._position}: in stage '{self._stage.name}' the {endless[0]} is "
-                f"not a finite number after epoch {epoch + 1}: lower the learning_rate (now "
+                f"training.stages.{self._position}: in stage '{self._stage.name}' the {endless[0]} "
+                f"is not a finite number after epoch {epoch + 1}: lower the learning_rate (now "
                 f"{self._stage.learning_rate:g}), or set clip_norm"
             )
         self.epochs.append(logged)

@@ -18,7 +18,8 @@ from PIL import Image
 from modules.errors import RunError
 from modules.fusion import picture
 from modules.fusion.build import build, open_interface
-from modules.fusion.picture import Box, Layout, Wire, draw_graph, layout, spread, text_width
+from modules.fusion.layout import Box, Layout, Wire, layout, spread, text_width
+from modules.fusion.picture import draw_graph
 from modules.spec import Specification, load_specification
 from modules.submodels.inspection import inspect_submodel
 from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo

@@ -396,6 +396,33 @@ def test_a_tensor_of_unknown_rank_is_refused_by_its_name(tmp_path: Path) -> None
     )
 
 
+class OddlyBatched(tf.Module):
+    """Signatures that cannot take the batches of any size that training and serving give."""
+
+    ROWS = tf.TensorSpec((None, 2), tf.float32, name="rows")
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 2), tf.float32, name="rows")])
+    def one_row(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"same": rows}
+
+    @tf.function(input_signature=[ROWS, tf.TensorSpec((), tf.float32, name="rate")])
+    def no_axis(self, rows: tf.Tensor, rate: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"scaled": rows * rate}
+
+
+@pytest.mark.parametrize(("signature", "tensor"), [("one_row", "rows"), ("no_axis", "rate")])
+def test_an_input_that_does_not_take_a_batch_of_any_size_is_refused_by_its_name(
+    signature: str, tensor: str, tmp_path: Path
+) -> None:
+    module, path = OddlyBatched(), tmp_path / "odd"
+    tf.saved_model.save(module, str(path), {"serve": getattr(module, signature)})
+
+    message = refusal(path)
+
+    assert message.startswith(f"{path}: the tensor '{tensor}' ")
+    assert "batch" in message
+
+
 class Sneaky(tf.Module):
     """Signatures that run code or reach the file system when called."""
 
@@ -415,10 +442,15 @@ class Sneaky(tf.Module):
     def read(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"same": number, "content": tf.io.read_file("/etc/hostname", name="sneaky")}
 
+    @tf.function(input_signature=SPEC)
+    def note(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
+        tf.print(number, output_stream="file:///tmp/never_written", name="sneaky")
+        return {"same": number}
+
 
 @pytest.mark.parametrize(
     ("signature", "operation"),
-    [("python", "EagerPyFunc"), ("write", "WriteFile"), ("read", "ReadFile")],
+    [("python", "EagerPyFunc"), ("write", "WriteFile"), ("read", "ReadFile"), ("note", "PrintV2")],
 )
 def test_an_operation_that_reaches_out_is_refused_by_its_node(
     signature: str, operation: str, tmp_path: Path
@@ -586,6 +618,18 @@ def test_the_digest_of_a_savedmodel_notices_a_weight_and_survives_a_copy(tmp_pat
 
     assert before == copy
     assert before != after
+
+
+def test_the_digest_notices_another_vocabulary_over_the_same_weights(tmp_path: Path) -> None:
+    for name, text in (("colours", "red green"), ("places", "here there")):
+        entry = keras.Input((), dtype="string", name="text")
+        splitting = keras.layers.TextVectorization(name="splitting")
+        splitting.adapt(tf.constant([text]))
+        keras.Model(entry, splitting(entry), name="reader").save(tmp_path / f"{name}.keras")
+
+    colours, places = (inspect_submodel(tmp_path / f"{n}.keras") for n in ("colours", "places"))
+
+    assert colours.digest != places.digest
 
 
 def test_the_digest_of_a_savedmodel_notices_a_changed_asset(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from modules.errors import RunError
-from modules.fusion.picture import text_width
+from modules.fusion.layout import text_width
 from modules.trainer import curves
 from modules.trainer.curves import (
     LABEL_LINE,

@@ -661,3 +661,69 @@ def test_numbers_that_grow_beyond_all_bounds_stop_the_run_wherever_they_show(
 
     assert f"lower the learning_rate (now {learning_rate:g})" in str(caught.value)
     assert not (tmp_path / "model" / "Format-Serving").exists()
+
+
+# ------------------------------------------------------------------- models that look words up
+
+
+def save_reader(path: Path) -> None:
+    """A pretrained model that takes text as it is: its vocabulary is no weight but an asset."""
+    keras.utils.set_random_seed(4)
+    entry = keras.Input((), dtype="string", name="text")
+    splitting = keras.layers.TextVectorization(output_sequence_length=2, name="splitting")
+    splitting.adapt(tf.constant(["very red", "very green", "rather blue"]))
+    embedded = keras.layers.Embedding(9, 4, name="embedded")(splitting(entry))
+    keras.Model(entry, keras.layers.Flatten(name="flat")(embedded), name="reader").save(path)
+
+
+@pytest.fixture(scope="module")
+def reading(
+    shared_world: Path,
+    prepare_training: Callable[[Specification], Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Specification, Any]:
+    """Text goes as it is into a pretrained model, and into a new layer that looks words up."""
+    folder = tmp_path_factory.mktemp("reading")
+    save_reader(folder / "reader.keras")
+    lookup = {"StringLookup": {"vocabulary": ["very red", "very blue"], "output_mode": "one_hot"}}
+    specification = Specification.model_validate(
+        {
+            "name": "reading",
+            "data": {
+                "path": shared_world / "data" / "rows.csv",
+                "split": {"by": "id", "train": 0.5, "eval": 0.5},
+            },
+            "features": {"words": {"type": "text", "column": "transcript", "encoding": "string"}},
+            "labels": {"colour": {"type": "category", "column": "colour", "classes": CLASSES}},
+            "submodels": {"reader": {"path": folder / "reader.keras", "inputs": {"text": "words"}}},
+            "graph": {
+                "known": {"layers": [lookup], "inputs": "words"},
+                "joined": {"merge": "concatenate", "inputs": ["reader", "known"]},
+                "scores": {"layers": [{"Dense": {"units": 3}}], "inputs": "joined"},
+            },
+            "outputs": {"colour": {"from": "scores", "loss": "categorical_crossentropy"}},
+            "training": {"batch_size": 16, "seed": 7, "stages": one_stage()},
+            "publish": {"path": folder / "serving"},
+        }
+    )
+    return specification, prepare_training(specification)
+
+
+def test_vocabularies_inside_the_graph_are_exported_with_the_model(
+    reading: tuple[Specification, Any], tmp_path: Path
+) -> None:
+    specification, inputs = reading
+    [(_, path)] = specification.imported().values()
+    texts = ["very red", "rather blue", "unheard of"]
+
+    done = run(specification, inputs, tmp_path)
+
+    given = done.signature()(words=tf.constant(texts))["colour_probabilities"]
+    loaded = tf.saved_model.load(str(done.model))
+    weights = {variable.name.split(":")[0]: variable.numpy() for variable in loaded.others}
+    said = keras.saving.load_model(path)(tf.constant(texts))
+    # Of three words known to the new layer, the first stands for all unknown ones.
+    known = np.array([[0, 1, 0], [1, 0, 0], [1, 0, 0]])
+    scores = np.concatenate([said, known], axis=1) @ weights["scores/kernel"]
+    wanted = keras.ops.softmax(scores + weights["scores/bias"])
+    np.testing.assert_allclose(given, wanted, rtol=0, atol=1e-6)
