@@ -99,11 +99,11 @@ class _Builder:
         open_submodel: OpenSubmodel,
     ) -> None:
         self.specification = specification
+        self.order = ordered_nodes(specification)  # first: it checks every name
         self.interfaces = {
             name: interfaces[specification.owner(name)] for name in specification.submodels
         }
         self.open_submodel = open_submodel
-        self.order = ordered_nodes(specification)
         self.inputs = {
             name: keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)
             for name, feature in specification.features.items()

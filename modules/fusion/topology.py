@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 from modules.errors import SpecificationError, suggestion
-from modules.spec import ImageFeature, Merge, NumberLabel, Specification, columns_of, stored
+from modules.spec import ImageFeature, Merge, NumberLabel, Specification, stored
 
 RESERVED = {"row_id": "it names the rows in every message"}
 
@@ -151,13 +151,3 @@ def _output_problems(specification: Specification) -> Iterator[str]:
             specification.features[name], ImageFeature
         ):
             yield f"evaluation.slices: '{name}' has no single value a row to slice by"
-
-
-def media_columns(specification: Specification) -> set[str]:
-    """The columns that may hold paths of media files."""
-    return {
-        column
-        for feature in specification.features.values()
-        if feature.type in ("image", "sequence")
-        for column in columns_of(feature)
-    }

@@ -30,7 +30,6 @@ class TransformGraph(tf.Module):
         super().__init__(name="transform_graph")
         self._imported = tf.saved_model.load(path)
         self._stored = {name: stored(part) for name, part in {**features, **labels}.items()}
-        self._label_names = list(labels)
 
     def example_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """How to parse a tf.Example."""
