@@ -32,7 +32,7 @@ def submodel_key(name: str) -> str:
     return f"{SUBMODEL_PREFIX}{name}"
 
 
-def _checkpoint(
+def checkpoint_of(
     input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
 ) -> Checkpoint:
     """The place of a checkpoint depends on all that training depends on, so none is mistaken."""
@@ -76,7 +76,7 @@ class Executor(base_executor.BaseExecutor):
             splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
             model_path=Path(path_utils.serving_model_dir(model.uri)),
             record_path=Path(record.uri),
-            checkpoint=_checkpoint(input_dict, exec_properties),
+            checkpoint=checkpoint_of(input_dict, exec_properties),
         )
         frozen = sum(len(named) for named in history.frozen.values())
         model.set_int_custom_property("frozen_tensors_proven", frozen)

@@ -230,7 +230,9 @@ class _Builder:
             try:
                 check_dtype(class_name, tensor)
                 received, tensor = tensor, layer(tensor)
-            except (ValueError, TypeError) as error:
+            except (
+                Exception
+            ) as error:  # a layer's own code, given another shape, may raise anything
                 raise SpecificationError(
                     [
                         f"{place}: it does not fit its input {shape_text(tensor)}: "

@@ -65,7 +65,7 @@ def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers
         )
     try:
         return getattr(keras.layers, class_name)(**config)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # a layer's own code, given a wrong config, may raise anything
         known_keys = _arguments(getattr(keras.layers, class_name))
         unknown = [
             f"{key}.{name}: unknown key: {suggestion(name, known_keys)}"

@@ -127,8 +127,8 @@ def _output_problems(specification: Specification) -> Iterator[str]:
                 yield f"outputs.{name}.metrics: {metric} does not fit a label of type {kind}"
             elif metric == "auc" and output.loss != "binary_crossentropy":
                 yield f"outputs.{name}.metrics: auc needs two classes and binary_crossentropy"
-            elif metric == "top_3_accuracy" and output.loss == "binary_crossentropy":
-                yield f"outputs.{name}.metrics: top_3_accuracy needs more than two classes"
+            elif metric == "top_3_accuracy" and len(classes) <= 3:
+                yield f"outputs.{name}.metrics: top_3_accuracy needs more than three classes"
     for name in specification.labels:
         if name not in labels:
             yield f"labels.{name}: no output learns it; add an output or take it out"

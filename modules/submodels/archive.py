@@ -34,6 +34,8 @@ def read_config(path: Path) -> dict[str, Any]:
             if missing:
                 raise UserError(f"{path}: expected a .keras file, found no {min(missing)} in it")
             config = json.loads(archive.read(CONFIG))
+            if not isinstance(config, dict) or "class_name" not in config:
+                raise UserError(f"{path}: expected a .keras file, found no model in its {CONFIG}")
     # RuntimeError: a password; RecursionError is one, too.
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: expected a .keras file, found a damaged one: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -201,10 +202,15 @@ def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def digest_architecture(path: Path) -> bytes:
-    """Digest of the stored architecture alone, whatever the archive's time stamps say."""
+    """Digest of the stored architecture and assets (vocabularies), whatever the time stamps say."""
     stored = read_config(path)
     config = _without_addresses({key: stored[key] for key in ("class_name", "config")})
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).digest()
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    with zipfile.ZipFile(path) as archive:
+        for name in sorted(archive.namelist()):
+            if name.startswith("assets/"):
+                digest.update(name.encode() + archive.read(name))
+    return digest.digest()
 
 
 def _without_addresses(node: Any) -> Any:

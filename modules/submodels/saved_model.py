@@ -39,7 +39,8 @@ def check_graph(path: Path) -> None:
         for function in meta_graph.graph_def.library.function:
             nodes.extend(function.node_def)
         for node in nodes:
-            if node.op in FORBIDDEN:
+            writes = node.attr["output_stream"].s.startswith(b"file://")  # of tf.print
+            if node.op in FORBIDDEN or writes:
                 raise UserError(
                     f"{path}: the graph's node '{node.name}' is a {node.op}, which could do "
                     "anything when called: export the model again without it"
@@ -82,13 +83,22 @@ def _info(path: Path, spec: Any) -> dict[str, Any]:
     return {"shape": tuple(spec.shape[1:].as_list()), "dtype": spec.dtype.name}
 
 
+def _input(path: Path, spec: Any) -> TensorInfo:
+    if spec.shape.rank == 0 or (spec.shape.rank and spec.shape[0] is not None):
+        raise UserError(
+            f"{path}: the tensor '{spec.name}' is {tuple(spec.shape)}, which takes no batch of any "
+            "size: export with None as its first size"
+        )
+    return TensorInfo(**_info(path, spec))
+
+
 def read_interface(path: Path, function: Any) -> Interface:
     """What a SavedModel's signature takes and gives. Sizes are those of the stored graph."""
     _, inputs = function.structured_input_signature
     parameters = sum(int(np.prod(variable.shape)) for variable in function.variables)
     return Interface(
         format="saved_model",
-        inputs={name: TensorInfo(**_info(path, spec)) for name, spec in inputs.items()},
+        inputs={name: _input(path, spec) for name, spec in inputs.items()},
         outputs={
             name: OutputInfo(**_info(path, spec))
             for name, spec in function.structured_outputs.items()

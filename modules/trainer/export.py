@@ -71,6 +71,15 @@ def _tracked(fused: FusedModel, transform: TransformGraph, frozen: Digests) -> t
     module.resources = [
         layer.loaded for layer in fused.submodels.values() if layer.loaded is not None
     ]
+    # The vocabularies of Keras layers are tables, no variables.
+    lookups = (
+        keras.layers.StringLookup,
+        keras.layers.IntegerLookup,
+        keras.layers.TextVectorization,
+    )
+    module.lookups = [
+        layer for layer in fused.model._flatten_layers() if isinstance(layer, lookups)
+    ]
     return module
 
 

@@ -133,7 +133,7 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
             executor.SPECIFICATION_KEY: training_part(specification),
             executor.CHECKPOINTS_KEY: "checkpoints",
         }
-        return executor._checkpoint({"examples": [examples]}, properties)._folder
+        return executor.checkpoint_of({"examples": [examples]}, properties)._folder
 
     same, again = (place(specification, "rows/1") for _ in range(2))
 

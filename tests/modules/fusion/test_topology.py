@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modules.errors import SpecificationError
-from modules.fusion.topology import media_columns, ordered_nodes, references, source_of
+from modules.fusion.topology import ordered_nodes, references, source_of
 from modules.spec import Merge, Specification, load_specification
 
 Write = Callable[..., Path]
@@ -120,16 +120,6 @@ def test_each_connection_has_the_key_it_is_written_at(
 )
 def test_a_reference_starts_from_what_stands_before_its_dot(reference: str, source: str) -> None:
     assert source_of(reference) == source
-
-
-def test_media_columns_are_those_of_images_and_sequences(
-    specification: Callable[..., Specification],
-) -> None:
-    given = specification(
-        ("labels:\n", "  steps: {type: sequence, column: steps_path, shape: [4, 2]}\nlabels:\n")
-    )
-
-    assert media_columns(given) == {"image_path", "steps_path"}
 
 
 # What does not fit together

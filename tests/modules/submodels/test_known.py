@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from modules.errors import SpecificationError
-from modules.spec import Specification, load_specification
+from modules.spec import Specification, Submodel, load_specification
 from modules.submodels.inspection import inspect_submodel
 from modules.submodels.interface import Inspection
 from modules.submodels.known import KnownSubmodels
@@ -22,17 +22,30 @@ class Remembered:
     def __init__(self, specification: Specification, folder: Path) -> None:
         self.specification, self.folder = specification, folder
         self.told: list[str] = []
-        self.first = self.inspect()
+        self.first = self.inspect(self.told.append)
 
-    def inspect(self) -> dict[str, Inspection]:
+    def inspect(self, tell: Callable[[str], None]) -> dict[str, Inspection]:
         # A new object each time, as each command makes its own.
-        return KnownSubmodels(self.folder).inspect(self.specification, self.told.append)
+        return KnownSubmodels(self.folder).inspect(self.specification, tell)
 
 
-def problems_of(inspect: Callable[[], object]) -> list[str]:
-    with pytest.raises(SpecificationError) as caught:
-        inspect()
-    return caught.value.problems
+class ReadingError(Exception):
+    """Raised when sub-models are about to be read, to spare the reading itself."""
+
+
+def about_to_read(specification: Specification, folder: Path) -> str:
+    """What is told before sub-models are read."""
+
+    def stop(message: str) -> None:
+        raise ReadingError(message)
+
+    with pytest.raises(ReadingError) as caught:
+        KnownSubmodels(folder).inspect(specification, stop)
+    return str(caught.value)
+
+
+def with_submodels(specification: Specification, **submodels: Submodel) -> Specification:
+    return specification.model_copy(update={"submodels": submodels})
 
 
 @pytest.fixture(scope="module")
@@ -50,29 +63,19 @@ def test_the_first_look_reads_every_sub_model_and_says_so(remembered: Remembered
 
 
 def test_the_second_look_reads_nothing(remembered: Remembered) -> None:
-    already_told = list(remembered.told)
+    told: list[str] = []
 
-    again = remembered.inspect()
-
-    assert again == remembered.first
-    assert remembered.told == already_told
+    assert remembered.inspect(told.append) == remembered.first
+    assert told == []
 
 
 def test_another_signature_is_another_sub_model(remembered: Remembered) -> None:
-    # The text model has no such signature: only by reading it can that be told.
     text = remembered.specification.submodels["text"]
-    changed = remembered.specification.model_copy(
-        update={"submodels": {"text": text.model_copy(update={"signature": "serving_defalt"})}}
+    changed = with_submodels(
+        remembered.specification, text=text.model_copy(update={"signature": "serve"})
     )
-    told: list[str] = []
 
-    problems = problems_of(lambda: KnownSubmodels(remembered.folder).inspect(changed, told.append))
-
-    assert told == ["reading the sub-models text"]
-    assert problems == [
-        f"submodels.text.path: {text.path}: it has no signature 'serving_defalt'; "
-        "did you mean 'serving_default'?"
-    ]
+    assert about_to_read(changed, remembered.folder) == "reading the sub-models text"
 
 
 def test_a_specification_without_sub_models_reads_nothing(
@@ -91,10 +94,11 @@ def test_a_changed_file_is_read_again_and_only_that(world: Path, tmp_path: Path)
     vision = keras.saving.load_model(world / "models" / "vision.keras")
     vision.get_layer("features").bias.assign(np.full(6, 0.25))
     vision.save(world / "models" / "vision.keras")
+    told: list[str] = []
 
-    after = remembered.inspect()
+    after = remembered.inspect(told.append)
 
-    assert remembered.told[1:] == ["reading the sub-models vision"]
+    assert told == ["reading the sub-models vision"]
     assert after["vision"].digest != remembered.first["vision"].digest
     assert after["vision"].interface == remembered.first["vision"].interface
     assert after["text"] == remembered.first["text"]
@@ -103,10 +107,7 @@ def test_a_changed_file_is_read_again_and_only_that(world: Path, tmp_path: Path)
     variables = world / "models" / "text" / "variables" / "variables.data-00000-of-00001"
     variables.write_bytes(variables.read_bytes()[:-8])
 
-    [problem] = problems_of(remembered.inspect)
-
-    assert remembered.told[2:] == ["reading the sub-models text"]
-    assert problem.startswith(f"submodels.text.path: {world}/models/text: ")
+    assert about_to_read(specification, remembered.folder) == "reading the sub-models text"
 
 
 def test_every_sub_model_that_cannot_be_used_is_told_by_its_key(
@@ -114,30 +115,33 @@ def test_every_sub_model_that_cannot_be_used_is_told_by_its_key(
 ) -> None:
     specification = load_specification(world / "fusion.yaml")
     vision, text = (specification.submodels[name] for name in ("vision", "text"))
-    vision.path.write_bytes(b"no model at all")
-    missing = text.model_copy(update={"path": world / "models" / "txt"})
-    broken = specification.model_copy(update={"submodels": {"vision": vision, "text": missing}})
+    (world / "models" / "vision.keras").write_bytes(b"no model at all")
+    broken = with_submodels(
+        specification,
+        vision=vision,
+        missing=text.model_copy(update={"path": world / "models" / "txt"}),
+        misspelt=text.model_copy(update={"signature": "serving_defalt"}),
+    )
 
-    problems = problems_of(lambda: KnownSubmodels(tmp_path).inspect(broken, lambda _: None))
+    with pytest.raises(SpecificationError) as caught:
+        KnownSubmodels(tmp_path).inspect(broken, lambda _: None)
 
-    assert sorted(problems) == [
-        f"submodels.text.path: {world}/models/txt: no such file or folder",
-        f"submodels.vision.path: {vision.path}: expected a .keras file, found a damaged one: "
-        "File is not a zip file",
+    models = world / "models"
+    assert sorted(caught.value.problems) == [
+        f"submodels.missing.path: {models}/txt: no such file or folder",
+        f"submodels.misspelt.path: {models}/text: it has no signature 'serving_defalt'; "
+        "did you mean 'serving_default'?",
+        f"submodels.vision.path: {models}/vision.keras: expected a .keras file, found a damaged "
+        "one: File is not a zip file",
     ]
     # What failed is no knowledge: a mended file would be read afresh in any case.
     assert list(tmp_path.glob("*.json")) == []
 
 
 def test_a_record_of_another_version_is_made_again(remembered: Remembered, tmp_path: Path) -> None:
-    vision = remembered.specification.model_copy(
-        update={"submodels": {"vision": remembered.specification.submodels["vision"]}}
-    )
     for record in remembered.folder.glob("*.json"):
         (tmp_path / record.name).write_text('{"interface": {"kind": "of old"}, "digest": "1"}')
 
-    told: list[str] = []
-    again = KnownSubmodels(tmp_path).inspect(vision, told.append)
-
-    assert told == ["reading the sub-models vision"]
-    assert again == {"vision": remembered.first["vision"]}
+    assert about_to_read(remembered.specification, tmp_path) == (
+        "reading the sub-models vision, text"
+    )
