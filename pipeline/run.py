@@ -109,5 +109,13 @@ def _run_stages(prepared: Prepared, place: Workplace, record: RunRecord, termina
         missed = results.missed_thresholds(record.metrics, specification)
         record.status = "not published"
         record.error = f"the model was not published: {'; '.join(missed) or 'it was not blessed'}"
+    elif not Path(record.published).is_dir():
+        # Nothing changed, so TFX took the publishing of an earlier run for this one's.
+        record.status = "not published"
+        record.error = (
+            f"the same model was published before as {record.published}, which has been deleted "
+            f"since: delete {place.folder} to run and publish anew"
+        )
+        record.published = None
     else:
         record.status = "published"

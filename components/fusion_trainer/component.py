@@ -12,6 +12,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components.artifacts import Submodel, TrainingRecord
 from components.fusion_trainer import executor
+from modules.fusion.topology import used_features
 from modules.spec import Evaluation, Publish, Specification
 
 
@@ -37,9 +38,11 @@ def training_part(specification: Specification) -> str:
 
     A new threshold or publishing folder must not train the model again.
     """
-    nowhere = Publish(path=Path("/"))
-    parts = specification.model_copy(update={"evaluation": Evaluation(), "publish": nowhere})
-    return parts.model_dump_json()
+    used = used_features(specification)
+    # A feature that only slices use must still be accounted for.
+    sliced = tuple(name for name in specification.features if name not in used)
+    update = {"evaluation": Evaluation(slices=sliced), "publish": Publish(path=Path("/"))}
+    return specification.model_copy(update=update).model_dump_json()
 
 
 def _spec_for(submodels: Mapping[str, types.BaseChannel]) -> type[FusionTrainerSpec]:

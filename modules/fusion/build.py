@@ -15,7 +15,7 @@ import keras
 from modules.errors import SpecificationError, suggestion
 from modules.fusion.layers import check_dtype, first_line, new_layer
 from modules.fusion.merges import check_inputs, new_merge
-from modules.fusion.topology import ordered_nodes, references, source_of
+from modules.fusion.topology import ordered_nodes, references, source_of, used_features
 from modules.spec import CategoryLabel, Layers, Merge, Specification
 from modules.submodels.activation import activation_of
 from modules.submodels.interface import Interface
@@ -124,9 +124,7 @@ class _Builder:
             else:
                 self._add_node(name, self.specification.graph[name])
         outputs = {name: self._output(name) for name in self.specification.outputs}
-        # Features that only slices use never enter the graph.
-        used = {source_of(reference) for _, _, reference in references(self.specification)}
-        inputs = {name: tensor for name, tensor in self.inputs.items() if name in used}
+        inputs = {name: self.inputs[name] for name in used_features(self.specification)}
         model = keras.Model(inputs, outputs, name="fused")
         return FusedModel(model, self.tensors, self.taps, self.submodels, self.layers)
 

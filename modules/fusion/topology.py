@@ -29,6 +29,12 @@ def references(specification: Specification) -> Iterator[tuple[str, str, str]]:
         yield f"outputs.{name}.from", f"outputs.{name}", output.from_
 
 
+def used_features(specification: Specification) -> list[str]:
+    """The features that enter the graph, in the specification's order; slices may use others."""
+    used = {source_of(reference) for _, _, reference in references(specification)}
+    return [name for name in specification.features if name in used]
+
+
 def ordered_nodes(specification: Specification) -> list[str]:
     """The names of sub-models and nodes, each after all that feeds it.
 

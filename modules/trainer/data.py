@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from modules.errors import RunError
+from modules.fusion.topology import used_features
 from modules.preprocessing.graph import TransformGraph
 from modules.spec import CategoryLabel, Specification
 
@@ -86,10 +87,12 @@ def _prepare(
     specification: Specification, transform: TransformGraph
 ) -> Callable[[tf.Tensor], tuple[dict[str, Any], dict[str, Any]]]:
     outputs = {name: specification.label_name(name) for name in specification.outputs}
+    # Others would be taken for the model's inputs by their place.
+    used = used_features(specification)
 
     def prepare(serialized: tf.Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
         tensors = transform.parse(serialized)
-        features = {name: tensors[name] for name in specification.features}
+        features = {name: tensors[name] for name in used}
         return features, {name: tensors[label] for name, label in outputs.items()}
 
     return prepare

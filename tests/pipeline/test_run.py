@@ -182,3 +182,14 @@ def test_two_runs_of_one_seed_give_the_same_metrics(
         history = json.loads(Path(outputs["training_record"], "history.json").read_text())
         histories.append([stage["epochs"] for stage in history["stages"]])
     assert histories[0] == histories[1]
+
+
+def test_a_published_version_that_was_deleted_is_not_said_to_be_there(
+    first: tuple[Path, Done],
+) -> None:
+    shutil.rmtree(first[0] / "serving")
+    done = run(first[0])
+    assert done.code == 1
+    assert done.record["published"] is None
+    assert "the same model was published before as " in done.text
+    assert "which has been deleted since: delete " in done.text

@@ -1,0 +1,115 @@
+"""Several outputs on tabular data and a sequence, from Parquet and from TFRecords."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+pytestmark = pytest.mark.end_to_end
+FUSION = Path(sys.executable).with_name("fusion")
+ROWS = 120
+
+SPECIFICATION = """\
+name: tabular
+data: {path: rows.parquet, split: {by: id, train: 0.7, eval: 0.3}}
+features:
+  numbers: {type: number, columns: [a, b], normalize: standard}
+  city: {type: category, column: city, classes: [oslo, bergen]}
+  kind: {type: category, column: kind, classes: [x, y, z]}
+  steps: {type: sequence, column: steps, shape: [4, 2]}
+labels:
+  high: {type: category, column: high, classes: ["no", "yes"]}
+  total: {type: number, column: total}
+graph:
+  read: {layers: [LSTM: {units: 4}], inputs: steps}
+  joined: {merge: concatenate, inputs: [numbers, city, read]}
+  hidden: {layers: [Dense: {units: 16, activation: relu}], inputs: joined}
+  high: {layers: [Dense: {units: 1}], inputs: hidden}
+  total: {layers: [Dense: {units: 1}], inputs: hidden}
+outputs:
+  high: {from: high, loss: binary_crossentropy, metrics: [accuracy, auc], class_weights: balanced}
+  total: {from: total, loss: mean_squared_error, metrics: [mean_absolute_error], weight: 0.5}
+training:
+  stages: [{name: head, epochs: 20, learning_rate: 1e-2}]
+evaluation:
+  slices: [kind]
+  thresholds: {high: {auc: {min: 0.6}}, total: {mean_absolute_error: {max: 5}}}
+publish: {path: serving}
+"""
+
+
+def make_rows() -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    a, b = random.normal(3, 2, ROWS), random.normal(0, 1, ROWS)
+    total = 2 * a + b
+    return {
+        "id": list(range(ROWS)),
+        "a": a.tolist(),
+        "b": b.tolist(),
+        "city": random.choice(["oslo", "bergen"], ROWS).tolist(),
+        "kind": random.choice(["x", "y", "z"], ROWS).tolist(),
+        "steps": random.normal(size=(ROWS, 4, 2)).tolist(),
+        "total": total.tolist(),
+        "high": np.where(total > 6, "yes", "no").tolist(),
+    }
+
+
+def write_records(rows: dict[str, Any], path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for position in range(ROWS):
+            example = tf.train.Example()
+            for name, values in rows.items():
+                feature, value = example.features.feature[name], values[position]
+                if isinstance(value, str):
+                    feature.bytes_list.value.append(value.encode())
+                elif isinstance(value, int):
+                    feature.int64_list.value.append(value)
+                else:
+                    feature.float_list.value.extend(np.ravel(value).tolist())
+            writer.write(example.SerializeToString())
+
+
+def run(folder: Path, specification: str) -> dict[str, Any]:
+    (folder / "fusion.yaml").write_text(specification)
+    done = subprocess.run(
+        [str(FUSION), "run", "fusion.yaml"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(max(folder.glob("runs/*/run.json")).read_text())
+
+
+def test_both_formats_train_the_same_model_of_two_outputs(tmp_path: Path) -> None:
+    rows = make_rows()
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet", row_group_size=50)
+    write_records(rows, tmp_path / "rows.tfrecord")
+
+    parquet = run(tmp_path, SPECIFICATION)
+    records = run(tmp_path, SPECIFICATION.replace("rows.parquet", "rows.tfrecord"))
+
+    metrics = parquet["metrics"]
+    assert set(metrics) == {"high", "total"}
+    assert metrics["high"]["auc"] > 0.9
+    assert metrics["total"]["mean_absolute_error"] < 2  # 3.3 by the mean alone
+    assert {"Rows", "Train"} <= {s["name"] for s in records["stages"] if s["status"] == "done"}
+    for output, values in metrics.items():
+        for name, value in values.items():
+            assert records["metrics"][output][name] == pytest.approx(value, abs=1e-5)
+
+    from modules.serving.published import PublishedModel
+
+    model = PublishedModel(Path(records["published"]))
+    first = {name: values[0] for name, values in rows.items() if name not in ("high", "total")}
+    [answer] = model.predict([("row 1", first)], tmp_path)
+    assert set(answer.outputs["high"]) == {"no", "yes"}
+    assert sum(answer.outputs["high"].values()) == pytest.approx(1)
+    assert answer.outputs["total"] == pytest.approx(rows["total"][0], abs=2)
