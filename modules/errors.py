@@ -24,6 +24,17 @@ class RunError(UserError):
     """A run cannot go on: the data, a sub-model or a folder is not as the specification says."""
 
 
+class RejectedRowsError(RunError):
+    """The rows do not do. Carries those that were rejected, as (row, column, reason).
+
+    TFX removes what a failed stage has written, so they travel with the error.
+    """
+
+    def __init__(self, message: str, rejected: list[tuple[str, str, str]]) -> None:
+        super().__init__(message)
+        self.rejected = rejected
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: the nearest known one, else all of them."""
     names = sorted(known)

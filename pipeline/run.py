@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from modules.errors import RunError, SpecificationError
+from modules.errors import RejectedRowsError, RunError, SpecificationError
 from modules.examples.fingerprint import fingerprint
 from modules.examples.source import RowSource
 from pipeline.consoles import wide_console
@@ -44,6 +44,7 @@ def run(specification_file: Path, console: Console) -> RunRecord:
             except BaseException as error:
                 record.status = "failed"
                 record.error = cause_of(error)
+                _keep_rejected(record, error)
                 traceback.print_exc()  # goes to the log
                 wrong = isinstance(error, SpecificationError) and not record.stages
                 if wrong or not isinstance(error, Exception):
@@ -55,6 +56,16 @@ def run(specification_file: Path, console: Console) -> RunRecord:
         at = f"stage {where[0]} failed: " if where else ""
         raise RunError(f"{at}{record.error}\nlog: {record.log}")
     return record
+
+
+def _keep_rejected(record: RunRecord, error: BaseException) -> None:
+    """Keeps the rejected rows that an error carries, since TFX has removed the stage's own."""
+    if isinstance(error, RejectedRowsError) and error.rejected:
+        from modules.examples.write import write_rejected
+
+        record.rejected = len(error.rejected)
+        record.rejected_file = write_rejected(str(record.folder), error.rejected)
+        record.error = f"{record.error}. Rejected rows with their reasons: {record.rejected_file}"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 import tensorflow as tf
 
-from modules.errors import RunError
+from modules.errors import RejectedRowsError, RunError
 from modules.examples import manifest
 from modules.examples.rows import RowError, RowParser
 from modules.examples.source import RowSource
@@ -101,7 +101,8 @@ def write_examples(
 def collect(source: RowSource, summaries: str, rejected_folder: str) -> RowCounts:
     """Counts what was written and keeps the rejected rows with their reasons as a CSV file.
 
-    Raises RunError where more rows were rejected than `data.max_rejected` allows, or a split has
+    Raises RejectedRowsError where more rows were rejected than `data.max_rejected` allows, or a
+    split has
     no row.
     """
     counts = dict.fromkeys(SPLITS, 0)
@@ -112,22 +113,28 @@ def collect(source: RowSource, summaries: str, rejected_folder: str) -> RowCount
         for split in SPLITS:
             counts[split] += summary["counts"][split]
         rejected += [tuple(item) for item in summary["rejected"]]
-    tf.io.gfile.makedirs(rejected_folder)
-    file = f"{rejected_folder}/{REJECTED_FILE}"
+    write_rejected(rejected_folder, rejected)
+    tf.io.gfile.rmtree(summaries)
+    answer = RowCounts(counts["train"], counts["eval"], len(rejected))
+    _check_counts(source, answer, rejected)
+    return answer
+
+
+def write_rejected(folder: str, rejected: list[tuple[str, str, str]]) -> str:
+    """Writes rejected rows with their reasons as a CSV file; returns its path."""
+    tf.io.gfile.makedirs(folder)
+    file = f"{folder}/{REJECTED_FILE}"
     with tf.io.gfile.GFile(file, "w") as stream:
         writer = csv.writer(stream)
         writer.writerow(["row", "column", "reason"])
         writer.writerows(
             [value.encode("utf-8", "replace").decode() for value in item] for item in rejected
         )
-    tf.io.gfile.rmtree(summaries)
-    answer = RowCounts(counts["train"], counts["eval"], len(rejected))
-    _check_counts(source, answer, file, rejected)
-    return answer
+    return file
 
 
 def _check_counts(
-    source: RowSource, counts: RowCounts, file: str, rejected: list[tuple[str, str, str]]
+    source: RowSource, counts: RowCounts, rejected: list[tuple[str, str, str]]
 ) -> None:
     data = source.data
     if counts.total == 0:
@@ -137,10 +144,10 @@ def _check_counts(
             f"{row}, {f'column {column!r}: ' if column else ''}{reason}"
             for row, column, reason in rejected[:3]
         )
-        raise RunError(
+        raise RejectedRowsError(
             f"{data.path}: {counts.rejected} of {counts.total} rows were rejected, "
-            f"data.max_rejected allows {data.max_rejected * 100:g} %. First: {shown}. "
-            f"All with their reasons: {file}"
+            f"data.max_rejected allows {data.max_rejected * 100:g} %. First: {shown}",
+            rejected,
         )
     for split in SPLITS:
         if getattr(counts, split) == 0:
@@ -149,7 +156,8 @@ def _check_counts(
                 if not isinstance(data.split, ColumnSplit)
                 else f"by the column '{data.split.column}'"
             )
-            raise RunError(
+            raise RejectedRowsError(
                 f"{data.path}: the split '{split}' has no rows (of {counts.total}); rows are "
-                f"split {how}"
+                f"split {how}",
+                rejected,
             )

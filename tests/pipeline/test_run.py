@@ -149,6 +149,12 @@ def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path
     assert done.stages("failed") == {"Rows"}
     assert "2 of 91 rows were rejected, data.max_rejected allows 1 %" in done.text
     assert "row 4, column 'image_path': expected an image" in done.text
+    assert done.record["rejected"]["rows"] == 2
+    kept = Path(done.record["rejected"]["file"])
+    assert f"Rejected rows with their reasons: {kept}" in done.text
+    assert [line.split(",")[0] for line in kept.read_text().splitlines()] == [
+        "row", "row 4", "row 91",
+    ]  # fmt: skip
     assert "log: " in done.text
 
 
