@@ -102,8 +102,7 @@ def collect(source: RowSource, summaries: str, rejected_folder: str) -> RowCount
     """Counts what was written and keeps the rejected rows with their reasons as a CSV file.
 
     Raises RejectedRowsError where more rows were rejected than `data.max_rejected` allows, or a
-    split has
-    no row.
+    split has no row.
     """
     counts = dict.fromkeys(SPLITS, 0)
     rejected: list[tuple[str, str, str]] = []
