@@ -74,8 +74,11 @@ class _Training:
     def run(self) -> TrainingHistory:
         stages = self.specification.training.stages
         # A tensor that some stage unfreezes is no longer the imported one when later stages start.
-        never = [_paths(self.fused) for position in range(len(stages)) if self._unfreeze(position)]
-        always = {name: set.intersection(*(paths[name] for paths in never)) for name in never[0]}
+        frozen = []
+        for position in range(len(stages)):
+            self._unfreeze(position)
+            frozen.append(_paths(self.fused))
+        always = {name: set.intersection(*(paths[name] for paths in frozen)) for name in frozen[0]}
         original = _only(always, digests(_frozen(self.fused)))
         self.moving = self._moving(always)
         history = TrainingHistory(frozen=original)
@@ -90,14 +93,15 @@ class _Training:
         prove(original, _only(always, digests(_frozen(self.fused))), "in training")
         return history
 
-    def _unfreeze(self, position: int) -> bool:
+    def _unfreeze(self, position: int) -> None:
         """Sets what of each sub-model the stage trains; all else is frozen again."""
+        unfreeze, chosen = (
+            self.specification.training.stages[position].unfreeze,
+            self._chosen(position),
+        )
         for name, layer in self.fused.submodels.items():
-            wanted = self.specification.training.stages[position].unfreeze.get(name)
-            layer.unfreeze(
-                self._chosen(position).get(name, ()), wanted.training_mode if wanted else False
-            )
-        return True
+            training_mode = name in unfreeze and unfreeze[name].training_mode
+            layer.unfreeze(chosen.get(name, ()), training_mode)
 
     def _chosen(self, position: int) -> dict[str, list[str]]:
         return {
