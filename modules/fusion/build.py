@@ -15,8 +15,14 @@ import keras
 from modules.errors import SpecificationError, suggestion
 from modules.fusion.layers import check_dtype, first_line, new_layer
 from modules.fusion.merges import check_inputs, new_merge
-from modules.fusion.topology import ordered_nodes, references, source_of, used_features
-from modules.spec import CategoryLabel, Layers, Merge, Specification
+from modules.fusion.topology import (
+    in_order,
+    ordered_nodes,
+    references,
+    source_of,
+    used_features,
+)
+from modules.spec import CategoryLabel, Graph, Layers, Merge, Specification
 from modules.submodels.activation import activation_of
 from modules.submodels.interface import Interface
 
@@ -30,10 +36,12 @@ class FusedModel:
 
     `model` takes `{feature: (batch, …)}` and gives `{output: (batch, …)}`: probabilities
     `(batch, classes)` or `(batch, 1)` for a category, numbers `(batch, 1)` for a number.
+    `tensors` has a sub-model's outputs as `NAME.TAP`; `meant` tells the tensor of each reference.
     """
 
     model: keras.Model
     tensors: dict[str, keras.KerasTensor]
+    meant: dict[str, str] = field(default_factory=dict)
     taps: dict[str, list[str]] = field(default_factory=dict)
     submodels: dict[str, keras.layers.Layer] = field(default_factory=dict)
     layers: dict[str, list[keras.layers.Layer]] = field(default_factory=dict)
@@ -88,51 +96,60 @@ def build(
     Raises SpecificationError for unknown inputs or outputs of a sub-model, and for shapes or
     dtypes that clash, each with the key, what was expected and what was found.
     """
-    return _Builder(specification, interfaces, open_submodel).fused()
+    ordered_nodes(specification)  # first: it checks every name
+    return _FusionBuilder(specification, interfaces, open_submodel).fused()
+
+
+def build_part(
+    graph: Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
+) -> keras.Model:
+    """A part of a graph as a model, from its features to `{reference: (batch, …)}` of its ends."""
+    builder = _Builder(graph, interfaces, open_submodel)
+    builder.join()
+    return builder.model(
+        {reference: builder.tensor(key, reference) for key, _, reference in graph.ends()}
+    )
 
 
 class _Builder:
     def __init__(
-        self,
-        specification: Specification,
-        interfaces: Mapping[str, Interface],
-        open_submodel: OpenSubmodel,
+        self, graph: Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
     ) -> None:
-        self.specification = specification
-        self.order = ordered_nodes(specification)  # first: it checks every name
-        self.interfaces = {
-            name: interfaces[specification.owner(name)] for name in specification.submodels
-        }
+        self.graph = graph
+        self.interfaces = {name: interfaces[graph.owner(name)] for name in graph.submodels}
         self.open_submodel = open_submodel
         self.inputs = {
             name: keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)
-            for name, feature in specification.features.items()
+            for name, feature in graph.features.items()
         }
         self.tensors: dict[str, keras.KerasTensor] = dict(self.inputs)
+        self.meant: dict[str, str] = {}
         self.taps: dict[str, list[str]] = {}
         self.submodels: dict[str, keras.layers.Layer] = {}
         self.layers: dict[str, list[keras.layers.Layer]] = {}
 
-    def fused(self) -> FusedModel:
-        for name, feature in self.specification.features.items():
+    def join(self) -> None:
+        """Adds every node, each after all that feeds it."""
+        for name, feature in self.graph.features.items():
             if feature.type == "sequence" and feature.variable:
                 mask = keras.layers.Masking(feature.padding, name=f"{name}.mask")
                 self.tensors[name] = mask(self.inputs[name])
-        for name in self.order:
-            if name in self.specification.submodels:
+        for name in in_order(self.graph):
+            if name in self.graph.submodels:
                 self._add_submodel(name)
             else:
-                self._add_node(name, self.specification.graph[name])
-        outputs = {name: self._output(name) for name in self.specification.outputs}
-        inputs = {name: self.inputs[name] for name in used_features(self.specification)}
-        model = keras.Model(inputs, outputs, name="fused")
-        return FusedModel(model, self.tensors, self.taps, self.submodels, self.layers)
+                self._add_node(name, self.graph.graph[name])
+
+    def model(self, outputs: dict[str, keras.KerasTensor]) -> keras.Model:
+        """The model from the features that are used to some outputs."""
+        inputs = {name: self.inputs[name] for name in used_features(self.graph)}
+        return keras.Model(inputs, outputs, name="fused")
 
     def _tap(self, key: str, reference: str) -> str:
         """The output of a sub-model that a reference means."""
         name, _, wanted = reference.partition(".")
         interface = self.interfaces[name]
-        wanted = wanted or self.specification.submodels[name].output or ""
+        wanted = wanted or self.graph.submodels[name].output or ""
         if not wanted:
             if len(interface.outputs) > 1:
                 raise SpecificationError(
@@ -154,14 +171,16 @@ class _Builder:
             )
         return wanted
 
-    def _tensor(self, key: str, reference: str) -> keras.KerasTensor:
+    def tensor(self, key: str, reference: str) -> keras.KerasTensor:
+        """The tensor that a reference means, `(batch, …)`."""
         name = source_of(reference)
         if name in self.interfaces:
-            return self.tensors[f"{name}.{self._tap(key, reference)}"]
+            name = f"{name}.{self._tap(key, reference)}"
+        self.meant[reference] = name
         return self.tensors[name]
 
     def _add_submodel(self, name: str) -> None:
-        submodel, interface = self.specification.submodels[name], self.interfaces[name]
+        submodel, interface = self.graph.submodels[name], self.interfaces[name]
         problems = [
             f"submodels.{name}.inputs.{entry}: the model has no such input; "
             f"{suggestion(entry, interface.inputs)}"
@@ -175,11 +194,11 @@ class _Builder:
         if problems:
             raise SpecificationError(problems)
         inputs = {}
-        owner = self.specification.owner(name)
+        owner = self.graph.owner(name)
         for entry, reference in submodel.inputs.items():
             key = f"submodels.{name}.inputs.{entry}"
             inputs[entry] = _fitting(
-                key, f"{name}.{entry}", self._tensor(key, reference), reference,
+                key, f"{name}.{entry}", self.tensor(key, reference), reference,
                 interface.inputs[entry],
             )  # fmt: skip
         if owner not in self.submodels:
@@ -193,16 +212,16 @@ class _Builder:
         return sorted(
             {
                 self._tap(key, reference)
-                for key, _, reference in references(self.specification)
+                for key, _, reference in references(self.graph)
                 if source_of(reference) in self.interfaces
-                and self.specification.owner(source_of(reference)) == name
+                and self.graph.owner(source_of(reference)) == name
             }
         )
 
     def _add_node(self, name: str, node: Merge | Layers) -> None:
         key = f"graph.{name}"
         if isinstance(node, Merge):
-            tensors = [self._tensor(f"{key}.inputs", reference) for reference in node.inputs]
+            tensors = [self.tensor(f"{key}.inputs", reference) for reference in node.inputs]
             try:
                 check_inputs(node.merge, tensors)
                 layer = new_merge(node.merge, name, node.config)
@@ -217,7 +236,7 @@ class _Builder:
                 ) from error
             self.layers[name] = [layer]
             return
-        tensor = self._tensor(f"{key}.inputs", node.inputs)
+        tensor = self.tensor(f"{key}.inputs", node.inputs)
         self.layers[name] = []
         for position, item in enumerate(node.layers):
             [(class_name, config)] = item.items()
@@ -244,10 +263,27 @@ class _Builder:
             self.layers[name].append(layer)
         self.tensors[name] = tensor
 
+
+class _FusionBuilder(_Builder):
+    def __init__(
+        self,
+        specification: Specification,
+        interfaces: Mapping[str, Interface],
+        open_submodel: OpenSubmodel,
+    ) -> None:
+        super().__init__(specification, interfaces, open_submodel)
+        self.specification = specification
+
+    def fused(self) -> FusedModel:
+        """The whole model."""
+        self.join()
+        model = self.model({name: self._output(name) for name in self.specification.outputs})
+        return FusedModel(model, self.tensors, self.meant, self.taps, self.submodels, self.layers)
+
     def _output(self, name: str) -> keras.KerasTensor:
         output, label = self.specification.outputs[name], self.specification.label_of(name)
         key = f"outputs.{name}.from"
-        tensor = self._tensor(key, output.from_)
+        tensor = self.tensor(key, output.from_)
         units, why = 1, f"a label of type number, {output.loss}"
         if isinstance(label, CategoryLabel):
             if output.loss == "binary_crossentropy":

@@ -85,7 +85,7 @@ def draw_graph(
     """
     check_ending(path)
     rows = describe(specification, dict(interfaces), fused)
-    placed = layout(graph_boxes(specification, rows), graph_wires(specification, interfaces, fused))
+    placed = layout(graph_boxes(specification, rows), graph_wires(specification, fused))
     trainable, frozen = sum(row.trainable for row in rows), sum(row.frozen for row in rows)
     told = f"{_count(trainable + frozen)}, {f'{trainable:,}' if frozen else 'all'} of them learn"
     legend = _legend(placed.boxes)
@@ -169,23 +169,15 @@ def graph_boxes(specification: Specification, rows: list[NodeRow]) -> list[Box]:
     return boxes
 
 
-def graph_wires(
-    specification: Specification, interfaces: Mapping[str, Interface], fused: FusedModel
-) -> list[Wire]:
+def graph_wires(specification: Specification, fused: FusedModel) -> list[Wire]:
     """Every connection, those from one output one after the other."""
     wires = []
     for key, target, reference in references(specification):
-        source, _, tap = reference.partition(".")
-        tensor = source
-        if source in specification.submodels:
-            # A reference means what it means in `build`.
-            outputs = interfaces[specification.owner(source)].outputs
-            tap = tap or specification.submodels[source].output or next(iter(outputs))
-            tensor = f"{source}.{tap}"
+        source, _, tap = fused.meant[reference].partition(".")
         submodel = specification.submodels.get(target)
         several = submodel is not None and len(submodel.inputs) > 1
         entry = key.removeprefix(f"submodels.{target}.inputs.") if several else ""
-        shape = shape_text(fused.tensors[tensor]).removesuffix(" float32")
+        shape = shape_text(fused.tensors[fused.meant[reference]]).removesuffix(" float32")
         wires.append(Wire(source, tap, shape, target, entry))
     taps: dict[str, set[str]] = {}
     for wire in wires:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 from modules.errors import SpecificationError, suggestion
-from modules.spec import ImageFeature, Merge, NumberLabel, Specification, stored
+from modules.spec import Graph, ImageFeature, Merge, NumberLabel, Specification, stored
 
 RESERVED = {"row_id": "it names the rows in every message"}
 
@@ -16,23 +16,28 @@ def source_of(reference: str) -> str:
     return reference.split(".", 1)[0]
 
 
-def references(specification: Specification) -> Iterator[tuple[str, str, str]]:
+def references(graph: Graph) -> Iterator[tuple[str, str, str]]:
     """Each connection as (key in the specification, name of the consumer, reference)."""
-    for name, submodel in specification.submodels.items():
-        for entry, reference in submodel.inputs.items():
-            yield f"submodels.{name}.inputs.{entry}", name, reference
-    for name, node in specification.graph.items():
-        inputs = node.inputs if isinstance(node, Merge) else (node.inputs,)
-        for reference in inputs:
-            yield f"graph.{name}.inputs", name, reference
-    for name, output in specification.outputs.items():
-        yield f"outputs.{name}.from", f"outputs.{name}", output.from_
+    for name in (*graph.submodels, *graph.graph):
+        yield from ((key, name, reference) for key, reference in inputs_of(graph, name))
+    yield from graph.ends()
 
 
-def used_features(specification: Specification) -> list[str]:
+def inputs_of(graph: Graph, name: str) -> Iterator[tuple[str, str]]:
+    """What feeds a sub-model or node, as (key in the specification, reference)."""
+    if name in graph.submodels:
+        for entry, reference in graph.submodels[name].inputs.items():
+            yield f"submodels.{name}.inputs.{entry}", reference
+        return
+    node = graph.graph[name]
+    for reference in node.inputs if isinstance(node, Merge) else (node.inputs,):
+        yield f"graph.{name}.inputs", reference
+
+
+def used_features(graph: Graph) -> list[str]:
     """The features that enter the graph, in the specification's order; slices may use others."""
-    used = {source_of(reference) for _, _, reference in references(specification)}
-    return [name for name in specification.features if name in used]
+    used = {source_of(reference) for _, _, reference in references(graph)}
+    return [name for name in graph.features if name in used]
 
 
 def ordered_nodes(specification: Specification) -> list[str]:
@@ -40,13 +45,32 @@ def ordered_nodes(specification: Specification) -> list[str]:
 
     Raises SpecificationError with every unknown, doubled or unused name, and with a cycle.
     """
+    _check_names(specification)
+    try:
+        return in_order(specification)
+    except CycleError as error:
+        circle = " → ".join(error.args[1])
+        raise SpecificationError(
+            [f"graph: the connections go round in a circle: {circle}"]
+        ) from None
+
+
+def in_order(graph: Graph) -> list[str]:
+    """The names of sub-models and nodes of a graph that has been checked, in the data's order."""
+    nodes = [*graph.submodels, *graph.graph]
+    # Lists, not sets: an order that differed between processes would draw other first weights.
+    feeds = {
+        name: [source_of(reference) for _, reference in inputs_of(graph, name)] for name in nodes
+    }
+    order = TopologicalSorter(feeds).static_order()
+    return [name for name in order if name not in graph.features]
+
+
+def _check_names(specification: Specification) -> None:
     problems = list(_name_problems(specification))
     known = {*specification.features, *specification.submodels, *specification.graph}
-    feeds: dict[str, set[str]] = {
-        name: set() for name in (*specification.submodels, *specification.graph)
-    }
     used: set[str] = set(specification.evaluation.slices)
-    for key, consumer, reference in references(specification):
+    for key, _, reference in references(specification):
         source = source_of(reference)
         if source not in known:
             problems.append(f"{key}: nothing is named '{source}'; {suggestion(source, known)}")
@@ -54,8 +78,6 @@ def ordered_nodes(specification: Specification) -> list[str]:
             problems.append(f"{key}: '{source}' has one output only: write '{source}'")
         else:
             used.add(source)
-            if consumer in feeds and source in feeds:
-                feeds[consumer].add(source)
     for kind, names in (
         ("features", specification.features),
         ("submodels", specification.submodels),
@@ -68,13 +90,6 @@ def ordered_nodes(specification: Specification) -> list[str]:
         ]
     if problems:
         raise SpecificationError(problems)
-    try:
-        return list(TopologicalSorter(feeds).static_order())
-    except CycleError as error:
-        circle = " → ".join(error.args[1])
-        raise SpecificationError(
-            [f"graph: the connections go round in a circle: {circle}"]
-        ) from None
 
 
 def _name_problems(specification: Specification) -> Iterator[str]:

@@ -6,6 +6,7 @@ What can be told of a part alone is checked here; how parts fit together, in `mo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -324,7 +325,31 @@ class Publish(Part):
     path: LocalPath
 
 
-class Specification(Part):
+class Graph(Part):
+    """The part of a fusion that is a graph: what enters it, and its vertices."""
+
+    features: dict[str, Feature]
+    submodels: dict[str, Submodel] = {}
+    graph: dict[str, Node] = {}
+
+    def imported(self) -> dict[str, tuple[Submodel, LocalPath]]:
+        """The sub-models that are imported, with their paths: all but those same as another."""
+        return {
+            name: (submodel, submodel.path)
+            for name, submodel in self.submodels.items()
+            if submodel.path is not None
+        }
+
+    def owner(self, submodel: str) -> str:
+        """The imported sub-model whose weights a sub-model uses: itself, or its `same_as`."""
+        return self.submodels[submodel].same_as or submodel
+
+    def ends(self) -> Iterator[tuple[str, str, str]]:
+        """What is taken out of the graph, as (key, name of who takes it, reference)."""
+        raise NotImplementedError
+
+
+class Specification(Graph):
     """The whole file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
@@ -338,17 +363,10 @@ class Specification(Part):
     evaluation: Evaluation = Evaluation()
     publish: Publish
 
-    def imported(self) -> dict[str, tuple[Submodel, LocalPath]]:
-        """The sub-models that are imported, with their paths: all but those same as another."""
-        return {
-            name: (submodel, submodel.path)
-            for name, submodel in self.submodels.items()
-            if submodel.path is not None
-        }
-
-    def owner(self, submodel: str) -> str:
-        """The imported sub-model whose weights a sub-model uses: itself, or its `same_as`."""
-        return self.submodels[submodel].same_as or submodel
+    def ends(self) -> Iterator[tuple[str, str, str]]:
+        """What each output predicts from."""
+        for name, output in self.outputs.items():
+            yield f"outputs.{name}.from", f"outputs.{name}", output.from_
 
     def label_of(self, output: str) -> Label:
         """The label that an output is trained against."""
