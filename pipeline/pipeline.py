@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
+from components.embedding_gen.component import EmbeddingGen
 from components.fusion_trainer.component import FusionTrainer
 from components.manifest_example_gen.component import ManifestExampleGen
 from components.submodel_importer.component import SubmodelImporter
+from modules.embedding.plan import StagePlan, distinct_plans
 from modules.evaluation.config import eval_config
 from modules.examples.source import RowSource
 from modules.preprocessing.transform import transform_config
@@ -34,6 +36,7 @@ class Places:
 def create_pipeline(
     specification: Specification,
     inspections: Mapping[str, Inspection],
+    stages: Sequence[StagePlan],
     data_fingerprint: str,
     places: Places,
 ) -> tfx.dsl.Pipeline:
@@ -42,6 +45,7 @@ def create_pipeline(
     Args:
         specification: checked already (`pipeline.prepare`).
         inspections: the interface and digest of each sub-model.
+        stages: what each stage of training learns from.
         data_fingerprint: digest of the data's content.
         places: where artifacts and metadata go.
     """
@@ -70,11 +74,23 @@ def create_pipeline(
         materialize=False,  # decoded images never go to disk
         disable_statistics=True,
     ).with_id("Transform")
+    submodels = {name: node.outputs["submodel"] for name, node in importers.items()}
+    embedders = [
+        EmbeddingGen(
+            plan,
+            examples=rows.outputs["examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            submodels=submodels,
+        ).with_id(f"Embed-{position + 1}" if position else "Embed")
+        for position, plan in enumerate(distinct_plans(list(stages)))
+    ]
     trainer = FusionTrainer(
         specification,
         examples=rows.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
-        submodels={name: node.outputs["submodel"] for name, node in importers.items()},
+        submodels=submodels,
+        stages=stages,
+        embeddings=[node.outputs["embeddings"] for node in embedders],
         checkpoints=places.checkpoints,
     ).with_id("Train")
     evaluator = tfx.components.Evaluator(
@@ -93,7 +109,8 @@ def create_pipeline(
         ),
     ).with_id("Publish")
     nodes: list[BaseNode] = [
-        rows, statistics, checks, *importers.values(), transform, trainer, evaluator, pusher,
+        rows, statistics, checks, *importers.values(), transform, *embedders, trainer, evaluator,
+        pusher,
     ]  # fmt: skip
     return tfx.dsl.Pipeline(
         pipeline_name=specification.name,

@@ -36,6 +36,9 @@ def made(stage: Stage, specification: Specification) -> str:
         copied = artifacts["submodel"]
         digest = copied.properties["digest"].string_value[:12]
         return f"{_number(copied, 'parameters'):,} parameters, digest {digest}"
+    if "embeddings" in artifacts:
+        rows, size = (_number(artifacts["embeddings"], name) for name in ("rows", "bytes_per_row"))
+        return f"{rows:,} rows, {size:,} bytes each"
     if "training_record" in artifacts:
         values = last_epoch(Path(artifacts["training_record"].uri))
         proven = _number(artifacts["model"], "frozen_tensors_proven")

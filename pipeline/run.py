@@ -85,6 +85,7 @@ def _run_stages(prepared: Prepared, place: Workplace, record: RunRecord, termina
     specification = prepared.specification
     with terminal.status("importing TensorFlow, Beam and TFX"):
         # TFX takes ten seconds to import, so it is imported when all else is known to be sound.
+        from modules.embedding.plan import plan_stages
         from pipeline import results
         from pipeline.check import check
         from pipeline.live import StageTable
@@ -92,10 +93,10 @@ def _run_stages(prepared: Prepared, place: Workplace, record: RunRecord, termina
         from pipeline.stages import Stage, StageRun
 
         log_everything()
-    check(prepared)
     pipeline = create_pipeline(
         specification,
         prepared.inspections,
+        plan_stages(specification, check(prepared)),
         fingerprint(specification.data.path, specification.features),
         Places(str(place.artifacts), str(place.metadata), str(place.checkpoints)),
     )

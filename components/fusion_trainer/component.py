@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tfx import types
@@ -10,17 +10,20 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import Submodel, TrainingRecord
+from components.artifacts import TrainingRecord
 from components.fusion_trainer import executor
+from components.submodel_channels import submodel_channels, with_inputs, with_submodels
+from modules.embedding.plan import StagePlan
 from modules.fusion.topology import used_features
 from modules.spec import Evaluation, Publish, Specification
 
 
 class FusionTrainerSpec(ComponentSpec):
-    """Each pipeline adds one input channel for each of its sub-models, see `_spec_for`."""
+    """Each pipeline adds an input channel for each of its sub-models and its embeddings."""
 
     PARAMETERS = {
         executor.SPECIFICATION_KEY: ExecutionParameter(type=str),
+        executor.STAGES_KEY: ExecutionParameter(type=str),
         executor.CHECKPOINTS_KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -45,16 +48,6 @@ def training_part(specification: Specification) -> str:
     return specification.model_copy(update=update).model_dump_json()
 
 
-def _spec_for(submodels: Mapping[str, types.BaseChannel]) -> type[FusionTrainerSpec]:
-    """The spec with a channel for each sub-model.
-
-    One channel that unites them would be shorter, but Kubeflow's compiler knows no unions.
-    """
-    channels = {executor.submodel_key(name): ChannelParameter(type=Submodel) for name in submodels}
-    inputs = {**FusionTrainerSpec.INPUTS, **channels}
-    return type("FusionTrainerSpec", (FusionTrainerSpec,), {"INPUTS": inputs})
-
-
 class FusionTrainer(base_component.BaseComponent):
     """Fuses frozen sub-models behind merges and new layers, trains, proves, exports."""
 
@@ -67,6 +60,8 @@ class FusionTrainer(base_component.BaseComponent):
         examples: types.BaseChannel,
         transform_graph: types.BaseChannel,
         submodels: Mapping[str, types.BaseChannel],
+        stages: Sequence[StagePlan],
+        embeddings: Sequence[types.BaseChannel],
         checkpoints: str,
     ) -> None:
         """
@@ -75,19 +70,27 @@ class FusionTrainer(base_component.BaseComponent):
             examples: raw tf.Examples, splits `train` and `eval`.
             transform_graph: the Transform graph over them.
             submodels: the channel of each SubmodelImporter, by the sub-model's name.
+            stages: what each stage of training learns from.
+            embeddings: the channel of each EmbeddingGen, in the order of the distinct plans.
             checkpoints: the folder where training keeps its state, to go on after a kill.
         """
-        channels = {executor.submodel_key(name): channel for name, channel in submodels.items()}
+        embedded = {
+            executor.embeddings_key(position): channel
+            for position, channel in enumerate(embeddings)
+        }
+        spec = with_submodels(FusionTrainerSpec, submodels)
         super().__init__(
-            spec=_spec_for(submodels)(
+            spec=with_inputs(spec, embedded, standard_artifacts.Examples)(
                 **{
                     executor.SPECIFICATION_KEY: training_part(specification),
+                    executor.STAGES_KEY: executor.STAGES.dump_json(list(stages)).decode(),
                     executor.CHECKPOINTS_KEY: checkpoints,
                     executor.EXAMPLES_KEY: examples,
                     executor.TRANSFORM_KEY: transform_graph,
                     executor.MODEL_KEY: channel_utils.as_channel([standard_artifacts.Model()]),
                     executor.RECORD_KEY: channel_utils.as_channel([TrainingRecord()]),
-                    **channels,
+                    **submodel_channels(submodels),
+                    **embedded,
                 }
             )
         )

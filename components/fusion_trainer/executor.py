@@ -7,14 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.submodel_channels import given_submodels
+from modules.embedding.plan import StagePlan, distinct_plans
 from modules.examples.split import SPLITS
 from modules.spec import Specification
-from modules.submodels.interface import Interface
 from modules.trainer.checkpoint import Checkpoint
 from modules.trainer.run import fuse_and_train
 
@@ -24,12 +26,13 @@ EXAMPLES_KEY = "examples"
 TRANSFORM_KEY = "transform_graph"
 MODEL_KEY = "model"
 RECORD_KEY = "training_record"
-SUBMODEL_PREFIX = "submodel_"
+STAGES_KEY = "stages"
+STAGES = TypeAdapter(list[StagePlan])
 
 
-def submodel_key(name: str) -> str:
-    """The input channel of a sub-model."""
-    return f"{SUBMODEL_PREFIX}{name}"
+def embeddings_key(position: int) -> str:
+    """The input channel of the embeddings of a plan, by its place among the distinct ones."""
+    return f"embeddings_{position}"
 
 
 def checkpoint_of(
@@ -60,20 +63,20 @@ class Executor(base_executor.BaseExecutor):
         transform_graph = artifact_utils.get_single_uri(input_dict[TRANSFORM_KEY])
         model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
         record = artifact_utils.get_single_instance(output_dict[RECORD_KEY])
-        submodels = {
-            name: artifact_utils.get_single_instance(input_dict[submodel_key(name)])
-            for name in specification.imported()
-        }
+        interfaces, folders = given_submodels(input_dict, specification.imported())
+        stages = STAGES.validate_json(exec_properties[STAGES_KEY])
 
         history = fuse_and_train(
             specification,
-            interfaces={
-                name: Interface.model_validate_json(artifact.interface)
-                for name, artifact in submodels.items()
-            },
-            submodels={name: Path(artifact.uri) for name, artifact in submodels.items()},
+            interfaces,
+            folders,
             transform_path=str(Path(transform_graph, "transform_fn")),
             splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
+            stages=stages,
+            embeddings=[
+                artifact_utils.get_single_uri(input_dict[embeddings_key(position)])
+                for position in range(len(distinct_plans(stages)))
+            ],
             model_path=Path(path_utils.serving_model_dir(model.uri)),
             record_path=Path(record.uri),
             checkpoint=checkpoint_of(input_dict, exec_properties),

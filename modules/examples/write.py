@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from modules.errors import RejectedRowsError, RunError
 from modules.examples import manifest
+from modules.examples.files import aside_of
 from modules.examples.rows import RowError, RowParser
 from modules.examples.source import RowSource
 from modules.examples.split import SPLITS, split_of
@@ -64,15 +65,12 @@ class _WriteShard(beam.DoFn):
                 rejected.append((row_id, error.column, error.reason))
                 continue
             if split not in writers:
-                # The suffix keeps a file in the making out of every reader's pattern.
-                folder, _, base = names[split].rpartition("/")
-                writers[split] = tf.io.TFRecordWriter(f"{folder}/.{base}.tmp")
+                writers[split] = tf.io.TFRecordWriter(aside_of(names[split]))
             writers[split].write(example.SerializeToString(deterministic=True))
             counts[split] += 1
         for split, writer in writers.items():
             writer.close()
-            folder, _, base = names[split].rpartition("/")
-            tf.io.gfile.rename(f"{folder}/.{base}.tmp", names[split], overwrite=True)
+            tf.io.gfile.rename(aside_of(names[split]), names[split], overwrite=True)
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
             json.dump({"counts": counts, "rejected": rejected}, stream)
         yield sum(counts.values())

@@ -280,11 +280,15 @@ class Stage(Part):
 
 
 class Training(Part):
-    """How the head learns. `precision` is what new layers compute in; sub-models keep their own."""
+    """How the head learns. `precision` is what new layers compute in; sub-models keep their own.
+
+    What frozen sub-models give is computed once for all epochs, unless `embed_once` is false.
+    """
 
     batch_size: Count = 64
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     seed: Whole = 0
+    embed_once: Flag = True
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @field_validator("stages")

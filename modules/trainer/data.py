@@ -1,19 +1,69 @@
-"""The training data: tf.Examples read, transformed and batched on the fly, never stored decoded."""
+"""The training data in batches: raw rows transformed on the fly, never stored decoded, or embedded
+rows. Both come in the same order, so that a head learns the same from either."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from modules.errors import RunError
-from modules.fusion.topology import used_features
+from modules.examples.files import example_files
 from modules.preprocessing.graph import TransformGraph
 from modules.spec import CategoryLabel, Specification
 
 SHUFFLE_ROWS = 4096
+
+
+class Rows(Protocol):
+    """The rows of a split. A handle is what stands for a row until it is in a batch."""
+
+    def handles(self) -> tf.data.Dataset:
+        """A handle for each row, in the data's order."""
+
+    def tensors(self, handles: Any) -> dict[str, Any]:
+        """Handles `(batch,)` to the model's inputs and the labels, `(batch, …)` by name."""
+
+    def count(self) -> int:
+        """How many rows there are."""
+
+    def class_indices(self, label: str) -> np.ndarray:
+        """The class of every row `(rows,)`, by its place among the label's classes."""
+
+
+class RawRows:
+    """tf.Examples as they were read: parsed, decoded and transformed anew in every epoch."""
+
+    def __init__(
+        self, specification: Specification, transform: TransformGraph, folder: str
+    ) -> None:
+        self._specification, self._transform = specification, transform
+        self._files = example_files(folder)
+
+    def handles(self) -> tf.data.Dataset:
+        return tf.data.TFRecordDataset(self._files)
+
+    def tensors(self, handles: Any) -> dict[str, Any]:
+        return self._transform.parse(handles)
+
+    def count(self) -> int:
+        return sum(1 for _ in self.handles())
+
+    def class_indices(self, label: str) -> np.ndarray:
+        known = self._specification.labels[label]
+        if not isinstance(known, CategoryLabel):
+            raise TypeError(f"labels.{label} has no classes")
+        places = {text.encode(): place for place, text in enumerate(known.classes)}
+        # Without the Transform graph, which would decode every image.
+        spec = {label: self._transform.example_spec()[label]}
+        found = [
+            places[text]
+            for serialized in self.handles().batch(1024)
+            for text in tf.io.parse_example(serialized, spec)[label].numpy()
+        ]
+        return np.array(found)
 
 
 class Epochs(NamedTuple):
@@ -27,30 +77,22 @@ class Epochs(NamedTuple):
     steps: int
 
 
-def example_files(folder: str) -> list[str]:
-    """The record files of a split, in the data's order."""
-    return sorted(tf.io.gfile.glob(f"{folder}/data_tfrecord-*"))
+def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str]) -> Epochs:
+    """Shuffled batches of `({input: (batch, …)}, {output: …}, {output: weights (batch,)})`.
 
-
-def training_rows(specification: Specification, transform: TransformGraph, folder: str) -> Epochs:
-    """Shuffled batches of `({feature: (batch, …)}, {output: …}, {output: weights (batch,)})`.
-
-    The weights are there where some output has class weights.
+    The weights are there where some output has class weights. `inputs` are the model's: Keras
+    would take others for them by their place.
     """
     training = specification.training
-    files = example_files(folder)
-    rows = tf.data.TFRecordDataset(files)
-    counts = _label_counts(specification, transform, files)
-    number = counts.pop("rows")["all"]
     weights = {
-        name: tf.constant(_weights(specification, name, counts[name]), tf.float32)
+        name: tf.constant(_class_weights(specification, name, rows), tf.float32)
         for name, output in specification.outputs.items()
         if output.class_weights is not None
     }
-    prepare = _prepare(specification, transform)
+    prepare = _prepare(specification, rows, inputs)
 
-    def weighed(serialized: tf.Tensor) -> tuple[dict[str, Any], ...]:
-        features, labels = prepare(serialized)
+    def weighed(handles: tf.Tensor) -> tuple[dict[str, Any], ...]:
+        features, labels = prepare(handles)
         if not weights:
             return features, labels
         return features, labels, {
@@ -61,7 +103,7 @@ def training_rows(specification: Specification, transform: TransformGraph, folde
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         seed = training.seed + epoch
-        shuffled = rows.shuffle(SHUFFLE_ROWS, seed=seed, reshuffle_each_iteration=False)
+        shuffled = rows.handles().shuffle(SHUFFLE_ROWS, seed=seed, reshuffle_each_iteration=False)
         return shuffled.batch(training.batch_size)
 
     def batches(first_epoch: int) -> tf.data.Dataset:
@@ -69,56 +111,34 @@ def training_rows(specification: Specification, transform: TransformGraph, folde
         every = tf.data.Dataset.range(first_epoch, last).flat_map(of_epoch)
         return every.map(weighed, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    return Epochs(batches, -(-number // training.batch_size))
+    return Epochs(batches, -(-rows.count() // training.batch_size))
 
 
 def evaluation_rows(
-    specification: Specification, transform: TransformGraph, folder: str
+    specification: Specification, rows: Rows, inputs: Sequence[str]
 ) -> tf.data.Dataset:
-    """Batches of `({feature: (batch, …)}, {output: (batch,) or (batch, 1)})` in their own order."""
-    batches = tf.data.TFRecordDataset(example_files(folder)).batch(
-        specification.training.batch_size
-    )
-    prepare = _prepare(specification, transform)
+    """Batches of `({input: (batch, …)}, {output: (batch,) or (batch, 1)})` in their own order."""
+    batches = rows.handles().batch(specification.training.batch_size)
+    prepare = _prepare(specification, rows, inputs)
     return batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def _prepare(
-    specification: Specification, transform: TransformGraph
-) -> Callable[[tf.Tensor], tuple[dict[str, Any], dict[str, Any]]]:
+    specification: Specification, rows: Rows, inputs: Sequence[str]
+) -> Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]:
     outputs = {name: specification.label_name(name) for name in specification.outputs}
-    # Others would be taken for the model's inputs by their place.
-    used = used_features(specification)
 
-    def prepare(serialized: tf.Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
-        tensors = transform.parse(serialized)
-        features = {name: tensors[name] for name in used}
-        return features, {name: tensors[label] for name, label in outputs.items()}
+    def prepare(handles: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        tensors = rows.tensors(handles)
+        return (
+            {name: tensors[name] for name in inputs},
+            {name: tensors[label] for name, label in outputs.items()},
+        )
 
     return prepare
 
 
-def _label_counts(
-    specification: Specification, transform: TransformGraph, files: list[str]
-) -> dict[str, Counter[str]]:
-    """How many rows there are, and of each class where an output has class weights."""
-    wanted = {
-        name: specification.label_name(name)
-        for name, output in specification.outputs.items()
-        if output.class_weights is not None
-    }
-    known = transform.example_spec()
-    parse = {"row_id": known["row_id"], **{label: known[label] for label in wanted.values()}}
-    counts: dict[str, Counter[str]] = {"rows": Counter(), **{name: Counter() for name in wanted}}
-    for serialized in tf.data.TFRecordDataset(files).batch(1024):
-        parsed = tf.io.parse_example(serialized, parse)
-        counts["rows"]["all"] += len(parsed["row_id"])
-        for name, label in wanted.items():
-            counts[name].update(value.decode() for value in parsed[label].numpy())
-    return counts
-
-
-def _weights(specification: Specification, name: str, counts: Counter[str]) -> list[float]:
+def _class_weights(specification: Specification, name: str, rows: Rows) -> list[float]:
     """The weight of each class of an output, in the classes' order."""
     label = specification.label_of(name)
     given = specification.outputs[name].class_weights
@@ -126,11 +146,12 @@ def _weights(specification: Specification, name: str, counts: Counter[str]) -> l
         raise RunError(f"outputs.{name}.class_weights: only a label of type category has classes")
     if given != "balanced":
         return [given.get(text, 1.0) for text in label.classes]
-    missing = [text for text in label.classes if not counts[text]]
+    found = rows.class_indices(specification.label_name(name))
+    counts = np.bincount(found, minlength=len(label.classes))
+    missing = [text for text, count in zip(label.classes, counts, strict=True) if not count]
     if missing:
         raise RunError(
             f"outputs.{name}.class_weights: 'balanced' needs rows of every class to train on, "
             f"found none of {', '.join(missing)}: give the weights, or take the classes out"
         )
-    total = sum(counts.values())
-    return [total / (len(label.classes) * counts[text]) for text in label.classes]
+    return [len(found) / (len(label.classes) * int(count)) for count in counts]

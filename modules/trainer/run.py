@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import keras
 
+from modules.embedding.plan import StagePlan
 from modules.files import write_text
 from modules.fusion.build import build
 from modules.fusion.picture import draw_graph
+from modules.fusion.precision import precision
 from modules.preprocessing.graph import TransformGraph
 from modules.spec import Specification
-from modules.submodels.copy import copied_submodel
 from modules.submodels.interface import Interface
-from modules.submodels.layer import SubmodelLayer
+from modules.submodels.opening import opener
 from modules.trainer.checkpoint import Checkpoint
 from modules.trainer.curves import draw_curves
-from modules.trainer.data import evaluation_rows, training_rows
 from modules.trainer.export import export
+from modules.trainer.sources import Sources
 from modules.trainer.tensorboard_logs import write_logs
 from modules.trainer.train import TrainingHistory, seed_everything, train
 
@@ -31,23 +31,14 @@ GRAPH_FILE = "graph.svg"
 TENSORBOARD_FOLDER = "tensorboard"
 
 
-@contextmanager
-def _precision(policy: str) -> Iterator[None]:
-    """Layers made inside compute in a precision; Keras is left as it was found."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def fuse_and_train(
     specification: Specification,
     interfaces: Mapping[str, Interface],
     submodels: Mapping[str, Path],
     transform_path: str,
     splits: Mapping[str, str],
+    stages: Sequence[StagePlan],
+    embeddings: Sequence[str],
     model_path: Path,
     record_path: Path,
     checkpoint: Checkpoint,
@@ -60,29 +51,19 @@ def fuse_and_train(
         submodels: the folder of each imported copy.
         transform_path: the Transform graph's `transform_fn` folder.
         splits: the folder of tf.Examples of `train` and `eval`.
+        stages: what each stage learns from.
+        embeddings: the folder of embedded rows of each distinct plan of the stages.
         model_path: where the SavedModel goes.
         record_path: the folder of the training record.
         checkpoint: where training that was killed left its state, and keeps it.
     """
     keras.backend.clear_session()
     seed_everything(specification.training.seed)
-
-    def open_submodel(name: str, interface: Interface, taps: list[str]) -> SubmodelLayer:
-        submodel = specification.submodels[name]
-        path = copied_submodel(submodels[name])
-        return SubmodelLayer(path, taps, submodel.signature, name, submodel.custom_objects)
-
     transform = TransformGraph(transform_path, specification.features, specification.labels)
-    with _precision(specification.training.precision):
-        fused = build(specification, interfaces, open_submodel)
-    history = train(
-        specification,
-        interfaces,
-        fused,
-        training_rows(specification, transform, splits["train"]),
-        evaluation_rows(specification, transform, splits["eval"]),
-        checkpoint,
-    )
+    with precision(specification.training.precision):
+        fused = build(specification, interfaces, opener(specification, submodels))
+    sources = Sources(specification, fused, transform, splits, stages, embeddings)
+    history = train(specification, interfaces, fused, sources.of_stage, checkpoint)
     export(specification, fused, transform, history.frozen, model_path)
     write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
     draw_curves(history.stages, record_path / CURVES_FILE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -38,6 +38,18 @@ class TrainingHistory:
     frozen: Digests = field(default_factory=dict)
 
 
+class StageData(NamedTuple):
+    """What a stage learns from, and the model that learns it: the whole, or the head alone.
+
+    `source` tells people which, and why.
+    """
+
+    model: keras.Model
+    train: Epochs
+    eval: tf.data.Dataset
+    source: str
+
+
 def seed_everything(seed: int) -> None:
     """Makes a run repeat bit for bit: Python, NumPy and TensorFlow, and TensorFlow's own order."""
     keras.utils.set_random_seed(seed)
@@ -50,16 +62,16 @@ def train(
     specification: Specification,
     interfaces: Mapping[str, Interface],
     fused: FusedModel,
-    train_rows: Epochs,
-    eval_rows: tf.data.Dataset,
+    data_of: Callable[[int], StageData],
     checkpoint: Checkpoint | None = None,
 ) -> TrainingHistory:
     """Trains through every stage; what each leaves frozen is proven unchanged after it.
 
-    With a checkpoint, training that was killed goes on after its last whole epoch. Raises RunError
-    where a frozen tensor moved or a loss is not finite.
+    `data_of` gives what a stage learns from by the stage's position, and is called when the stage
+    starts. With a checkpoint, training that was killed goes on after its last whole epoch. Raises
+    RunError where a frozen tensor moved or a loss is not finite.
     """
-    return _Training(specification, interfaces, fused, train_rows, eval_rows, checkpoint).run()
+    return _Training(specification, interfaces, fused, data_of, checkpoint).run()
 
 
 @dataclass
@@ -67,8 +79,7 @@ class _Training:
     specification: Specification
     interfaces: Mapping[str, Interface]
     fused: FusedModel
-    train_rows: Epochs
-    eval_rows: tf.data.Dataset
+    data_of: Callable[[int], StageData]
     checkpoint: Checkpoint | None
 
     def run(self) -> TrainingHistory:
@@ -131,23 +142,31 @@ class _Training:
         self._unfreeze(position)
         before = digests(_frozen(self.fused))
         started = time.monotonic()
-        epochs = self._fit(position, earlier, state)
+        data = self.data_of(position)
+        self.model = data.model
+        progress.info("%s: on %s", stage.name, data.source)
+        epochs = self._fit(position, data, earlier, state)
         prove(before, digests(_frozen(self.fused)), f"in stage {stage.name}")
         return {
             "name": stage.name,
             "seconds": time.monotonic() - started,
             "unfrozen": self._chosen(position),
+            "source": data.source,
             "epochs": epochs,
         }
 
     def _fit(
-        self, position: int, earlier: list[dict[str, Any]], state: State | None
+        self,
+        position: int,
+        data: StageData,
+        earlier: list[dict[str, Any]],
+        state: State | None,
     ) -> list[dict[str, float]]:
         """One stage; returns the losses and metrics of each epoch.
 
         Compiled anew for each stage: an optimizer keeps slots for the variables it began with.
         """
-        model, stages = self.fused.model, self.specification.training.stages
+        model, stages = data.model, self.specification.training.stages
         stage = stages[position]
         optimizer = new_optimizer(f"training.stages.{position}", stage, self._scales(stage))
         model.compile(optimizer=optimizer, **compile_arguments(self.specification))
@@ -169,9 +188,9 @@ class _Training:
         waited_enough = stopping and state and state.stopping["wait"] >= stopping.patience
         if not waited_enough:
             model.fit(
-                self.train_rows.batches(first),
-                steps_per_epoch=self.train_rows.steps,
-                validation_data=self.eval_rows,
+                data.train.batches(first),
+                steps_per_epoch=data.train.steps,
+                validation_data=data.eval,
                 initial_epoch=done,
                 epochs=stage.epochs,
                 verbose=0,
@@ -191,17 +210,17 @@ class _Training:
         }
 
     def _all_weights(self, moving: list[Any]) -> list[Any]:
-        """The model's weights in Keras's order, those given in place of the ones that move."""
+        """The stage's model's weights in Keras's order, with those given for the ones that move."""
         given = {
             id(v): value
             for v, value in zip(self._moving_weights(), moving, strict=False)
         }  # fmt: skip
-        weights = self.fused.model.weights
+        weights = self.model.weights
         return [given.get(id(v), keras.ops.convert_to_numpy(v)) for v in weights]
 
     def _moving_weights(self) -> list[keras.Variable]:
         moving = {id(variable) for variable in self.moving}
-        return [v for v in self.fused.model.weights if id(v) in moving]
+        return [v for v in self.model.weights if id(v) in moving]
 
     def save(
         self,
@@ -216,7 +235,7 @@ class _Training:
         best: list[Any] = []
         if stopping and stopping.best_weights is not None:
             moving = {id(variable) for variable in self.moving}
-            pairs = zip(self.fused.model.weights, stopping.best_weights, strict=True)
+            pairs = zip(self.model.weights, stopping.best_weights, strict=True)
             best = [value for variable, value in pairs if id(variable) in moving]
         self.checkpoint.save(
             State(
@@ -225,7 +244,7 @@ class _Training:
                 stages=earlier,
                 epochs=epochs,
                 variables=values(self.moving),
-                optimizer=values(self.fused.model.optimizer.variables),
+                optimizer=values(self.model.optimizer.variables),
                 stopping=stopping.knowledge() if stopping else {},
                 best_weights=best,
             )

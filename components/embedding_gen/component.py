@@ -1,0 +1,61 @@
+"""Embed once: what is frozen is computed a single time, for all epochs and experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import channel_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.embedding_gen import executor
+from components.submodel_channels import submodel_channels, with_submodels
+from modules.embedding.plan import EmbeddingPlan
+
+
+class EmbeddingGenSpec(ComponentSpec):
+    """Each pipeline adds one input channel for each sub-model of the plan."""
+
+    PARAMETERS = {executor.PLAN_KEY: ExecutionParameter(type=str)}
+    INPUTS = {
+        executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
+        executor.TRANSFORM_KEY: ChannelParameter(type=standard_artifacts.TransformGraph),
+    }
+    OUTPUTS = {executor.EMBEDDINGS_KEY: ChannelParameter(type=standard_artifacts.Examples)}
+
+
+class EmbeddingGen(base_beam_component.BaseBeamComponent):
+    """Runs the frozen part of a graph over all rows with Beam."""
+
+    SPEC_CLASS = EmbeddingGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(
+        self,
+        plan: EmbeddingPlan,
+        examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        submodels: Mapping[str, types.BaseChannel],
+    ) -> None:
+        """
+        Args:
+            plan: what is frozen, and what of it a head learns from.
+            examples: raw tf.Examples, splits `train` and `eval`.
+            transform_graph: the Transform graph over them.
+            submodels: the channel of each SubmodelImporter, by the sub-model's name.
+        """
+        names = list(plan.imported())
+        super().__init__(
+            spec=with_submodels(EmbeddingGenSpec, names)(
+                **{
+                    executor.PLAN_KEY: plan.model_dump_json(),
+                    executor.EXAMPLES_KEY: examples,
+                    executor.TRANSFORM_KEY: transform_graph,
+                    executor.EMBEDDINGS_KEY: channel_utils.as_channel(
+                        [standard_artifacts.Examples()]
+                    ),
+                    **submodel_channels({name: submodels[name] for name in names}),
+                }
+            )
+        )

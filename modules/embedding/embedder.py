@@ -1,0 +1,118 @@
+"""The frozen part of a graph as one function, from stored rows to what a head learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from modules.embedding.plan import EmbeddingPlan, values_per_row
+from modules.errors import RunError
+from modules.fusion.build import build_part
+from modules.fusion.precision import precision
+from modules.preprocessing.graph import TransformGraph
+from modules.spec import ImageFeature
+from modules.submodels.interface import Interface, TensorInfo
+from modules.submodels.opening import opener
+
+ACTIVATION_BYTES = 64 << 20
+MIN_BATCH, MAX_BATCH = 8, 256
+
+
+def mask_name(reference: str) -> str:
+    """The name under which the mask of an embedding stands beside it."""
+    return f"{reference}.mask"
+
+
+def batch_size(plan: EmbeddingPlan, interfaces: Mapping[str, Interface]) -> int:
+    """How many rows go through the sub-models at once: a power of two.
+
+    As many as let the largest activation inside a sub-model (its outputs, where the inside is not
+    known) fill 64 MiB as float32: more rows gain no speed, only cost memory.
+    """
+    largest = 1
+    for name in plan.imported():
+        for tensor in (*interfaces[name].inputs.values(), *interfaces[name].taps().values()):
+            largest = max(largest, values_per_row(_WithBatch(tensor)) or 0)
+    fitting = max(ACTIVATION_BYTES // (4 * largest), 1)
+    return min(max(1 << (fitting.bit_length() - 1), MIN_BATCH), MAX_BATCH)
+
+
+class _WithBatch:
+    def __init__(self, info: TensorInfo) -> None:
+        self.shape = (None, *info.shape)
+
+
+class Embedder:
+    """Computes the embeddings of stored rows; loads its sub-models once, when it is made."""
+
+    def __init__(
+        self,
+        plan: EmbeddingPlan,
+        interfaces: Mapping[str, Interface],
+        submodels: Mapping[str, Path],
+        transform_path: str,
+    ) -> None:
+        """
+        Args:
+            plan: what to compute and what to pass on.
+            interfaces: of each imported sub-model of the plan.
+            submodels: the folder of each imported copy.
+            transform_path: the Transform graph's `transform_fn` folder.
+        """
+        self.plan = plan
+        self._transform = TransformGraph(transform_path, plan.features, plan.labels)
+        with precision(plan.precision):
+            self._model = build_part(plan, interfaces, opener(plan, submodels))
+        self._batch = batch_size(plan, interfaces)
+        self._embed = tf.function(self._embed_batch, autograph=False)
+
+    def batches(self, path: str) -> Iterator[dict[str, np.ndarray]]:
+        """The rows of a file of tf.Examples in order, as `{column: (batch, …)}`.
+
+        Columns: each embedding (and its mask, if it has one), each feature passed on (images still
+        encoded), each label as the loss takes it, and `row_id`. Raises RunError where a sub-model
+        gives a value that is not finite.
+        """
+        # Decoding runs in parallel and ahead of the sub-models, which fill the cores themselves.
+        rows = tf.data.TFRecordDataset(path).batch(self._batch)
+        ready = rows.map(self._prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        for inputs, others in ready.prefetch(2):
+            embedded = {name: value.numpy() for name, value in self._embed(inputs).items()}
+            columns = {**embedded, **{name: value.numpy() for name, value in others.items()}}
+            for name in self.plan.embeddings:
+                _check_finite(name, columns[name], columns["row_id"])
+            yield columns
+
+    def _prepare(self, serialized: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        raw = tf.io.parse_example(serialized, self._transform.example_spec())
+        tensors = self._transform(raw)
+        others = {name: tensors[name] for name in (*self.plan.labels, "row_id")}
+        for name in self.plan.passed:
+            image = isinstance(self.plan.features[name], ImageFeature)
+            others[name] = raw[name] if image else tensors[name]
+        return {name: tensors[name] for name in self._model.input}, others
+
+    def _embed_batch(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        given = self._model(inputs, training=False)
+        answer = dict(given)
+        for name, tensor in given.items():
+            mask = getattr(tensor, "_keras_mask", None)
+            if mask is not None:
+                answer[mask_name(name)] = mask
+        return answer
+
+
+def _check_finite(name: str, values: np.ndarray, row_ids: np.ndarray) -> None:
+    if values.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if bad.any():
+        first = row_ids[bad][0].decode()
+        raise RunError(
+            f"{name}: expected finite values, found NaN or infinity for {bad.sum()} rows, first "
+            f"{first}: look at that row, or whether the sub-model gets the range it was trained on"
+        )

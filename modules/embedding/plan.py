@@ -1,0 +1,176 @@
+"""What is embedded once: the frontier between what is frozen and what learns, for each stage.
+
+A sub-model that a stage leaves frozen gives the same output for a row in every epoch, as long as
+all before it does so too. What such sub-models give is computed once; the head learns from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from modules.fusion.build import FusedModel
+from modules.fusion.topology import in_order, inputs_of, source_of
+from modules.spec import Graph, Label, Layers, Specification
+from modules.spec.base import Part
+
+
+class EmbeddingPlan(Graph):
+    """The frozen part of a graph, and what of its values a head learns from.
+
+    `embeddings` are references such as `vision.features`; `passed` are the features that the head
+    reads beside them; `precision` is that of the layers behind sub-models. It holds nothing of the
+    head, so that a changed head needs no new embeddings.
+    """
+
+    labels: dict[str, Label]
+    embeddings: tuple[str, ...]
+    passed: tuple[str, ...]
+    precision: str
+
+    def ends(self) -> Iterator[tuple[str, str, str]]:
+        """The embeddings."""
+        for reference in self.embeddings:
+            yield f"embeddings.{reference}", "embeddings", reference
+
+
+class StagePlan(Part):
+    """What a stage learns from: the embeddings of a plan, or raw data alone; `why` tells people."""
+
+    plan: EmbeddingPlan | None
+    why: str
+
+
+def plan_stages(specification: Specification, fused: FusedModel) -> list[StagePlan]:
+    """What each stage of training learns from.
+
+    Args:
+        specification: a checked one.
+        fused: its graph, which may be built from interfaces alone.
+    """
+    return [_plan(specification, fused, set(s.unfreeze)) for s in specification.training.stages]
+
+
+def distinct_plans(stages: list[StagePlan]) -> list[EmbeddingPlan]:
+    """The plans of all stages, each once, in the stages' order."""
+    found: list[EmbeddingPlan] = []
+    for stage in stages:
+        if stage.plan is not None and stage.plan not in found:
+            found.append(stage.plan)
+    return found
+
+
+def _plan(specification: Specification, fused: FusedModel, unfrozen: set[str]) -> StagePlan:
+    if not specification.training.embed_once:
+        return StagePlan(plan=None, why="raw data: training.embed_once is false")
+    frontier = _Frontier(specification, fused, unfrozen)
+    submodels = {specification.owner(name) for name in specification.submodels}
+    if not frontier.embeddings:
+        why = "it trains every sub-model" if submodels <= unfrozen else (
+            "what it trains or draws at random comes before every frozen sub-model"
+        )  # fmt: skip
+        return StagePlan(plan=None, why=f"raw data: {why if submodels else 'no sub-model'}")
+    needed = _before(specification, frontier.embeddings)
+    graph = {name: node for name, node in specification.graph.items() if name in needed}
+    plan = EmbeddingPlan(
+        features=specification.features,
+        labels=specification.labels,
+        submodels={n: s for n, s in specification.submodels.items() if n in needed},
+        graph=graph,
+        precision=specification.training.precision if graph else "float32",
+        embeddings=tuple(frontier.embeddings),
+        passed=tuple(name for name in specification.features if name in frontier.features),
+    )
+    why = f"embeddings of {', '.join(plan.embeddings)}"
+    live = [name for name in plan.passed if specification.features[name].type == "image"]
+    return StagePlan(plan=plan, why=f"{why}; {', '.join(live)} decoded on the fly" if live else why)
+
+
+class _Frontier:
+    """Walks from the outputs towards the data, up to what never changes."""
+
+    def __init__(self, specification: Specification, fused: FusedModel, unfrozen: set[str]) -> None:
+        self._specification, self._fused = specification, fused
+        self._still = _still(specification, fused, unfrozen)
+        self._seen: set[str] = set()
+        self.embeddings: list[str] = []
+        self.features: set[str] = set()
+        for _, _, reference in specification.ends():
+            self._walk(reference)
+
+    def _walk(self, reference: str) -> None:
+        source = source_of(reference)
+        if source in self._specification.features:
+            self.features.add(source)
+        elif source in self._still and self._is_worth_keeping(source):
+            tensor = self._fused.meant[reference]
+            if tensor not in self.embeddings:
+                self.embeddings.append(tensor)
+        elif source not in self._seen:
+            self._seen.add(source)
+            for _, feeding in inputs_of(self._specification, source):
+                self._walk(feeding)
+
+    def _is_worth_keeping(self, name: str) -> bool:
+        """A sub-model's outputs are; behind one, layers only where they make the values fewer.
+
+        Merges cost next to nothing, and embeddings that hold none outlive a change of the merge.
+        """
+        if name in self._specification.submodels:
+            return True
+        node = self._specification.graph[name]
+        if not isinstance(node, Layers) or not _has_submodel(self._specification, name):
+            return False
+        given = values_per_row(self._fused.tensors[self._fused.meant[node.inputs]])
+        made = values_per_row(self._fused.tensors[name])
+        return given is not None and made is not None and made < given
+
+
+def values_per_row(tensor: Any) -> int | None:
+    """How many values a tensor `(batch, …)` holds for each row; None where that may vary."""
+    total = 1
+    for size in tensor.shape[1:]:
+        if size is None:
+            return None
+        total *= size
+    return total
+
+
+def _still(specification: Specification, fused: FusedModel, unfrozen: set[str]) -> set[str]:
+    """The sub-models and nodes that give a row the same values in every epoch of a stage."""
+    still: set[str] = set()
+    for name in in_order(specification):
+        sources = {source_of(reference) for _, reference in inputs_of(specification, name)}
+        if not sources <= still | set(specification.features):
+            continue
+        if name in specification.submodels:
+            changes = specification.owner(name) in unfrozen
+        else:
+            changes = any(map(_changes, fused.layers[name]))
+        if not changes:
+            still.add(name)
+    return still
+
+
+def _changes(layer: Any) -> bool:
+    """Whether a new layer learns, or may do something else in training than afterwards."""
+    return bool(layer.weights) or layer._call_has_training_arg or bool(layer.activity_regularizer)
+
+
+def _has_submodel(specification: Specification, name: str) -> bool:
+    return bool(_before(specification, [name]) & set(specification.submodels))
+
+
+def _before(specification: Specification, references: list[str]) -> set[str]:
+    """The sub-models and nodes that compute some references."""
+    found: set[str] = set()
+    waiting = [source_of(reference) for reference in references]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in specification.features:
+            continue
+        found.add(name)
+        if name in specification.submodels:
+            waiting.append(specification.owner(name))
+        waiting += [source_of(reference) for _, reference in inputs_of(specification, name)]
+    return found

@@ -1,0 +1,116 @@
+"""Learning from embeddings: their rows in batches, and the head as a model of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.backend import set_keras_mask
+
+from modules.embedding.columns import Contents, parse
+from modules.embedding.embedder import mask_name
+from modules.examples.files import example_files
+from modules.fusion.build import FusedModel
+from modules.preprocessing.transform import decode_images
+from modules.spec import ImageFeature
+
+# Rows that take less are kept in memory; more are read from disk in every epoch.
+MEMORY_BYTES = 2 << 30
+
+
+class EmbeddedRows:
+    """The embedded rows of a split, in memory if they fit."""
+
+    def __init__(self, contents: Contents, split: str, folder: str) -> None:
+        self._columns = {c.name: c for c in contents.columns if c.name != "row_id"}
+        self._count = contents.rows[split]
+        self._files = example_files(folder)
+        self._images = {
+            name: feature
+            for name in contents.plan.passed
+            if isinstance(feature := contents.plan.features[name], ImageFeature)
+        }
+        self._kept: dict[str, Any] | None = None
+        if not self._images and contents.bytes_per_row * self._count <= MEMORY_BYTES:
+            self._kept = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        kept: dict[str, np.ndarray] = {}
+        filled = 0
+        for serialized in tf.data.TFRecordDataset(self._files).batch(1024).prefetch(2):
+            for name, values in parse(self._columns, serialized).items():
+                array = values.numpy()
+                if name not in kept:
+                    kept[name] = np.empty((self._count, *array.shape[1:]), array.dtype)
+                kept[name][filled : filled + len(array)] = array
+            filled += len(serialized)
+        return {name: tf.convert_to_tensor(array) for name, array in kept.items()}
+
+    def handles(self) -> tf.data.Dataset:
+        if self._kept is not None:
+            return tf.data.Dataset.range(self._count)
+        return tf.data.TFRecordDataset(self._files)
+
+    def tensors(self, handles: Any) -> dict[str, Any]:
+        if self._kept is not None:
+            return {name: tf.gather(values, handles) for name, values in self._kept.items()}
+        tensors = parse(self._columns, handles)
+        for name, feature in self._images.items():
+            tensors[name] = decode_images(tensors[name], feature)
+        return tensors
+
+    def count(self) -> int:
+        return self._count
+
+    def class_indices(self, label: str) -> np.ndarray:
+        if self._kept is not None:
+            return self._kept[label].numpy()
+        column = {label: self._columns[label]}
+        batches = tf.data.TFRecordDataset(self._files).batch(1024)
+        return np.concatenate([parse(column, rows)[label].numpy() for rows in batches])
+
+
+class WithMask(keras.layers.Layer):
+    """Gives an embedding `(batch, …)` the mask `(batch, steps)` that it had when computed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.supports_masking = True
+
+    def call(self, embedding: Any, mask_values: Any) -> Any:
+        tensor = tf.identity(embedding)
+        set_keras_mask(tensor, mask_values)
+        return tensor
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """None: the mask is set already."""
+        return None
+
+
+def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
+    """All of a fused model behind the embeddings, with the fused model's own layers and weights.
+
+    Takes `{column: (batch, …)}` of embeddings, their masks and the features passed on; gives what
+    the fused model gives.
+    """
+    columns = {column.name: column for column in contents.columns}
+    frontier = {name: fused.model.input[name] for name in contents.plan.passed}
+    inputs = {
+        name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+        for name, tensor in frontier.items()
+    }
+    given: dict[str, Any] = dict(inputs)
+    for name in contents.plan.embeddings:
+        frontier[name] = fused.tensors[name]
+        given[name] = inputs[name] = keras.Input(
+            columns[name].shape, dtype=columns[name].dtype, name=name
+        )
+        mask = columns.get(mask_name(name))
+        if mask is not None:
+            inputs[mask.name] = keras.Input(mask.shape, dtype="bool", name=mask.name)
+            given[name] = WithMask(name=f"{name}.masked")(inputs[name], inputs[mask.name])
+    behind = keras.Function(frontier, fused.model.output)
+    outputs = behind._run_through_graph(given, operation_fn=lambda operation: operation)
+    return keras.Model(inputs, outputs, name="head")
