@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Before TensorFlow: a process that imports them the other way round and runs an analysis of
 # TensorFlow Transform crashes while Python shuts down, and with it pytest's exit code.
@@ -25,6 +25,8 @@ CLASSES = ("red", "green", "blue")
 WORDS = ("[UNK]", "red", "green", "blue", "very", "rather")
 ROWS = 90
 IMAGE_SHAPE = (8, 8, 3)
+# Pinned as in a run: Beam's DirectRunner would look for another one.
+RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 SPECIFICATION = """\
 name: colours
@@ -166,10 +168,8 @@ def analyse(specification: Specification, examples: Path, folder: Path) -> Path:
         for record in tf.data.TFRecordDataset([str(file) for file in examples.iterdir()])
     ]
     config = transform_config(features, labels)
-    # The runner is pinned as in a run: Beam's DirectRunner would look for another one.
-    runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
     with (
-        apache_beam.Pipeline(runner=runner) as pipeline,
+        apache_beam.Pipeline(runner=RUNNER) as pipeline,
         tft_beam.Context(temp_dir=str(folder / "temporary")),
     ):
         data = (pipeline | apache_beam.Create(rows), DatasetMetadata(schema))
@@ -200,6 +200,31 @@ def shared_training_inputs(
     from modules.spec import load_specification
 
     return prepare_training(load_specification(shared_world / "fusion.yaml"))
+
+
+@pytest.fixture(scope="session")
+def embed() -> Callable[..., list[str]]:
+    """Writes the embedded rows of every distinct plan with Beam; returns their folders."""
+    from modules.embedding.embedder import Embedder
+    from modules.embedding.plan import distinct_plans
+    from modules.embedding.write import collect, write_embeddings
+
+    def run(
+        stages: Any, interfaces: Any, submodels: Any, inputs: TrainingInputs, folder: Path
+    ) -> list[str]:
+        transform = str(inputs.transform_graph / "transform_fn")
+        given = {split: str(path) for split, path in inputs.splits.items()}
+        folders = []
+        for position, plan in enumerate(distinct_plans(stages)):
+            folders.append(str(folder / f"embeddings_{position}"))
+            make = partial(Embedder, plan, interfaces, submodels, transform)
+            wanted = {split: f"{folders[-1]}/Split-{split}" for split in given}
+            with apache_beam.Pipeline(runner=RUNNER) as pipeline:
+                write_embeddings(pipeline, make, given, wanted, f"{folders[-1]}/shards")
+            collect(plan, f"{folders[-1]}/shards", folders[-1])
+        return folders
+
+    return run
 
 
 @pytest.fixture

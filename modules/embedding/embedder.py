@@ -68,7 +68,8 @@ class Embedder:
         with precision(plan.precision):
             self._model = build_part(plan, interfaces, opener(plan, submodels))
         self._batch = batch_size(plan, interfaces)
-        self._embed = tf.function(self._embed_batch, autograph=False)
+        serialized = tf.TensorSpec((None,), tf.string)
+        self._embed = tf.function(self._embed_batch, [serialized], autograph=False)
 
     def batches(self, path: str) -> Iterator[dict[str, np.ndarray]]:
         """The rows of a file of tf.Examples in order, as `{column: (batch, …)}`.
@@ -77,33 +78,28 @@ class Embedder:
         encoded), each label as the loss takes it, and `row_id`. Raises RunError where a sub-model
         gives a value that is not finite.
         """
-        # Decoding runs in parallel and ahead of the sub-models, which fill the cores themselves.
-        rows = tf.data.TFRecordDataset(path).batch(self._batch)
-        ready = rows.map(self._prepare, num_parallel_calls=tf.data.AUTOTUNE)
-        for inputs, others in ready.prefetch(2):
-            embedded = {name: value.numpy() for name, value in self._embed(inputs).items()}
-            columns = {**embedded, **{name: value.numpy() for name, value in others.items()}}
+        # No `map` on the dataset: it would be traced and optimised anew for each file. Inside one
+        # function the images of a batch are decoded in parallel as well.
+        for serialized in tf.data.TFRecordDataset(path).batch(self._batch).prefetch(1):
+            columns = {name: value.numpy() for name, value in self._embed(serialized).items()}
             for name in self.plan.embeddings:
                 _check_finite(name, columns[name], columns["row_id"])
             yield columns
 
-    def _prepare(self, serialized: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _embed_batch(self, serialized: Any) -> dict[str, Any]:
         raw = tf.io.parse_example(serialized, self._transform.example_spec())
         tensors = self._transform(raw)
-        others = {name: tensors[name] for name in (*self.plan.labels, "row_id")}
+        columns = {name: tensors[name] for name in (*self.plan.labels, "row_id")}
         for name in self.plan.passed:
             image = isinstance(self.plan.features[name], ImageFeature)
-            others[name] = raw[name] if image else tensors[name]
-        return {name: tensors[name] for name in self._model.input}, others
-
-    def _embed_batch(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        given = self._model(inputs, training=False)
-        answer = dict(given)
-        for name, tensor in given.items():
+            columns[name] = raw[name] if image else tensors[name]
+        inputs = {name: tensors[name] for name in self._model.input}
+        for name, tensor in self._model(inputs, training=False).items():
+            columns[name] = tensor
             mask = getattr(tensor, "_keras_mask", None)
             if mask is not None:
-                answer[mask_name(name)] = mask
-        return answer
+                columns[mask_name(name)] = mask
+        return columns
 
 
 def _check_finite(name: str, values: np.ndarray, row_ids: np.ndarray) -> None:

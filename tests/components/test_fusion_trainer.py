@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+from modules.embedding.plan import StagePlan
 from modules.errors import RunError
 from modules.spec import Evaluation, Publish, Specification, Training, load_specification
 from modules.submodels.copy import copy_submodel
 from modules.submodels.inspection import inspect_submodel
 
 pytestmark = pytest.mark.component
+RAW = StagePlan(plan=None, why="raw data")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,7 @@ def train(shared_training_inputs: Any, tmp_path: Path) -> Callable[[Specificatio
         from components.artifacts import Submodel, TrainingRecord
         from components.fusion_trainer import executor
         from components.fusion_trainer.component import training_part
+        from components.submodel_channels import submodel_key
 
         inputs: dict[str, Any] = {
             executor.EXAMPLES_KEY: standard_artifacts.Examples(),
@@ -62,7 +65,7 @@ def train(shared_training_inputs: Any, tmp_path: Path) -> Callable[[Specificatio
             submodel.uri = str(tmp_path / "imported" / name)
             submodel.interface = inspect_submodel(path).interface.model_dump_json()
             copy_submodel(path, Path(submodel.uri))
-            inputs[executor.submodel_key(name)] = submodel
+            inputs[submodel_key(name)] = submodel
         outputs = {
             executor.MODEL_KEY: standard_artifacts.Model(),
             executor.RECORD_KEY: TrainingRecord(),
@@ -74,6 +77,7 @@ def train(shared_training_inputs: Any, tmp_path: Path) -> Callable[[Specificatio
             {key: [artifact] for key, artifact in outputs.items()},
             {
                 executor.SPECIFICATION_KEY: training_part(specification),
+                executor.STAGES_KEY: executor.STAGES.dump_json([RAW]).decode(),
                 executor.CHECKPOINTS_KEY: str(tmp_path / "checkpoints"),
             },
         )
@@ -146,7 +150,7 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
 # ------------------------------------------------------------------------------ the component
 
 
-def component_of(specification: Specification) -> Any:
+def component_of(specification: Specification, embeddings: int = 0) -> Any:
     from tfx.types import channel_utils, standard_artifacts
 
     from components.artifacts import Submodel
@@ -159,22 +163,30 @@ def component_of(specification: Specification) -> Any:
         submodels={
             name: channel_utils.as_channel([Submodel()]) for name in specification.imported()
         },
+        stages=[RAW],
+        embeddings=[
+            channel_utils.as_channel([standard_artifacts.Examples()]) for _ in range(embeddings)
+        ],
         checkpoints="checkpoints",
     )
 
 
-def test_each_sub_model_has_a_channel_of_its_own(specification: Specification) -> None:
+def test_each_sub_model_and_each_plans_embeddings_have_a_channel_of_their_own(
+    specification: Specification,
+) -> None:
     from tfx.types import standard_artifacts
 
     from components.artifacts import Submodel, TrainingRecord
 
-    component = component_of(specification)
+    component = component_of(specification, embeddings=2)
 
     assert {key: channel.type for key, channel in component.inputs.items()} == {
         "examples": standard_artifacts.Examples,
         "transform_graph": standard_artifacts.TransformGraph,
         "submodel_vision": Submodel,
         "submodel_text": Submodel,
+        "embeddings_0": standard_artifacts.Examples,
+        "embeddings_1": standard_artifacts.Examples,
     }
     assert {key: channel.type for key, channel in component.outputs.items()} == {
         "model": standard_artifacts.Model,

@@ -18,7 +18,7 @@ from modules.submodels.inspection import inspect_submodel
 from modules.submodels.layer import SubmodelLayer
 from modules.trainer.checkpoint import Checkpoint
 from modules.trainer.data import Epochs
-from modules.trainer.train import TrainingHistory, seed_everything, train
+from modules.trainer.train import StageData, TrainingHistory, seed_everything, train
 
 STAGE = "{name: head, epochs: 3, learning_rate: 1e-2}"
 Specify = Callable[..., Specification]
@@ -73,7 +73,8 @@ def trained(
     specification: Specification, checkpoint: Checkpoint | None = None
 ) -> tuple[FusedModel, TrainingHistory]:
     fused, interfaces = fuse(specification)
-    return fused, train(specification, interfaces, fused, *rows(), checkpoint)
+    data = StageData(fused.model, *rows(), "made rows")
+    return fused, train(specification, interfaces, fused, lambda _: data, checkpoint)
 
 
 def weights_of(fused: FusedModel, submodel: str) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from modules.embedding.plan import StagePlan
 from modules.errors import RunError
 from modules.fusion.build import build
 from modules.preprocessing.graph import TransformGraph
@@ -28,13 +29,14 @@ from modules.submodels.copy import copy_submodel
 from modules.submodels.inspection import inspect_submodel
 from modules.submodels.layer import SubmodelLayer
 from modules.trainer.checkpoint import Checkpoint
-from modules.trainer.data import evaluation_rows, training_rows
 from modules.trainer.export import SPECIFICATION_FILE, export
 from modules.trainer.run import HISTORY_FILE, fuse_and_train, last_epoch
+from modules.trainer.sources import Sources
 from modules.trainer.train import TrainingHistory, train
 
 pytestmark = pytest.mark.component
 
+RAW = StagePlan(plan=None, why="raw data")
 CLASSES = ["red", "green", "blue"]
 WORDS = ["[UNK]", "red", "green", "blue", "very", "rather"]
 
@@ -74,6 +76,8 @@ def run(specification: Specification, inputs: Any, folder: Path) -> Trained:
         submodels=copies,
         transform_path=str(inputs.transform_graph / "transform_fn"),
         splits={split: str(path) for split, path in inputs.splits.items()},
+        stages=[RAW for _ in specification.training.stages],
+        embeddings=[],
         model_path=folder / "model" / "Format-Serving",
         record_path=folder / "record",
         checkpoint=Checkpoint(folder / "checkpoint"),
@@ -409,13 +413,13 @@ class Assembled:
             specification.features,
             specification.labels,
         )
-        self.train_rows = training_rows(specification, self.transform, str(inputs.splits["train"]))
-        self.eval_rows = evaluation_rows(specification, self.transform, str(inputs.splits["eval"]))
+        splits = {split: str(path) for split, path in inputs.splits.items()}
+        stages = [RAW for _ in specification.training.stages]
+        self.sources = Sources(specification, self.fused, self.transform, splits, stages, [])
+        self.data = self.sources.of_stage(0)
 
     def train(self) -> TrainingHistory:
-        return train(
-            self.specification, self.interfaces, self.fused, self.train_rows, self.eval_rows
-        )
+        return train(self.specification, self.interfaces, self.fused, lambda _: self.data)
 
     def export(self, history: TrainingHistory, path: Path) -> None:
         export(self.specification, self.fused, self.transform, history.frozen, path)
@@ -442,7 +446,7 @@ def assembled(specification: Specification, shared_training_inputs: Any) -> Asse
 def test_a_frozen_tensor_that_moved_in_training_fails_by_its_name(
     submodel: str, tensor: str, assembled: Assembled
 ) -> None:
-    honest = assembled.train_rows
+    honest = assembled.data.train
     moved: list[str] = []
 
     def batches(epoch: int) -> tf.data.Dataset:
@@ -450,7 +454,7 @@ def test_a_frozen_tensor_that_moved_in_training_fails_by_its_name(
         moved.append(assembled.move(submodel, tensor))
         return honest.batches(epoch)
 
-    assembled.train_rows = honest._replace(batches=batches)
+    assembled.data = assembled.data._replace(train=honest._replace(batches=batches))
 
     with pytest.raises(RunError) as caught:
         assembled.train()

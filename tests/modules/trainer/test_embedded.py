@@ -1,0 +1,94 @@
+"""A head that learns from embeddings learns what it would learn from raw data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from modules.embedding.plan import StagePlan, plan_stages
+from modules.fusion.build import build, open_interface
+from modules.spec import Specification, load_specification
+from modules.submodels.copy import copy_submodel
+from modules.submodels.inspection import inspect_submodel
+from modules.trainer.checkpoint import Checkpoint
+from modules.trainer.run import fuse_and_train
+from modules.trainer.train import TrainingHistory
+
+pytestmark = pytest.mark.component
+STAGE = "    - {name: head, epochs: 3, learning_rate: 1e-2}\n"
+
+
+def train(
+    specification: Specification, inputs: Any, folder: Path, embed: Callable[..., Any] | None
+) -> tuple[TrainingHistory, list[StagePlan]]:
+    """Trains on embeddings, or on raw data where `embed` is None, into a folder."""
+    paths = {name: path for name, (_, path) in specification.imported().items()}
+    for name, path in paths.items():
+        copy_submodel(path, folder / "submodels" / name)
+    interfaces = {name: inspect_submodel(path).interface for name, path in paths.items()}
+    stages = plan_stages(specification, build(specification, interfaces, open_interface))
+    if embed is None:
+        stages = [StagePlan(plan=None, why="raw data")] * len(stages)
+    submodels = {name: folder / "submodels" / name for name in paths}
+    history = fuse_and_train(
+        specification,
+        interfaces,
+        submodels,
+        transform_path=str(inputs.transform_graph / "transform_fn"),
+        splits={split: str(path) for split, path in inputs.splits.items()},
+        stages=stages,
+        embeddings=[] if embed is None else embed(stages, interfaces, submodels, inputs, folder),
+        model_path=folder / "model",
+        record_path=folder / "record",
+        checkpoint=Checkpoint(folder / "checkpoint"),
+    )
+    return history, stages
+
+
+def exported_weights(folder: Path) -> list[np.ndarray]:
+    return [v.numpy() for v in tf.saved_model.load(str(folder / "model")).others]
+
+
+def check_parity(
+    specification: Specification, inputs: Any, folder: Path, embed: Callable[..., Any]
+) -> tuple[TrainingHistory, list[StagePlan]]:
+    """Trains both ways and compares every loss, metric and weight."""
+    raw, _ = train(specification, inputs, folder / "raw", None)
+    embedded, stages = train(specification, inputs, folder / "embedded", embed)
+    for one, other in zip(raw.stages, embedded.stages, strict=True):
+        assert len(one["epochs"]) == len(other["epochs"])
+        for epoch, again in zip(one["epochs"], other["epochs"], strict=True):
+            assert again == pytest.approx(epoch, abs=1e-5)
+    weights = exported_weights(folder / "raw")
+    for one, other in zip(weights, exported_weights(folder / "embedded"), strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-5)
+    assert raw.frozen == embedded.frozen
+    return embedded, stages
+
+
+def changed(world: Path, *changes: tuple[str, str]) -> Specification:
+    file = world / "fusion.yaml"
+    text = file.read_text()
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    file.write_text(text)
+    return load_specification(file)
+
+
+def test_with_dropout_in_the_head_all_losses_and_weights_are_those_on_raw_data(
+    world: Path, shared_training_inputs: Any, tmp_path: Path, embed: Callable[..., Any]
+) -> None:
+    specification = changed(
+        world,
+        ("[Dense: {units: 8, activation: relu}]", "[Dense: {units: 8}, Dropout: {rate: 0.5}]"),
+        ("metrics: [accuracy]}", "metrics: [accuracy], class_weights: balanced}"),
+    )
+    history, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
+    assert [stage.why for stage in stages] == ["embeddings of vision.features, text.features"]
+    assert history.stages[0]["source"] == stages[0].why
