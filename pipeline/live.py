@@ -44,8 +44,11 @@ class StageTable:
         if stage.status == "running" and not stage.note:
             self._console.print(f"{stage.name}: running", highlight=False, soft_wrap=True)
         elif stage.status != "running":
+            seconds = f"in {stage.seconds:.1f} s"
+            if stage.status == "reused":
+                seconds = f"{seconds}, saves {stage.saved:.1f} s"
             self._console.print(
-                f"{stage.name}: {stage.status} in {stage.seconds:.1f} s  {stage.note}".rstrip(),
+                f"{stage.name}: {stage.status} {seconds}  {stage.note}".rstrip(),
                 highlight=False,
                 soft_wrap=True,
             )
@@ -55,6 +58,7 @@ class StageTable:
         table.add_column("stage")
         table.add_column("status")
         table.add_column("seconds", justify="right")
+        table.add_column("saved", justify="right")
         table.add_column("what it made", overflow="fold")
         for stage in self._stages.values():
             seconds = stage.seconds
@@ -64,6 +68,7 @@ class StageTable:
                 stage.name,
                 f"[{STYLES[stage.status]}]{stage.status}[/]",
                 f"{seconds:.1f}" if seconds else "",
+                f"{stage.saved:.1f}" if stage.saved else "",
                 stage.note,
             )
         return table

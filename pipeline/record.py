@@ -62,6 +62,7 @@ class RunRecord:
                     "component": stage.component,
                     "status": stage.status,
                     "seconds": round(stage.seconds, 3),
+                    "saved": round(stage.saved, 3),
                     "made": stage.note if stage.status in ("done", "reused") else "",
                     "outputs": stage.outputs,
                 }

@@ -25,6 +25,7 @@ class Stage:
     component: str
     status: Status = "waiting"
     seconds: float = 0.0
+    saved: float = 0.0  # what a reused stage took when it was done
     started: float = 0.0
     artifacts: dict[str, metadata_store_pb2.Artifact] = field(default_factory=dict)
     note: str = ""
@@ -104,6 +105,8 @@ class StageRun:
         stage.artifacts = _outputs(store, execution)
         stage.note = ""
         reused = execution.last_known_state == metadata_store_pb2.Execution.CACHED
+        if reused:
+            stage.saved = _seconds_to_make(store, list(stage.artifacts.values()))
         self._end(stage, "reused" if reused else "done")
 
     def _end(self, stage: Stage, status: Status) -> None:
@@ -128,3 +131,18 @@ def _outputs(
             [artifact] = store.get_artifacts_by_id([event.artifact_id])
             found[event.path.steps[0].key] = artifact
     return dict(sorted(found.items()))
+
+
+def _seconds_to_make(
+    store: mlmd.MetadataStore, artifacts: list[metadata_store_pb2.Artifact]
+) -> float:
+    """How long the execution took that made some artifacts, before others reused them."""
+    events = store.get_events_by_artifact_ids([artifact.id for artifact in artifacts])
+    makers = {
+        event.execution_id for event in events if event.type == metadata_store_pb2.Event.OUTPUT
+    }
+    return sum(
+        (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
+        for execution in store.get_executions_by_id(sorted(makers))
+        if execution.last_known_state == metadata_store_pb2.Execution.COMPLETE
+    )
