@@ -20,8 +20,9 @@ from modules.submodels.interface import Interface
 from modules.submodels.opening import opener
 from modules.trainer.checkpoint import Checkpoint
 from modules.trainer.curves import draw_curves
+from modules.trainer.data import RawRows
 from modules.trainer.export import export
-from modules.trainer.sources import Sources
+from modules.trainer.sources import EmbeddedStore, Sources
 from modules.trainer.tensorboard_logs import write_logs
 from modules.trainer.train import TrainingHistory, seed_everything, train
 
@@ -62,7 +63,13 @@ def fuse_and_train(
     transform = TransformGraph(transform_path, specification.features, specification.labels)
     with precision(specification.training.precision):
         fused = build(specification, interfaces, opener(specification, submodels))
-    sources = Sources(specification, fused, transform, splits, stages, embeddings)
+    sources = Sources(
+        specification,
+        fused,
+        stages,
+        EmbeddedStore(stages, embeddings),
+        lambda split: RawRows(specification, transform, splits[split]),
+    )
     history = train(specification, interfaces, fused, sources.of_stage, checkpoint)
     export(specification, fused, transform, history.frozen, model_path)
     write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))

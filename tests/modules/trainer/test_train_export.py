@@ -29,9 +29,10 @@ from modules.submodels.copy import copy_submodel
 from modules.submodels.inspection import inspect_submodel
 from modules.submodels.layer import SubmodelLayer
 from modules.trainer.checkpoint import Checkpoint
+from modules.trainer.data import RawRows
 from modules.trainer.export import SPECIFICATION_FILE, export
 from modules.trainer.run import HISTORY_FILE, fuse_and_train, last_epoch
-from modules.trainer.sources import Sources
+from modules.trainer.sources import EmbeddedStore, Sources
 from modules.trainer.train import TrainingHistory, train
 
 pytestmark = pytest.mark.component
@@ -110,7 +111,7 @@ def one_stage(**changes: Any) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class RawRows:
+class ClientRows:
     """Rows of the shared world as a client of the served model has them."""
 
     images: list[bytes]
@@ -122,11 +123,11 @@ class RawRows:
 
 
 @pytest.fixture(scope="module")
-def raw(shared_world: Path) -> RawRows:
+def raw(shared_world: Path) -> ClientRows:
     """The rows of the split `eval`: the last third."""
     with (shared_world / "data" / "rows.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))[60:]
-    return RawRows(
+    return ClientRows(
         images=[(shared_world / "data" / row["image_path"]).read_bytes() for row in rows],
         words=[row["transcript"].encode() for row in rows],
         classes=[CLASSES.index(row["colour"]) for row in rows],
@@ -162,7 +163,7 @@ def multi_hot(words: bytes) -> np.ndarray:
     return np.bincount(ids, minlength=len(WORDS)).clip(max=1).astype("float32")
 
 
-def predicted_by_hand(trained: Trained, raw: RawRows, world: Path, folder: Path) -> np.ndarray:
+def predicted_by_hand(trained: Trained, raw: ClientRows, world: Path, folder: Path) -> np.ndarray:
     vision = keras.saving.load_model(world / "models" / "vision.keras")
     vision = keras.Model(vision.input, vision.get_layer("features").output)
     text = tf.saved_model.load(str(world / "models" / "text"))
@@ -192,7 +193,7 @@ def test_the_served_model_takes_exactly_the_used_features_as_they_stand_in_a_row
 
 
 def test_the_served_model_answers_probabilities_and_their_classes(
-    trained: Trained, raw: RawRows
+    trained: Trained, raw: ClientRows
 ) -> None:
     answer = trained.signature()(**raw.request())
 
@@ -207,7 +208,7 @@ def test_the_served_model_answers_probabilities_and_their_classes(
 
 
 def test_the_served_model_computes_from_raw_rows_what_one_computes_by_hand(
-    trained: Trained, raw: RawRows, shared_world: Path, tmp_path: Path
+    trained: Trained, raw: ClientRows, shared_world: Path, tmp_path: Path
 ) -> None:
     wanted = predicted_by_hand(trained, raw, shared_world, tmp_path)
 
@@ -218,7 +219,7 @@ def test_the_served_model_computes_from_raw_rows_what_one_computes_by_hand(
     assert np.ptp(wanted, axis=0).max() > 0.01
 
 
-def test_one_row_is_answered_as_in_a_batch(trained: Trained, raw: RawRows) -> None:
+def test_one_row_is_answered_as_in_a_batch(trained: Trained, raw: ClientRows) -> None:
     serve = trained.signature()
     batch = serve(**raw.request())["colour_probabilities"].numpy()
 
@@ -228,7 +229,7 @@ def test_one_row_is_answered_as_in_a_batch(trained: Trained, raw: RawRows) -> No
 
 
 def test_examples_are_answered_as_the_raw_rows_they_were_made_from(
-    trained: Trained, raw: RawRows, examples: tf.Tensor
+    trained: Trained, raw: ClientRows, examples: tf.Tensor
 ) -> None:
     answer = trained.signature("predict_examples")(examples=examples)
 
@@ -239,7 +240,7 @@ def test_examples_are_answered_as_the_raw_rows_they_were_made_from(
 
 
 def test_labels_come_out_as_the_loss_sees_them(
-    trained: Trained, raw: RawRows, examples: tf.Tensor
+    trained: Trained, raw: ClientRows, examples: tf.Tensor
 ) -> None:
     answer = trained.signature("transform_labels")(examples=examples)
 
@@ -276,7 +277,7 @@ def test_the_record_tells_every_epoch_with_losses_and_metrics(
 
 
 def test_the_last_validation_is_that_of_the_exported_model(
-    trained: Trained, raw: RawRows, shared_world: Path, tmp_path: Path
+    trained: Trained, raw: ClientRows, shared_world: Path, tmp_path: Path
 ) -> None:
     predicted = predicted_by_hand(trained, raw, shared_world, tmp_path)
     chosen = predicted[np.arange(len(raw.classes)), raw.classes]
@@ -336,7 +337,7 @@ def test_two_runs_of_one_seed_are_bit_equal(
     trained: Trained,
     specification: Specification,
     shared_training_inputs: Any,
-    raw: RawRows,
+    raw: ClientRows,
     tmp_path: Path,
 ) -> None:
     again = run(specification, shared_training_inputs, tmp_path)
@@ -413,10 +414,15 @@ class Assembled:
             specification.features,
             specification.labels,
         )
-        splits = {split: str(path) for split, path in inputs.splits.items()}
         stages = [RAW for _ in specification.training.stages]
-        self.sources = Sources(specification, self.fused, self.transform, splits, stages, [])
-        self.data = self.sources.of_stage(0)
+        sources = Sources(
+            specification,
+            self.fused,
+            stages,
+            EmbeddedStore(stages, []),
+            lambda split: RawRows(specification, self.transform, str(inputs.splits[split])),
+        )
+        self.data = sources.of_stage(0)
 
     def train(self) -> TrainingHistory:
         return train(self.specification, self.interfaces, self.fused, lambda _: self.data)
@@ -490,7 +496,7 @@ def test_a_failed_export_leaves_the_model_of_before_untouched(
 
 
 def test_the_exported_model_is_the_trained_keras_model(
-    assembled: Assembled, raw: RawRows, tmp_path: Path
+    assembled: Assembled, raw: ClientRows, tmp_path: Path
 ) -> None:
     history = assembled.train()
     assembled.export(history, tmp_path / "model")
