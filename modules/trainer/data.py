@@ -75,7 +75,7 @@ def training_rows(specification: Specification, transform: TransformGraph, folde
 def evaluation_rows(
     specification: Specification, transform: TransformGraph, folder: str
 ) -> tf.data.Dataset:
-    """Batches of `({feature: (batch, …)}, {output: (batch,) or (batch, 1)})` in their own order."""
+    """Batches of `({feature: (batch, …)}, {output: (batch, …)})` in their own order."""
     batches = tf.data.TFRecordDataset(example_files(folder)).batch(
         specification.training.batch_size
     )
@@ -123,7 +123,9 @@ def _weights(specification: Specification, name: str, counts: Counter[str]) -> l
     label = specification.label_of(name)
     given = specification.outputs[name].class_weights
     if not isinstance(label, CategoryLabel) or given is None:
-        raise RunError(f"outputs.{name}.class_weights: only a label of type category has classes")
+        raise RunError(
+            f"outputs.{name}.class_weights: only a label of type category gives a row one class"
+        )
     if given != "balanced":
         return [given.get(text, 1.0) for text in label.classes]
     missing = [text for text in label.classes if not counts[text]]
