@@ -7,15 +7,18 @@ from typing import Any
 
 from tensorflow_model_analysis.proto import config_pb2
 
-from modules.spec import Specification
+from modules.evaluation import metrics as own_metrics
+from modules.spec import MultiLabel, Specification
 from modules.trainer.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
 from modules.trainer.losses import is_binary
 
-# TFMA finds these classes by name, in Keras and in itself.
+# TFMA finds these classes by name, in Keras and in itself; those of ours by their module.
 METRICS: dict[str, tuple[str, dict[str, Any]]] = {
     "accuracy": ("SparseCategoricalAccuracy", {}),
     "top_3_accuracy": ("SparseTopKCategoricalAccuracy", {"k": 3}),
     "auc": ("AUC", {}),
+    "precision": ("PrecisionOrZero", {}),
+    "recall": ("RecallOrZero", {}),
     "mean_squared_error": ("MeanSquaredError", {}),
     "mean_absolute_error": ("MeanAbsoluteError", {}),
     "root_mean_squared_error": ("RootMeanSquaredError", {}),
@@ -53,12 +56,16 @@ def _metrics(specification: Specification, output: str) -> config_pb2.MetricsSpe
     spec = config_pb2.MetricsSpec(output_names=[output] if several else [])
     spec.metrics.add(class_name="ExampleCount")
     thresholds = specification.evaluation.thresholds.get(output, {})
+    label = specification.label_of(output)
     for name in specification.outputs[output].metrics:
         class_name, config = METRICS[name]
         if name == "accuracy" and is_binary(specification, output):
             class_name = "BinaryAccuracy"
+        if name == "auc" and isinstance(label, MultiLabel):
+            class_name, config = "MultiLabelAUC", {"classes": len(label.classes)}
+        module = own_metrics.__name__ if hasattr(own_metrics, class_name) else ""
         metric = spec.metrics.add(
-            class_name=class_name, config=json.dumps({**config, "name": name})
+            class_name=class_name, module=module, config=json.dumps({**config, "name": name})
         )
         if name in thresholds:
             bounds = thresholds[name]

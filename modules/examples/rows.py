@@ -18,6 +18,7 @@ from modules.spec import (
     Feature,
     ImageFeature,
     Label,
+    MultiLabel,
     NumberFeature,
     NumberLabel,
     RawFeature,
@@ -87,15 +88,31 @@ def _shortened(path: str) -> str:
     return path if len(path) <= 1000 else f"{path[:200]}…"
 
 
-def _class(row: Row, column: str, classes: tuple[str, ...]) -> bytes:
-    value = _cell(row, column)
+def _class(column: str, value: Any, classes: tuple[str, ...], wanted: str = "one of") -> str:
     if isinstance(value, float) and value.is_integer() and str(value) not in classes:
         value = int(value)
     name = _text({column: value}, column)
     if name not in classes:
         shown = ", ".join(classes[:12]) + (", …" if len(classes) > 12 else "")
-        raise RowError(column, f"expected one of {shown}; found {_short(name)}")
-    return name.encode()
+        raise RowError(column, f"expected {wanted} {shown}; found {_short(name)}")
+    return name
+
+
+def _multi_hot(row: Row, part: MultiLabel) -> list[int]:
+    """1 for each class that a cell names and 0 for the others, in the order of `classes`."""
+    column, value = part.column, row.get(part.column)
+    if not isinstance(value, list):
+        text = _text(row, column)
+        value = text.split(part.separator) if text.strip() else []
+    wanted = f"names joined by {part.separator!r}, each one of"
+    found: list[str] = []
+    for item in value:
+        text = _text({column: item}, column).strip() if isinstance(item, str | bytes) else item
+        name = _class(column, text, part.classes, wanted)
+        if name in found:
+            raise RowError(column, f"expected each class once, found {name!r} twice")
+        found.append(name)
+    return [int(name in found) for name in part.classes]
 
 
 class RowParser:
@@ -136,7 +153,10 @@ class RowParser:
         if isinstance(part, TextFeature):
             return _bytes_feature([_text(row, part.column).encode()])
         if isinstance(part, CategoryFeature | CategoryLabel):
-            return _bytes_feature([_class(row, part.column, part.classes)])
+            name = _class(part.column, _cell(row, part.column), part.classes)
+            return _bytes_feature([name.encode()])
+        if isinstance(part, MultiLabel):
+            return _int_feature(_multi_hot(row, part))
         if isinstance(part, NumberLabel):
             return _float_feature([_number(part.column, _cell(row, part.column))])
         if isinstance(part, NumberFeature):
@@ -223,7 +243,7 @@ class RowParser:
             return _float_feature([_number(part.column, v) for v in values])
         try:
             whole = [int(v) if isinstance(v, str) else operator.index(v) for v in values]
-            return tf.train.Feature(int64_list=tf.train.Int64List(value=whole))
+            return _int_feature(whole)
         except (TypeError, ValueError):
             raise RowError(part.column, f"expected int64 numbers, found {_short(value)}") from None
 
@@ -237,6 +257,10 @@ def _json_list(column: str, value: str) -> Any:
 
 def _bytes_feature(values: list[bytes]) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _int_feature(values: list[int]) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
 def _float_feature(values: Any) -> tf.train.Feature:

@@ -10,6 +10,7 @@ from modules.spec import (
     Feature,
     ImageFeature,
     Label,
+    MultiLabel,
     TextFeature,
     stored,
 )
@@ -38,6 +39,8 @@ def implied_schema(features: dict[str, Feature], labels: dict[str, Label]) -> sc
         elif isinstance(part, CategoryFeature | CategoryLabel):
             added.string_domain.name = name
             added.string_domain.value.extend(part.classes)
+        elif isinstance(part, MultiLabel):
+            added.int_domain.min, added.int_domain.max = 0, 1
     return schema
 
 

@@ -22,7 +22,7 @@ from modules.fusion.topology import (
     source_of,
     used_features,
 )
-from modules.spec import CategoryLabel, Graph, Layers, Merge, Specification
+from modules.spec import CategoryLabel, Graph, Layers, Merge, MultiLabel, NumberLabel, Specification
 from modules.submodels.activation import activation_of
 from modules.submodels.interface import Interface
 
@@ -35,7 +35,8 @@ class FusedModel:
     """The fused graph and its parts by the names of the specification.
 
     `model` takes `{feature: (batch, …)}` and gives `{output: (batch, …)}`: probabilities
-    `(batch, classes)` or `(batch, 1)` for a category, numbers `(batch, 1)` for a number.
+    `(batch, classes)` or `(batch, 1)` for a category, `(batch, classes)` that do not exclude one
+    another for several of them, numbers `(batch, 1)` for a number.
     `tensors` has a sub-model's outputs as `NAME.TAP`; `meant` tells the tensor of each reference.
     """
 
@@ -297,13 +298,15 @@ class _FusionBuilder(_Builder):
                     )
             else:
                 units, why = len(label.classes), f"{len(label.classes)} classes"
+        elif isinstance(label, MultiLabel):
+            units, why = len(label.classes), f"{len(label.classes)} classes"
         if tuple(tensor.shape[1:]) != (units,):
             raise SpecificationError(
                 [f"{key}: expected ({units}) for {why}, found {shape_text(tensor)}"]
             )
         activation: Any = "linear"
-        if isinstance(label, CategoryLabel) and self._gives_logits(name):
-            activation = "sigmoid" if units == 1 else "softmax"
+        if not isinstance(label, NumberLabel) and self._gives_logits(name):
+            activation = "sigmoid" if output.loss == "binary_crossentropy" else "softmax"
         # Predictions leave in float32 whatever precision the layers before compute in.
         return keras.layers.Activation(activation, dtype="float32", name=f"{name}.prediction")(
             tensor
@@ -326,6 +329,13 @@ class _FusionBuilder(_Builder):
                 [
                     f"outputs.{name}.from_logits: '{source}' does not tell whether it gives logits "
                     "or probabilities: write from_logits: true or false"
+                ]
+            )
+        if activation == "softmax" and isinstance(self.specification.label_of(name), MultiLabel):
+            raise SpecificationError(
+                [
+                    f"outputs.{name}.from: '{source}' ends in softmax, whose classes exclude one "
+                    "another: a label of type multi_label needs logits or sigmoid"
                 ]
             )
         return activation not in ("softmax", "sigmoid")

@@ -6,9 +6,19 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 from modules.errors import SpecificationError, suggestion
-from modules.spec import Graph, ImageFeature, Merge, NumberLabel, Specification, stored
+from modules.spec import CategoryLabel, Graph, ImageFeature, Merge, Specification, stored
 
 RESERVED = {"row_id": "it names the rows in every message"}
+
+# The losses that a label of each type is learnt with, in words and by name.
+FITTING_LOSSES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "category": ("a crossentropy", ("categorical_crossentropy", "binary_crossentropy")),
+    "multi_label": ("binary_crossentropy", ("binary_crossentropy",)),
+    "number": (
+        "a squared or absolute error", ("mean_squared_error", "mean_absolute_error", "huber"),
+    ),
+}  # fmt: skip
+BINARY_METRICS = ("auc", "precision", "recall")
 
 
 def source_of(reference: str) -> str:
@@ -128,26 +138,32 @@ def _output_problems(specification: Specification) -> Iterator[str]:
             yield f"outputs.{name}.label: no label is named '{label_name}'; {hint}"
             continue
         label = specification.labels[label_name]
-        is_number = isinstance(label, NumberLabel)
-        if is_number == output.loss.endswith("crossentropy"):
-            kind, fits = ("number", "a squared or absolute error") if is_number else (
-                "category", "a crossentropy")  # fmt: skip
-            yield f"outputs.{name}.loss: a label of type {kind} needs {fits}, found {output.loss}"
+        fits, losses = FITTING_LOSSES[label.type]
+        if output.loss not in losses:
+            yield (
+                f"outputs.{name}.loss: a label of type {label.type} needs {fits}, "
+                f"found {output.loss}"
+            )
         weights = output.class_weights
-        classes = () if isinstance(label, NumberLabel) else label.classes
-        if weights is not None and is_number:
+        classes = label.classes if isinstance(label, CategoryLabel) else ()
+        if weights is not None and label.type == "number":
             yield f"outputs.{name}.class_weights: a label of type number has no classes"
+        elif weights is not None and label.type == "multi_label":
+            yield (
+                f"outputs.{name}.class_weights: with a label of type multi_label a row has no one "
+                "class to weigh it by; take them out"
+            )
         elif isinstance(weights, dict):
             for text in weights:
                 if text not in classes:
                     hint = suggestion(text, classes)
                     yield f"outputs.{name}.class_weights.{text}: no class has this name; {hint}"
         for metric in output.metrics:
-            if is_number != metric.endswith("error"):
-                kind = "number" if is_number else "category"
-                yield f"outputs.{name}.metrics: {metric} does not fit a label of type {kind}"
-            elif metric == "auc" and output.loss != "binary_crossentropy":
-                yield f"outputs.{name}.metrics: auc needs two classes and binary_crossentropy"
+            fits_type = metric.endswith("error") == (label.type == "number")
+            if not fits_type or (metric == "top_3_accuracy" and label.type == "multi_label"):
+                yield f"outputs.{name}.metrics: {metric} does not fit a label of type {label.type}"
+            elif metric in BINARY_METRICS and output.loss == "categorical_crossentropy":
+                yield f"outputs.{name}.metrics: {metric} needs two classes and binary_crossentropy"
             elif metric == "top_3_accuracy" and len(classes) <= 3:
                 yield f"outputs.{name}.metrics: top_3_accuracy needs more than three classes"
     for name in specification.labels:

@@ -20,6 +20,7 @@ from modules.spec import (
     Feature,
     ImageFeature,
     Label,
+    MultiLabel,
     NumberFeature,
     TextFeature,
 )
@@ -35,7 +36,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     """Transform's entry point: raw tensors `(batch, …)` by name, to tensors for the model.
 
     `custom_config` holds the features and labels of the specification as JSON. Categories of
-    labels become indices `(batch,)` int64, numbers `(batch, 1)` float32.
+    labels become indices `(batch,)` int64, numbers `(batch, 1)` float32, several classes
+    `(batch, classes)` float32, 1 for those that a row has.
     """
     outputs = {}
     for name, feature in FEATURES.validate_json(custom_config["features"]).items():
@@ -43,6 +45,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     for name, label in LABELS.validate_json(custom_config["labels"]).items():
         if isinstance(label, CategoryLabel):
             outputs[name] = _index(inputs[name], label.classes)
+        elif isinstance(label, MultiLabel):
+            outputs[name] = tf.cast(inputs[name], tf.float32)
         else:
             outputs[name] = tf.reshape(inputs[name], [-1, 1])
     outputs["row_id"] = inputs["row_id"]

@@ -15,7 +15,7 @@ from modules.errors import RunError
 from modules.examples.manifest import BadRow, Row
 from modules.examples.rows import RowError, RowParser
 from modules.preprocessing.graph import DTYPES
-from modules.spec import CategoryLabel, Specification, stored
+from modules.spec import NumberLabel, Specification, stored
 from modules.trainer.export import SPECIFICATION_FILE
 
 BATCH = 64
@@ -25,7 +25,8 @@ BATCH = 64
 class Prediction:
     """What the model says of one row: a value per output, or why the row cannot be used.
 
-    For a category the value is `{class: probability}`, for a number the number.
+    For a category, or several of them, the value is `{class: probability}`, for a number the
+    number.
     """
 
     row_id: str
@@ -101,11 +102,10 @@ class PublishedModel:
         for position, (answer, _) in enumerate(good):
             for name in self.specification.outputs:
                 label = self.specification.label_of(name)
-                if isinstance(label, CategoryLabel):
-                    chances = given[f"{name}_probabilities"][position]
-                    answer.outputs[name] = {
-                        text: float(chance)
-                        for text, chance in zip(label.classes, chances, strict=True)
-                    }
-                else:
+                if isinstance(label, NumberLabel):
                     answer.outputs[name] = float(given[name][position][0])
+                    continue
+                chances = given[f"{name}_probabilities"][position]
+                answer.outputs[name] = {
+                    text: float(chance) for text, chance in zip(label.classes, chances, strict=True)
+                }

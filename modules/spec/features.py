@@ -157,6 +157,31 @@ class CategoryLabel(Part):
     classes: ClassNames
 
 
+class MultiLabel(Part):
+    """What a multi-label classification learns: any number of the listed classes, none included.
+
+    A cell holds the names joined by `separator`, or is a list of them; spaces around a name do not
+    count, and an empty cell is no class.
+    """
+
+    type: Literal["multi_label"]
+    column: Column
+    classes: ClassNames
+    separator: Annotated[str, Field(min_length=1)] = ";"
+
+    @model_validator(mode="after")
+    def _names_can_be_told_apart(self) -> MultiLabel:
+        for name in self.classes:
+            if self.separator in name:
+                raise ValueError(
+                    f"the class {name!r} holds the separator {self.separator!r}: "
+                    "write another separator, or name the class differently"
+                )
+            if name != name.strip():
+                raise ValueError(f"the class {name!r} has spaces around it: write {name.strip()!r}")
+        return self
+
+
 class NumberLabel(Part):
     """What a regression learns: one number."""
 
@@ -168,7 +193,7 @@ Feature = Annotated[
     ImageFeature | TextFeature | NumberFeature | CategoryFeature | SequenceFeature | RawFeature,
     Field(discriminator="type"),
 ]
-Label = Annotated[CategoryLabel | NumberLabel, Field(discriminator="type")]
+Label = Annotated[CategoryLabel | MultiLabel | NumberLabel, Field(discriminator="type")]
 
 
 def columns_of(part: Feature | Label) -> tuple[str, ...]:
@@ -184,11 +209,16 @@ class Stored(NamedTuple):
 
 
 def stored(part: Feature | Label) -> Stored:
-    """Encoded images, text and classes are scalars of bytes; numbers stand as they are."""
+    """Encoded images, text and classes are scalars of bytes; numbers stand as they are.
+
+    A label of several classes is 1 for each class that the row has and 0 for the others.
+    """
     if isinstance(part, RawFeature):
         return Stored(part.shape, part.dtype)
     if isinstance(part, NumberFeature | SequenceFeature):
         return Stored(part.tensor_shape, "float32")
+    if isinstance(part, MultiLabel):
+        return Stored((len(part.classes),), "int64")
     return Stored((), "float32" if isinstance(part, NumberLabel) else "string")
 
 

@@ -199,7 +199,7 @@ Loss = Literal[
     "mean_squared_error", "mean_absolute_error", "huber",
 ]  # fmt: skip
 Metric = Literal[
-    "accuracy", "top_3_accuracy", "auc",
+    "accuracy", "top_3_accuracy", "auc", "precision", "recall",
     "mean_squared_error", "mean_absolute_error", "root_mean_squared_error",
 ]  # fmt: skip
 

@@ -98,10 +98,11 @@ def read_interface(path: Path, function: Any) -> Interface:
     parameters = sum(int(np.prod(variable.shape)) for variable in function.variables)
     return Interface(
         format="saved_model",
-        inputs={name: _input(path, spec) for name, spec in inputs.items()},
+        # Sorted: TensorFlow loads them in another order in every process.
+        inputs={name: _input(path, spec) for name, spec in sorted(inputs.items())},
         outputs={
             name: OutputInfo(**_info(path, spec))
-            for name, spec in function.structured_outputs.items()
+            for name, spec in sorted(function.structured_outputs.items())
         },
         layers={
             name: LayerInfo(weights={name: int(np.prod(variable.shape))})

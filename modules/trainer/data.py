@@ -117,7 +117,7 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
 def evaluation_rows(
     specification: Specification, rows: Rows, inputs: Sequence[str]
 ) -> tf.data.Dataset:
-    """Batches of `({input: (batch, …)}, {output: (batch,) or (batch, 1)})` in their own order."""
+    """Batches of `({input: (batch, …)}, {output: (batch, …)})` in their own order."""
     batches = rows.handles().batch(specification.training.batch_size)
     prepare = _prepare(specification, rows, inputs)
     return batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
@@ -143,7 +143,9 @@ def _class_weights(specification: Specification, name: str, rows: Rows) -> list[
     label = specification.label_of(name)
     given = specification.outputs[name].class_weights
     if not isinstance(label, CategoryLabel) or given is None:
-        raise RunError(f"outputs.{name}.class_weights: only a label of type category has classes")
+        raise RunError(
+            f"outputs.{name}.class_weights: only a label of type category gives a row one class"
+        )
     if given != "balanced":
         return [given.get(text, 1.0) for text in label.classes]
     found = rows.class_indices(specification.label_name(name))

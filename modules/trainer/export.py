@@ -3,7 +3,7 @@
 Signatures:
   `serving_default`: named raw tensors, as TF Serving's REST and gRPC clients send them, to
       `{OUTPUT}_probabilities` (batch, classes) and `{OUTPUT}_classes` (batch, classes) for a
-      category, `{OUTPUT}` (batch, 1) for a number.
+      category or several of them, `{OUTPUT}` (batch, 1) for a number.
   `predict_examples`: serialized tf.Examples (batch,) to `{OUTPUT}`, for the Evaluator.
   `transform_labels`: serialized tf.Examples (batch,) to the labels as the loss sees them.
 """
@@ -21,7 +21,7 @@ from modules.files import whole_folder
 from modules.freezing.proof import Digests, digests, named_like, prove
 from modules.fusion.build import FusedModel
 from modules.preprocessing.graph import TransformGraph
-from modules.spec import CategoryLabel, Specification
+from modules.spec import CategoryLabel, NumberLabel, Specification
 from modules.trainer.losses import is_binary
 
 EXAMPLES_SIGNATURE = "predict_examples"
@@ -118,9 +118,9 @@ def _signatures(
 
 def _answer(specification: Specification, name: str, prediction: Any) -> dict[str, Any]:
     label = specification.label_of(name)
-    if not isinstance(label, CategoryLabel):
+    if isinstance(label, NumberLabel):
         return {name: prediction}
-    if is_binary(specification, name):
+    if isinstance(label, CategoryLabel) and is_binary(specification, name):
         prediction = tf.concat([1.0 - prediction, prediction], axis=1)
     classes = tf.tile(tf.constant([label.classes]), [tf.shape(prediction)[0], 1])
     return {f"{name}_probabilities": prediction, f"{name}_classes": classes}

@@ -1,7 +1,8 @@
 """Losses and metrics of Keras by the specification's names.
 
 Labels of type category are class indices, so the sparse forms stand for the categorical ones: the
-same number without a one-hot copy of every label.
+same number without a one-hot copy of every label. Those of type multi_label hold 0 or 1 for each
+class.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 import keras
 
-from modules.spec import Specification
+from modules.spec import MultiLabel, Specification
 
 LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
     "categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
@@ -21,14 +22,22 @@ LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
 }
 
 
-def new_metric(name: str, binary: bool) -> keras.metrics.Metric:
-    """A fresh metric; `binary` where the output is one probability."""
+def new_metric(name: str, binary: bool, labels: int | None = None) -> keras.metrics.Metric:
+    """A fresh metric; `binary` where each number of the output says yes or no.
+
+    `labels` is how many classes a label of type multi_label has. Its `auc` is the mean of theirs;
+    the other metrics count every yes or no alike.
+    """
     if name == "accuracy" and binary:
         return keras.metrics.BinaryAccuracy(name=name)
     metrics: dict[str, Callable[[], keras.metrics.Metric]] = {
         "accuracy": lambda: keras.metrics.SparseCategoricalAccuracy(name=name),
         "top_3_accuracy": lambda: keras.metrics.SparseTopKCategoricalAccuracy(3, name=name),
-        "auc": lambda: keras.metrics.AUC(name=name),
+        "auc": lambda: keras.metrics.AUC(
+            name=name, multi_label=labels is not None, num_labels=labels
+        ),
+        "precision": lambda: keras.metrics.Precision(name=name),
+        "recall": lambda: keras.metrics.Recall(name=name),
         "mean_squared_error": lambda: keras.metrics.MeanSquaredError(name=name),
         "mean_absolute_error": lambda: keras.metrics.MeanAbsoluteError(name=name),
         "root_mean_squared_error": lambda: keras.metrics.RootMeanSquaredError(name=name),
@@ -37,7 +46,10 @@ def new_metric(name: str, binary: bool) -> keras.metrics.Metric:
 
 
 def is_binary(specification: Specification, output: str) -> bool:
-    """Whether an output gives one probability, that of the second of two classes."""
+    """Whether each number of an output is the probability of a yes.
+
+    That of the second of two classes, or of each class of a label of type multi_label.
+    """
     return specification.outputs[output].loss == "binary_crossentropy"
 
 
@@ -48,6 +60,8 @@ def compile_arguments(specification: Specification) -> dict[str, dict]:
     for name, output in outputs.items():
         losses[name] = LOSSES[output.loss]()
         binary = is_binary(specification, name)
-        metrics[name] = [new_metric(metric, binary) for metric in output.metrics]
+        label = specification.label_of(name)
+        labels = len(label.classes) if isinstance(label, MultiLabel) else None
+        metrics[name] = [new_metric(metric, binary, labels) for metric in output.metrics]
     weights = {name: output.weight for name, output in outputs.items()}
     return {"loss": losses, "loss_weights": weights, "metrics": metrics}

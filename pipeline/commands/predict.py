@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from modules.errors import RunError
+from modules.spec import Label, MultiLabel
 from pipeline.consoles import wide_console
 from pipeline.quiet import import_tensorflow_quietly
 
@@ -39,7 +40,9 @@ def predict(model: Path, data: Path, rows: int | None, as_json: bool) -> None:
     everything = (row for shard in shards for row in manifest.read(shard))
     answers = published.predict(islice(everything, rows), data.resolve().parent)
     bad = 0
-    table = Table("row", *published.specification.outputs, box=None, pad_edge=False)
+    specification = published.specification
+    labels = [specification.label_of(name) for name in specification.outputs]
+    table = Table("row", *specification.outputs, box=None, pad_edge=False)
     for answer in answers:
         bad += answer.error is not None
         if as_json:
@@ -48,15 +51,19 @@ def predict(model: Path, data: Path, rows: int | None, as_json: bool) -> None:
         elif answer.error:
             table.add_row(answer.row_id, f"[red]not usable:[/] {answer.error}")
         else:
-            table.add_row(answer.row_id, *map(_shown, answer.outputs.values()))
+            table.add_row(answer.row_id, *map(shown, labels, answer.outputs.values()))
     if not as_json:
         wide_console().print(table)
     if bad:
         raise RunError(f"{bad} rows could not be used, each with its reason above")
 
 
-def _shown(value: dict[str, float] | float) -> str:
+def shown(label: Label, value: dict[str, float] | float) -> str:
+    """A prediction in a cell: the likeliest class, each class above 0.5, or the number."""
     if isinstance(value, dict):
+        if isinstance(label, MultiLabel):
+            chosen = [f"{name} ({chance:.3f})" for name, chance in value.items() if chance > 0.5]
+            return ", ".join(chosen) or "no class above 0.5"
         best = max(value, key=lambda name: value[name])
         return f"{best} ({value[best]:.3f})"
     return f"{value:.6g}"

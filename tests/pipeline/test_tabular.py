@@ -12,6 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
+
+from pipeline.commands.predict import predict
 
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
@@ -28,20 +31,26 @@ features:
 labels:
   high: {type: category, column: high, classes: ["no", "yes"]}
   total: {type: number, column: total}
+  tags: {type: multi_label, column: tags, classes: [far, even, small]}
 graph:
   read: {layers: [LSTM: {units: 4}], inputs: steps}
   joined: {merge: concatenate, inputs: [numbers, city, read]}
   hidden: {layers: [Dense: {units: 16, activation: relu}], inputs: joined}
   high: {layers: [Dense: {units: 1}], inputs: hidden}
   total: {layers: [Dense: {units: 1}], inputs: hidden}
+  tags: {layers: [Dense: {units: 3}], inputs: hidden}
 outputs:
   high: {from: high, loss: binary_crossentropy, metrics: [accuracy, auc], class_weights: balanced}
   total: {from: total, loss: mean_squared_error, metrics: [mean_absolute_error], weight: 0.5}
+  tags: {from: tags, loss: binary_crossentropy, metrics: [accuracy, auc, precision, recall]}
 training:
   stages: [{name: head, epochs: 20, learning_rate: 1e-2}]
 evaluation:
   slices: [kind]
-  thresholds: {high: {auc: {min: 0.6}}, total: {mean_absolute_error: {max: 5}}}
+  thresholds:
+    high: {auc: {min: 0.6}}
+    total: {mean_absolute_error: {max: 5}}
+    tags: {auc: {min: 0.6}, precision: {min: 0.5}}
 publish: {path: serving}
 """
 
@@ -50,6 +59,7 @@ def make_rows() -> dict[str, Any]:
     random = np.random.default_rng(0)
     a, b = random.normal(3, 2, ROWS), random.normal(0, 1, ROWS)
     total = 2 * a + b
+    has = {"far": a > 4, "even": np.arange(ROWS) % 2 == 0, "small": b < 0}
     return {
         "id": list(range(ROWS)),
         "a": a.tolist(),
@@ -59,6 +69,7 @@ def make_rows() -> dict[str, Any]:
         "steps": random.normal(size=(ROWS, 4, 2)).tolist(),
         "total": total.tolist(),
         "high": np.where(total > 6, "yes", "no").tolist(),
+        "tags": [[tag for tag in has if has[tag][row]] for row in range(ROWS)],
     }
 
 
@@ -74,6 +85,9 @@ def write_records(rows: dict[str, Any], path: Path) -> None:
                     feature.bytes_list.value.append(value.encode())
                 elif isinstance(value, int):
                     feature.int64_list.value.append(value)
+                elif name == "tags":
+                    feature.bytes_list.SetInParent()  # a list of none is a list too
+                    feature.bytes_list.value.extend(tag.encode() for tag in value)
                 else:
                     feature.float_list.value.extend(np.ravel(value).tolist())
             writer.write(example.SerializeToString())
@@ -88,7 +102,7 @@ def run(folder: Path, specification: str) -> dict[str, Any]:
     return json.loads(max(folder.glob("runs/*/run.json")).read_text())
 
 
-def test_both_formats_train_the_same_model_of_two_outputs(tmp_path: Path) -> None:
+def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> None:
     rows = make_rows()
     pq.write_table(pa.table(rows), tmp_path / "rows.parquet", row_group_size=50)
     write_records(rows, tmp_path / "rows.tfrecord")
@@ -97,9 +111,13 @@ def test_both_formats_train_the_same_model_of_two_outputs(tmp_path: Path) -> Non
     records = run(tmp_path, SPECIFICATION.replace("rows.parquet", "rows.tfrecord"))
 
     metrics = parquet["metrics"]
-    assert set(metrics) == {"high", "total"}
+    assert set(metrics) == {"high", "total", "tags"}
     assert metrics["high"]["auc"] > 0.9
     assert metrics["total"]["mean_absolute_error"] < 2  # 3.3 by the mean alone
+    assert metrics["tags"]["auc"] > 0.7  # nothing tells which rows are even
+    assert 0.5 < metrics["tags"]["recall"] < 1
+    rejected = json.loads(max(tmp_path.glob("runs/*/run.json")).read_text())["rejected"]
+    assert rejected["rows"] == 0
     assert {"Rows", "Train"} <= {s["name"] for s in records["stages"] if s["status"] == "done"}
     for output, values in metrics.items():
         for name, value in values.items():
@@ -108,8 +126,20 @@ def test_both_formats_train_the_same_model_of_two_outputs(tmp_path: Path) -> Non
     from modules.serving.published import PublishedModel
 
     model = PublishedModel(Path(records["published"]))
-    first = {name: values[0] for name, values in rows.items() if name not in ("high", "total")}
+    labels = ("high", "total", "tags")
+    first = {name: values[0] for name, values in rows.items() if name not in labels}
     [answer] = model.predict([("row 1", first)], tmp_path)
     assert set(answer.outputs["high"]) == {"no", "yes"}
     assert sum(answer.outputs["high"].values()) == pytest.approx(1)
     assert answer.outputs["total"] == pytest.approx(rows["total"][0], abs=2)
+    assert set(answer.outputs["tags"]) == {"far", "even", "small"}
+
+    arguments = [str(tmp_path / "serving"), str(tmp_path / "rows.parquet"), "--rows", "3"]
+    printed = CliRunner().invoke(predict, arguments)
+    told = CliRunner().invoke(predict, [*arguments, "--json"])
+    assert (printed.exit_code, told.exit_code) == (0, 0)
+    lines = printed.stdout.splitlines()[1:]
+    for line, row in zip(lines, map(json.loads, told.stdout.splitlines()), strict=True):
+        assert set(row["tags"]) == {"far", "even", "small"}
+        for tag, chance in row["tags"].items():
+            assert (f"{tag} ({chance:.3f})" in line) == (chance > 0.5)

@@ -21,6 +21,7 @@ from modules.spec import (
     Feature,
     ImageFeature,
     Label,
+    MultiLabel,
     NumberFeature,
     NumberLabel,
     RawFeature,
@@ -34,6 +35,7 @@ IMAGE = ImageFeature(type="image", column="a", shape=(8, 8, 3))
 TEXT = TextFeature(type="text", column="a", encoding="string")
 NUMBER = NumberFeature(type="number", column="a")
 CATEGORY = CategoryFeature(type="category", column="a", classes=("1", "2", "true"))
+TAGS = MultiLabel(type="multi_label", column="a", classes=("red", "very big", "7"))
 SEQUENCE = SequenceFeature(type="sequence", column="a", shape=(3, 2))
 VARIABLE = SequenceFeature(type="sequence", column="a", shape=(3, 2), variable=True, padding=-1.0)
 
@@ -421,6 +423,76 @@ def test_of_many_classes_the_first_are_told(refusal: Callable[..., str]) -> None
 
 def test_a_date_that_is_no_class_is_told(refusal: Callable[..., str]) -> None:
     assert "found '2020-01-31'" in refusal(CATEGORY, {"a": datetime.date(2020, 1, 31)})
+
+
+# Several classes
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("red", [1, 0, 0]),
+        ("7;red", [1, 0, 1]),
+        ("  very big ;red; 7 ", [1, 1, 1]),
+        ("", [0, 0, 0]),
+        ("  ", [0, 0, 0]),
+        (None, [0, 0, 0]),
+        ([], [0, 0, 0]),
+        (["7", "very big"], [0, 1, 1]),
+        ([b"red", " 7"], [1, 0, 1]),
+        ([7, "red"], [1, 0, 1]),
+        ([7.0], [0, 0, 1]),
+        (7, [0, 0, 1]),
+        (b"very big;7", [0, 1, 1]),  # a tf.Example gives a list of one as the one
+    ],
+)
+def test_a_row_has_any_number_of_the_classes(
+    parse: Callable[..., list], cell: object, expected: list[int]
+) -> None:
+    assert parse(TAGS, {"a": cell}) == expected
+
+
+def test_the_separator_is_the_labels_own(parse: Callable[..., list]) -> None:
+    part = MultiLabel(type="multi_label", column="a", classes=("x;y", "z"), separator=" | ")
+
+    assert parse(part, {"a": "z | x;y"}) == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ("red, 7", "'red, 7'"),
+        ("red;rde", "'rde'"),
+        ("red;", "''"),
+        (";red", "''"),
+        (["red", ""], "''"),
+        (["red", None], "''"),
+        (["red;7"], "'red;7'"),
+        ([["red"]], "'[\"red\"]'"),
+        ({"red": 1}, "'{\"red\": 1}'"),
+        (2.5, "'2.5'"),
+        (math.nan, "'NaN'"),
+    ],
+)
+def test_a_name_that_is_no_class_is_told_with_the_separator(
+    refusal: Callable[..., str], cell: object, found: str
+) -> None:
+    assert refusal(TAGS, {"a": cell}) == (
+        f"column 'a': expected names joined by ';', each one of red, very big, 7; found {found}"
+    )
+
+
+@pytest.mark.parametrize("cell", ["red;7; red", ["red", "red"], [7, "7"]])
+def test_a_class_named_twice_is_a_mistake(refusal: Callable[..., str], cell: object) -> None:
+    twice = "7" if cell == [7, "7"] else "red"
+
+    assert refusal(TAGS, {"a": cell}) == (
+        f"column 'a': expected each class once, found '{twice}' twice"
+    )
+
+
+def test_a_row_without_the_column_is_no_row_without_classes(refusal: Callable[..., str]) -> None:
+    assert refusal(TAGS, {"b": "red"}) == "column 'a': the row has no such column"
 
 
 # Sequences

@@ -16,6 +16,7 @@ from modules.spec import (
     Feature,
     ImageFeature,
     Label,
+    MultiLabel,
     NumberFeature,
     NumberLabel,
     RawFeature,
@@ -35,6 +36,7 @@ FEATURES: dict[str, Feature] = {
 LABELS: dict[str, Label] = {
     "colour": CategoryLabel(type="category", column="colour", classes=("red", "green")),
     "price": NumberLabel(type="number", column="price"),
+    "tags": MultiLabel(type="multi_label", column="tags", classes=("new", "sale", "last")),
 }
 BYTES, INT, FLOAT = schema_pb2.BYTES, schema_pb2.INT, schema_pb2.FLOAT
 
@@ -69,6 +71,7 @@ def test_every_feature_and_label_and_the_row_id_is_in_the_schema(schema: schema_
         ("names", BYTES, [2]),
         ("colour", BYTES, []),
         ("price", FLOAT, []),
+        ("tags", INT, [3]),
     ],
 )
 def test_each_has_its_type_and_shape_and_stands_in_every_row(
@@ -85,6 +88,12 @@ def test_each_has_its_type_and_shape_and_stands_in_every_row(
 @pytest.mark.parametrize(("name", "classes"), [("shop", ["a", "b"]), ("colour", ["red", "green"])])
 def test_classes_are_the_domain(schema: schema_pb2.Schema, name: str, classes: list[str]) -> None:
     assert list(feature_of(schema, name).string_domain.value) == classes
+
+
+def test_of_several_classes_each_is_0_or_1(schema: schema_pb2.Schema) -> None:
+    domain = feature_of(schema, "tags").int_domain
+
+    assert (domain.min, domain.max) == (0, 1)
 
 
 def test_images_and_text_are_marked_so_that_statistics_leave_their_values_out(
@@ -112,6 +121,7 @@ def example(**changes: Any) -> bytes:
         "names": [b"x", b"y"],
         "colour": [b"red"],
         "price": [9.5],
+        "tags": [1, 0, 1],
     } | changes
     built = tf.train.Example()
     for name, value in values.items():
@@ -156,7 +166,7 @@ def test_examples_as_specified_have_no_anomaly(anomalies: Callable[..., dict[str
     rows = [
         example(),
         example(shop=[b"b"], colour=[b"green"], words=[b""], code=[-1], size=[0.0, -3.0]),
-        example(words=["grün".encode()], price=[0.0]),
+        example(words=["grün".encode()], price=[0.0], tags=[0, 0, 0]),
     ]
 
     assert anomalies(*rows) == {}
@@ -171,9 +181,12 @@ def test_examples_as_specified_have_no_anomaly(anomalies: Callable[..., dict[str
         ({"colour": None}, "colour", "fewer examples"),
         ({"size": [1.0]}, "size", "value lengths vary"),
         ({"extra": [1]}, "extra", "New column"),
+        ({"tags": [1, 0]}, "tags", "value lengths vary"),
+        ({"tags": [0, 2, 0]}, "tags", "large value: 2"),
     ],
-    ids=["class-of-a-label", "class-of-a-feature", "missing", "shape", "new-column"],
-)
+    ids=["class-of-a-label", "class-of-a-feature", "missing", "shape", "new-column",
+         "number-of-classes", "neither-0-nor-1"],
+)  # fmt: skip
 def test_an_example_of_another_kind_is_an_anomaly(
     anomalies: Callable[..., dict[str, str]],
     changes: dict[str, Any],

@@ -16,6 +16,8 @@ Change = tuple[str, str]
 
 LABEL = "{type: category, column: colour, classes: [red, green, blue]}"
 NUMBER_LABEL = (LABEL, "{type: number, column: colour}")
+MULTI_LABEL = (LABEL, LABEL.replace("category", "multi_label"))
+MULTI_LABEL_LOSS = ("loss: categorical_crossentropy", "loss: binary_crossentropy")
 NUMBER_LOSS = ("loss: categorical_crossentropy", "loss: mean_squared_error")
 NUMBER_METRICS = ("metrics: [accuracy]", "metrics: [mean_absolute_error]")
 NO_THRESHOLDS = ("{colour: {accuracy: {min: 0.2}}}", "{}")
@@ -368,7 +370,7 @@ def test_a_category_refuses_the_metrics_of_a_number(
     ]
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "top_3_accuracy", "auc"])
+@pytest.mark.parametrize("metric", ["accuracy", "top_3_accuracy", "auc", "precision", "recall"])
 def test_a_number_refuses_the_metrics_of_a_category(
     specification: Callable[..., Specification], metric: str
 ) -> None:
@@ -379,6 +381,65 @@ def test_a_number_refuses_the_metrics_of_a_category(
     assert problems_of(given) == [
         f"outputs.colour.metrics: {metric} does not fit a label of type number"
     ]
+
+
+@pytest.mark.parametrize("metric", ["auc", "precision", "recall"])
+def test_the_metrics_of_yes_and_no_need_a_binary_crossentropy(
+    specification: Callable[..., Specification], metric: str
+) -> None:
+    asked = ("metrics: [accuracy]", f"metrics: [accuracy, {metric}]")
+
+    assert problems_of(specification(asked)) == [
+        f"outputs.colour.metrics: {metric} needs two classes and binary_crossentropy"
+    ]
+    assert ordered_nodes(
+        specification(asked, ("loss: categorical_crossentropy", "loss: binary_crossentropy"))
+    )
+
+
+def test_several_classes_are_learnt_with_a_binary_crossentropy(
+    specification: Callable[..., Specification],
+) -> None:
+    metrics = ("metrics: [accuracy]", "metrics: [accuracy, auc, precision, recall]")
+
+    assert ordered_nodes(specification(MULTI_LABEL, MULTI_LABEL_LOSS, metrics))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            [],
+            "outputs.colour.loss: a label of type multi_label needs binary_crossentropy, found "
+            "categorical_crossentropy",
+        ),
+        (
+            [("loss: categorical_crossentropy", "loss: huber")],
+            "outputs.colour.loss: a label of type multi_label needs binary_crossentropy, found "
+            "huber",
+        ),
+        (
+            [MULTI_LABEL_LOSS, ("[accuracy]", "[accuracy, top_3_accuracy]")],
+            "outputs.colour.metrics: top_3_accuracy does not fit a label of type multi_label",
+        ),
+        (
+            [MULTI_LABEL_LOSS, ("[accuracy]", "[accuracy, mean_absolute_error]")],
+            "outputs.colour.metrics: mean_absolute_error does not fit a label of type multi_label",
+        ),
+        *(
+            (
+                [MULTI_LABEL_LOSS, ("[accuracy]", f"[accuracy], class_weights: {weights}")],
+                "outputs.colour.class_weights: with a label of type multi_label a row has no one "
+                "class to weigh it by; take them out",
+            )
+            for weights in ("balanced", "{red: 2}")
+        ),
+    ],
+)
+def test_several_classes_refuse_what_is_of_one_class(
+    specification: Callable[..., Specification], changes: list[Change], expected: str
+) -> None:
+    assert problems_of(specification(MULTI_LABEL, *changes)) == [expected]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from modules.spec import (
     Feature,
     ImageFeature,
     Label,
+    MultiLabel,
     NumberFeature,
     NumberLabel,
     RawFeature,
@@ -312,6 +313,15 @@ def test_a_label_of_classes_is_its_index() -> None:
 
     np.testing.assert_array_equal(found, [1, 2])
     assert found.dtype == np.int64
+
+
+def test_a_label_of_several_classes_is_multi_hot() -> None:
+    label = MultiLabel(type="multi_label", column="a", classes=CLASSES)
+
+    found = transform_label(label, tf.constant([[1, 0, 1], [0, 0, 0]], tf.int64))
+
+    np.testing.assert_array_equal(found, [[1, 0, 1], [0, 0, 0]])
+    assert found.dtype == np.float32
 
 
 def test_a_label_of_a_number_is_a_column() -> None:

@@ -18,6 +18,7 @@ from modules.spec import (
     ImageFeature,
     Layers,
     Merge,
+    MultiLabel,
     NumberFeature,
     NumberLabel,
     Output,
@@ -178,6 +179,48 @@ def test_classes_written_as_numbers_are_text(write_specification: Write) -> None
     assert labels["colour"] == CategoryLabel(
         type="category", column="colour", classes=("0", "1", "2.5")
     )
+
+
+def test_a_label_of_several_classes_may_say_its_separator(write_specification: Write) -> None:
+    kinds = ("type: category", "type: multi_label"), (CLASSES, 'classes: [0, b], separator: "|"')
+
+    labels = load_specification(write_specification(*kinds)).labels
+
+    assert labels["colour"] == MultiLabel(
+        type="multi_label", column="colour", classes=("0", "b"), separator="|"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (
+            'classes: [a, "b;c"]',
+            "the class 'b;c' holds the separator ';': write another separator, "
+            "or name the class differently",
+        ),
+        (
+            "classes: [a, b c], separator: ' '",
+            "the class 'b c' holds the separator ' ': write another separator, "
+            "or name the class differently",
+        ),
+        ('classes: [a, " b"]', "the class ' b' has spaces around it: write 'b'"),
+        ("classes: [a, b, a]", "each class once, found 'a' more than once"),
+        ("classes: [a, b], separator: ''", "string should have at least 1 character, found ''"),
+        ("classes: [a, b], seperator: x", "unknown key: did you mean 'separator'?"),
+    ],
+)
+def test_classes_that_a_cell_cannot_name_are_refused(
+    write_specification: Write, written: str, message: str
+) -> None:
+    path = write_specification(("type: category", "type: multi_label"), (CLASSES, written))
+
+    with pytest.raises(SpecificationError) as caught:
+        load_specification(path)
+
+    [problem] = caught.value.problems
+    assert "labels.colour" in problem
+    assert problem.endswith(message)
 
 
 def test_yes_and_no_are_text_as_in_yaml_1_2(write_specification: Write) -> None:
@@ -354,10 +397,13 @@ def test_a_feature_knows_its_columns_and_shapes(
     ("label", "in_rows"),
     [
         (CategoryLabel(type="category", column="a", classes=("x", "y")), ((), "string")),
+        (MultiLabel(type="multi_label", column="a", classes=("x", "y")), ((2,), "int64")),
         (NumberLabel(type="number", column="a"), ((), "float32")),
     ],
 )
-def test_a_label_is_one_value_in_a_row(label: NumberLabel, in_rows: tuple) -> None:
+def test_a_label_knows_its_column_and_its_shape_in_a_row(
+    label: NumberLabel, in_rows: tuple
+) -> None:
     assert columns_of(label) == ("a",)
     assert tuple(stored(label)) == in_rows
 
@@ -766,7 +812,7 @@ def test_a_data_file_of_unknown_ending_is_refused(write_specification: Write, na
         (
             "colour: {type: category",
             "colour: {type: text",
-            "labels.colour: expected 'category', 'number' as 'type', found 'text'",
+            "labels.colour: expected 'category', 'multi_label', 'number' as 'type', found 'text'",
         ),
     ],
 )

@@ -23,12 +23,22 @@ PROBABILITIES = RANDOM.dirichlet(np.ones(CLASSES), size=40).astype("float32")
 YES_NO = RANDOM.integers(2, size=40)
 CHANCES = RANDOM.uniform(0.01, 0.99, size=(40, 1)).astype("float32")
 
+SEVERAL = RANDOM.integers(2, size=(40, CLASSES)).astype("float32")
+SEVERAL[:5] = 0  # rows without any class
+ALONE = RANDOM.uniform(0.01, 0.99, size=(40, CLASSES)).astype("float32")
+
 NUMBERS = RANDOM.normal(size=(40, 1)).astype("float32")
 GUESSES = RANDOM.normal(size=(40, 1)).astype("float32")
 
 
-def measured(name: str, labels: np.ndarray, predictions: np.ndarray, binary: bool = False) -> float:
-    metric = new_metric(name, binary)
+def measured(
+    name: str,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    binary: bool = False,
+    classes: int | None = None,
+) -> float:
+    metric = new_metric(name, binary, classes)
     # In two batches, as in training.
     metric.update_state(labels[:25], predictions[:25])
     metric.update_state(labels[25:], predictions[25:])
@@ -39,6 +49,7 @@ def specify(**outputs: dict[str, Any]) -> Specification:
     labels = {
         "kind": {"type": "category", "column": "kind", "classes": ["a", "b", "c", "d"]},
         "certain": {"type": "category", "column": "certain", "classes": ["no", "yes"]},
+        "tags": {"type": "multi_label", "column": "tags", "classes": ["a", "b", "c", "d"]},
         "size": {"type": "number", "column": "size"},
     }
     return Specification.model_validate(
@@ -64,6 +75,7 @@ def refusals(specification: Specification) -> list[str]:
 
 KIND = {"loss": "categorical_crossentropy"}
 CERTAIN = {"loss": "binary_crossentropy"}
+TAGS = {"loss": "binary_crossentropy"}
 SIZE = {"loss": "huber"}
 
 
@@ -84,6 +96,13 @@ def test_the_binary_crossentropy_takes_indices_without_a_second_axis() -> None:
 
     chance = CHANCES[:, 0]
     by_hand = -np.mean(np.where(YES_NO == 1, np.log(chance), np.log(1 - chance)))
+    assert float(given) == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_the_binary_crossentropy_of_several_classes_is_the_mean_of_theirs() -> None:
+    given = LOSSES["binary_crossentropy"]()(SEVERAL, ALONE)
+
+    by_hand = -np.mean(np.where(SEVERAL == 1, np.log(ALONE), np.log(1 - ALONE)))
     assert float(given) == pytest.approx(by_hand, rel=1e-4)
 
 
@@ -149,6 +168,28 @@ def test_the_auc_of_a_binary_output_is_the_share_of_pairs_in_order() -> None:
 @pytest.mark.parametrize(
     ("name", "by_hand"),
     [
+        ("accuracy", np.mean((ALONE > 0.5) == SEVERAL)),
+        ("precision", np.mean(SEVERAL[ALONE > 0.5])),
+        ("recall", np.mean((ALONE > 0.5)[SEVERAL == 1])),
+    ],
+)
+def test_of_several_classes_every_yes_or_no_counts_alike(name: str, by_hand: float) -> None:
+    given = measured(name, SEVERAL, ALONE, binary=True, classes=CLASSES)
+
+    assert given == pytest.approx(by_hand)
+
+
+def test_the_auc_of_several_classes_is_the_mean_of_theirs() -> None:
+    given = measured("auc", SEVERAL, ALONE, binary=True, classes=CLASSES)
+
+    single = [measured("auc", SEVERAL[:, n], ALONE[:, n], binary=True) for n in range(CLASSES)]
+    assert given == pytest.approx(np.mean(single), rel=1e-6)
+    assert given != pytest.approx(measured("auc", SEVERAL, ALONE, binary=True), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
         ("mean_squared_error", np.mean((NUMBERS - GUESSES) ** 2)),
         ("mean_absolute_error", np.mean(np.abs(NUMBERS - GUESSES))),
         ("root_mean_squared_error", np.sqrt(np.mean((NUMBERS - GUESSES) ** 2))),
@@ -168,11 +209,11 @@ def test_a_metric_is_called_in_the_record_as_in_the_specification() -> None:
 
 
 def test_only_a_binary_crossentropy_makes_an_output_binary() -> None:
-    specification = specify(kind=KIND, certain=CERTAIN, size=SIZE)
+    specification = specify(kind=KIND, certain=CERTAIN, tags=TAGS, size=SIZE)
 
-    assert [is_binary(specification, name) for name in ("kind", "certain", "size")] == [
-        False, True, False,
-    ]  # fmt: skip
+    assert {name: is_binary(specification, name) for name in specification.outputs} == {
+        "kind": False, "certain": True, "tags": True, "size": False,
+    }  # fmt: skip
 
 
 def test_each_output_gets_its_own_loss_weight_and_metrics() -> None:
@@ -204,8 +245,13 @@ def test_each_output_gets_its_own_loss_weight_and_metrics() -> None:
 @pytest.mark.parametrize("metric", get_args(Metric))
 @pytest.mark.parametrize(
     ("name", "output", "units", "labels"),
-    [("kind", KIND, CLASSES, INDICES), ("certain", CERTAIN, 1, YES_NO), ("size", SIZE, 1, NUMBERS)],
-    ids=["several classes", "binary", "number"],
+    [
+        ("kind", KIND, CLASSES, INDICES),
+        ("certain", CERTAIN, 1, YES_NO),
+        ("tags", TAGS, CLASSES, SEVERAL),
+        ("size", SIZE, 1, NUMBERS),
+    ],
+    ids=["one of several classes", "binary", "several classes", "number"],
 )
 def test_a_metric_is_either_refused_by_the_check_or_can_be_measured(
     name: str, output: dict[str, Any], units: int, labels: np.ndarray, metric: str
