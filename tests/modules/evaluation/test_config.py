@@ -19,7 +19,9 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from modules.embedding.plan import plan_stages
 from modules.evaluation.config import eval_config
+from modules.fusion.build import build, open_interface
 from modules.serving.published import PublishedModel
 from modules.spec import Specification
 from modules.trainer.checkpoint import Checkpoint
@@ -133,6 +135,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory, prepare_training: Callabl
         specification, {}, {},
         transform_path=str(inputs.transform_graph / "transform_fn"),
         splits={split: str(path) for split, path in inputs.splits.items()},
+        stages=plan_stages(specification, build(specification, {}, open_interface)),
+        embeddings=[],
         model_path=folder / "model",
         record_path=folder / "record",
         checkpoint=Checkpoint(folder / "checkpoint"),
