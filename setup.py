@@ -13,6 +13,7 @@ setup(
         "tfx>=1.21,<1.22",
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
+        "keras-tuner>=1.4.8,<2",
         "tensorflow-transform>=1.21,<1.22",
         "tensorflow-model-analysis>=0.52,<0.53",
         "tensorflow-data-validation>=1.21,<1.22",

@@ -39,6 +39,7 @@ def create_pipeline(
     stages: Sequence[StagePlan],
     data_fingerprint: str,
     places: Places,
+    train: bool = True,
 ) -> tfx.dsl.Pipeline:
     """All stages of a specification.
 
@@ -48,6 +49,7 @@ def create_pipeline(
         stages: what each stage of training learns from.
         data_fingerprint: digest of the data's content.
         places: where artifacts and metadata go.
+        train: whether to go on after what training reads has been made.
     """
     rows = ManifestExampleGen(RowSource.of(specification), data_fingerprint).with_id("Rows")
     statistics = tfx.components.StatisticsGen(
@@ -108,10 +110,8 @@ def create_pipeline(
             )
         ),
     ).with_id("Publish")
-    nodes: list[BaseNode] = [
-        rows, statistics, checks, *importers.values(), transform, *embedders, trainer, evaluator,
-        pusher,
-    ]  # fmt: skip
+    read: list[BaseNode] = [rows, *importers.values(), transform, *embedders]
+    nodes = [*read, statistics, checks, trainer, evaluator, pusher] if train else read
     return tfx.dsl.Pipeline(
         pipeline_name=specification.name,
         pipeline_root=places.root,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -19,12 +20,28 @@ from pipeline.prepare import Prepared, Workplace, check_writable, prepare
 from pipeline.quiet import log_everything, output_to
 from pipeline.record import RunRecord
 
+if TYPE_CHECKING:  # it imports Keras
+    from modules.embedding.plan import StagePlan
+
+
+# What is done inside a run: all that needs TensorFlow, and tells its progress on the terminal.
+Action = Callable[[Prepared, Workplace, RunRecord, Console], None]
+
 
 def run(specification_file: Path, console: Console) -> RunRecord:
     """Runs every stage, telling how it goes; the record says what came of it.
 
     Raises SpecificationError before anything starts, RunError where the run failed or its model
     was not published. The libraries' messages are in the run's log.
+    """
+    return recorded(specification_file, console, _train_and_publish)
+
+
+def recorded(specification_file: Path, console: Console, action: Action) -> RunRecord:
+    """Does something with a specification as a run: checked, alone, with a log and a record.
+
+    The action sets the record's status. Raises SpecificationError before anything starts, RunError
+    where the action fails or leaves an error in the record.
     """
     console.print(f"checking {specification_file}", highlight=False)
     prepared = prepare(specification_file, lambda text: console.print(text, highlight=False))
@@ -40,7 +57,7 @@ def run(specification_file: Path, console: Console) -> RunRecord:
         with output_to(record.log) as stream:
             terminal = wide_console(stream, console.is_terminal or None)
             try:
-                _run_stages(prepared, place, record, terminal)
+                action(prepared, place, record, terminal)
             except BaseException as error:
                 record.status = "failed"
                 record.error = cause_of(error)
@@ -51,7 +68,7 @@ def run(specification_file: Path, console: Console) -> RunRecord:
                     raise
             finally:
                 record.write()
-    if record.status != "published":
+    if record.error is not None:
         where = [stage.name for stage in record.stages.values() if stage.status == "failed"]
         at = f"stage {where[0]} failed: " if where else ""
         raise RunError(f"{at}{record.error}\nlog: {record.log}")
@@ -81,24 +98,30 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def _run_stages(prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console) -> None:
+def run_stages(
+    prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console, train: bool
+) -> list[StagePlan]:
+    """Runs the stages of a specification, up to what training reads or to the end.
+
+    Returns what each stage of training learns from.
+    """
     specification = prepared.specification
     with terminal.status("importing TensorFlow, Beam and TFX"):
         # TFX takes ten seconds to import, so it is imported when all else is known to be sound.
-        from modules.embedding.plan import plan_stages
         from pipeline import results
-        from pipeline.check import check
         from pipeline.live import StageTable
         from pipeline.pipeline import Places, create_pipeline
         from pipeline.stages import Stage, StageRun
 
         log_everything()
+    plans = stage_plans(prepared)
     pipeline = create_pipeline(
         specification,
         prepared.inspections,
-        plan_stages(specification, check(prepared)),
+        plans,
         fingerprint(specification.data.path, specification.features),
         Places(str(place.artifacts), str(place.metadata), str(place.checkpoints)),
+        train,
     )
 
     def changed(stage: Stage) -> None:
@@ -112,8 +135,25 @@ def _run_stages(prepared: Prepared, place: Workplace, record: RunRecord, termina
     record.stages = stage_run.stages
     with StageTable(terminal, stage_run.stages) as table:
         stage_run.run()
-
     record.rejected, record.rejected_file = results.rejected(record.stages)
+    return plans
+
+
+def stage_plans(prepared: Prepared) -> list[StagePlan]:
+    """What each stage of training learns from; the graph is checked on the way."""
+    from modules.embedding.plan import plan_stages
+    from pipeline.check import check
+
+    return plan_stages(prepared.specification, check(prepared))
+
+
+def _train_and_publish(
+    prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console
+) -> None:
+    specification = prepared.specification
+    run_stages(prepared, place, record, terminal, train=True)
+    from pipeline import results
+
     evaluation = results.artifact(record.stages, "evaluation")
     record.metrics = results.overall_metrics(Path(evaluation.uri), specification)
     record.published = results.pushed_path(results.artifact(record.stages, "pushed_model"))

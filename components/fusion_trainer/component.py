@@ -44,7 +44,11 @@ def training_part(specification: Specification) -> str:
     used = used_features(specification)
     # A feature that only slices use must still be accounted for.
     sliced = tuple(name for name in specification.features if name not in used)
-    update = {"evaluation": Evaluation(slices=sliced), "publish": Publish(path=Path("/"))}
+    update = {
+        "evaluation": Evaluation(slices=sliced),
+        "publish": Publish(path=Path("/")),
+        "tuning": None,
+    }
     return specification.model_copy(update=update).model_dump_json()
 
 

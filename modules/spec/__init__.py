@@ -15,7 +15,7 @@ from modules.spec.features import (
     columns_of,
     stored,
 )
-from modules.spec.load import load_specification
+from modules.spec.load import load_specification, read_tree, validate_tree
 from modules.spec.specification import (
     ColumnSplit,
     Data,
@@ -34,10 +34,12 @@ from modules.spec.specification import (
     Unfreeze,
     manifest_format,
 )
+from modules.spec.tuning import Choice, Range, Tuning
 
 __all__ = [
     "CategoryFeature",
     "CategoryLabel",
+    "Choice",
     "ColumnSplit",
     "Data",
     "Evaluation",
@@ -53,6 +55,7 @@ __all__ = [
     "NumberLabel",
     "Output",
     "Publish",
+    "Range",
     "RawFeature",
     "SequenceFeature",
     "Specification",
@@ -61,9 +64,12 @@ __all__ = [
     "TextFeature",
     "Threshold",
     "Training",
+    "Tuning",
     "Unfreeze",
     "columns_of",
     "load_specification",
     "manifest_format",
+    "read_tree",
     "stored",
+    "validate_tree",
 ]

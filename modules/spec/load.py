@@ -21,6 +21,14 @@ def load_specification(path: Path) -> Specification:
 
     Raises SpecificationError with all problems that can be told from the file alone.
     """
+    return validate_tree(path, read_tree(path))
+
+
+def read_tree(path: Path) -> CommentedMap:
+    """The keys and values of a YAML file as they stand there, with their comments.
+
+    Raises SpecificationError where it cannot be read, or is no mapping.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -30,6 +38,14 @@ def load_specification(path: Path) -> Specification:
     tree = _parse(path, text)
     if not isinstance(tree, CommentedMap):
         raise SpecificationError([f"{path}: expected a mapping of keys to values"])
+    return tree
+
+
+def validate_tree(path: Path, tree: CommentedMap) -> Specification:
+    """The specification that keys and values make up, as if they stood in a file.
+
+    Raises SpecificationError with all problems that can be told from them alone.
+    """
     try:
         return Specification.model_validate(tree, context={"folder": path.parent.resolve()})
     except ValidationError as error:

@@ -36,6 +36,7 @@ from modules.spec.base import (
     Whole,
 )
 from modules.spec.features import Feature, Label
+from modules.spec.tuning import Tuning
 
 
 class HashSplit(Part):
@@ -365,6 +366,7 @@ class Specification(Graph):
     outputs: dict[Name, Output] = Field(min_length=1)
     training: Training
     evaluation: Evaluation = Evaluation()
+    tuning: Tuning | None = None
     publish: Publish
 
     def ends(self) -> Iterator[tuple[str, str, str]]:

@@ -1,0 +1,52 @@
+"""One trial: a head trained on the embeddings, without the sub-models that gave them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import keras
+
+from modules.embedding.plan import StagePlan
+from modules.errors import RunError
+from modules.fusion.build import build, open_interface
+from modules.fusion.precision import precision
+from modules.spec import Specification
+from modules.submodels.interface import Interface
+from modules.trainer.data import RawRows
+from modules.trainer.sources import EmbeddedStore, Sources
+from modules.trainer.train import seed_everything, train
+
+
+def embedded_stages(stages: Sequence[StagePlan]) -> int:
+    """How many stages a trial trains: those before the first that needs raw data."""
+    return next((n for n, stage in enumerate(stages) if stage.plan is None), len(stages))
+
+
+def train_head(
+    specification: Specification,
+    interfaces: Mapping[str, Interface],
+    stages: Sequence[StagePlan],
+    store: EmbeddedStore,
+) -> dict[str, float]:
+    """Trains the stages that learn from embeddings; gives the last epoch's losses and metrics.
+
+    The head is built from the interfaces alone: a trial costs what its head costs.
+    """
+    keras.backend.clear_session()
+    seed_everything(specification.training.seed)
+    stages = stages[: embedded_stages(stages)]
+    training = specification.training.model_copy(
+        update={"stages": specification.training.stages[: len(stages)]}
+    )
+    specification = specification.model_copy(update={"training": training})
+    with precision(training.precision):
+        fused = build(specification, interfaces, open_interface)
+    # No sub-model is there that could be unfrozen or move.
+    sources = Sources(specification, replace(fused, submodels={}), stages, store, _no_raw_rows)
+    history = train(specification, interfaces, replace(fused, submodels={}), sources.of_stage)
+    return history.stages[-1]["epochs"][-1]
+
+
+def _no_raw_rows(split: str) -> RawRows:
+    raise RunError("a trial learns from embeddings only")

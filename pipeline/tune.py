@@ -1,0 +1,173 @@
+"""A search over a specification's values: rows and embeddings once, then one head a trial."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from ruamel.yaml import YAML
+
+from modules.errors import SpecificationError, suggestion
+from modules.files import write_text
+from modules.spec import Specification, Tuning, load_specification, read_tree
+from modules.tuning.space import candidates, with_values
+from pipeline.prepare import Prepared, Workplace
+from pipeline.record import RunRecord
+from pipeline.run import recorded, run_stages, stage_plans
+
+if TYPE_CHECKING:  # they import Keras
+    from modules.embedding.plan import StagePlan
+    from modules.tuning.search import Trial
+
+
+@dataclass
+class Tuned:
+    """What a search came to: all trials, the best, and the files that tell of them."""
+
+    record: RunRecord
+    objective: str
+    trials: list[Trial] = field(default_factory=list)
+    best: Trial | None = None
+    specification: Path = Path()
+    table: Path = Path()
+    picture: Path = Path()
+
+
+def tune(specification_file: Path, console: Console) -> Tuned:
+    """Searches what the specification's `tuning` names, and writes the best set back.
+
+    Raises SpecificationError before anything starts where a place or a value does not fit,
+    RunError where a stage failed or no trial succeeded.
+    """
+    specification = load_specification(specification_file)
+    tuning = specification.tuning
+    if tuning is None:
+        raise SpecificationError(
+            [f"{specification_file}: 'tuning' is missing: write what to search, for instance\n"
+             "    tuning: {search: {training.stages.0.learning_rate: {min: 1e-4, max: 1e-2, "
+             "scale: log}}}"]
+        )  # fmt: skip
+    _logged_objective(specification, tuning)
+    tree = read_tree(specification_file)
+    for place, value in candidates(tuning):
+        with_values(specification_file, tree, {place: value})
+    tuned: list[Tuned] = []
+
+    def action(prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console) -> None:
+        plans = run_stages(prepared, place, record, terminal, train=False)
+        tuned.append(_search(prepared, tuning, plans, place, record, terminal))
+        record.status = "tuned"
+
+    recorded(specification_file, console, action)
+    return tuned[0]
+
+
+def _logged_objective(specification: Specification, tuning: Tuning) -> tuple[str, bool]:
+    """The name under which Keras tells the objective, and whether larger is better."""
+    known = {"loss": "val_loss"}
+    several = len(specification.outputs) > 1
+    for name, output in specification.outputs.items():
+        for metric in output.metrics:
+            known[f"{name}.{metric}"] = f"val_{name}_{metric}" if several else f"val_{metric}"
+    if tuning.objective not in known:
+        raise SpecificationError(
+            [f"tuning.objective: nothing is measured as '{tuning.objective}'; "
+             f"{suggestion(tuning.objective, known)}"]
+        )  # fmt: skip
+    return known[tuning.objective], not tuning.objective.endswith(("loss", "error"))
+
+
+def _search(
+    prepared: Prepared,
+    tuning: Tuning,
+    plans: list[StagePlan],
+    place: Workplace,
+    record: RunRecord,
+    terminal: Console,
+) -> Tuned:
+    from modules.trainer.sources import EmbeddedStore
+    from modules.tuning.picture import draw_trials
+    from modules.tuning.search import search
+    from modules.tuning.trial import embedded_stages, train_head
+
+    file, specification = record.specification, prepared.specification
+    if not embedded_stages(plans):
+        raise SpecificationError(
+            [f"tuning: the first stage of training needs {plans[0].why}; a search needs embeddings"]
+        )
+    tree = read_tree(file)
+
+    def checked(values: dict[str, Any]) -> Specification:
+        _, changed = with_values(file, tree, values)
+        found = stage_plans(Prepared(changed, prepared.inspections))
+        count = embedded_stages(plans)
+        if [stage.plan for stage in found[:count]] != [stage.plan for stage in plans[:count]]:
+            raise SpecificationError(
+                [f"tuning.search: {', '.join(values)} changes what is embedded: search the head"]
+            )
+        return changed
+
+    for where, value in candidates(tuning):
+        checked({where: value})
+    folders = [
+        stage.artifacts["embeddings"].uri
+        for stage in record.stages.values()
+        if "embeddings" in stage.artifacts
+    ]
+    store = EmbeddedStore(plans, folders)
+    name, maximise = _logged_objective(specification, tuning)
+
+    def run_trial(values: dict[str, Any]) -> float:
+        return train_head(checked(values), prepared.interfaces, plans, store)[name]
+
+    def tell(number: int, trial: Trial) -> None:
+        score = "failed" if trial.score is None else f"{tuning.objective} {trial.score:.4f}"
+        terminal.print(
+            f"trial {number}/{tuning.trials}: {score} in {trial.seconds:.1f} s  "
+            f"{told(trial.values)}{trial.error and f': {trial.error}'}",
+            highlight=False, soft_wrap=True, markup=False,
+        )  # fmt: skip
+
+    # The same search is taken up where it was left; whatever it depends on makes it another one.
+    depends = specification.model_dump_json(exclude={"publish", "evaluation"})
+    digest = hashlib.sha256(json.dumps([depends, folders]).encode())
+    state = place.folder / "tuning" / digest.hexdigest()[:16]
+    trials, best = search(tuning, specification.training.seed, maximise, state, run_trial, tell)
+
+    found = Tuned(record, tuning.objective, trials, best)
+    found.table, found.picture = record.folder / "trials.csv", record.folder / "trials.svg"
+    _write_table(trials, tuning, found.table)
+    draw_trials(trials, best, tuning.objective, maximise, tuning.search, found.picture)
+    found.specification = file.with_name(f"{file.stem}.tuned{file.suffix}")
+    stream = StringIO()
+    yaml = YAML(typ="rt")
+    yaml.width = 4096  # lines stay as they were
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump(with_values(file, tree, best.values)[0], stream)
+    write_text(found.specification, stream.getvalue())
+    return found
+
+
+def told(values: dict[str, Any]) -> str:
+    """A set of values in one line."""
+    return ", ".join(
+        f"{place} {value:.4g}" if isinstance(value, float) else f"{place} {value}"
+        for place, value in values.items()
+    )
+
+
+def _write_table(trials: list[Trial], tuning: Tuning, path: Path) -> None:
+    stream = StringIO()
+    writer = csv.writer(stream)
+    writer.writerow(["trial", *tuning.search, tuning.objective, "seconds", "error"])
+    for number, trial in enumerate(trials, 1):
+        score = "" if trial.score is None else trial.score
+        values = [trial.values[place] for place in tuning.search]
+        writer.writerow([number, *values, score, round(trial.seconds, 3), trial.error])
+    write_text(path, stream.getvalue())
