@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
@@ -36,6 +37,7 @@ def create_pipeline(
     inspections: Mapping[str, Inspection],
     data_fingerprint: str,
     places: Places,
+    champion: Path | None = None,
 ) -> tfx.dsl.Pipeline:
     """All stages of a specification.
 
@@ -44,6 +46,7 @@ def create_pipeline(
         inspections: the interface and digest of each sub-model.
         data_fingerprint: digest of the data's content.
         places: where artifacts and metadata go.
+        champion: the version folder that a warm start begins with.
     """
     rows = ManifestExampleGen(RowSource.of(specification), data_fingerprint).with_id("Rows")
     statistics = tfx.components.StatisticsGen(
@@ -76,6 +79,7 @@ def create_pipeline(
         transform_graph=transform.outputs["transform_graph"],
         submodels={name: node.outputs["submodel"] for name, node in importers.items()},
         checkpoints=places.checkpoints,
+        champion=champion,
     ).with_id("Train")
     evaluator = tfx.components.Evaluator(
         examples=rows.outputs["examples"],

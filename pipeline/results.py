@@ -39,7 +39,9 @@ def made(stage: Stage, specification: Specification) -> str:
     if "training_record" in artifacts:
         values = last_epoch(Path(artifacts["training_record"].uri))
         proven = _number(artifacts["model"], "frozen_tensors_proven")
-        return f"loss {values['loss']:.4f}, {proven} frozen tensors proven"
+        start = artifacts["model"].custom_properties["warm_start"].string_value
+        trained = f"loss {values['loss']:.4f}, {proven} frozen tensors proven"
+        return f"{trained}, {start}" if start else trained
     if "evaluation" in artifacts:
         metrics = overall_metrics(Path(artifacts["evaluation"].uri), specification)
         told = [

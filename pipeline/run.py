@@ -13,6 +13,7 @@ from rich.console import Console
 from modules.errors import RejectedRowsError, RunError, SpecificationError
 from modules.examples.fingerprint import fingerprint
 from modules.examples.source import RowSource
+from modules.registry.versions import newest_version
 from pipeline.consoles import wide_console
 from pipeline.failure import cause_of
 from pipeline.prepare import Prepared, Workplace, check_writable, prepare
@@ -93,11 +94,13 @@ def _run_stages(prepared: Prepared, place: Workplace, record: RunRecord, termina
 
         log_everything()
     check(prepared)
+    warm = specification.training.warm_start is not None
     pipeline = create_pipeline(
         specification,
         prepared.inspections,
         fingerprint(specification.data.path, specification.features),
         Places(str(place.artifacts), str(place.metadata), str(place.checkpoints)),
+        newest_version(specification.publish.path) if warm else None,
     )
 
     def changed(stage: Stage) -> None:

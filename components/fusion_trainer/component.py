@@ -22,6 +22,7 @@ class FusionTrainerSpec(ComponentSpec):
     PARAMETERS = {
         executor.SPECIFICATION_KEY: ExecutionParameter(type=str),
         executor.CHECKPOINTS_KEY: ExecutionParameter(type=str),
+        executor.CHAMPION_KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
         executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
@@ -68,6 +69,7 @@ class FusionTrainer(base_component.BaseComponent):
         transform_graph: types.BaseChannel,
         submodels: Mapping[str, types.BaseChannel],
         checkpoints: str,
+        champion: Path | None = None,
     ) -> None:
         """
         Args:
@@ -76,6 +78,8 @@ class FusionTrainer(base_component.BaseComponent):
             transform_graph: the Transform graph over them.
             submodels: the channel of each SubmodelImporter, by the sub-model's name.
             checkpoints: the folder where training keeps its state, to go on after a kill.
+            champion: the version folder to start from; a parameter, so that TFX's cache sees a
+                new one. None where no warm start is asked for, or nothing is published yet.
         """
         channels = {executor.submodel_key(name): channel for name, channel in submodels.items()}
         super().__init__(
@@ -83,6 +87,7 @@ class FusionTrainer(base_component.BaseComponent):
                 **{
                     executor.SPECIFICATION_KEY: training_part(specification),
                     executor.CHECKPOINTS_KEY: checkpoints,
+                    executor.CHAMPION_KEY: str(champion or ""),
                     executor.EXAMPLES_KEY: examples,
                     executor.TRANSFORM_KEY: transform_graph,
                     executor.MODEL_KEY: channel_utils.as_channel([standard_artifacts.Model()]),

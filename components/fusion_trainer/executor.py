@@ -20,6 +20,7 @@ from modules.trainer.run import fuse_and_train
 
 SPECIFICATION_KEY = "specification"
 CHECKPOINTS_KEY = "checkpoints"
+CHAMPION_KEY = "champion"
 EXAMPLES_KEY = "examples"
 TRANSFORM_KEY = "transform_graph"
 MODEL_KEY = "model"
@@ -38,6 +39,7 @@ def checkpoint_of(
     """The place of a checkpoint depends on all that training depends on, so none is mistaken."""
     identity = [
         exec_properties[SPECIFICATION_KEY],
+        exec_properties[CHAMPION_KEY],
         sorted(
             (key, artifact.uri) for key, artifacts in input_dict.items() for artifact in artifacts
         ),
@@ -56,6 +58,7 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         specification = Specification.model_validate_json(exec_properties[SPECIFICATION_KEY])
+        champion = exec_properties[CHAMPION_KEY]
         examples = input_dict[EXAMPLES_KEY]
         transform_graph = artifact_utils.get_single_uri(input_dict[TRANSFORM_KEY])
         model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
@@ -72,11 +75,15 @@ class Executor(base_executor.BaseExecutor):
                 for name, artifact in submodels.items()
             },
             submodels={name: Path(artifact.uri) for name, artifact in submodels.items()},
+            submodel_digests={name: artifact.digest for name, artifact in submodels.items()},
             transform_path=str(Path(transform_graph, "transform_fn")),
             splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
             model_path=Path(path_utils.serving_model_dir(model.uri)),
             record_path=Path(record.uri),
             checkpoint=checkpoint_of(input_dict, exec_properties),
+            champion=Path(champion) if champion else None,
         )
         frozen = sum(len(named) for named in history.frozen.values())
         model.set_int_custom_property("frozen_tensors_proven", frozen)
+        if history.warm_start:
+            model.set_string_custom_property("warm_start", str(history.warm_start))

@@ -279,11 +279,15 @@ class Stage(Part):
 
 
 class Training(Part):
-    """How the head learns. `precision` is what new layers compute in; sub-models keep their own."""
+    """How the head learns. `precision` is what new layers compute in; sub-models keep their own.
+
+    `warm_start: champion` begins with the values of the last published model where they fit.
+    """
 
     batch_size: Count = 64
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     seed: Whole = 0
+    warm_start: Literal["champion"] | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @field_validator("stages")

@@ -24,6 +24,7 @@ from modules.trainer.data import evaluation_rows, training_rows
 from modules.trainer.export import export
 from modules.trainer.tensorboard_logs import write_logs
 from modules.trainer.train import TrainingHistory, seed_everything, train
+from modules.trainer.warm_start import Champion
 
 HISTORY_FILE = "history.json"
 CURVES_FILE = "curves.svg"
@@ -46,11 +47,13 @@ def fuse_and_train(
     specification: Specification,
     interfaces: Mapping[str, Interface],
     submodels: Mapping[str, Path],
+    submodel_digests: Mapping[str, str],
     transform_path: str,
     splits: Mapping[str, str],
     model_path: Path,
     record_path: Path,
     checkpoint: Checkpoint,
+    champion: Path | None = None,
 ) -> TrainingHistory:
     """Fuses the imported sub-models, trains the head, exports the whole, keeps the record.
 
@@ -58,12 +61,16 @@ def fuse_and_train(
         specification: what to fuse and how to train it.
         interfaces: of each sub-model, as the importer recorded it.
         submodels: the folder of each imported copy.
+        submodel_digests: the digest of each, as the importer recorded it.
         transform_path: the Transform graph's `transform_fn` folder.
         splits: the folder of tf.Examples of `train` and `eval`.
         model_path: where the SavedModel goes.
         record_path: the folder of the training record.
         checkpoint: where training that was killed left its state, and keeps it.
+        champion: the version folder that a warm start begins with; None where there is none.
     """
+    warm = specification.training.warm_start is not None
+    start = Champion.read(champion, submodel_digests) if warm else None
     keras.backend.clear_session()
     seed_everything(specification.training.seed)
 
@@ -82,8 +89,9 @@ def fuse_and_train(
         training_rows(specification, transform, splits["train"]),
         evaluation_rows(specification, transform, splits["eval"]),
         checkpoint,
+        start,
     )
-    export(specification, fused, transform, history.frozen, model_path)
+    export(specification, fused, transform, history.frozen, submodel_digests, model_path)
     write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
     draw_curves(history.stages, record_path / CURVES_FILE)
     draw_graph(specification, interfaces, fused, record_path / GRAPH_FILE)

@@ -22,6 +22,7 @@ from modules.trainer.checkpoint import Checkpoint, ResumableEarlyStopping, State
 from modules.trainer.data import Epochs
 from modules.trainer.losses import compile_arguments
 from modules.trainer.optimizers import new_optimizer
+from modules.trainer.warm_start import Champion, WarmStart
 
 progress = logging.getLogger("fusion.progress")
 
@@ -31,11 +32,13 @@ class TrainingHistory:
     """What training did.
 
     `stages` holds per stage its epochs, each with its losses and metrics, and what it trained;
-    `frozen` the digest of every tensor that no stage unfroze.
+    `frozen` the digest of every tensor that no stage unfroze, `warm_start` what began as the
+    champion's, where that was asked for.
     """
 
     stages: list[dict[str, Any]] = field(default_factory=list)
     frozen: Digests = field(default_factory=dict)
+    warm_start: WarmStart | None = None
 
 
 def seed_everything(seed: int) -> None:
@@ -53,13 +56,17 @@ def train(
     train_rows: Epochs,
     eval_rows: tf.data.Dataset,
     checkpoint: Checkpoint | None = None,
+    champion: Champion | None = None,
 ) -> TrainingHistory:
     """Trains through every stage; what each leaves frozen is proven unchanged after it.
 
-    With a checkpoint, training that was killed goes on after its last whole epoch. Raises RunError
-    where a frozen tensor moved or a loss is not finite.
+    With a champion, training begins with its values. With a checkpoint, training that was killed
+    goes on after its last whole epoch. Raises RunError where a frozen tensor moved or a loss is
+    not finite.
     """
-    return _Training(specification, interfaces, fused, train_rows, eval_rows, checkpoint).run()
+    return _Training(
+        specification, interfaces, fused, train_rows, eval_rows, checkpoint, champion
+    ).run()
 
 
 @dataclass
@@ -70,6 +77,7 @@ class _Training:
     train_rows: Epochs
     eval_rows: tf.data.Dataset
     checkpoint: Checkpoint | None
+    champion: Champion | None
 
     def run(self) -> TrainingHistory:
         stages = self.specification.training.stages
@@ -82,6 +90,9 @@ class _Training:
         original = _only(always, digests(_frozen(self.fused)))
         self.moving = self._moving(always)
         history = TrainingHistory(frozen=original)
+        if self.champion:
+            history.warm_start = self.champion.start(self.fused, original)
+        # A checkpoint holds later values: it comes after the warm start.
         state = self.checkpoint.load() if self.checkpoint else None
         if state:
             history.stages = state.stages

@@ -15,8 +15,6 @@ import tensorflow as tf
 
 from modules.errors import RunError
 from modules.spec import Evaluation, Publish, Specification, Training, load_specification
-from modules.submodels.copy import copy_submodel
-from modules.submodels.inspection import inspect_submodel
 
 pytestmark = pytest.mark.component
 
@@ -38,48 +36,11 @@ def with_rate(specification: Specification, learning_rate: float) -> Specificati
 
 
 @pytest.fixture
-def train(shared_training_inputs: Any, tmp_path: Path) -> Callable[[Specification], Any]:
-    """Runs the executor on imported copies; returns the artifacts that it filled."""
-
-    def run(specification: Specification) -> dict[str, Any]:
-        from tfx.types import artifact_utils, standard_artifacts
-
-        from components.artifacts import Submodel, TrainingRecord
-        from components.fusion_trainer import executor
-        from components.fusion_trainer.component import training_part
-
-        inputs: dict[str, Any] = {
-            executor.EXAMPLES_KEY: standard_artifacts.Examples(),
-            executor.TRANSFORM_KEY: standard_artifacts.TransformGraph(),
-        }
-        inputs[executor.EXAMPLES_KEY].split_names = artifact_utils.encode_split_names(
-            list(shared_training_inputs.splits)
-        )
-        inputs[executor.EXAMPLES_KEY].uri = str(shared_training_inputs.splits["train"].parent)
-        inputs[executor.TRANSFORM_KEY].uri = str(shared_training_inputs.transform_graph)
-        for name, (_, path) in specification.imported().items():
-            submodel = Submodel()
-            submodel.uri = str(tmp_path / "imported" / name)
-            submodel.interface = inspect_submodel(path).interface.model_dump_json()
-            copy_submodel(path, Path(submodel.uri))
-            inputs[executor.submodel_key(name)] = submodel
-        outputs = {
-            executor.MODEL_KEY: standard_artifacts.Model(),
-            executor.RECORD_KEY: TrainingRecord(),
-        }
-        for key, artifact in outputs.items():
-            artifact.uri = str(tmp_path / key)
-        executor.Executor().Do(
-            {key: [artifact] for key, artifact in inputs.items()},
-            {key: [artifact] for key, artifact in outputs.items()},
-            {
-                executor.SPECIFICATION_KEY: training_part(specification),
-                executor.CHECKPOINTS_KEY: str(tmp_path / "checkpoints"),
-            },
-        )
-        return outputs
-
-    return run
+def train(
+    run_trainer: Callable[..., dict[str, Any]], tmp_path: Path
+) -> Callable[[Specification], Any]:
+    """Runs the executor once, in the test's own folder."""
+    return lambda specification: run_trainer(specification, tmp_path)
 
 
 def test_the_model_lies_where_tfx_expects_it_and_the_record_beside(
@@ -126,12 +87,13 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
     from components.fusion_trainer import executor
     from components.fusion_trainer.component import training_part
 
-    def place(specification: Specification, examples_uri: str) -> Path:
+    def place(specification: Specification, examples_uri: str, champion: str = "") -> Path:
         examples = standard_artifacts.Examples()
         examples.uri = examples_uri
         properties = {
             executor.SPECIFICATION_KEY: training_part(specification),
             executor.CHECKPOINTS_KEY: "checkpoints",
+            executor.CHAMPION_KEY: champion,
         }
         return executor.checkpoint_of({"examples": [examples]}, properties)._folder
 
@@ -141,12 +103,13 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
     assert same.parent == Path("checkpoints")
     assert place(specification, "rows/2") != same
     assert place(with_rate(specification, 0.5), "rows/1") != same
+    assert place(specification, "rows/1", champion="serving/1") != same
 
 
 # ------------------------------------------------------------------------------ the component
 
 
-def component_of(specification: Specification) -> Any:
+def component_of(specification: Specification, **options: Any) -> Any:
     from tfx.types import channel_utils, standard_artifacts
 
     from components.artifacts import Submodel
@@ -160,6 +123,7 @@ def component_of(specification: Specification) -> Any:
             name: channel_utils.as_channel([Submodel()]) for name in specification.imported()
         },
         checkpoints="checkpoints",
+        **options,
     )
 
 
@@ -191,6 +155,15 @@ def test_two_trainers_of_one_process_keep_their_own_channels(specification: Spec
 
     assert "submodel_vision" not in small.inputs
     assert "submodel_vision" in whole.inputs
+
+
+def test_the_champion_is_a_parameter_so_that_the_cache_sees_a_new_one(
+    specification: Specification,
+) -> None:
+    without = component_of(specification).exec_properties["champion"]
+    given = component_of(specification, champion=Path("/serving/7")).exec_properties["champion"]
+
+    assert (without, given) == ("", "/serving/7")
 
 
 def part(specification: Specification) -> str:

@@ -72,6 +72,7 @@ def run(specification: Specification, inputs: Any, folder: Path) -> Trained:
         specification,
         interfaces={name: inspect_submodel(path).interface for name, path in paths.items()},
         submodels=copies,
+        submodel_digests=dict.fromkeys(paths, ""),
         transform_path=str(inputs.transform_graph / "transform_fn"),
         splits={split: str(path) for split, path in inputs.splits.items()},
         model_path=folder / "model" / "Format-Serving",
@@ -418,7 +419,7 @@ class Assembled:
         )
 
     def export(self, history: TrainingHistory, path: Path) -> None:
-        export(self.specification, self.fused, self.transform, history.frozen, path)
+        export(self.specification, self.fused, self.transform, history.frozen, {}, path)
 
     def move(self, submodel: str, tensor: str) -> str:
         """Moves one number of a frozen tensor by one bit; returns the tensor's name."""
