@@ -11,6 +11,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from modules.examples.write import REJECTED_FILE
 from modules.spec import Specification
+from modules.trainer.record import RECORD_FILE
 from modules.trainer.run import last_epoch
 from pipeline.stages import Stage
 
@@ -111,6 +112,11 @@ def pushed_path(artifact: metadata_store_pb2.Artifact) -> str | None:
 def artifact(stages: Mapping[str, Stage], key: str) -> metadata_store_pb2.Artifact:
     """The artifact that a finished stage gave under a key."""
     return next(stage.artifacts[key] for stage in stages.values() if key in stage.artifacts)
+
+
+def training_record(stages: Mapping[str, Stage]) -> str:
+    """The readable record of training."""
+    return str(Path(artifact(stages, "training_record").uri, RECORD_FILE))
 
 
 def rejected(stages: Mapping[str, Stage]) -> tuple[int, str]:

@@ -116,6 +116,7 @@ def _run_stages(prepared: Prepared, place: Workplace, record: RunRecord, termina
         stage_run.run()
 
     record.rejected, record.rejected_file = results.rejected(record.stages)
+    record.training_record = results.training_record(record.stages)
     evaluation = results.artifact(record.stages, "evaluation")
     record.metrics = results.overall_metrics(Path(evaluation.uri), specification)
     record.published = results.pushed_path(results.artifact(record.stages, "pushed_model"))

@@ -13,6 +13,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from modules.examples.split import SPLITS
+from modules.freezing.proof import all_frozen
 from modules.spec import Specification
 from modules.submodels.interface import Interface
 from modules.trainer.checkpoint import Checkpoint
@@ -83,7 +84,10 @@ class Executor(base_executor.BaseExecutor):
             checkpoint=checkpoint_of(input_dict, exec_properties),
             champion=Path(champion) if champion else None,
         )
-        frozen = sum(len(named) for named in history.frozen.values())
-        model.set_int_custom_property("frozen_tensors_proven", frozen)
+        frozen = all_frozen(history.proof)
+        model.set_int_custom_property("frozen_tensors_proven", frozen.tensors)
+        model.set_string_custom_property("frozen_digest", frozen.exported)
+        for name, part in history.proof.items():
+            model.set_string_custom_property(f"frozen_digest_{name}", part.exported)
         if history.warm_start:
             model.set_string_custom_property("warm_start", str(history.warm_start))

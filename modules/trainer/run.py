@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 
 from modules.files import write_text
+from modules.freezing.proof import combined
 from modules.fusion.build import build
 from modules.fusion.picture import draw_graph
 from modules.preprocessing.graph import TransformGraph
@@ -22,13 +23,11 @@ from modules.trainer.checkpoint import Checkpoint
 from modules.trainer.curves import draw_curves
 from modules.trainer.data import evaluation_rows, training_rows
 from modules.trainer.export import export
+from modules.trainer.record import CURVES_FILE, GRAPH_FILE, HISTORY_FILE, RECORD_FILE, record_text
 from modules.trainer.tensorboard_logs import write_logs
 from modules.trainer.train import TrainingHistory, seed_everything, train
 from modules.trainer.warm_start import Champion
 
-HISTORY_FILE = "history.json"
-CURVES_FILE = "curves.svg"
-GRAPH_FILE = "graph.svg"
 TENSORBOARD_FOLDER = "tensorboard"
 
 
@@ -91,11 +90,14 @@ def fuse_and_train(
         checkpoint,
         start,
     )
-    export(specification, fused, transform, history.frozen, submodel_digests, model_path)
+    exported = export(specification, fused, transform, history.frozen, submodel_digests, model_path)
+    for name, part in history.proof.items():
+        part.exported = combined(exported[name].values())
     write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
     draw_curves(history.stages, record_path / CURVES_FILE)
     draw_graph(specification, interfaces, fused, record_path / GRAPH_FILE)
     write_logs(history.stages, record_path / TENSORBOARD_FOLDER)
+    write_text(record_path / RECORD_FILE, record_text(specification, history))
     checkpoint.remove()
     return history
 

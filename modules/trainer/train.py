@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from modules.errors import RunError
-from modules.freezing.proof import Digests, digests, prove
+from modules.freezing.proof import Digests, FrozenPart, digests, frozen_parts, prove
 from modules.freezing.unfreeze import chosen_layers
 from modules.fusion.build import FusedModel
 from modules.spec import Specification, Stage
@@ -32,12 +32,14 @@ class TrainingHistory:
     """What training did.
 
     `stages` holds per stage its epochs, each with its losses and metrics, and what it trained;
-    `frozen` the digest of every tensor that no stage unfroze, `warm_start` what began as the
-    champion's, where that was asked for.
+    `frozen` the digest of every tensor that no stage unfroze, `proof` by sub-model one digest of
+    them all before and after training (the export adds that of the saved model), `warm_start` what
+    began as the champion's, where that was asked for.
     """
 
     stages: list[dict[str, Any]] = field(default_factory=list)
     frozen: Digests = field(default_factory=dict)
+    proof: dict[str, FrozenPart] = field(default_factory=dict)
     warm_start: WarmStart | None = None
 
 
@@ -101,7 +103,9 @@ class _Training:
         for position in range(state.stage if state else 0, len(stages)):
             history.stages.append(self._stage(position, history.stages, state))
             state = None
-        prove(original, _only(always, digests(_frozen(self.fused))), "in training")
+        after = _only(always, digests(_frozen(self.fused)))
+        prove(original, after, "in training")
+        history.proof = frozen_parts(_frozen(self.fused), original, after)
         return history
 
     def _unfreeze(self, position: int) -> None:

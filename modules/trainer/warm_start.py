@@ -60,7 +60,7 @@ class Champion:
                 reason = self._misfit(name, variable, self.trained)
                 if reason:
                     outcome.anew[name] = reason
-                    progress.info("warm start: %s starts anew: %s", name, reason)
+                    progress.info("warm start: %s is not taken: %s", name, reason)
                 else:
                     variable.assign(self.trained.values[name])
                     outcome.taken.append(name)

@@ -5,16 +5,21 @@ TFX takes long to import, so it is imported where it is used.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from modules.errors import RunError
 from modules.spec import Evaluation, Publish, Specification, Training, load_specification
+from modules.submodels.layer import SubmodelLayer
 
 pytestmark = pytest.mark.component
 
@@ -57,16 +62,163 @@ def test_the_model_lies_where_tfx_expects_it_and_the_record_beside(
     assert len(record["stages"][0]["epochs"]) == 1
 
 
-def test_the_model_artifact_tells_how_many_frozen_tensors_were_proven(
+def sha256(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def test_the_model_artifact_tells_what_was_proven_frozen(
     train: Callable[[Specification], Any], specification: Specification
 ) -> None:
     artifacts = train(specification)
-
-    proven = artifacts["model"].get_int_custom_property("frozen_tensors_proven")
+    model = artifacts["model"]
 
     record = json.loads(Path(artifacts["training_record"].uri, "history.json").read_text())
     # The cut vision model has 8 tensors, moving statistics included, the whole text model has 4.
+    proven = model.get_int_custom_property("frozen_tensors_proven")
     assert proven == sum(len(named) for named in record["frozen"].values()) == 8 + 4
+    parts = {
+        name: sha256([tensor_digest(variable) for variable in held])
+        for name, held in frozen_in(Path(model.uri, "Format-Serving")).items()
+    }
+    for name, digest in parts.items():
+        assert model.get_string_custom_property(f"frozen_digest_{name}") == digest
+        moments = ("before", "after", "exported")
+        assert {record["proof"][name][moment] for moment in moments} == {digest}
+    whole = sha256([parts["text"], parts["vision"]])
+    assert model.get_string_custom_property("frozen_digest") == whole
+
+
+def frozen_in(model: Path) -> dict[str, list[np.ndarray]]:
+    """The frozen tensors that a SavedModel holds, by sub-model."""
+    loaded = tf.saved_model.load(str(model))
+    return {
+        name: [variable.numpy() for variable in loaded.frozen[name]] for name in ("vision", "text")
+    }
+
+
+def tensor_digest(value: np.ndarray) -> str:
+    return hashlib.sha256(f"{value.dtype} {value.shape} ".encode() + value.tobytes()).hexdigest()
+
+
+def test_a_readable_record_tells_stages_proof_and_where_the_rest_lies(
+    train: Callable[[Specification], Any], specification: Specification
+) -> None:
+    artifacts = train(specification)
+    folder = Path(artifacts["training_record"].uri)
+
+    text = (folder / "record.md").read_text()
+
+    digest = artifacts["model"].get_string_custom_property("frozen_digest")[:12]
+    assert text.startswith("# Training of colours\n")
+    assert "| head | nothing | Adam | 0.01 | 1 of 1 |" in text
+    assert f"| all | 12 | 201 | `{digest}` | `{digest}` | `{digest}` |" in text
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert {"curves.svg", "graph.svg", "history.json"} == set(links)
+    assert all((folder / link).is_file() for link in links)
+
+
+# ---------------------------------------------------------- a frozen weight that moves all the same
+
+
+class Moving:
+    """Moves a frozen weight of the sub-models that a run opens."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._layers: dict[str, SubmodelLayer] = {}
+        make = SubmodelLayer.__init__
+
+        def remember(layer: SubmodelLayer, *args: Any, **kwargs: Any) -> None:
+            make(layer, *args, **kwargs)
+            self._layers[layer.name] = layer
+
+        monkeypatch.setattr(SubmodelLayer, "__init__", remember)
+
+    def _move(self, submodel: str, weight: str) -> None:
+        tensor = self._layers[submodel].named_weights()[weight].value
+        tensor.assign_add(tf.fill(tf.shape(tensor), 1e-3))
+
+    def with_each_step(self, submodel: str, weight: str) -> None:
+        """By one more operation of the optimizer's step."""
+        honest = keras.optimizers.Adam.apply
+
+        def apply(*args: Any, **kwargs: Any) -> Any:
+            self._move(submodel, weight)
+            return honest(*args, **kwargs)
+
+        self._monkeypatch.setattr(keras.optimizers.Adam, "apply", apply)
+
+    def when_saved(self, submodel: str, weight: str) -> None:
+        honest = tf.saved_model.save
+
+        def save(*args: Any, **kwargs: Any) -> None:
+            self._move(submodel, weight)
+            honest(*args, **kwargs)
+
+        self._monkeypatch.setattr(tf.saved_model, "save", save)
+
+
+@pytest.mark.parametrize(
+    ("submodel", "weight", "told"),
+    [
+        ("vision", "conv/kernel", "vision: 0/conv/kernel"),
+        ("vision", "norm/moving_variance", "vision: 5/norm/moving_variance"),
+        ("text", "features/bias", "text: 1/features_bias"),
+    ],
+)
+def test_an_optimizer_step_that_moves_a_frozen_weight_fails_the_run_by_its_name(
+    submodel: str,
+    weight: str,
+    told: str,
+    train: Callable[[Specification], Any],
+    specification: Specification,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Moving(monkeypatch).with_each_step(submodel, weight)
+
+    with pytest.raises(RunError) as caught:
+        train(specification)
+
+    assert str(caught.value) == f"frozen tensors changed in stage head: {told}"
+    assert not list((tmp_path / "model").rglob("saved_model.pb"))
+    assert not (tmp_path / "training_record").exists()
+
+
+def test_a_frozen_weight_that_is_saved_otherwise_fails_the_run_by_its_name(
+    train: Callable[[Specification], Any],
+    specification: Specification,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Moving(monkeypatch).when_saved("vision", "conv/bias")
+
+    with pytest.raises(RunError) as caught:
+        train(specification)
+
+    told = "frozen tensors changed in the exported model: vision: 1/conv/bias"
+    assert str(caught.value) == told
+    assert not list((tmp_path / "model").rglob("saved_model.pb"))
+    assert not (tmp_path / "training_record").exists()
+
+
+def test_each_moments_digest_is_taken_at_its_own_moment(
+    train: Callable[[Specification], Any],
+    specification: Specification,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moving = Moving(monkeypatch)
+    moving.with_each_step("vision", "conv/kernel")
+    moving.when_saved("text", "features/bias")
+    for place in ("train", "export"):
+        monkeypatch.setattr(f"modules.trainer.{place}.prove", lambda *_: None)
+
+    artifacts = train(specification)
+
+    history = json.loads(Path(artifacts["training_record"].uri, "history.json").read_text())
+    vision, text = history["proof"]["vision"], history["proof"]["text"]
+    assert vision["before"] != vision["after"] == vision["exported"]
+    assert text["before"] == text["after"] != text["exported"]
 
 
 def test_a_run_that_fails_leaves_no_model(
