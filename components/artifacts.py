@@ -30,7 +30,7 @@ class Submodel(Artifact):
 
 
 class TrainingRecord(Artifact):
-    """What happened in training: `history.json` (stages, epochs, digests of what is frozen),
-    `curves.svg`, `graph.svg`, and `tensorboard/`."""
+    """What happened in training: `record.md` to read, `history.json` (stages, epochs, digests of
+    what is frozen), `curves.svg`, `graph.svg`, and `tensorboard/`."""
 
     TYPE_NAME = "TrainingRecord"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tfx import types
 from tfx.types import artifact_utils
@@ -43,14 +44,21 @@ def submodel_channels(
     return {submodel_key(name): channel for name, channel in channels.items()}
 
 
-def given_submodels(
-    input_dict: dict[str, list[types.Artifact]], names: Iterable[str]
-) -> tuple[dict[str, Interface], dict[str, Path]]:
-    """The interface and the folder of each imported sub-model, by name."""
+class Imported(NamedTuple):
+    """What importers recorded of their sub-models, by name."""
+
+    interfaces: dict[str, Interface]
+    folders: dict[str, Path]
+    digests: dict[str, str]
+
+
+def given_submodels(input_dict: dict[str, list[types.Artifact]], names: Iterable[str]) -> Imported:
+    """The imported sub-models that a component was given."""
     found = {
         name: artifact_utils.get_single_instance(input_dict[submodel_key(name)]) for name in names
     }
-    return (
+    return Imported(
         {name: Interface.model_validate_json(a.interface) for name, a in found.items()},
         {name: Path(artifact.uri) for name, artifact in found.items()},
+        {name: artifact.digest for name, artifact in found.items()},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
@@ -40,6 +41,7 @@ def create_pipeline(
     data_fingerprint: str,
     places: Places,
     train: bool = True,
+    champion: Path | None = None,
 ) -> tfx.dsl.Pipeline:
     """All stages of a specification.
 
@@ -50,6 +52,7 @@ def create_pipeline(
         data_fingerprint: digest of the data's content.
         places: where artifacts and metadata go.
         train: whether to go on after what training reads has been made.
+        champion: the version folder that a warm start begins with.
     """
     rows = ManifestExampleGen(RowSource.of(specification), data_fingerprint).with_id("Rows")
     statistics = tfx.components.StatisticsGen(
@@ -94,6 +97,7 @@ def create_pipeline(
         stages=stages,
         embeddings=[node.outputs["embeddings"] for node in embedders],
         checkpoints=places.checkpoints,
+        champion=champion,
     ).with_id("Train")
     evaluator = tfx.components.Evaluator(
         examples=rows.outputs["examples"],

@@ -25,6 +25,7 @@ class RunRecord:
     status: str = "running"
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     published: str | None = None
+    training_record: str | None = None
     rejected: int = 0
     rejected_file: str | None = None
     error: str | None = None
@@ -70,6 +71,7 @@ class RunRecord:
             ],
             "metrics": self.metrics,
             "published": self.published,
+            "training_record": self.training_record,
             "rejected": {"rows": self.rejected, "file": self.rejected_file},
             "error": self.error,
         }

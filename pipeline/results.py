@@ -11,6 +11,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from modules.examples.write import REJECTED_FILE
 from modules.spec import Specification
+from modules.trainer.record import RECORD_FILE
 from modules.trainer.run import last_epoch
 from pipeline.stages import Stage
 
@@ -42,7 +43,9 @@ def made(stage: Stage, specification: Specification) -> str:
     if "training_record" in artifacts:
         values = last_epoch(Path(artifacts["training_record"].uri))
         proven = _number(artifacts["model"], "frozen_tensors_proven")
-        return f"loss {values['loss']:.4f}, {proven} frozen tensors proven"
+        start = artifacts["model"].custom_properties["warm_start"].string_value
+        trained = f"loss {values['loss']:.4f}, {proven} frozen tensors proven"
+        return f"{trained}, {start}" if start else trained
     if "evaluation" in artifacts:
         metrics = overall_metrics(Path(artifacts["evaluation"].uri), specification)
         told = [
@@ -112,6 +115,11 @@ def pushed_path(artifact: metadata_store_pb2.Artifact) -> str | None:
 def artifact(stages: Mapping[str, Stage], key: str) -> metadata_store_pb2.Artifact:
     """The artifact that a finished stage gave under a key."""
     return next(stage.artifacts[key] for stage in stages.values() if key in stage.artifacts)
+
+
+def training_record(stages: Mapping[str, Stage]) -> str:
+    """The readable record of training."""
+    return str(Path(artifact(stages, "training_record").uri, RECORD_FILE))
 
 
 def rejected(stages: Mapping[str, Stage]) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from modules.errors import RejectedRowsError, RunError, SpecificationError
 from modules.examples.fingerprint import fingerprint
 from modules.examples.source import RowSource
+from modules.registry.versions import newest_version
 from pipeline.consoles import wide_console
 from pipeline.failure import cause_of
 from pipeline.prepare import Prepared, Workplace, check_writable, prepare
@@ -115,6 +116,7 @@ def run_stages(
 
         log_everything()
     plans = stage_plans(prepared)
+    warm = specification.training.warm_start is not None
     pipeline = create_pipeline(
         specification,
         prepared.inspections,
@@ -122,6 +124,7 @@ def run_stages(
         fingerprint(specification.data.path, specification.features),
         Places(str(place.artifacts), str(place.metadata), str(place.checkpoints)),
         train,
+        newest_version(specification.publish.path) if warm else None,
     )
 
     def changed(stage: Stage) -> None:
@@ -154,6 +157,7 @@ def _train_and_publish(
     run_stages(prepared, place, record, terminal, train=True)
     from pipeline import results
 
+    record.training_record = results.training_record(record.stages)
     evaluation = results.artifact(record.stages, "evaluation")
     record.metrics = results.overall_metrics(Path(evaluation.uri), specification)
     record.published = results.pushed_path(results.artifact(record.stages, "pushed_model"))

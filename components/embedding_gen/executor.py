@@ -34,12 +34,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         plan = EmbeddingPlan.model_validate_json(exec_properties[PLAN_KEY])
         examples = input_dict[EXAMPLES_KEY]
         transform_graph = artifact_utils.get_single_uri(input_dict[TRANSFORM_KEY])
-        interfaces, folders = given_submodels(input_dict, plan.imported())
+        submodels = given_submodels(input_dict, plan.imported())
         embeddings = artifact_utils.get_single_instance(output_dict[EMBEDDINGS_KEY])
 
         embeddings.split_names = artifact_utils.encode_split_names(list(SPLITS))
         transform_path = str(Path(transform_graph, "transform_fn"))
-        make = partial(Embedder, plan, interfaces, folders, transform_path)
+        make = partial(Embedder, plan, submodels.interfaces, submodels.folders, transform_path)
         given = {split: artifact_utils.get_split_uri(examples, split) for split in SPLITS}
         wanted = {split: artifact_utils.get_split_uri([embeddings], split) for split in SPLITS}
         summaries = f"{embeddings.uri}/shards"

@@ -16,12 +16,14 @@ from tfx.utils import path_utils
 from components.submodel_channels import given_submodels
 from modules.embedding.plan import StagePlan, distinct_plans
 from modules.examples.split import SPLITS
+from modules.freezing.proof import all_frozen
 from modules.spec import Specification
 from modules.trainer.checkpoint import Checkpoint
 from modules.trainer.run import fuse_and_train
 
 SPECIFICATION_KEY = "specification"
 CHECKPOINTS_KEY = "checkpoints"
+CHAMPION_KEY = "champion"
 EXAMPLES_KEY = "examples"
 TRANSFORM_KEY = "transform_graph"
 MODEL_KEY = "model"
@@ -41,6 +43,7 @@ def checkpoint_of(
     """The place of a checkpoint depends on all that training depends on, so none is mistaken."""
     identity = [
         exec_properties[SPECIFICATION_KEY],
+        exec_properties[CHAMPION_KEY],
         sorted(
             (key, artifact.uri) for key, artifacts in input_dict.items() for artifact in artifacts
         ),
@@ -59,17 +62,19 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         specification = Specification.model_validate_json(exec_properties[SPECIFICATION_KEY])
+        champion = exec_properties[CHAMPION_KEY]
         examples = input_dict[EXAMPLES_KEY]
         transform_graph = artifact_utils.get_single_uri(input_dict[TRANSFORM_KEY])
         model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
         record = artifact_utils.get_single_instance(output_dict[RECORD_KEY])
-        interfaces, folders = given_submodels(input_dict, specification.imported())
+        submodels = given_submodels(input_dict, specification.imported())
         stages = STAGES.validate_json(exec_properties[STAGES_KEY])
 
         history = fuse_and_train(
             specification,
-            interfaces,
-            folders,
+            submodels.interfaces,
+            submodels.folders,
+            submodels.digests,
             transform_path=str(Path(transform_graph, "transform_fn")),
             splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
             stages=stages,
@@ -80,6 +85,12 @@ class Executor(base_executor.BaseExecutor):
             model_path=Path(path_utils.serving_model_dir(model.uri)),
             record_path=Path(record.uri),
             checkpoint=checkpoint_of(input_dict, exec_properties),
+            champion=Path(champion) if champion else None,
         )
-        frozen = sum(len(named) for named in history.frozen.values())
-        model.set_int_custom_property("frozen_tensors_proven", frozen)
+        frozen = all_frozen(history.proof)
+        model.set_int_custom_property("frozen_tensors_proven", frozen.tensors)
+        model.set_string_custom_property("frozen_digest", frozen.exported)
+        for name, part in history.proof.items():
+            model.set_string_custom_property(f"frozen_digest_{name}", part.exported)
+        if history.warm_start:
+            model.set_string_custom_property("warm_start", str(history.warm_start))

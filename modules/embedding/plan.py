@@ -48,7 +48,16 @@ def plan_stages(specification: Specification, fused: FusedModel) -> list[StagePl
         specification: a checked one.
         fused: its graph, which may be built from interfaces alone.
     """
-    return [_plan(specification, fused, set(s.unfreeze)) for s in specification.training.stages]
+    stages = specification.training.stages
+    changed: set[str] = set()
+    if specification.training.warm_start:  # what any stage trains begins as the champion's
+        changed = {name for stage in stages for name in stage.unfreeze}
+    plans = []
+    for stage in stages:
+        # What an earlier stage has trained is frozen again, but no longer what was imported.
+        changed = changed | set(stage.unfreeze)
+        plans.append(_plan(specification, fused, changed))
+    return plans
 
 
 def distinct_plans(stages: list[StagePlan]) -> list[EmbeddingPlan]:
@@ -60,14 +69,14 @@ def distinct_plans(stages: list[StagePlan]) -> list[EmbeddingPlan]:
     return found
 
 
-def _plan(specification: Specification, fused: FusedModel, unfrozen: set[str]) -> StagePlan:
+def _plan(specification: Specification, fused: FusedModel, changed: set[str]) -> StagePlan:
     if not specification.training.embed_once:
         return StagePlan(plan=None, why="raw data: training.embed_once is false")
-    frontier = _Frontier(specification, fused, unfrozen)
+    frontier = _Frontier(specification, fused, changed)
     submodels = {specification.owner(name) for name in specification.submodels}
     if not frontier.embeddings:
-        why = "it trains every sub-model" if submodels <= unfrozen else (
-            "what it trains or draws at random comes before every frozen sub-model"
+        why = "every sub-model is trained by then" if submodels <= changed else (
+            "what is trained or drawn at random comes before every frozen sub-model"
         )  # fmt: skip
         return StagePlan(plan=None, why=f"raw data: {why if submodels else 'no sub-model'}")
     needed = _before(specification, frontier.embeddings)
@@ -89,9 +98,9 @@ def _plan(specification: Specification, fused: FusedModel, unfrozen: set[str]) -
 class _Frontier:
     """Walks from the outputs towards the data, up to what never changes."""
 
-    def __init__(self, specification: Specification, fused: FusedModel, unfrozen: set[str]) -> None:
+    def __init__(self, specification: Specification, fused: FusedModel, changed: set[str]) -> None:
         self._specification, self._fused = specification, fused
-        self._still = _still(specification, fused, unfrozen)
+        self._still = _still(specification, fused, changed)
         self._seen: set[str] = set()
         self.embeddings: list[str] = []
         self.features: set[str] = set()
@@ -136,7 +145,7 @@ def values_per_row(tensor: Any) -> int | None:
     return total
 
 
-def _still(specification: Specification, fused: FusedModel, unfrozen: set[str]) -> set[str]:
+def _still(specification: Specification, fused: FusedModel, changed: set[str]) -> set[str]:
     """The sub-models and nodes that give a row the same values in every epoch of a stage."""
     still: set[str] = set()
     for name in in_order(specification):
@@ -144,15 +153,15 @@ def _still(specification: Specification, fused: FusedModel, unfrozen: set[str]) 
         if not sources <= still | set(specification.features):
             continue
         if name in specification.submodels:
-            changes = specification.owner(name) in unfrozen
+            moves = specification.owner(name) in changed
         else:
-            changes = any(map(_changes, fused.layers[name]))
-        if not changes:
+            moves = any(map(_moves, fused.layers[name]))
+        if not moves:
             still.add(name)
     return still
 
 
-def _changes(layer: Any) -> bool:
+def _moves(layer: Any) -> bool:
     """Whether a new layer learns, or may do something else in training than afterwards."""
     return bool(layer.weights) or layer._call_has_training_arg or bool(layer.activity_regularizer)
 

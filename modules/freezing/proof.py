@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,17 @@ from modules.errors import RunError
 
 # sub-model → tensor → SHA-256 of its dtype, shape and bytes
 Digests = dict[str, dict[str, str]]
+
+
+@dataclass
+class FrozenPart:
+    """What stayed frozen throughout, with one digest of it all at each of three moments."""
+
+    tensors: int
+    parameters: int
+    before: str
+    after: str
+    exported: str = ""
 
 
 def digest(value: Any) -> str:
@@ -47,3 +59,35 @@ def named_like(before: Digests, exported: Mapping[str, Sequence[Any]]) -> dict[s
         submodel: dict(zip(before[submodel], values, strict=True))
         for submodel, values in exported.items()
     }
+
+
+def combined(found: Iterable[str]) -> str:
+    """One digest of several, in their order."""
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
+
+
+def frozen_parts(
+    tensors: Mapping[str, Mapping[str, Any]], before: Digests, after: Digests
+) -> dict[str, FrozenPart]:
+    """By sub-model, what is proven so far of the tensors whose digests of before are given."""
+    return {
+        submodel: FrozenPart(
+            tensors=len(named),
+            parameters=sum(int(np.prod(tensors[submodel][name].shape)) for name in named),
+            before=combined(named.values()),
+            after=combined(after[submodel].values()),
+        )
+        for submodel, named in before.items()
+    }
+
+
+def all_frozen(parts: Mapping[str, FrozenPart]) -> FrozenPart:
+    """The frozen parts of all sub-models as one, whatever the order they were built in."""
+    every = [part for _, part in sorted(parts.items())]
+    return FrozenPart(
+        tensors=sum(part.tensors for part in every),
+        parameters=sum(part.parameters for part in every),
+        before=combined(part.before for part in every),
+        after=combined(part.after for part in every),
+        exported=combined(part.exported for part in every),
+    )

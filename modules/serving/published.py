@@ -15,6 +15,7 @@ from modules.errors import RunError
 from modules.examples.manifest import BadRow, Row
 from modules.examples.rows import RowError, RowParser
 from modules.preprocessing.graph import DTYPES
+from modules.registry.versions import holds_model, newest_version
 from modules.spec import NumberLabel, Specification, stored
 from modules.trainer.export import SPECIFICATION_FILE
 
@@ -39,14 +40,14 @@ def find_version(folder: Path) -> Path:
 
     Raises RunError where it is neither.
     """
-    if (folder / "saved_model.pb").is_file():
+    if holds_model(folder):
         return folder
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder; give a publish folder or one of its versions")
-    versions = [path for path in folder.iterdir() if path.name.isdigit() and path.is_dir()]
-    if not versions:
+    version = newest_version(folder)
+    if version is None:
         raise RunError(f"{folder}: expected version folders as TF Serving reads them, found none")
-    return max(versions, key=lambda path: int(path.name))
+    return version
 
 
 class PublishedModel:

@@ -283,6 +283,7 @@ class Stage(Part):
 class Training(Part):
     """How the head learns. `precision` is what new layers compute in; sub-models keep their own.
 
+    `warm_start: champion` begins with the values of the last published model where they fit.
     What frozen sub-models give is computed once for all epochs, unless `embed_once` is false.
     """
 
@@ -290,6 +291,7 @@ class Training(Part):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     seed: Whole = 0
     embed_once: Flag = True
+    warm_start: Literal["champion"] | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @field_validator("stages")

@@ -10,6 +10,7 @@ import keras
 
 from modules.submodels import keras_file, saved_model
 from modules.submodels.inspection import detect_format
+from modules.submodels.names import unique
 
 
 class SubmodelLayer(keras.layers.Layer):
@@ -61,12 +62,7 @@ class SubmodelLayer(keras.layers.Layer):
                 variable.trainable = name in names and name in self._learnable
             return
         self._inner.trainable = True
-        layers = {
-            path: layer
-            for inner in self._inner.layers
-            for path, layer in keras_file.weighted_layers(inner, inner.name).items()
-        }
-        for path, layer in layers.items():
+        for path, layer in self._weighted_layers().items():
             layer.trainable = path in names
         self._in_training_mode = frozenset(names) if training_mode else frozenset()
 
@@ -77,8 +73,7 @@ class SubmodelLayer(keras.layers.Layer):
         """
         moving = {
             id(variable)
-            for inner in ([] if self.loaded is not None else self._inner.layers)
-            for path, layer in keras_file.weighted_layers(inner, inner.name).items()
+            for path, layer in self._weighted_layers().items()
             if path in self._in_training_mode
             for variable in layer.variables
         }
@@ -87,6 +82,24 @@ class SubmodelLayer(keras.layers.Layer):
             f"{position}/{variable.path}": variable
             for position, variable in enumerate(self.weights)
             if id(variable) not in trained | moving
+        }
+
+    def named_weights(self) -> dict[str, keras.Variable]:
+        """Every weight as `LAYER/VARIABLE`, the same in every process, however it is cut."""
+        if self.loaded is not None:
+            return dict(self._variables)
+        return {
+            f"{path}/{name}": variable
+            for path, layer in self._weighted_layers().items()
+            for name, variable in by_name(layer).items()
+        }
+
+    def _weighted_layers(self) -> dict[str, keras.layers.Layer]:
+        """The layers that own weights, by the names a stage unfreezes by; a SavedModel has none."""
+        return {
+            path: layer
+            for inner in ([] if self.loaded is not None else self._inner.layers)
+            for path, layer in keras_file.weighted_layers(inner, inner.name).items()
         }
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -101,6 +114,12 @@ class SubmodelLayer(keras.layers.Layer):
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """None: where a sub-model gives masks, its outputs carry them already."""
         return None
+
+
+def by_name(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
+    """A layer's weights by their own names, which no count of layers enters."""
+    weights = layer.weights
+    return dict(zip(unique(weight.name for weight in weights), weights, strict=True))
 
 
 def _run_partly_in_training(

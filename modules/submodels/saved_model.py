@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from modules.errors import UserError, suggestion
 from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
+from modules.submodels.names import unique
 
 GRAPH = "saved_model.pb"
 # Operations that run code or reach the file system. The list follows TensorFlow's SECURITY.md
@@ -114,15 +115,11 @@ def read_interface(path: Path, function: Any) -> Interface:
 
 def named_variables(function: Any) -> dict[str, tf.Variable]:
     """Every variable that a signature reads, by its own name, made clean and unique."""
-    found: dict[str, tf.Variable] = {}
-    for variable in function.variables:
-        clean = re.sub(r"[^\w/]+", "_", variable.name.split(":")[0]).strip("_/") or "variable"
-        name, copies = clean, 1
-        while name in found:
-            copies += 1
-            name = f"{clean}_{copies}"
-        found[name] = variable
-    return found
+    clean = [
+        re.sub(r"[^\w/]+", "_", variable.name.split(":")[0]).strip("_/") or "variable"
+        for variable in function.variables
+    ]
+    return dict(zip(unique(clean), function.variables, strict=True))
 
 
 def weights_of(function: Any) -> dict[str, np.ndarray]:

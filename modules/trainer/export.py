@@ -11,6 +11,7 @@ Signatures:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from modules.fusion.build import FusedModel
 from modules.preprocessing.graph import TransformGraph
 from modules.spec import CategoryLabel, NumberLabel, Specification
 from modules.trainer.losses import is_binary
+from modules.trainer.trained import Trained, trained_variables, values_of, write_trained
 
 EXAMPLES_SIGNATURE = "predict_examples"
 LABELS_SIGNATURE = "transform_labels"
@@ -35,11 +37,14 @@ def export(
     fused: FusedModel,
     transform: TransformGraph,
     frozen: Digests,
+    submodel_digests: Mapping[str, str],
     path: Path,
-) -> None:
+) -> Digests:
     """Saves the whole model to `path`, whole or not at all, and proves the frozen part in it.
 
-    Raises RunError where a frozen tensor in the saved model is not the imported one.
+    Beside it lie the specification, and for a warm start the trained values with the digests of
+    the sub-models' files. Returns the digests of the frozen tensors in the saved model. Raises
+    RunError where one of them is not the imported one.
     """
     with whole_folder(path) as aside:
         tf.saved_model.save(
@@ -48,11 +53,15 @@ def export(
             signatures=_signatures(specification, fused.model, transform),
         )
         loaded = tf.saved_model.load(str(aside))
-        exported = {name: list(loaded.frozen[name]) for name in frozen}
-        prove(frozen, digests(named_like(frozen, exported)), "in the exported model")
+        held = {name: list(loaded.frozen[name]) for name in frozen}
+        exported = digests(named_like(frozen, held))
+        prove(frozen, exported, "in the exported model")
         extra = aside / SPECIFICATION_FILE
         extra.parent.mkdir(exist_ok=True)
         extra.write_text(json.dumps(specification.model_dump(mode="json"), indent=1))
+        values = values_of(trained_variables(fused, frozen))
+        write_trained(Trained(values, dict(submodel_digests)), aside)
+    return exported
 
 
 def _tracked(fused: FusedModel, transform: TransformGraph, frozen: Digests) -> tf.Module:

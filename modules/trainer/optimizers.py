@@ -25,14 +25,14 @@ def _class_of(key: str, name: str, module: Any, base: type) -> Any:
 
 
 def new_optimizer(
-    key: str, stage: Stage, scales: Mapping[str, float]
+    key: str, stage: Stage, scales: Mapping[int, float]
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a stage.
 
     Args:
         key: the stage's place in the specification, for messages.
         stage: names the optimizer, its config, the rate and the schedule.
-        scales: by the path of a variable, by how much its steps are longer or shorter.
+        scales: by the identity of a variable, by how much its steps are longer or shorter.
 
     Raises SpecificationError where Keras has no such optimizer or schedule, or refuses its config.
     """
@@ -52,7 +52,7 @@ def new_optimizer(
         raise SpecificationError([f"{key}: {first_line(error)}"]) from error
 
 
-def _scaled(kind: Any, scales: Mapping[str, float]) -> Any:
+def _scaled(kind: Any, scales: Mapping[int, float]) -> Any:
     """The optimizer's class with steps scaled by variable.
 
     Scaling gradients instead would do nothing under Adam, which normalises them.
@@ -60,9 +60,9 @@ def _scaled(kind: Any, scales: Mapping[str, float]) -> Any:
 
     class Scaled(kind):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            # What arrives is TensorFlow's variable; its path is known to Keras's alone.
+            # What arrives is TensorFlow's variable; the scales know Keras's.
             known = self._trainable_variables[self._get_variable_index(variable)]
-            scale = scales.get(known.path, 1.0)
+            scale = scales.get(id(known), 1.0)
             super().update_step(gradient, variable, learning_rate * scale)
 
     Scaled.__name__ = kind.__name__

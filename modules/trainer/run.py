@@ -11,6 +11,7 @@ import keras
 
 from modules.embedding.plan import StagePlan
 from modules.files import write_text
+from modules.freezing.proof import combined
 from modules.fusion.build import build
 from modules.fusion.picture import draw_graph
 from modules.fusion.precision import precision
@@ -22,13 +23,12 @@ from modules.trainer.checkpoint import Checkpoint
 from modules.trainer.curves import draw_curves
 from modules.trainer.data import RawRows
 from modules.trainer.export import export
+from modules.trainer.record import CURVES_FILE, GRAPH_FILE, HISTORY_FILE, RECORD_FILE, record_text
 from modules.trainer.sources import EmbeddedStore, Sources
 from modules.trainer.tensorboard_logs import write_logs
 from modules.trainer.train import TrainingHistory, seed_everything, train
+from modules.trainer.warm_start import Champion
 
-HISTORY_FILE = "history.json"
-CURVES_FILE = "curves.svg"
-GRAPH_FILE = "graph.svg"
 TENSORBOARD_FOLDER = "tensorboard"
 
 
@@ -36,6 +36,7 @@ def fuse_and_train(
     specification: Specification,
     interfaces: Mapping[str, Interface],
     submodels: Mapping[str, Path],
+    submodel_digests: Mapping[str, str],
     transform_path: str,
     splits: Mapping[str, str],
     stages: Sequence[StagePlan],
@@ -43,6 +44,7 @@ def fuse_and_train(
     model_path: Path,
     record_path: Path,
     checkpoint: Checkpoint,
+    champion: Path | None = None,
 ) -> TrainingHistory:
     """Fuses the imported sub-models, trains the head, exports the whole, keeps the record.
 
@@ -50,6 +52,7 @@ def fuse_and_train(
         specification: what to fuse and how to train it.
         interfaces: of each sub-model, as the importer recorded it.
         submodels: the folder of each imported copy.
+        submodel_digests: the digest of each, as the importer recorded it.
         transform_path: the Transform graph's `transform_fn` folder.
         splits: the folder of tf.Examples of `train` and `eval`.
         stages: what each stage learns from.
@@ -57,7 +60,10 @@ def fuse_and_train(
         model_path: where the SavedModel goes.
         record_path: the folder of the training record.
         checkpoint: where training that was killed left its state, and keeps it.
+        champion: the version folder that a warm start begins with; None where there is none.
     """
+    warm = specification.training.warm_start is not None
+    start = Champion.read(champion, submodel_digests) if warm else None
     keras.backend.clear_session()
     seed_everything(specification.training.seed)
     transform = TransformGraph(transform_path, specification.features, specification.labels)
@@ -70,12 +76,15 @@ def fuse_and_train(
         EmbeddedStore(stages, embeddings),
         lambda split: RawRows(specification, transform, splits[split]),
     )
-    history = train(specification, interfaces, fused, sources.of_stage, checkpoint)
-    export(specification, fused, transform, history.frozen, model_path)
+    history = train(specification, interfaces, fused, sources.of_stage, checkpoint, start)
+    exported = export(specification, fused, transform, history.frozen, submodel_digests, model_path)
+    for name, part in history.proof.items():
+        part.exported = combined(exported[name].values())
     write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
     draw_curves(history.stages, record_path / CURVES_FILE)
     draw_graph(specification, interfaces, fused, record_path / GRAPH_FILE)
     write_logs(history.stages, record_path / TENSORBOARD_FOLDER)
+    write_text(record_path / RECORD_FILE, record_text(specification, history))
     checkpoint.remove()
     return history
 

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from modules.errors import RunError
-from modules.freezing.proof import Digests, digests, prove
+from modules.freezing.proof import Digests, FrozenPart, digests, frozen_parts, prove
 from modules.freezing.unfreeze import chosen_layers
 from modules.fusion.build import FusedModel
 from modules.spec import Specification, Stage
@@ -22,6 +22,7 @@ from modules.trainer.checkpoint import Checkpoint, ResumableEarlyStopping, State
 from modules.trainer.data import Epochs
 from modules.trainer.losses import compile_arguments
 from modules.trainer.optimizers import new_optimizer
+from modules.trainer.warm_start import Champion, WarmStart
 
 progress = logging.getLogger("fusion.progress")
 
@@ -31,11 +32,15 @@ class TrainingHistory:
     """What training did.
 
     `stages` holds per stage its epochs, each with its losses and metrics, and what it trained;
-    `frozen` the digest of every tensor that no stage unfroze.
+    `frozen` the digest of every tensor that no stage unfroze, `proof` by sub-model one digest of
+    them all before and after training (the export adds that of the saved model), `warm_start` what
+    began as the champion's, where that was asked for.
     """
 
     stages: list[dict[str, Any]] = field(default_factory=list)
     frozen: Digests = field(default_factory=dict)
+    proof: dict[str, FrozenPart] = field(default_factory=dict)
+    warm_start: WarmStart | None = None
 
 
 class StageData(NamedTuple):
@@ -64,14 +69,16 @@ def train(
     fused: FusedModel,
     data_of: Callable[[int], StageData],
     checkpoint: Checkpoint | None = None,
+    champion: Champion | None = None,
 ) -> TrainingHistory:
     """Trains through every stage; what each leaves frozen is proven unchanged after it.
 
     `data_of` gives what a stage learns from by the stage's position, and is called when the stage
-    starts. With a checkpoint, training that was killed goes on after its last whole epoch. Raises
-    RunError where a frozen tensor moved or a loss is not finite.
+    starts. With a champion, training begins with its values. With a checkpoint, training that was
+    killed goes on after its last whole epoch. Raises RunError where a frozen tensor moved or a
+    loss is not finite.
     """
-    return _Training(specification, interfaces, fused, data_of, checkpoint).run()
+    return _Training(specification, interfaces, fused, data_of, checkpoint, champion).run()
 
 
 @dataclass
@@ -81,6 +88,7 @@ class _Training:
     fused: FusedModel
     data_of: Callable[[int], StageData]
     checkpoint: Checkpoint | None
+    champion: Champion | None
 
     def run(self) -> TrainingHistory:
         stages = self.specification.training.stages
@@ -93,6 +101,9 @@ class _Training:
         original = _only(always, digests(_frozen(self.fused)))
         self.moving = self._moving(always)
         history = TrainingHistory(frozen=original)
+        if self.champion:
+            history.warm_start = self.champion.start(self.fused, original)
+        # A checkpoint holds later values: it comes after the warm start.
         state = self.checkpoint.load() if self.checkpoint else None
         if state:
             history.stages = state.stages
@@ -101,7 +112,9 @@ class _Training:
         for position in range(state.stage if state else 0, len(stages)):
             history.stages.append(self._stage(position, history.stages, state))
             state = None
-        prove(original, _only(always, digests(_frozen(self.fused))), "in training")
+        after = _only(always, digests(_frozen(self.fused)))
+        prove(original, after, "in training")
+        history.proof = frozen_parts(_frozen(self.fused), original, after)
         return history
 
     def _unfreeze(self, position: int) -> None:
@@ -200,10 +213,13 @@ class _Training:
             model.set_weights(self._all_weights(state.best_weights if state else []))
         return after_epoch.epochs
 
-    def _scales(self, stage: Stage) -> dict[str, float]:
-        """By how much a variable's steps differ from the stage's, by the variable's path."""
+    def _scales(self, stage: Stage) -> dict[int, float]:
+        """By how much a variable's steps differ from the stage's, by the variable's identity.
+
+        Not by its path: two sub-models may have layers of one name.
+        """
         return {
-            variable.path: wanted.learning_rate / stage.learning_rate
+            id(variable): wanted.learning_rate / stage.learning_rate
             for name, wanted in stage.unfreeze.items()
             if wanted.learning_rate is not None
             for variable in self.fused.submodels[name].trainable_variables

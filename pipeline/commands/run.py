@@ -34,3 +34,4 @@ def run(file: Path) -> None:
         )  # fmt: skip
     console.print(f"[green]published[/] {record.published}", highlight=False, soft_wrap=True)
     console.print(f"record {record.file}", highlight=False, soft_wrap=True)
+    console.print(f"training {record.training_record}", highlight=False, soft_wrap=True)

@@ -5,19 +5,22 @@ TFX takes long to import, so it is imported where it is used.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from modules.embedding.plan import StagePlan
 from modules.errors import RunError
 from modules.spec import Evaluation, Publish, Specification, Training, load_specification
-from modules.submodels.copy import copy_submodel
-from modules.submodels.inspection import inspect_submodel
+from modules.submodels.layer import SubmodelLayer
 
 pytestmark = pytest.mark.component
 RAW = StagePlan(plan=None, why="raw data")
@@ -40,50 +43,11 @@ def with_rate(specification: Specification, learning_rate: float) -> Specificati
 
 
 @pytest.fixture
-def train(shared_training_inputs: Any, tmp_path: Path) -> Callable[[Specification], Any]:
-    """Runs the executor on imported copies; returns the artifacts that it filled."""
-
-    def run(specification: Specification) -> dict[str, Any]:
-        from tfx.types import artifact_utils, standard_artifacts
-
-        from components.artifacts import Submodel, TrainingRecord
-        from components.fusion_trainer import executor
-        from components.fusion_trainer.component import training_part
-        from components.submodel_channels import submodel_key
-
-        inputs: dict[str, Any] = {
-            executor.EXAMPLES_KEY: standard_artifacts.Examples(),
-            executor.TRANSFORM_KEY: standard_artifacts.TransformGraph(),
-        }
-        inputs[executor.EXAMPLES_KEY].split_names = artifact_utils.encode_split_names(
-            list(shared_training_inputs.splits)
-        )
-        inputs[executor.EXAMPLES_KEY].uri = str(shared_training_inputs.splits["train"].parent)
-        inputs[executor.TRANSFORM_KEY].uri = str(shared_training_inputs.transform_graph)
-        for name, (_, path) in specification.imported().items():
-            submodel = Submodel()
-            submodel.uri = str(tmp_path / "imported" / name)
-            submodel.interface = inspect_submodel(path).interface.model_dump_json()
-            copy_submodel(path, Path(submodel.uri))
-            inputs[submodel_key(name)] = submodel
-        outputs = {
-            executor.MODEL_KEY: standard_artifacts.Model(),
-            executor.RECORD_KEY: TrainingRecord(),
-        }
-        for key, artifact in outputs.items():
-            artifact.uri = str(tmp_path / key)
-        executor.Executor().Do(
-            {key: [artifact] for key, artifact in inputs.items()},
-            {key: [artifact] for key, artifact in outputs.items()},
-            {
-                executor.SPECIFICATION_KEY: training_part(specification),
-                executor.STAGES_KEY: executor.STAGES.dump_json([RAW]).decode(),
-                executor.CHECKPOINTS_KEY: str(tmp_path / "checkpoints"),
-            },
-        )
-        return outputs
-
-    return run
+def train(
+    run_trainer: Callable[..., dict[str, Any]], tmp_path: Path
+) -> Callable[[Specification], Any]:
+    """Runs the executor once, in the test's own folder."""
+    return lambda specification: run_trainer(specification, tmp_path)
 
 
 def test_the_model_lies_where_tfx_expects_it_and_the_record_beside(
@@ -100,16 +64,163 @@ def test_the_model_lies_where_tfx_expects_it_and_the_record_beside(
     assert len(record["stages"][0]["epochs"]) == 1
 
 
-def test_the_model_artifact_tells_how_many_frozen_tensors_were_proven(
+def sha256(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def test_the_model_artifact_tells_what_was_proven_frozen(
     train: Callable[[Specification], Any], specification: Specification
 ) -> None:
     artifacts = train(specification)
-
-    proven = artifacts["model"].get_int_custom_property("frozen_tensors_proven")
+    model = artifacts["model"]
 
     record = json.loads(Path(artifacts["training_record"].uri, "history.json").read_text())
     # The cut vision model has 8 tensors, moving statistics included, the whole text model has 4.
+    proven = model.get_int_custom_property("frozen_tensors_proven")
     assert proven == sum(len(named) for named in record["frozen"].values()) == 8 + 4
+    parts = {
+        name: sha256([tensor_digest(variable) for variable in held])
+        for name, held in frozen_in(Path(model.uri, "Format-Serving")).items()
+    }
+    for name, digest in parts.items():
+        assert model.get_string_custom_property(f"frozen_digest_{name}") == digest
+        moments = ("before", "after", "exported")
+        assert {record["proof"][name][moment] for moment in moments} == {digest}
+    whole = sha256([parts["text"], parts["vision"]])
+    assert model.get_string_custom_property("frozen_digest") == whole
+
+
+def frozen_in(model: Path) -> dict[str, list[np.ndarray]]:
+    """The frozen tensors that a SavedModel holds, by sub-model."""
+    loaded = tf.saved_model.load(str(model))
+    return {
+        name: [variable.numpy() for variable in loaded.frozen[name]] for name in ("vision", "text")
+    }
+
+
+def tensor_digest(value: np.ndarray) -> str:
+    return hashlib.sha256(f"{value.dtype} {value.shape} ".encode() + value.tobytes()).hexdigest()
+
+
+def test_a_readable_record_tells_stages_proof_and_where_the_rest_lies(
+    train: Callable[[Specification], Any], specification: Specification
+) -> None:
+    artifacts = train(specification)
+    folder = Path(artifacts["training_record"].uri)
+
+    text = (folder / "record.md").read_text()
+
+    digest = artifacts["model"].get_string_custom_property("frozen_digest")[:12]
+    assert text.startswith("# Training of colours\n")
+    assert "| head | raw data | nothing | Adam | 0.01 | 1 of 1 |" in text
+    assert f"| all | 12 | 201 | `{digest}` | `{digest}` | `{digest}` |" in text
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert {"curves.svg", "graph.svg", "history.json"} == set(links)
+    assert all((folder / link).is_file() for link in links)
+
+
+# ---------------------------------------------------------- a frozen weight that moves all the same
+
+
+class Moving:
+    """Moves a frozen weight of the sub-models that a run opens."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._layers: dict[str, SubmodelLayer] = {}
+        make = SubmodelLayer.__init__
+
+        def remember(layer: SubmodelLayer, *args: Any, **kwargs: Any) -> None:
+            make(layer, *args, **kwargs)
+            self._layers[layer.name] = layer
+
+        monkeypatch.setattr(SubmodelLayer, "__init__", remember)
+
+    def _move(self, submodel: str, weight: str) -> None:
+        tensor = self._layers[submodel].named_weights()[weight].value
+        tensor.assign_add(tf.fill(tf.shape(tensor), 1e-3))
+
+    def with_each_step(self, submodel: str, weight: str) -> None:
+        """By one more operation of the optimizer's step."""
+        honest = keras.optimizers.Adam.apply
+
+        def apply(*args: Any, **kwargs: Any) -> Any:
+            self._move(submodel, weight)
+            return honest(*args, **kwargs)
+
+        self._monkeypatch.setattr(keras.optimizers.Adam, "apply", apply)
+
+    def when_saved(self, submodel: str, weight: str) -> None:
+        honest = tf.saved_model.save
+
+        def save(*args: Any, **kwargs: Any) -> None:
+            self._move(submodel, weight)
+            honest(*args, **kwargs)
+
+        self._monkeypatch.setattr(tf.saved_model, "save", save)
+
+
+@pytest.mark.parametrize(
+    ("submodel", "weight", "told"),
+    [
+        ("vision", "conv/kernel", "vision: 0/conv/kernel"),
+        ("vision", "norm/moving_variance", "vision: 5/norm/moving_variance"),
+        ("text", "features/bias", "text: 1/features_bias"),
+    ],
+)
+def test_an_optimizer_step_that_moves_a_frozen_weight_fails_the_run_by_its_name(
+    submodel: str,
+    weight: str,
+    told: str,
+    train: Callable[[Specification], Any],
+    specification: Specification,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Moving(monkeypatch).with_each_step(submodel, weight)
+
+    with pytest.raises(RunError) as caught:
+        train(specification)
+
+    assert str(caught.value) == f"frozen tensors changed in stage head: {told}"
+    assert not list((tmp_path / "model").rglob("saved_model.pb"))
+    assert not (tmp_path / "training_record").exists()
+
+
+def test_a_frozen_weight_that_is_saved_otherwise_fails_the_run_by_its_name(
+    train: Callable[[Specification], Any],
+    specification: Specification,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Moving(monkeypatch).when_saved("vision", "conv/bias")
+
+    with pytest.raises(RunError) as caught:
+        train(specification)
+
+    told = "frozen tensors changed in the exported model: vision: 1/conv/bias"
+    assert str(caught.value) == told
+    assert not list((tmp_path / "model").rglob("saved_model.pb"))
+    assert not (tmp_path / "training_record").exists()
+
+
+def test_each_moments_digest_is_taken_at_its_own_moment(
+    train: Callable[[Specification], Any],
+    specification: Specification,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moving = Moving(monkeypatch)
+    moving.with_each_step("vision", "conv/kernel")
+    moving.when_saved("text", "features/bias")
+    for place in ("train", "export"):
+        monkeypatch.setattr(f"modules.trainer.{place}.prove", lambda *_: None)
+
+    artifacts = train(specification)
+
+    history = json.loads(Path(artifacts["training_record"].uri, "history.json").read_text())
+    vision, text = history["proof"]["vision"], history["proof"]["text"]
+    assert vision["before"] != vision["after"] == vision["exported"]
+    assert text["before"] == text["after"] != text["exported"]
 
 
 def test_a_run_that_fails_leaves_no_model(
@@ -130,12 +241,13 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
     from components.fusion_trainer import executor
     from components.fusion_trainer.component import training_part
 
-    def place(specification: Specification, examples_uri: str) -> Path:
+    def place(specification: Specification, examples_uri: str, champion: str = "") -> Path:
         examples = standard_artifacts.Examples()
         examples.uri = examples_uri
         properties = {
             executor.SPECIFICATION_KEY: training_part(specification),
             executor.CHECKPOINTS_KEY: "checkpoints",
+            executor.CHAMPION_KEY: champion,
         }
         return executor.checkpoint_of({"examples": [examples]}, properties)._folder
 
@@ -145,12 +257,13 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
     assert same.parent == Path("checkpoints")
     assert place(specification, "rows/2") != same
     assert place(with_rate(specification, 0.5), "rows/1") != same
+    assert place(specification, "rows/1", champion="serving/1") != same
 
 
 # ------------------------------------------------------------------------------ the component
 
 
-def component_of(specification: Specification, embeddings: int = 0) -> Any:
+def component_of(specification: Specification, embeddings: int = 0, **options: Any) -> Any:
     from tfx.types import channel_utils, standard_artifacts
 
     from components.artifacts import Submodel
@@ -168,6 +281,7 @@ def component_of(specification: Specification, embeddings: int = 0) -> Any:
             channel_utils.as_channel([standard_artifacts.Examples()]) for _ in range(embeddings)
         ],
         checkpoints="checkpoints",
+        **options,
     )
 
 
@@ -203,6 +317,15 @@ def test_two_trainers_of_one_process_keep_their_own_channels(specification: Spec
 
     assert "submodel_vision" not in small.inputs
     assert "submodel_vision" in whole.inputs
+
+
+def test_the_champion_is_a_parameter_so_that_the_cache_sees_a_new_one(
+    specification: Specification,
+) -> None:
+    without = component_of(specification).exec_properties["champion"]
+    given = component_of(specification, champion=Path("/serving/7")).exec_properties["champion"]
+
+    assert (without, given) == ("", "/serving/7")
 
 
 def part(specification: Specification) -> str:

@@ -190,6 +190,23 @@ def test_two_runs_of_one_seed_give_the_same_metrics(
     assert histories[0] == histories[1]
 
 
+def test_a_warm_start_trains_on_from_the_version_published_before(
+    first: tuple[Path, Done],
+) -> None:
+    folder = first[0]
+    file = folder / "fusion.yaml"
+    text = file.read_text()
+    champion = max((folder / "serving").iterdir(), key=lambda version: int(version.name))
+    file.write_text(text.replace("  seed: 7\n", "  seed: 7\n  warm_start: champion\n"))
+    done = run(folder)
+    file.write_text(text)
+    assert done.code == 0, done.text
+    assert "Transform" in done.stages("reused")
+    [made] = [stage["made"] for stage in done.record["stages"] if stage["name"] == "Train"]
+    assert made.endswith(f"4 of 4 variables from champion {champion.name}")
+    assert Path(done.record["published"]) != champion
+
+
 def test_a_published_version_that_was_deleted_is_not_said_to_be_there(
     first: tuple[Path, Done],
 ) -> None:

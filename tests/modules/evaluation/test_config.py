@@ -132,7 +132,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, prepare_training: Callabl
     specification = specify(folder)
     inputs = prepare_training(specification)
     fuse_and_train(
-        specification, {}, {},
+        specification, {}, {}, {},
         transform_path=str(inputs.transform_graph / "transform_fn"),
         splits={split: str(path) for split, path in inputs.splits.items()},
         stages=plan_stages(specification, build(specification, {}, open_interface)),

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from modules.errors import RunError
-from modules.freezing.proof import digest, digests, named_like, prove
+from modules.freezing.proof import (
+    FrozenPart,
+    all_frozen,
+    combined,
+    digest,
+    digests,
+    frozen_parts,
+    named_like,
+    prove,
+)
 
 TENSOR = np.linspace(-1, 1, 12, dtype="float32").reshape(3, 4)
 
@@ -111,3 +122,43 @@ def test_an_export_with_another_number_of_tensors_never_passes(exported: list) -
 
     with pytest.raises(ValueError, match="zip"):
         named_like(before, {"vision": exported})
+
+
+# ------------------------------------------------------------------- one digest of many tensors
+
+
+def test_one_digest_of_several_depends_on_each_and_on_their_order() -> None:
+    first, second = digest(TENSOR), digest(TENSOR[0])
+
+    assert combined([first, second]) == hashlib.sha256(f"{first}\n{second}".encode()).hexdigest()
+    assert len({combined(some) for some in ([first, second], [second, first], [first], [])}) == 4
+
+
+def test_the_frozen_part_of_a_sub_model_counts_what_stays_frozen_and_takes_both_moments() -> None:
+    tensors = {"vision": {"kernel": TENSOR, "bias": TENSOR[0], "thawed": TENSOR}}
+    before = digests({"vision": {"kernel": TENSOR, "bias": TENSOR[0]}})
+    after = digests({"vision": {"kernel": TENSOR, "bias": TENSOR[1]}})
+
+    parts = frozen_parts(tensors, before, after)
+
+    assert parts == {
+        "vision": FrozenPart(
+            tensors=2,
+            parameters=12 + 4,
+            before=combined([digest(TENSOR), digest(TENSOR[0])]),
+            after=combined([digest(TENSOR), digest(TENSOR[1])]),
+        )
+    }
+
+
+def test_all_sub_models_together_do_not_depend_on_the_order_they_were_built_in() -> None:
+    vision = FrozenPart(tensors=2, parameters=16, before="a", after="b", exported="c")
+    text = FrozenPart(tensors=1, parameters=4, before="d", after="e", exported="f")
+
+    together = all_frozen({"vision": vision, "text": text})
+
+    assert together == all_frozen({"text": text, "vision": vision})
+    assert (together.tensors, together.parameters) == (3, 20)
+    assert together.before == combined(["d", "a"])
+    assert together.after == combined(["e", "b"])
+    assert together.exported == combined(["f", "c"])

@@ -805,6 +805,11 @@ def test_a_data_file_of_unknown_ending_is_refused(write_specification: Write, na
             "did you mean 'multi_hot'?",
         ),
         (
+            "seed: 7",
+            "warm_start: champoin\n  seed: 7",
+            "training.warm_start: expected 'champion', found 'champoin'; did you mean 'champion'?",
+        ),
+        (
             "{accuracy: {min",
             "{acuracy: {min",
             "evaluation.thresholds.colour.acuracy: … did you mean 'accuracy'?",

@@ -30,7 +30,8 @@ def train(
     paths = {name: path for name, (_, path) in specification.imported().items()}
     for name, path in paths.items():
         copy_submodel(path, folder / "submodels" / name)
-    interfaces = {name: inspect_submodel(path).interface for name, path in paths.items()}
+    inspections = {name: inspect_submodel(path) for name, path in paths.items()}
+    interfaces = {name: found.interface for name, found in inspections.items()}
     stages = plan_stages(specification, build(specification, interfaces, open_interface))
     if embed is None:
         stages = [StagePlan(plan=None, why="raw data")] * len(stages)
@@ -39,6 +40,7 @@ def train(
         specification,
         interfaces,
         submodels,
+        {name: found.digest for name, found in inspections.items()},
         transform_path=str(inputs.transform_graph / "transform_fn"),
         splits={split: str(path) for split, path in inputs.splits.items()},
         stages=stages,

@@ -75,6 +75,7 @@ def run(specification: Specification, inputs: Any, folder: Path) -> Trained:
         specification,
         interfaces={name: inspect_submodel(path).interface for name, path in paths.items()},
         submodels=copies,
+        submodel_digests=dict.fromkeys(paths, ""),
         transform_path=str(inputs.transform_graph / "transform_fn"),
         splits={split: str(path) for split, path in inputs.splits.items()},
         stages=[RAW for _ in specification.training.stages],
@@ -428,7 +429,7 @@ class Assembled:
         return train(self.specification, self.interfaces, self.fused, lambda _: self.data)
 
     def export(self, history: TrainingHistory, path: Path) -> None:
-        export(self.specification, self.fused, self.transform, history.frozen, path)
+        export(self.specification, self.fused, self.transform, history.frozen, {}, path)
 
     def move(self, submodel: str, tensor: str) -> str:
         """Moves one number of a frozen tensor by one bit; returns the tensor's name."""

@@ -1,0 +1,69 @@
+"""What tests of components share. TFX takes long to import, so it is imported where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from modules.spec import Specification
+
+
+@pytest.fixture
+def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
+    """Runs FusionTrainer's executor on imported copies; returns the artifacts that it filled."""
+
+    def run(
+        specification: Specification, folder: Path, champion: Path | None = None
+    ) -> dict[str, Any]:
+        from tfx.types import artifact_utils, standard_artifacts
+
+        from components.artifacts import Submodel, TrainingRecord
+        from components.fusion_trainer import executor
+        from components.fusion_trainer.component import training_part
+        from components.submodel_channels import submodel_key
+        from modules.embedding.plan import StagePlan
+        from modules.submodels.copy import copy_submodel
+        from modules.submodels.inspection import inspect_submodel
+
+        raw = StagePlan(plan=None, why="raw data")
+        stages = [raw for _ in specification.training.stages]
+        inputs: dict[str, Any] = {
+            executor.EXAMPLES_KEY: standard_artifacts.Examples(),
+            executor.TRANSFORM_KEY: standard_artifacts.TransformGraph(),
+        }
+        inputs[executor.EXAMPLES_KEY].split_names = artifact_utils.encode_split_names(
+            list(shared_training_inputs.splits)
+        )
+        inputs[executor.EXAMPLES_KEY].uri = str(shared_training_inputs.splits["train"].parent)
+        inputs[executor.TRANSFORM_KEY].uri = str(shared_training_inputs.transform_graph)
+        for name, (_, path) in specification.imported().items():
+            submodel = Submodel()
+            submodel.uri = str(folder / "imported" / name)
+            inspection = inspect_submodel(path)
+            submodel.interface = inspection.interface.model_dump_json()
+            submodel.digest = inspection.digest
+            copy_submodel(path, Path(submodel.uri))
+            inputs[submodel_key(name)] = submodel
+        outputs = {
+            executor.MODEL_KEY: standard_artifacts.Model(),
+            executor.RECORD_KEY: TrainingRecord(),
+        }
+        for key, artifact in outputs.items():
+            artifact.uri = str(folder / key)
+        executor.Executor().Do(
+            {key: [artifact] for key, artifact in inputs.items()},
+            {key: [artifact] for key, artifact in outputs.items()},
+            {
+                executor.SPECIFICATION_KEY: training_part(specification),
+                executor.STAGES_KEY: executor.STAGES.dump_json(stages).decode(),
+                executor.CHECKPOINTS_KEY: str(folder / "checkpoints"),
+                executor.CHAMPION_KEY: str(champion or ""),
+            },
+        )
+        return outputs
+
+    return run
