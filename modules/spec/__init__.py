@@ -26,12 +26,12 @@ from modules.spec.specification import (
     Publish,
     Specification,
     Stage,
-    Submodel,
     Threshold,
     Training,
     Unfreeze,
     manifest_format,
 )
+from modules.spec.submodel import Submodel
 
 __all__ = [
     "CategoryFeature",
