@@ -2,6 +2,8 @@
 
 from setuptools import find_packages, setup
 
+KERAS_HUB = "keras-hub>=0.32,<0.33"
+
 setup(
     name="fusion",
     version="0.1.0",
@@ -35,8 +37,11 @@ setup(
     extras_require={
         # What the examples make their data with.
         "examples": ["scikit-learn>=1.4", "pillow>=10"],
+        # Sub-models from KerasHub's presets.
+        "hub": [KERAS_HUB],
         # What `make test`, `make lint` and the set-up use.
         "dev": [
+            KERAS_HUB,
             "import-linter>=2",
             "mypy>=1.10",
             "pytest>=8",

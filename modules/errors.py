@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -45,3 +46,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         return "there are none"
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     return f"known: {', '.join(names[:SHOWN_NAMES])}{more}"
+
+
+def first_line(error: Exception) -> str:
+    """The line of an error's message that tells the cause; Keras adds many that do not help."""
+    lines = [line for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        return lines[1].strip()
+    return lines[0].strip() if lines else type(error).__name__

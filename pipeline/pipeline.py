@@ -68,6 +68,7 @@ def create_pipeline(
             inspections[name].digest,
             submodel.signature,
             submodel.custom_objects,
+            submodel.origin,
         ).with_id(f"Import-{name.replace('_', '-')}")
         for name, (submodel, path) in specification.imported().items()
     }

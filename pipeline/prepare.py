@@ -48,7 +48,10 @@ class Workplace:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A specification that is sound by itself, with what is known of its sub-models."""
+    """A specification that is sound by itself, with what is known of its sub-models.
+
+    Each imported sub-model has a path; applications and presets have become files.
+    """
 
     specification: Specification
     inspections: dict[str, Inspection]
@@ -67,7 +70,8 @@ def prepare(specification_file: Path, tell: Callable[[str], None]) -> Prepared:
     ordered_nodes(specification)
     _check_vocabularies(specification)
     known = KnownSubmodels(Workplace.of(specification_file).known_submodels)
-    return Prepared(specification, known.inspect(specification, tell))
+    inspections = known.inspect(specification, tell)
+    return Prepared(known.placed(specification), inspections)
 
 
 def _check_vocabularies(specification: Specification) -> None:

@@ -105,6 +105,7 @@ def _search(
 
     def checked(values: dict[str, Any]) -> Specification:
         _, changed = with_values(file, tree, values)
+        changed = changed.model_copy(update={"submodels": specification.submodels})  # with paths
         found = stage_plans(Prepared(changed, prepared.inspections))
         count = embedded_stages(plans)
         if [stage.plan for stage in found[:count]] != [stage.plan for stage in plans[:count]]:

@@ -22,6 +22,7 @@ class SubmodelImporterSpec(ComponentSpec):
         executor.SIGNATURE_KEY: ExecutionParameter(type=str),
         executor.CUSTOM_OBJECTS_KEY: ExecutionParameter(type=str),
         executor.DIGEST_KEY: ExecutionParameter(type=str),
+        executor.ORIGIN_KEY: ExecutionParameter(type=str),
     }
     INPUTS: dict[str, ChannelParameter] = {}
     OUTPUTS = {executor.SUBMODEL_KEY: ChannelParameter(type=Submodel)}
@@ -40,6 +41,7 @@ class SubmodelImporter(base_component.BaseComponent):
         digest: str,
         signature: str | None = None,
         custom_objects: Sequence[str] = (),
+        origin: str | None = None,
     ) -> None:
         """
         Args:
@@ -48,6 +50,7 @@ class SubmodelImporter(base_component.BaseComponent):
             digest: of its architecture and weights, as the specification was checked with.
             signature: the SavedModel's signature to use; None takes `serving_default`.
             custom_objects: classes that a `.keras` file may hold, as `package.module:Class`.
+            origin: where the model comes from, for the record; None takes the path.
         """
         super().__init__(
             spec=SubmodelImporterSpec(
@@ -57,6 +60,7 @@ class SubmodelImporter(base_component.BaseComponent):
                     executor.SIGNATURE_KEY: signature or "",
                     executor.CUSTOM_OBJECTS_KEY: json.dumps(list(custom_objects)),
                     executor.DIGEST_KEY: digest,
+                    executor.ORIGIN_KEY: origin or path,
                     executor.SUBMODEL_KEY: channel_utils.as_channel([Submodel()]),
                 }
             )

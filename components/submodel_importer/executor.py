@@ -19,6 +19,7 @@ PATH_KEY = "path"
 SIGNATURE_KEY = "signature"
 CUSTOM_OBJECTS_KEY = "custom_objects"
 DIGEST_KEY = "digest"
+ORIGIN_KEY = "origin"
 SUBMODEL_KEY = "submodel"
 
 
@@ -31,10 +32,10 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        origin = Path(exec_properties[PATH_KEY])
+        path = Path(exec_properties[PATH_KEY])
         artifact = artifact_utils.get_single_instance(output_dict[SUBMODEL_KEY])
 
-        copied = copy_submodel(origin, Path(artifact.uri))
+        copied = copy_submodel(path, Path(artifact.uri))
         inspection = inspect_submodel(
             copied,
             exec_properties[SIGNATURE_KEY] or None,
@@ -42,12 +43,12 @@ class Executor(base_executor.BaseExecutor):
         )
         if inspection.digest != exec_properties[DIGEST_KEY]:
             raise RunError(
-                f"{origin}: the model changed while the run was starting (expected digest "
+                f"{path}: the model changed while the run was starting (expected digest "
                 f"{exec_properties[DIGEST_KEY][:12]}, found {inspection.digest[:12]}): run again"
             )
 
         artifact.submodel = exec_properties[NAME_KEY]
         artifact.digest = inspection.digest
-        artifact.origin = str(origin)
+        artifact.origin = exec_properties[ORIGIN_KEY]
         artifact.interface = inspection.interface.model_dump_json()
         artifact.parameters = inspection.interface.parameters

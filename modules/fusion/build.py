@@ -12,8 +12,8 @@ from typing import Any
 
 import keras
 
-from modules.errors import SpecificationError, suggestion
-from modules.fusion.layers import check_dtype, first_line, new_layer
+from modules.errors import SpecificationError, first_line, suggestion
+from modules.fusion.layers import check_dtype, new_layer
 from modules.fusion.merges import check_inputs, new_merge
 from modules.fusion.topology import (
     in_order,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import re
 from typing import Any
 
 import keras
 
-from modules.errors import SpecificationError, suggestion
+from modules.errors import SpecificationError, first_line, suggestion
 
 # Layers that hold code, load files, or are no step of a graph.
 NOT_FOR_GRAPHS = frozenset(
@@ -27,14 +26,6 @@ NOT_FOR_GRAPHS = frozenset(
 
 # The layers that take text.
 OF_TEXT = frozenset({"Hashing", "HashedCrossing", "StringLookup", "TextVectorization"})
-
-
-def first_line(error: Exception) -> str:
-    """The line of an error's message that tells the cause; Keras adds many that do not help."""
-    lines = [line for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
-    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
-        return lines[1].strip()
-    return lines[0].strip() if lines else type(error).__name__
 
 
 def check_dtype(class_name: str, tensor: keras.KerasTensor) -> None:

@@ -115,8 +115,8 @@ def _name_problems(specification: Specification) -> Iterator[str]:
             if name in places:
                 yield f"{kind}.{name}: {places[name]} has one of this name already; rename either"
             places.setdefault(name, kind)
+    imported = [name for name, item in specification.submodels.items() if item.same_as is None]
     for name, submodel in specification.submodels.items():
-        imported = specification.imported()
         if submodel.same_as is not None and submodel.same_as not in imported:
             hint = suggestion(submodel.same_as, imported)
             yield f"submodels.{name}.same_as: no '{submodel.same_as}' is imported; {hint}"

@@ -28,12 +28,12 @@ from modules.spec.specification import (
     Publish,
     Specification,
     Stage,
-    Submodel,
     Threshold,
     Training,
     Unfreeze,
     manifest_format,
 )
+from modules.spec.submodel import Submodel
 from modules.spec.tuning import Choice, Range, Tuning
 
 __all__ = [

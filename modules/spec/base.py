@@ -91,7 +91,7 @@ Reference = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_.
 Column = Annotated[str, Field(min_length=1)]
 
 
-def _from_folder(path: Path, info: ValidationInfo) -> Path:
+def from_folder(path: Path, info: ValidationInfo) -> Path:
     """Paths are relative to the specification's own file; from Python, to the working folder."""
     if path == Path():
         raise ValueError("expected a path, found an empty one")
@@ -99,7 +99,7 @@ def _from_folder(path: Path, info: ValidationInfo) -> Path:
     return Path(folder, path.expanduser())
 
 
-LocalPath = Annotated[Path, AfterValidator(_from_folder)]
+LocalPath = Annotated[Path, AfterValidator(from_folder)]
 
 
 def _as_text(value: object) -> object:

@@ -36,6 +36,7 @@ from modules.spec.base import (
     Whole,
 )
 from modules.spec.features import Feature, Label
+from modules.spec.submodel import Submodel
 from modules.spec.tuning import Tuning
 
 
@@ -101,36 +102,6 @@ def manifest_format(path: LocalPath) -> str | None:
         ".tfrecord.gz": "tfrecord",
     }
     return next((kind for end, kind in endings.items() if path.name.lower().endswith(end)), None)
-
-
-CustomObject = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
-
-
-class Submodel(Part):
-    """A pretrained model: a `.keras` file or a SavedModel folder.
-
-    `inputs` connects each of its inputs to a feature, a node or another sub-model. `output` picks
-    a named output where there are several, or an inner layer to cut at. `signature` picks one of
-    a SavedModel's signatures. `custom_objects` are the classes of your own that a `.keras` file
-    may hold, as `package.module:Class`; nothing else but Keras is imported for it.
-
-    `same_as` in place of `path` uses another sub-model once more, with the same weights.
-    """
-
-    path: LocalPath | None = None
-    same_as: Name | None = None
-    inputs: dict[str, Reference] = Field(min_length=1)
-    output: str | None = None
-    signature: str | None = None
-    custom_objects: tuple[CustomObject, ...] = ()
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Submodel:
-        if (self.path is None) == (self.same_as is None):
-            raise ValueError("give either 'path' or 'same_as'")
-        if self.same_as and (self.signature or self.custom_objects):
-            raise ValueError("'signature' and 'custom_objects' belong to the one it is the same as")
-        return self
 
 
 # Each file in there is a merge; nothing is imported, since Keras takes a second to import.
@@ -340,7 +311,10 @@ class Graph(Part):
     graph: dict[str, Node] = {}
 
     def imported(self) -> dict[str, tuple[Submodel, LocalPath]]:
-        """The sub-models that are imported, with their paths: all but those same as another."""
+        """The sub-models that are imported from a path, by name: all but those same as another.
+
+        Applications and presets have a path once a file is made of them (`pipeline.prepare`).
+        """
         return {
             name: (submodel, submodel.path)
             for name, submodel in self.submodels.items()

@@ -39,12 +39,17 @@ def read_config(path: Path) -> dict[str, Any]:
     # RuntimeError: a password; RecursionError is one, too.
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: expected a .keras file, found a damaged one: {error}") from error
+    check_code(str(path), config)
+    return config
+
+
+def check_code(place: str, config: dict[str, Any]) -> None:
+    """Raises UserError where a stored architecture holds code; `place` is where it was found."""
     for kind, name in _code(config):
         raise UserError(
-            f"{path}: layer '{name}' holds code ({kind}), which could do anything when loaded: "
+            f"{place}: layer '{name}' holds code ({kind}), which could do anything when loaded: "
             "replace it by a layer of Keras and save the model again"
         )
-    return config
 
 
 def _code(node: Any, owner: str = "?") -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Classes of the user's own in a `.keras` file: only those that the specification lists."""
+"""The classes in a `.keras` file: of the user's own, only those that the specification lists."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.errors import UserError
+from modules.submodels.hub import HUB
 
 
 def import_custom_objects(names: Sequence[str]) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def import_custom_objects(names: Sequence[str]) -> dict[str, Any]:
 
 def check_classes(path: Path, config: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     """Raises UserError for a class in a stored architecture that neither Keras nor the list has."""
-    for class_name, module in _foreign(config):
+    for class_name, module in foreign_classes(config):
         if class_name not in known:
             where = f"{module}:{class_name}" if module else f"your.module:{class_name}"
             raise UserError(
@@ -39,19 +40,32 @@ def check_classes(path: Path, config: Mapping[str, Any], known: Mapping[str, Any
             )
 
 
-def _foreign(node: Any) -> Iterator[tuple[str, str]]:
-    """Each stored object whose class comes from outside of Keras, as (class, module)."""
+def foreign_classes(config: Any) -> Iterator[tuple[str, str]]:
+    """Each class in a stored architecture that comes from outside of Keras and KerasHub, with its
+    module."""
+    for class_name, module, package in _stored_classes(config):
+        if package not in ("keras", "builtins", HUB):
+            yield class_name, module
+
+
+def needs_hub(config: Any) -> bool:
+    """Whether a stored architecture holds a class of KerasHub's."""
+    return any(package == HUB for _, _, package in _stored_classes(config))
+
+
+def _stored_classes(node: Any) -> Iterator[tuple[str, str, str]]:
+    """Each stored object's class, its module, and the package that it says it comes from."""
     if isinstance(node, dict):
-        module = node.get("module")
+        module = str(node.get("module") or "")
         registered = str(node.get("registered_name") or "")
         if "class_name" in node and "config" in node and node.get("config") is not None:
-            own = str(module or "").split(".")[0] in ("keras", "builtins")
-            if not own and (module or ">" in registered):
-                yield str(node["class_name"]), str(module or "")
+            # Without either, the class is one of Keras's.
+            package = module.split(".")[0] or registered.rpartition(">")[0] or "keras"
+            yield str(node["class_name"]), module, package
         # What a model was compiled with is not loaded.
         for key, value in node.items():
             if key != "compile_config":
-                yield from _foreign(value)
+                yield from _stored_classes(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _foreign(value)
+            yield from _stored_classes(value)

@@ -16,18 +16,25 @@ import numpy as np
 from modules.errors import UserError
 from modules.submodels.activation import activation_of
 from modules.submodels.archive import read_config
-from modules.submodels.custom import check_classes, import_custom_objects
+from modules.submodels.custom import check_classes, import_custom_objects, needs_hub
+from modules.submodels.hub import import_hub
 from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
+from modules.submodels.naming import names_from_scratch
 
 
+@names_from_scratch()
 def load_model(path: Path, custom_objects: Sequence[str] = ()) -> keras.Model:
     """The functional form of a `.keras` file, loaded in Keras's safe mode, without its optimizer.
 
     `custom_objects` name the classes, as `package.module:Class`, that the file may hold beside
-    Keras's own. Raises UserError where the file is damaged, holds code, or a class not listed.
+    Keras's and KerasHub's. Raises UserError where the file is damaged, holds code, or a class not
+    listed.
     """
     own = import_custom_objects(custom_objects)
-    check_classes(path, read_config(path), own)
+    config = read_config(path)
+    check_classes(path, config, own)
+    if needs_hub(config):
+        import_hub()
     try:
         model = keras.saving.load_model(path, own, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many types here; all mean the same to the user
@@ -78,7 +85,7 @@ def named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """A functional model's inputs by name: the keys of a dictionary, else the Inputs' names."""
     if isinstance(model.input, dict):
         return dict(model.input)
-    return {tensor.name: tensor for tensor in model.inputs}
+    return {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
 
 
 def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:

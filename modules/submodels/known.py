@@ -2,7 +2,8 @@
 
 The record is keyed by path, signature, and the size and time of change of each file, as Git's
 index is. Unknown sub-models are read in a process of their own: TensorFlow takes seconds to
-import, and a check of known ones need not pay for it.
+import, and a check of known ones need not pay for it. The files that are made of applications and
+presets lie beside the records.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from modules.errors import RunError, SpecificationError
 from modules.files import write_text
 from modules.spec import Specification, Submodel
 from modules.submodels.interface import Inspection
+from modules.submodels.place import file_states, in_place
 
 
 def _key(submodel: Submodel, path: Path) -> str:
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
-    identity = json.dumps([str(path), submodel.signature, submodel.custom_objects, stats])
+    identity = json.dumps(
+        [str(path), submodel.signature, submodel.custom_objects, file_states(path)]
+    )
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
@@ -35,39 +37,56 @@ class KnownSubmodels:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def placed(self, specification: Specification) -> Specification:
+        """The specification with a path for each application and preset: of the file made of it."""
+        submodels = {
+            name: in_place(item, self.folder) for name, item in specification.submodels.items()
+        }
+        return specification.model_copy(update={"submodels": submodels})
+
     def inspect(
         self, specification: Specification, tell: Callable[[str], None]
     ) -> dict[str, Inspection]:
-        """The interface and digest of every sub-model, by name.
+        """The interface and digest of every sub-model, by name; makes the files not yet made.
 
         Raises SpecificationError naming each sub-model that is missing, damaged or unsafe.
         """
         found: dict[str, Inspection] = {}
-        unknown: dict[str, Submodel] = {}
+        unknown: dict[str, tuple[Submodel, Path]] = {}
         records: dict[str, Path] = {}
         problems = []
-        for name, (submodel, path) in specification.imported().items():
-            if not path.exists():
-                problems.append(f"submodels.{name}.path: {path}: no such file or folder")
+        for name, (placed, path) in self.placed(specification).imported().items():
+            submodel = specification.submodels[name]
+            key, source = submodel.source
+            if source is not None and not source.exists():
+                problems.append(f"submodels.{name}.{key}: {source}: no such file or folder")
                 continue
-            record = self.folder / f"{_key(submodel, path)}.json"
+            record = self._record(submodel, path)
             known = _read_record(record)
             if known:
                 found[name] = known
-            else:
-                unknown[name] = submodel
-                records[name] = record
+                continue
+            unknown[name] = submodel, path
+            records[name] = record
+            if submodel.path is None:
+                tell(f"making {name} from {placed.origin}")
         if unknown:
             tell(f"reading the sub-models {', '.join(unknown)}")
             for name, answer in _read_in_process(unknown).items():
-                if "error" in answer:
-                    problems.append(f"submodels.{name}.path: {answer['error']}")
+                if "problems" in answer:
+                    problems += [f"submodels.{name}.{problem}" for problem in answer["problems"]]
                     continue
-                found[name] = Inspection.model_validate(answer)
-                write_text(records[name], found[name].model_dump_json())
+                found[name] = Inspection.model_validate(answer["inspection"])
+                submodel, path = unknown[name]
+                made = submodel.path is None  # only now, so that its state could not be told before
+                record = self._record(submodel, path) if made else records[name]
+                write_text(record, found[name].model_dump_json())
         if problems:
             raise SpecificationError(problems)
         return found
+
+    def _record(self, submodel: Submodel, path: Path) -> Path:
+        return self.folder / f"{_key(submodel, path)}.json"
 
 
 def _read_record(file: Path) -> Inspection | None:
@@ -80,14 +99,10 @@ def _read_record(file: Path) -> Inspection | None:
         return None
 
 
-def _read_in_process(submodels: dict[str, Submodel]) -> dict[str, dict]:
+def _read_in_process(submodels: dict[str, tuple[Submodel, Path]]) -> dict[str, dict]:
     request = {
-        name: {
-            "path": str(submodel.path),
-            "signature": submodel.signature,
-            "custom_objects": submodel.custom_objects,
-        }
-        for name, submodel in submodels.items()
+        name: {"submodel": submodel.model_dump(mode="json"), "path": str(path)}
+        for name, (submodel, path) in submodels.items()
     }
     done = subprocess.run(
         [sys.executable, "-m", "modules.submodels.read"],

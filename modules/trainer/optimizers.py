@@ -7,8 +7,7 @@ from typing import Any
 
 import keras
 
-from modules.errors import SpecificationError, suggestion
-from modules.fusion.layers import first_line
+from modules.errors import SpecificationError, first_line, suggestion
 from modules.spec import Stage
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.component
 def import_submodel(tmp_path: Path) -> Callable[..., Any]:
     """Runs the executor; returns the artifact that it filled."""
 
-    def run(path: Path, digest: str, signature: str = "") -> Any:
+    def run(path: Path, digest: str, signature: str = "", origin: str = "") -> Any:
         from components.artifacts import Submodel
         from components.submodel_importer import executor
 
@@ -39,6 +39,7 @@ def import_submodel(tmp_path: Path) -> Callable[..., Any]:
                 executor.SIGNATURE_KEY: signature,
                 executor.CUSTOM_OBJECTS_KEY: "[]",
                 executor.DIGEST_KEY: digest,
+                executor.ORIGIN_KEY: origin or str(path),
             },
         )
         return artifact
@@ -77,6 +78,15 @@ def test_the_copy_does_not_depend_on_the_origin(
     path.unlink()
 
     assert inspect_submodel(Path(artifact.uri) / "model.keras") == known
+
+
+def test_another_origin_than_the_path_is_recorded_where_one_is_known(
+    import_submodel: Callable[..., Any], shared_world: Path
+) -> None:
+    path = shared_world / "models" / "vision.keras"
+    origin = "keras.applications.MobileNetV2 (imagenet)"
+
+    assert import_submodel(path, inspect_submodel(path).digest, origin=origin).origin == origin
 
 
 def test_a_signature_is_handed_on(import_submodel: Callable[..., Any], shared_world: Path) -> None:
@@ -129,6 +139,7 @@ def test_the_component_declares_what_the_cache_must_see() -> None:
         "signature": "",
         "custom_objects": json.dumps(["my.layers:Gate"]),
         "digest": "d1",
+        "origin": "models/a.keras",
     }
     assert component.inputs == {}
     assert {key: channel.type for key, channel in component.outputs.items()} == {

@@ -76,7 +76,7 @@ def test_a_model_can_only_be_the_same_as_one_that_is_imported(world: Path) -> No
 def test_a_sub_model_has_a_path_or_another_to_be_the_same_as(world: Path) -> None:
     both = "{path: models/vision.keras, same_as: vision, inputs: {image: other}}"
     for wrong in (both, "{inputs: {image: other}}"):
-        with pytest.raises(SpecificationError, match="give either 'path' or 'same_as'"):
+        with pytest.raises(SpecificationError, match="give one of 'path', 'same_as'"):
             twice(world, f"  again: {wrong}\n")
         (world / "fusion.yaml").write_text(
             (world / "fusion.yaml").read_text().replace(f"  again: {wrong}\n", "")

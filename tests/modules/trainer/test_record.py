@@ -70,7 +70,8 @@ def test_a_stage_is_told_with_what_it_trained_how_and_how_long(
     assert told[start + 1 : start + 4] == [
         "| --- | --- | --- | --- | --- | --- | --- |",
         "| head | embeddings of vision.features | nothing | Adam | 0.001 | 2 of 5 | 3.2 |",
-        "| fine | raw data: every sub-model is trained by then | vision: conv2, features; text: a, …, e\\|f (5 in all) | "
+        "| fine | raw data: every sub-model is trained by then | "
+        "vision: conv2, features; text: a, …, e\\|f (5 in all) | "
         "AdamW (weight_decay 0.01), clip_norm 1.5 | "
         "0.0001, CosineDecay (decay_steps 12), vision 1e-06 | 1 of 1 | 61.0 |",
     ]
