@@ -76,8 +76,10 @@ def _unlike(version: Path, task: Task) -> str:
     for name, part in {**its.features, **its.labels}.items():
         if name not in ours:
             return f"it reads '{name}', which the examples no longer hold"
-        if stored(part) != stored(ours[name]):
-            return f"it reads '{name}' as {stored(part)}, which is now {stored(ours[name])}"
+        its_form, form = stored(part), stored(ours[name])
+        if its_form != form:
+            found = f"{list(form.shape)} of {form.dtype}"
+            return f"it reads '{name}' as {list(its_form.shape)} of {its_form.dtype}, now {found}"
     for output, label in task.outputs.items():
         if its.outputs.get(output) != label:
             return f"it does not predict '{output}' against the label '{label}'"

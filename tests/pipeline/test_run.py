@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from modules.registry.manifest import read_manifest
+from modules.registry.versions import all_versions
+
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
 ALL = {
-    "Rows", "Statistics", "DataChecks", "Import-vision", "Import-text", "Transform", "Train",
-    "Evaluate", "Publish",
+    "Rows", "Statistics", "DataChecks", "Import-vision", "Import-text", "Transform", "Embed",
+    "Train", "Champion", "Evaluate", "Publish",
 }  # fmt: skip
 
 
@@ -30,6 +33,9 @@ class Done:
 
     def stages(self, status: str) -> set[str]:
         return {stage["name"] for stage in self.record["stages"] if stage["status"] == status}
+
+    def made(self, name: str) -> str:
+        return next(stage["made"] for stage in self.record["stages"] if stage["name"] == name)
 
 
 def run(folder: Path) -> Done:
@@ -115,12 +121,22 @@ def test_predict_tells_the_class_of_each_row(first: tuple[Path, Done]) -> None:
         assert sum(answer["colour"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_second_run_redoes_nothing(first: tuple[Path, Done]) -> None:
-    done = run(first[0])
+def test_a_second_run_does_only_what_depends_on_the_champion_and_publishes_nothing_anew(
+    first: tuple[Path, Done],
+) -> None:
+    folder, before = first
+    done = run(folder)
     assert done.code == 0, done.text
-    assert done.stages("reused") == ALL
-    assert done.record["published"] == first[1].record["published"]
-    assert done.record["metrics"] == first[1].record["metrics"]
+    assert done.stages("done") == {"Champion", "Evaluate", "Publish"}
+    assert done.stages("reused") == ALL - {"Champion", "Evaluate", "Publish"}
+    published = before.record["published"]
+    assert before.made("Champion") == "none is published yet"
+    assert done.made("Champion") == f"version {Path(published).name}"
+    assert before.made("Publish") == f"published {published}"
+    assert done.made("Publish") == f"already published {published}"
+    assert done.record["published"] == published
+    assert done.record["metrics"] == before.record["metrics"]
+    assert [version.path for version in all_versions(folder / "serving")] == [Path(published)]
 
 
 def test_an_unattainable_threshold_trains_nothing_again_and_publishes_nothing(
@@ -132,11 +148,11 @@ def test_an_unattainable_threshold_trains_nothing_again_and_publishes_nothing(
     done = run(first[0])
     file.write_text(text)
     assert done.code == 1
-    assert "Train" in done.stages("reused")
+    assert {"Train", "Champion"} <= done.stages("reused")
     assert done.record["published"] is None
     assert "the model was not published: colour.accuracy is" in done.text
     assert "at least 1.01 is needed" in done.text
-    assert len(list((first[0] / "serving").iterdir())) == 1
+    assert len(all_versions(first[0] / "serving")) == 1
 
 
 def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path, Done]) -> None:
@@ -171,8 +187,31 @@ def test_allowed_bad_rows_are_counted_and_kept_with_their_reasons(
     assert kept[0] == "row,column,reason"
     assert kept[1].startswith("row 4,image_path,")
     assert kept[2] == "row 91,colour,\"expected one of red, green, blue; found 'purple'\""
-    assert {"Import-vision", "Import-text"} <= done.stages("reused")
+    assert {"Import-vision", "Import-text", "Champion"} <= done.stages("reused")
     assert "Rows" in done.stages("done")
+
+
+def test_the_manifest_tells_what_was_measured_and_which_champion_was_compared(
+    first: tuple[Path, Done],
+) -> None:
+    folder, before = first
+    old, new = all_versions(folder / "serving")
+    manifest, earlier = read_manifest(new.path), read_manifest(old.path)
+    assert manifest is not None
+    assert earlier is not None
+    last = json.loads(max(folder.glob("runs/*/run.json")).read_text())
+    assert manifest.run == Path(last["log"]).parent.name
+    assert manifest.metrics == last["metrics"]
+    assert (earlier.gates.champion, manifest.gates.champion) == (None, old.name)
+    assert manifest.gates.thresholds == {"colour": {"accuracy": {"min": 0.2, "max": None}}}
+    assert earlier.data.fingerprint != manifest.data.fingerprint
+    assert earlier.metrics == before.record["metrics"]
+    outputs = {key: uri for stage in last["stages"] for key, uri in stage["outputs"].items()}
+    config = json.loads(Path(outputs["evaluation"], "eval_config.json").read_text())
+    assert {spec["name"] for spec in config["evalConfig"]["modelSpecs"]} == {
+        "candidate",
+        "baseline",
+    }
 
 
 def test_two_runs_of_one_seed_give_the_same_metrics(
@@ -196,7 +235,7 @@ def test_a_warm_start_trains_on_from_the_version_published_before(
     folder = first[0]
     file = folder / "fusion.yaml"
     text = file.read_text()
-    champion = max((folder / "serving").iterdir(), key=lambda version: int(version.name))
+    champion = all_versions(folder / "serving")[-1]
     file.write_text(text.replace("  seed: 7\n", "  seed: 7\n  warm_start: champion\n"))
     done = run(folder)
     file.write_text(text)
@@ -207,12 +246,13 @@ def test_a_warm_start_trains_on_from_the_version_published_before(
     assert Path(done.record["published"]) != champion
 
 
-def test_a_published_version_that_was_deleted_is_not_said_to_be_there(
+def test_published_versions_that_were_deleted_are_published_anew(
     first: tuple[Path, Done],
 ) -> None:
     shutil.rmtree(first[0] / "serving")
     done = run(first[0])
-    assert done.code == 1
-    assert done.record["published"] is None
-    assert "the same model was published before as " in done.text
-    assert "which has been deleted since: delete " in done.text
+    assert done.code == 0, done.text
+    assert "Train" in done.stages("reused")
+    [version] = all_versions(first[0] / "serving")
+    assert done.record["published"] == str(version.path)
+    assert done.made("Champion") == "none is published yet"
