@@ -10,6 +10,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.champion_channel import describe
 from modules.files import write_text
 from modules.registry.champion import Task, copy_champion
 
@@ -17,12 +18,6 @@ FOLDER_KEY = "publish_folder"
 STATE_KEY = "state"
 TASK_KEY = "task"
 CHAMPION_KEY = "champion"
-
-# Properties of the artifact.
-EXISTS_KEY = "model_exists"
-VERSION_KEY = "version"
-DIGEST_KEY = "model_digest"
-UNLIKE_KEY = "unlike"
 
 NO_CHAMPION_FILE = "no_champion.txt"
 
@@ -41,19 +36,8 @@ class Executor(base_executor.BaseExecutor):
         artifact = artifact_utils.get_single_instance(output_dict[CHAMPION_KEY])
 
         champion = copy_champion(folder, task, Path(path_utils.serving_model_dir(artifact.uri)))
-        artifact.set_int_custom_property(EXISTS_KEY, int(champion is not None))
+        describe(artifact, champion)
         if champion is None:
             # Kubeflow uploads no empty folder.
             text = f"No model has been published to {folder} yet.\n"
             write_text(Path(artifact.uri, NO_CHAMPION_FILE), text)
-            return
-        artifact.set_string_custom_property(VERSION_KEY, champion.version)
-        artifact.set_string_custom_property(DIGEST_KEY, champion.digest)
-        artifact.set_string_custom_property(UNLIKE_KEY, champion.unlike)
-
-
-def compared_version(champion: types.Artifact) -> str | None:
-    """The version that a candidate can be compared with; None where there is none."""
-    if champion.get_string_custom_property(UNLIKE_KEY):
-        return None
-    return champion.get_string_custom_property(VERSION_KEY) or None

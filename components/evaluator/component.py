@@ -9,10 +9,6 @@ from components.evaluator import executor
 
 
 class Evaluator(component.Evaluator):
-    """TFX's, whose `baseline_model` must come from a ChampionResolver.
-
-    Whether there is a champion is known only when the pipeline runs: on Kubeflow it is compiled
-    once for all runs.
-    """
+    """TFX's, whose `baseline_model` comes from a ChampionResolver."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)

@@ -10,7 +10,7 @@ from tfx import types
 from tfx.components.pusher import executor
 from tfx.types import artifact_utils, standard_component_specs
 
-from components.champion_resolver.executor import compared_version
+from components.champion_channel import compared_version
 from modules.evaluation.measured import overall_metrics
 from modules.files import write_text
 from modules.registry.manifest import Provenance

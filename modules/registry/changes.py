@@ -78,6 +78,6 @@ def _settle(own: Path) -> None:
     ]
     if renames[-1][0].exists():
         for source, target in reversed(renames):
-            if not source.exists():
+            if target.exists() and not source.exists():
                 target.rename(source)
     file.unlink()

@@ -68,9 +68,9 @@ class Provenance(BaseModel):
 
 
 class Gates(BaseModel):
-    """What the model had to pass: the thresholds, and the champion it was compared with."""
+    """What the model passed: its specification's `evaluation`, against which champion."""
 
-    thresholds: dict[str, Any]
+    evaluation: dict[str, Any]
     champion: str | None
 
 

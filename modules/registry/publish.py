@@ -67,10 +67,7 @@ def publish(
                 published=datetime.now(UTC),
                 model_digest=digest,
                 metrics=metrics,
-                gates=Gates(
-                    thresholds=provenance.specification["evaluation"]["thresholds"],
-                    champion=champion,
-                ),
+                gates=Gates(evaluation=provenance.specification["evaluation"], champion=champion),
             )
             write_text(aside / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
             version = Version(folder / str(number))

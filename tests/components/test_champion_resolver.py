@@ -16,6 +16,16 @@ from modules.spec import load_specification
 pytestmark = pytest.mark.component
 
 
+def comparable(candidate: Any, champion: Any) -> bool:
+    """Whether an Evaluator gets the champion as its baseline."""
+    from components.champion_channel import BASELINE_KEY, MODEL_KEY, with_comparable_baseline
+
+    inputs = {MODEL_KEY: [candidate], BASELINE_KEY: [champion]}
+    given = with_comparable_baseline(inputs)
+    assert given[MODEL_KEY] == [candidate]
+    return BASELINE_KEY in given
+
+
 @pytest.fixture
 def resolve(shared_world: Path, tmp_path: Path) -> Callable[..., Any]:
     """Runs the executor; returns the artifact that it filled."""
@@ -80,8 +90,6 @@ def publish_candidate(candidate: Any, tmp_path: Path, shared_world: Path) -> Cal
 def test_on_a_first_run_a_mark_and_a_property_say_that_there_is_none(
     resolve: Callable[..., Any], candidate: Any, tmp_path: Path
 ) -> None:
-    from components.evaluator.executor import comparable
-
     artifact = resolve(tmp_path / "serving")
 
     assert artifact.has_custom_property("model_exists")
@@ -100,8 +108,7 @@ def test_the_last_published_model_is_handed_on_as_a_copy(
 ) -> None:
     from tfx.utils import path_utils
 
-    from components.champion_resolver.executor import compared_version
-    from components.evaluator.executor import comparable
+    from components.champion_channel import compared_version
 
     version = publish_candidate()
     model = Path(path_utils.serving_model_dir(candidate.uri))
@@ -124,8 +131,6 @@ def test_a_candidate_is_not_compared_with_itself(
     publish_candidate: Callable[[], Path],
     tmp_path: Path,
 ) -> None:
-    from components.evaluator.executor import comparable
-
     publish_candidate()
 
     assert not comparable(candidate, resolve(tmp_path / "serving"))
@@ -137,8 +142,7 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
     publish_candidate: Callable[[], Path],
     tmp_path: Path,
 ) -> None:
-    from components.champion_resolver.executor import compared_version
-    from components.evaluator.executor import comparable
+    from components.champion_channel import compared_version
     from modules.trainer.export import SPECIFICATION_FILE
 
     version = publish_candidate()

@@ -88,7 +88,9 @@ def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from
     assert manifest is not None
     assert manifest.metrics == METRICS
     assert manifest.gates.champion == "17"
-    assert manifest.gates.thresholds == {"colour": {"accuracy": {"min": 0.2, "max": None}}}
+    assert manifest.gates.evaluation["thresholds"] == {
+        "colour": {"accuracy": {"min": 0.2, "max": None}}
+    }
     assert (manifest.run, manifest.data) == (provenance.run, provenance.data)
     vision = shared_world / "models" / "vision.keras"
     assert manifest.submodels["vision"].origin == str(vision)

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from modules.registry.manifest import read_manifest
+from modules.registry.lineage import lineages
+from modules.registry.manifest import Source, read_manifest
 from modules.registry.versions import all_versions
+from modules.submodels.inspection import inspect_submodel
+from pipeline.commands.lineage import lineage
 
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
@@ -36,6 +40,10 @@ class Done:
 
     def made(self, name: str) -> str:
         return next(stage["made"] for stage in self.record["stages"] if stage["name"] == name)
+
+
+def metadata(folder: Path) -> Path:
+    return folder / "runs" / "metadata.sqlite"
 
 
 def run(folder: Path) -> Done:
@@ -96,7 +104,7 @@ def test_the_imported_submodels_are_in_ml_metadata_with_digest_origin_and_interf
     from ml_metadata.proto import metadata_store_pb2
 
     config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(first[0] / "runs" / "metadata.sqlite")
+    config.sqlite.filename_uri = str(metadata(first[0]))
     store = mlmd.MetadataStore(config)
     found = {
         a.properties["submodel"].string_value: a for a in store.get_artifacts_by_type("Submodel")
@@ -203,7 +211,9 @@ def test_the_manifest_tells_what_was_measured_and_which_champion_was_compared(
     assert manifest.run == Path(last["log"]).parent.name
     assert manifest.metrics == last["metrics"]
     assert (earlier.gates.champion, manifest.gates.champion) == (None, old.name)
-    assert manifest.gates.thresholds == {"colour": {"accuracy": {"min": 0.2, "max": None}}}
+    assert manifest.gates.evaluation["thresholds"] == {
+        "colour": {"accuracy": {"min": 0.2, "max": None}}
+    }
     assert earlier.data.fingerprint != manifest.data.fingerprint
     assert earlier.metrics == before.record["metrics"]
     outputs = {key: uri for stage in last["stages"] for key, uri in stage["outputs"].items()}
@@ -229,6 +239,34 @@ def test_two_runs_of_one_seed_give_the_same_metrics(
     assert histories[0] == histories[1]
 
 
+def test_ml_metadata_tells_what_a_version_came_from(first: tuple[Path, Done]) -> None:
+    folder, before = first
+    old, new = all_versions(folder / "serving")
+    told = {v.name: lineages(folder / "serving", metadata(folder)).of_version(v.name)
+            for v in (old, new)}  # fmt: skip
+    for version, rows in ((old, [67, 23, 0]), (new, [66, 23, 2])):
+        found, manifest = told[version.name], read_manifest(version.path)
+        assert manifest is not None
+        assert found.told_by == "ML Metadata"
+        assert list(found.rows.values()) == rows
+        assert (found.run, found.specification) == (manifest.run, manifest.specification)
+        assert (found.data, found.metrics) == (manifest.data, manifest.metrics)
+        assert found.submodels == manifest.submodels
+        assert abs(found.published - manifest.published).total_seconds() < 60
+    path = folder / "models" / "vision.keras"
+    vision = told[old.name].submodels["vision"]
+    assert vision == Source(digest=inspect_submodel(path).digest, origin=str(path))
+    assert told[old.name].run == Path(before.record["log"]).parent.name
+
+    printed = CliRunner().invoke(lineage, [str(folder / "fusion.yaml"), old.name]).stdout
+    text = " ".join(printed.split())
+    assert f"version {old.name}, kept" in text
+    assert f"data {folder / 'data' / 'rows.csv'} fingerprint" in text
+    assert "67 train, 23 eval, 0 rejected" in text
+    assert f"sub-model vision {path} digest {vision.digest}" in text
+    assert "told by ML Metadata specification: " in text
+
+
 def test_a_warm_start_trains_on_from_the_version_published_before(
     first: tuple[Path, Done],
 ) -> None:
@@ -243,7 +281,7 @@ def test_a_warm_start_trains_on_from_the_version_published_before(
     assert "Transform" in done.stages("reused")
     [made] = [stage["made"] for stage in done.record["stages"] if stage["name"] == "Train"]
     assert made.endswith(f"4 of 4 variables from champion {champion.name}")
-    assert Path(done.record["published"]) != champion
+    assert Path(done.record["published"]) != champion.path
 
 
 def test_published_versions_that_were_deleted_are_published_anew(
@@ -256,3 +294,19 @@ def test_published_versions_that_were_deleted_are_published_anew(
     [version] = all_versions(first[0] / "serving")
     assert done.record["published"] == str(version.path)
     assert done.made("Champion") == "none is published yet"
+
+
+def test_where_a_submodel_is_is_told_of_versions_that_are_gone_too(
+    first: tuple[Path, Done],
+) -> None:
+    folder, before = first
+    digest = inspect_submodel(folder / "models" / "vision.keras").digest
+    arguments = [str(folder / "fusion.yaml"), "--submodel", digest[:8]]
+    lines = CliRunner().invoke(lineage, arguments).stdout.splitlines()[1:]
+    [served] = all_versions(folder / "serving")
+    status = {line.split()[0]: " ".join(line.split()[1:6]) for line in lines}
+    assert len(status) == 4
+    assert status.pop(served.name).startswith("served ")
+    assert set(status.values()) == {"no longer in the folder"}
+    assert Path(before.record["published"]).name in status
+    assert all(digest[:12] in line and line.endswith("ML Metadata") for line in lines)

@@ -55,7 +55,9 @@ def test_a_version_is_a_copy_of_the_model_with_a_manifest_in_it(
     assert manifest.data.fingerprint == "f" * 64
     assert manifest.submodels["vision"].digest == "ab" * 32
     assert manifest.metrics == {"colour": {"accuracy": 0.75}}
-    assert manifest.gates.thresholds == {"colour": {"accuracy": {"min": 0.5, "max": None}}}
+    assert manifest.gates.evaluation["thresholds"] == {
+        "colour": {"accuracy": {"min": 0.5, "max": None}}
+    }
     assert manifest.gates.champion == "17"
     assert manifest.model_digest == model_digest(make_model("a"))
 
