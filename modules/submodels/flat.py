@@ -91,7 +91,7 @@ def nodes_of(model: keras.Model) -> list[Any]:
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
-def _graph_of(operation: Any) -> Any:
+def graph_of(operation: Any) -> Any:
     """The graph of a nested model; None for a layer, and for a model with a `call` of its own."""
     call = getattr(type(operation), "call", None)
     if call is keras.Sequential.call:
@@ -112,7 +112,7 @@ class _Flattening:
             operation, outputs = node.operation, node.outputs
             if not node.is_input:
                 args, kwargs = node.arguments.fill_in(tensors)
-                graph = _graph_of(operation)
+                graph = graph_of(operation)
                 if graph is not None:
                     path = f"{prefix}{operation.name}"
                     outputs = self._nested(path, graph, *args, **kwargs)

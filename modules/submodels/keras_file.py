@@ -17,7 +17,7 @@ from modules.errors import UserError
 from modules.submodels.activation import activation_of
 from modules.submodels.archive import read_config
 from modules.submodels.custom import check_classes, import_custom_objects
-from modules.submodels.flat import FlatModel, flatten
+from modules.submodels.flat import FlatModel, flatten, graph_of
 from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
 
 
@@ -36,14 +36,20 @@ def load_model(path: Path, custom_objects: Sequence[str] = ()) -> keras.Model:
         raise UserError(f"{path}: Keras cannot load the model: {reason}") from error
     if isinstance(model, keras.Sequential):
         return _functional(path, model)
-    return model if hasattr(model, "operations") else _as_one_layer(path, model)
+    return model if graph_of(model) is not None else _as_one_layer(path, model)
 
 
 def _as_one_layer(path: Path, model: keras.Model) -> keras.Model:
-    """A subclassed model as the only layer of a functional one: it cannot be cut inside.
+    """A model with a `call` of its own as the only layer of a functional one: uncuttable inside.
 
-    Keras stores the shape it was built with, not the dtype; float32 is taken.
+    Of a subclassed one Keras stores the shape it was built with, not the dtype; float32 is taken.
     """
+    if hasattr(model, "operations"):
+        entries = keras.tree.map_structure(
+            lambda tensor: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name),
+            model.input,
+        )
+        return keras.Model(entries, model(entries), name=model.name)
     shape = (model.get_build_config() or {}).get("input_shape")
     names = [
         name

@@ -380,3 +380,20 @@ def test_a_nested_model_with_a_call_of_its_own_stays_whole(classes: Any, tmp_pat
         given = layer({"entry": numbers(6, 4)}, training=training)
         np.testing.assert_allclose(given["scorer"], scorer(doubler(numbers(6, 4))), atol=1e-6)
         np.testing.assert_allclose(given["top"], model(numbers(6, 4)), atol=1e-6)
+
+
+def test_a_functional_model_with_a_call_of_its_own_is_called_by_it(
+    classes: Any, tmp_path: Path
+) -> None:
+    entry = keras.Input((4,), name="entry")
+    model = classes.Doubler(entry, layers.Dense(3, name="dense")(entry), name="doubler")
+    model.save(tmp_path / "model.keras")
+    own = ["own_classes:Doubler"]
+
+    interface = inspect_submodel(tmp_path / "model.keras", None, own).interface
+    layer = SubmodelLayer(tmp_path / "model.keras", ["doubler"], None, "wrapped", own)
+
+    assert list(interface.inputs) == ["entry"]
+    assert set(interface.cuts) == {"doubler"}
+    given = layer({"entry": numbers(6, 4)})["doubler"]
+    np.testing.assert_allclose(given, 2 * model.get_layer("dense")(numbers(6, 4)), atol=1e-6)
