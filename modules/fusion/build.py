@@ -42,6 +42,7 @@ class FusedModel:
 
     model: keras.Model
     tensors: dict[str, keras.KerasTensor]
+    interfaces: dict[str, Interface] = field(default_factory=dict)
     meant: dict[str, str] = field(default_factory=dict)
     taps: dict[str, list[str]] = field(default_factory=dict)
     submodels: dict[str, keras.layers.Layer] = field(default_factory=dict)
@@ -279,7 +280,15 @@ class _FusionBuilder(_Builder):
         """The whole model."""
         self.join()
         model = self.model({name: self._output(name) for name in self.specification.outputs})
-        return FusedModel(model, self.tensors, self.meant, self.taps, self.submodels, self.layers)
+        return FusedModel(
+            model,
+            self.tensors,
+            self.interfaces,
+            self.meant,
+            self.taps,
+            self.submodels,
+            self.layers,
+        )
 
     def _output(self, name: str) -> keras.KerasTensor:
         output, label = self.specification.outputs[name], self.specification.label_of(name)

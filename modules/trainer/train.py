@@ -46,13 +46,15 @@ class TrainingHistory:
 class StageData(NamedTuple):
     """What a stage learns from, and the model that learns it: the whole, or the head alone.
 
-    `source` tells people which, and why.
+    `source` tells people which, and why. Keras is called once for each `steps_per_execution` steps,
+    which must divide the steps of an epoch.
     """
 
     model: keras.Model
     train: Epochs
     eval: tf.data.Dataset
     source: str
+    steps_per_execution: int = 1
 
 
 def seed_everything(seed: int) -> None:
@@ -182,7 +184,11 @@ class _Training:
         model, stages = data.model, self.specification.training.stages
         stage = stages[position]
         optimizer = new_optimizer(f"training.stages.{position}", stage, self._scales(stage))
-        model.compile(optimizer=optimizer, **compile_arguments(self.specification))
+        model.compile(
+            optimizer=optimizer,
+            steps_per_execution=data.steps_per_execution,
+            **compile_arguments(self.specification),
+        )
         optimizer.build(model.trainable_variables)
         stopping = None
         if stage.early_stopping:
