@@ -72,10 +72,10 @@ class Lineages:
             digests = {
                 s.digest for lineage in self.known.values() for s in lineage.submodels.values()
             }
-            raise RunError(
-                f"no published version holds a sub-model whose digest begins with '{digest}'; "
-                f"{suggestion(digest, {known[: max(len(digest), 12)] for known in digests})}"
-            )
+            hint = suggestion(digest, {known[: max(len(digest), 12)] for known in digests})
+            told = f"no version is known to hold a sub-model whose digest begins with '{digest}'"
+            blind = [f"version {name}: {why}" for name, why in self.unknown.items()]
+            raise RunError("\n".join([f"{told}; {hint}", *blind]))
         return found
 
 

@@ -199,6 +199,22 @@ def test_versions_of_which_nothing_is_known_are_named_beside_those_that_hold_a_s
     )
 
 
+def test_a_submodel_that_is_not_found_may_be_where_nothing_is_known(
+    published: tuple[Path, list[str]],
+) -> None:
+    file, names = published
+    (file.parent / "serving" / names[0] / MANIFEST_FILE).unlink()
+
+    with pytest.raises(RunError) as caught:
+        invoke(lineage, file, "--submodel", DIGESTS[0])
+
+    told, blind = str(caught.value).splitlines()
+    assert told.startswith("no version is known to hold a sub-model whose digest begins with 'aba")
+    assert blind == (
+        f"version {names[0]}: neither ML Metadata nor a manifest tells what it came from"
+    )
+
+
 def test_an_unknown_submodel_or_version_is_told_with_the_nearest(
     published: tuple[Path, list[str]],
 ) -> None:
