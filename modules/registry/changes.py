@@ -40,8 +40,11 @@ def locked(folder: Path) -> Iterator[Path]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _settle(own)
-        for name in (PUBLISHING, REMOVING):
-            shutil.rmtree(own / name, ignore_errors=True)
+        for left in own.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            elif left.name != LOCK:
+                left.unlink()
         yield own
 
 

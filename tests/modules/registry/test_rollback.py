@@ -112,9 +112,12 @@ def test_a_server_sees_the_old_version_until_it_sees_the_wanted_one(
             roll_back(serving, names[target])
     assert newest_version(serving) == served
 
+    stray = serving / changes.OWN_FOLDER / f".{changes.RENAMES}.17.tmp"
+    stray.touch()  # the process ended while it wrote
     with changes.locked(serving):
         pass
 
+    assert not stray.exists()
     assert contents() == before
     assert newest_version(serving) == served
 
