@@ -12,8 +12,8 @@ from typing import Any
 from modules.embedding.partial import still_below
 from modules.freezing.unfreeze import chosen_layers
 from modules.fusion.build import FusedModel
-from modules.fusion.topology import in_order, inputs_of, source_of
-from modules.spec import Graph, Label, Layers, Specification, Stage
+from modules.fusion.topology import in_order, inputs_of, replaced_at, source_of, upstream
+from modules.spec import Graph, Label, Layers, Specification, Stage, missing_name
 from modules.spec.base import Part
 
 
@@ -21,9 +21,10 @@ class EmbeddingPlan(Graph):
     """The frozen part of a graph, and what of its values a head learns from.
 
     `embeddings` are references such as `vision.features`; `passed` are the features that the head
-    reads beside them; `precision` is that of the layers behind sub-models. `cuts` names, for a
-    sub-model that is trained in part, the inner layers that its embeddings come from. It holds
-    nothing of the head, so that a changed head needs no new embeddings.
+    reads beside them, and which rows lack one (`image.missing`); `precision` is that of the layers
+    behind sub-models. `cuts` names, for a sub-model that is trained in part, the inner layers that
+    its embeddings come from. It holds nothing of the head, so that a changed head needs no new
+    embeddings.
     """
 
     labels: dict[str, Label]
@@ -107,11 +108,12 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
         graph=graph,
         precision=specification.training.precision if graph else "float32",
         embeddings=tuple(frontier.embeddings),
-        passed=tuple(name for name in specification.features if name in frontier.features),
+        passed=tuple(name for name in fused.model.input if name in frontier.features),
         cuts=frontier.cuts,
     )
     why = f"embeddings of {', '.join(plan.embeddings)}"
-    live = [name for name in plan.passed if specification.features[name].type == "image"]
+    features = specification.features
+    live = [n for n in plan.passed if n in features and features[n].type == "image"]
     return StagePlan(plan=plan, why=f"{why}; {', '.join(live)} decoded on the fly" if live else why)
 
 
@@ -121,6 +123,7 @@ class _Frontier:
     def __init__(self, specification: Specification, fused: FusedModel, changed: Changed) -> None:
         self._specification, self._fused = specification, fused
         self._changed = changed
+        self._known = upstream(specification)
         self._still = _still(specification, fused, changed)
         self._seen: set[str] = set()
         self.embeddings: list[str] = []
@@ -146,13 +149,19 @@ class _Frontier:
                 return
             for _, feeding in inputs_of(self._specification, source):
                 self._walk(feeding)
+                feature = replaced_at(self._specification, self._known, source, feeding)
+                if feature:
+                    self.features.add(missing_name(feature))
 
     def _still_below(self, name: str) -> tuple[str, ...] | None:
         """Where to cut a sub-model that is trained in part, if all that feeds it is still."""
         submodels = self._specification.submodels
         if name not in submodels:
             return None
-        sources = {source_of(reference) for _, reference in inputs_of(self._specification, name)}
+        references = [reference for _, reference in inputs_of(self._specification, name)]
+        sources = {source_of(reference) for reference in references}
+        if any(replaced_at(self._specification, self._known, name, r) for r in references):
+            return None
         shared = [twin for twin in submodels if self._specification.owner(twin) == name] != [name]
         if shared or not sources <= self._still | set(self._specification.features):
             return None
@@ -187,10 +196,13 @@ def values_per_row(tensor: Any) -> int | None:
 def _still(specification: Specification, fused: FusedModel, changed: Changed) -> set[str]:
     """The sub-models and nodes that give a row the same values in every epoch of a stage."""
     still: set[str] = set()
+    known = upstream(specification)
     for name in in_order(specification):
-        sources = {source_of(reference) for _, reference in inputs_of(specification, name)}
-        if not sources <= still | set(specification.features):
+        references = [reference for _, reference in inputs_of(specification, name)]
+        if not {source_of(r) for r in references} <= still | set(specification.features):
             continue
+        if any(replaced_at(specification, known, name, reference) for reference in references):
+            continue  # what stands for a missing feature is drawn and learned
         if name in specification.submodels:
             moves = specification.owner(name) in changed
         else:

@@ -30,7 +30,7 @@ class EmbeddedRows:
         self._images = {
             name: feature
             for name in contents.plan.passed
-            if isinstance(feature := contents.plan.features[name], ImageFeature)
+            if isinstance(feature := contents.plan.features.get(name), ImageFeature)
         }
         self._kept: dict[str, Any] | None = None
         if not self._images and contents.bytes_per_row * self._count <= MEMORY_BYTES:

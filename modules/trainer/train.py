@@ -21,6 +21,7 @@ from modules.submodels.interface import Interface
 from modules.trainer.checkpoint import Checkpoint, ResumableEarlyStopping, State, assign, values
 from modules.trainer.data import Epochs
 from modules.trainer.losses import compile_arguments
+from modules.trainer.means import needs_means, set_means
 from modules.trainer.optimizers import new_optimizer
 from modules.trainer.warm_start import Champion, WarmStart
 
@@ -107,6 +108,9 @@ class _Training:
             history.warm_start = self.champion.start(self.fused, original)
         # A checkpoint holds later values: it comes after the warm start.
         state = self.checkpoint.load() if self.checkpoint else None
+        if state is None and needs_means(self.fused):
+            first = self.data_of(0)
+            set_means(self.fused, first.model, first.train)
         if state:
             history.stages = state.stages
             assign(self.moving, state.variables)
