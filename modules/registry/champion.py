@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from modules.registry.changes import locked
 from modules.registry.manifest import MANIFEST_FILE, published_digest
 from modules.registry.versions import newest_version
-from modules.spec import Feature, Label, NumberLabel, Specification, stored
+from modules.spec import Feature, Label, NumberLabel, Specification, may_be_missing, stored
 from modules.spec.base import Part
 from modules.trainer.export import SPECIFICATION_FILE
 
@@ -80,6 +80,9 @@ def _unlike(version: Path, task: Task) -> str:
         if its_form != form:
             found = f"{list(form.shape)} of {form.dtype}"
             return f"it reads '{name}' as {list(its_form.shape)} of {its_form.dtype}, now {found}"
+    for name in set(may_be_missing(task.features)) - set(may_be_missing(its.features)):
+        if name in its.features:
+            return f"it cannot do without '{name}', which rows may lack now"
     for output, label in task.outputs.items():
         if its.outputs.get(output) != label:
             return f"it does not predict '{output}' against the label '{label}'"

@@ -102,13 +102,17 @@ def test_its_state_changes_with_each_publishing_rollback_and_manifest(
             "it reads 'words', which the examples no longer hold",
         ),
         (
+            [("column: image_path,", "column: image_path, missing: allowed,")],
+            "it cannot do without 'image', which rows may lack now",
+        ),
+        (
             [(LABEL, "colour: {type: number, column: colour}")],
             "it reads 'colour' as [] of string, now [] of float32",
         ),
     ],
     ids=[
         "itself", "another head", "another size", "a further output", "other classes",
-        "another feature", "another label",
+        "another feature", "rows without a feature", "another label",
     ],
 )  # fmt: skip
 def test_a_candidate_of_another_task_is_not_compared(

@@ -128,7 +128,11 @@ def test_a_mean_is_that_of_the_rows_that_have_the_modality(
     images = [
         image
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
-        if (image := tf.train.Example.FromString(record).features.feature["image"].bytes_list.value[0])
+        if (
+            image := tf.train.Example.FromString(record)
+            .features.feature["image"]
+            .bytes_list.value[0]
+        )
     ]
     whole = keras.saving.load_model(world / "models" / "vision.keras")
     cut = keras.Model(whole.input, whole.get_layer("features").output)
