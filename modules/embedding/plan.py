@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import keras
+
 from modules.fusion.build import FusedModel
 from modules.fusion.topology import in_order, inputs_of, source_of
-from modules.spec import Graph, Label, Layers, Specification
+from modules.spec import Graph, Label, Layers, Specification, Submodel
 from modules.spec.base import Part
+
+# Layers that take a `training` argument, as all of Keras's for images do, and make no use of it.
+SAME_IN_TRAINING = (keras.layers.CenterCrop, keras.layers.Resizing)
 
 
 class EmbeddingPlan(Graph):
@@ -35,10 +40,14 @@ class EmbeddingPlan(Graph):
 
 
 class StagePlan(Part):
-    """What a stage learns from: the embeddings of a plan, or raw data alone; `why` tells people."""
+    """What a stage learns from: the embeddings of a plan, or raw data alone; `why` tells people.
+
+    `live` are the sub-models that run behind or beside the embeddings, in every epoch.
+    """
 
     plan: EmbeddingPlan | None
     why: str
+    live: tuple[str, ...] = ()
 
 
 def plan_stages(specification: Specification, fused: FusedModel) -> list[StagePlan]:
@@ -84,15 +93,36 @@ def _plan(specification: Specification, fused: FusedModel, changed: set[str]) ->
     plan = EmbeddingPlan(
         features=specification.features,
         labels=specification.labels,
-        submodels={n: s for n, s in specification.submodels.items() if n in needed},
+        submodels=_submodels(specification, needed),
         graph=graph,
         precision=specification.training.precision if graph else "float32",
         embeddings=tuple(frontier.embeddings),
         passed=tuple(name for name in specification.features if name in frontier.features),
     )
-    why = f"embeddings of {', '.join(plan.embeddings)}"
-    live = [name for name in plan.passed if specification.features[name].type == "image"]
-    return StagePlan(plan=plan, why=f"{why}; {', '.join(live)} decoded on the fly" if live else why)
+    told = [f"embeddings of {', '.join(plan.embeddings)}"]
+    if frontier.live:
+        told.append(f"{', '.join(frontier.live)} computed in every epoch")
+    images = [name for name in plan.passed if specification.features[name].type == "image"]
+    if images:
+        told.append(f"{', '.join(images)} decoded on the fly")
+    return StagePlan(plan=plan, why="; ".join(told), live=frontier.live)
+
+
+def _submodels(specification: Specification, needed: set[str]) -> dict[str, Submodel]:
+    """The sub-models that compute some embeddings, with those whose weights they use.
+
+    One that only gives its weights is connected as the one that uses them: where it really stands,
+    it may read from the head.
+    """
+    found = {}
+    for name, submodel in specification.submodels.items():
+        users = [n for n in specification.submodels if specification.owner(n) == name]
+        using = [specification.submodels[n].inputs for n in users if n in needed]
+        if name in needed:
+            found[name] = submodel
+        elif using:
+            found[name] = submodel.model_copy(update={"inputs": using[0]})
+    return found
 
 
 class _Frontier:
@@ -101,6 +131,7 @@ class _Frontier:
     def __init__(self, specification: Specification, fused: FusedModel, changed: set[str]) -> None:
         self._specification, self._fused = specification, fused
         self._still = _still(specification, fused, changed)
+        self.live = tuple(name for name in specification.submodels if name not in self._still)
         self._seen: set[str] = set()
         self.embeddings: list[str] = []
         self.features: set[str] = set()
@@ -163,7 +194,8 @@ def _still(specification: Specification, fused: FusedModel, changed: set[str]) -
 
 def _moves(layer: Any) -> bool:
     """Whether a new layer learns, or may do something else in training than afterwards."""
-    return bool(layer.weights) or layer._call_has_training_arg or bool(layer.activity_regularizer)
+    varies = layer._call_has_training_arg and not isinstance(layer, SAME_IN_TRAINING)
+    return bool(layer.weights) or varies or bool(layer.activity_regularizer)
 
 
 def _has_submodel(specification: Specification, name: str) -> bool:
@@ -179,7 +211,5 @@ def _before(specification: Specification, references: list[str]) -> set[str]:
         if name in found or name in specification.features:
             continue
         found.add(name)
-        if name in specification.submodels:
-            waiting.append(specification.owner(name))
         waiting += [source_of(reference) for _, reference in inputs_of(specification, name)]
     return found

@@ -11,6 +11,7 @@ from keras.src.backend import set_keras_mask
 
 from modules.embedding.columns import Contents, parse
 from modules.embedding.embedder import mask_name
+from modules.errors import RunError
 from modules.examples.files import example_files
 from modules.fusion.build import FusedModel
 from modules.preprocessing.transform import decode_images
@@ -25,7 +26,7 @@ class EmbeddedRows:
 
     def __init__(self, contents: Contents, split: str, folder: str) -> None:
         self._columns = {c.name: c for c in contents.columns if c.name != "row_id"}
-        self._count = contents.rows[split]
+        self._count, self._folder = contents.rows[split], folder
         self._files = example_files(folder)
         self._images = {
             name: feature
@@ -40,12 +41,19 @@ class EmbeddedRows:
         kept: dict[str, np.ndarray] = {}
         filled = 0
         for serialized in tf.data.TFRecordDataset(self._files).batch(1024).prefetch(2):
+            filled += len(serialized)
+            if filled > self._count:
+                break
             for name, values in parse(self._columns, serialized).items():
                 array = values.numpy()
                 if name not in kept:
                     kept[name] = np.empty((self._count, *array.shape[1:]), array.dtype)
-                kept[name][filled : filled + len(array)] = array
-            filled += len(serialized)
+                kept[name][filled - len(array) : filled] = array
+        if filled != self._count:
+            raise RunError(
+                f"{self._folder}: expected {self._count:,} embedded rows, found {filled:,}: delete "
+                "the folder of the runs to embed again"
+            )
         return {name: tf.convert_to_tensor(array) for name, array in kept.items()}
 
     def handles(self) -> tf.data.Dataset:
