@@ -109,7 +109,11 @@ class SubmodelLayer(keras.layers.Layer):
             return {tap: outputs[tap] for tap in self._taps}
         if training and self._in_training_mode:
             return _run_partly_in_training(self._inner, inputs, self._in_training_mode)
-        return self._inner(inputs, training=False)
+        outputs = self._inner(inputs, training=False)
+        if not self.trainable_variables:
+            # Activity regularizers would add to the loss what no training can change.
+            self._inner._clear_losses()
+        return outputs
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """None: where a sub-model gives masks, its outputs carry them already."""
