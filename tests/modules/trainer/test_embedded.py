@@ -242,3 +242,102 @@ def test_training_that_is_killed_on_embeddings_ends_as_if_it_had_not_been(
     weights = exported_weights(tmp_path / "whole")
     for one, other in zip(weights, exported_weights(tmp_path / "broken"), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+# ------------------------------------------------- every kind of feature, straight and embedded
+
+EVERYTHING = """\
+name: everything
+data: {path: rows.csv, split: {by: id, train: 0.7, eval: 0.3}}
+features:
+  image: {type: image, column: image, shape: [8, 8, 3]}
+  ids: {type: text, column: said, vocabulary: words.txt, encoding: ids, length: 4}
+  words: {type: text, column: said, vocabulary: words.txt, encoding: multi_hot}
+  said: {type: text, column: said, encoding: string}
+  age: {type: number, column: age, normalize: standard}
+  city: {type: category, column: city, classes: [oslo, bergen]}
+  place: {type: category, column: city, classes: [oslo, bergen], encoding: index}
+  sound: {type: sequence, column: sound, shape: [5, 2], variable: true, padding: -1.0}
+  steps: {type: sequence, column: steps, shape: [3, 2]}
+  plain: {type: raw, column: age, dtype: float32}
+labels:
+  kind: {type: category, column: kind, classes: [x, y]}
+  tags: {type: multi_label, column: tags, classes: [far, even]}
+  total: {type: number, column: age}
+submodels:
+  vision: {path: vision.keras, inputs: {image: image}}
+  ear: {path: ear.keras, inputs: {steps: sound}}
+graph:
+  tokens: {layers: [Embedding: {input_dim: 5, output_dim: 3, mask_zero: true},
+    SimpleRNN: {units: 2}], inputs: ids}
+  phrase: {layers: [StringLookup: {vocabulary: [very red]}, Embedding: {input_dim: 3,
+    output_dim: 2}], inputs: said}
+  where: {layers: [Embedding: {input_dim: 2, output_dim: 2}], inputs: place}
+  heard: {layers: [SimpleRNN: {units: 3}], inputs: ear}
+  raw_heard: {layers: [SimpleRNN: {units: 2}], inputs: sound}
+  moved: {layers: [Flatten], inputs: steps}
+  single: {layers: [Reshape: {target_shape: [1]}], inputs: plain}
+  joined: {merge: concatenate, inputs: [vision, tokens, words, phrase, age, city, where, heard,
+    raw_heard, moved, single]}
+  # No bias: it would have no gradient, and Adam would step by what rounding leaves of that.
+  hidden: {layers: [Dense: {units: 6, use_bias: false}, BatchNormalization,
+    Dropout: {rate: 0.3}], inputs: joined}
+  kind: {layers: [Dense: {units: 2}], inputs: hidden}
+  tags: {layers: [Dense: {units: 2}], inputs: hidden}
+  total: {layers: [Dense: {units: 1}], inputs: hidden}
+outputs:
+  kind: {from: kind, loss: categorical_crossentropy, metrics: [accuracy], class_weights: {x: 2.0}}
+  tags: {from: tags, loss: binary_crossentropy, metrics: [auc]}
+  total: {from: total, loss: huber, metrics: [mean_absolute_error]}
+training:
+  batch_size: 7
+  seed: 3
+  stages:
+    - {name: head, epochs: 2, learning_rate: 1e-2}
+publish: {path: serving}
+"""
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Specification:
+    """Rows with every kind of feature, some of them fed to two frozen sub-models."""
+    keras.utils.set_random_seed(3)
+    folder = tmp_path_factory.mktemp("everything")
+    image = keras.Input((8, 8, 3), name="image")
+    keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image))).save(
+        folder / "vision.keras"
+    )
+    steps = keras.Input((None, 2), name="steps")
+    read = keras.layers.SimpleRNN(4, return_sequences=True, name="read")(steps)
+    keras.Model(steps, read).save(folder / "ear.keras")
+    (folder / "words.txt").write_text("\n[UNK]\nred\nvery\nrather\n")
+    random = np.random.default_rng(2)
+    lines = ["id,image,said,age,city,sound,steps,kind,tags"]
+    for row in range(45):
+        pixels = random.integers(0, 255, (8, 8, 3)).astype("uint8")
+        (folder / f"{row}.png").write_bytes(tf.io.encode_png(pixels).numpy())
+        np.save(folder / f"sound{row}.npy", random.normal(size=(1 + row % 5, 2)).astype("f4"))
+        np.save(folder / f"steps{row}.npy", random.normal(size=(3, 2)).astype("f4"))
+        said = ["very red", "rather blue", "red", ""][row % 4]
+        city, kind = random.choice(["oslo", "bergen"]), random.choice(["x", "y"])
+        tags = ";".join(tag for tag in ("far", "even") if random.random() < 0.5)
+        lines.append(
+            f"{row},{row}.png,{said},{random.normal():.4f},{city},sound{row}.npy,steps{row}.npy,"
+            f"{kind},{tags}"
+        )
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    (folder / "fusion.yaml").write_text(EVERYTHING)
+    return load_specification(folder / "fusion.yaml")
+
+
+def test_features_and_labels_of_every_kind_are_learnt_from_alike(
+    everything: Specification,
+    prepare_training: Callable[[Specification], Any],
+    tmp_path: Path,
+    embed: Callable[..., Any],
+) -> None:
+    _, [stage] = check_parity(everything, prepare_training(everything), tmp_path, embed)
+
+    assert stage.plan is not None
+    assert stage.plan.embeddings == ("vision.dense", "ear.read")
+    assert set(stage.plan.passed) == set(everything.features) - {"image"}
