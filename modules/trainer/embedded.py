@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend import set_keras_mask
 
-from modules.embedding.columns import Contents, parse
+from modules.embedding.columns import Column, Contents, parse
 from modules.embedding.embedder import mask_name
 from modules.errors import RunError
 from modules.examples.files import example_files
@@ -112,13 +112,21 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
     given: dict[str, Any] = dict(inputs)
     for name in contents.plan.embeddings:
         frontier[name] = fused.tensors[name]
-        given[name] = inputs[name] = keras.Input(
-            columns[name].shape, dtype=columns[name].dtype, name=name
-        )
+        given[name] = inputs[name] = _input(columns[name])
         mask = columns.get(mask_name(name))
         if mask is not None:
-            inputs[mask.name] = keras.Input(mask.shape, dtype="bool", name=mask.name)
-            given[name] = WithMask(name=f"{name}.masked")(inputs[name], inputs[mask.name])
+            inputs[mask.name] = _input(mask)
+            masked = WithMask(name=f"{_clean(name)}.masked")
+            given[name] = masked(inputs[name], inputs[mask.name])
     behind = keras.Function(frontier, fused.model.output)
     outputs = behind._run_through_graph(given, operation_fn=lambda operation: operation)
     return keras.Model(inputs, outputs, name="head")
+
+
+def _input(column: Column) -> keras.KerasTensor:
+    return keras.Input(column.shape, dtype=column.dtype, name=_clean(column.name))
+
+
+def _clean(name: str) -> str:
+    """A column's name as Keras takes it: an output of a SavedModel may have a slash in its own."""
+    return name.replace("/", "_")

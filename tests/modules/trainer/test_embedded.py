@@ -164,7 +164,7 @@ class Several(tf.Module):
     def serve(self, tokens: Any) -> dict[str, Any]:
         mixed = tf.matmul(tokens, self.kernel)
         return {
-            "half": tf.cast(mixed, tf.float16),
+            "kinds/half": tf.cast(mixed, tf.float16),
             "double": tf.cast(mixed, tf.float64),
             "brain": tf.cast(mixed, tf.bfloat16),
             "place": tf.argmax(mixed, axis=1, output_type=tf.int32),
@@ -181,7 +181,7 @@ def test_a_saved_models_numbers_of_every_kind_and_words_are_learnt_from_alike(
         world,
         ("{path: models/text, inputs: {tokens: words}, output: features}",
          "{path: models/several, inputs: {tokens: words}}"),
-        ("[vision, text]", "[vision, text.half, text.double, text.brain, placed, worded]"),
+        ("[vision, text]", "[vision, text.kinds/half, text.double, text.brain, placed, worded]"),
         ("  joined:",
          "  placed: {layers: [Embedding: {input_dim: 4, output_dim: 2}], inputs: text.place}\n"
          "  worded: {layers: [StringLookup: {vocabulary: [low, high]}, "
