@@ -44,7 +44,7 @@ def training_part(specification: Specification) -> str:
     """
     used = used_features(specification)
     # A feature that only slices use must still be accounted for.
-    sliced = tuple(name for name in specification.features if name not in used)
+    sliced = tuple((name,) for name in specification.features if name not in used)
     update = {
         "evaluation": Evaluation(slices=sliced),
         "publish": Publish(path=Path("/")),

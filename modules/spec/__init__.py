@@ -1,5 +1,6 @@
 """The specification of a fusion: its types, its reading from YAML, its checks."""
 
+from modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
 from modules.spec.features import (
     CategoryFeature,
     CategoryLabel,
@@ -19,7 +20,6 @@ from modules.spec.load import load_specification, read_tree, validate_tree
 from modules.spec.specification import (
     ColumnSplit,
     Data,
-    Evaluation,
     Graph,
     HashSplit,
     Layers,
@@ -28,7 +28,6 @@ from modules.spec.specification import (
     Publish,
     Specification,
     Stage,
-    Threshold,
     Training,
     Unfreeze,
     manifest_format,
@@ -37,6 +36,7 @@ from modules.spec.submodel import Submodel
 from modules.spec.tuning import Choice, Range, Tuning
 
 __all__ = [
+    "Bounds",
     "CategoryFeature",
     "CategoryLabel",
     "Choice",
@@ -58,6 +58,7 @@ __all__ = [
     "Range",
     "RawFeature",
     "SequenceFeature",
+    "SliceThreshold",
     "Specification",
     "Stage",
     "Submodel",
@@ -66,6 +67,7 @@ __all__ = [
     "Training",
     "Tuning",
     "Unfreeze",
+    "Worth",
     "columns_of",
     "load_specification",
     "manifest_format",
