@@ -10,11 +10,11 @@ from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
 from components.embedding_gen.component import EmbeddingGen
+from components.fusion_evaluator.component import FusionEvaluator
 from components.fusion_trainer.component import FusionTrainer
 from components.manifest_example_gen.component import ManifestExampleGen
 from components.submodel_importer.component import SubmodelImporter
 from modules.embedding.plan import StagePlan, distinct_plans
-from modules.evaluation.config import eval_config
 from modules.examples.source import RowSource
 from modules.preprocessing.transform import transform_config
 from modules.spec import Specification
@@ -100,11 +100,10 @@ def create_pipeline(
         checkpoints=places.checkpoints,
         champion=champion,
     ).with_id("Train")
-    evaluator = tfx.components.Evaluator(
+    evaluator = FusionEvaluator(
+        specification,
         examples=rows.outputs["examples"],
         model=trainer.outputs["model"],
-        eval_config=eval_config(specification),
-        example_splits=["eval"],
     ).with_id("Evaluate")
     pusher = tfx.components.Pusher(
         model=trainer.outputs["model"],

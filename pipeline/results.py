@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from modules.evaluation.quality import read_quality
 from modules.examples.write import REJECTED_FILE
-from modules.spec import Specification
 from modules.trainer.record import RECORD_FILE
 from modules.trainer.run import last_epoch
 from pipeline.stages import Stage
-
-Metrics = dict[str, dict[str, float]]
 
 
 def _number(artifact: metadata_store_pb2.Artifact, name: str) -> int:
     return artifact.properties[name].int_value or artifact.custom_properties[name].int_value
 
 
-def made(stage: Stage, specification: Specification) -> str:
+def made(stage: Stage) -> str:
     """A few words on what a finished stage made."""
     artifacts = stage.artifacts
     if "rejected_rows" in artifacts:
@@ -47,7 +44,7 @@ def made(stage: Stage, specification: Specification) -> str:
         trained = f"loss {values['loss']:.4f}, {proven} frozen tensors proven"
         return f"{trained}, {start}" if start else trained
     if "evaluation" in artifacts:
-        metrics = overall_metrics(Path(artifacts["evaluation"].uri), specification)
+        metrics = read_quality(Path(artifacts["evaluation"].uri)).overall()
         told = [
             f"{output}.{name} {value:.4f}"
             for output, values in metrics.items()
@@ -72,37 +69,6 @@ def anomalies(folder: Path) -> list[str]:
             for name, info in sorted(proto.anomaly_info.items())
         ]
     return found
-
-
-def overall_metrics(folder: Path, specification: Specification) -> Metrics:
-    """`{output: {metric: value}}` over the whole evaluation split."""
-    outputs = list(specification.outputs)
-    result = tfma.load_eval_result(str(folder))
-    for slice_key, by_output in result.slicing_metrics:
-        if slice_key:
-            continue
-        return {
-            output: {
-                name: float(value["doubleValue"])
-                for name, value in by_output[output if len(outputs) > 1 else ""][""].items()
-                if "doubleValue" in value
-            }
-            for output in outputs
-        }
-    raise ValueError(f"{folder} holds no metrics of the whole split")
-
-
-def missed_thresholds(metrics: Metrics, specification: Specification) -> list[str]:
-    """Each threshold that a model missed, with the value found."""
-    missed = []
-    for output, bounds in specification.evaluation.thresholds.items():
-        for name, bound in bounds.items():
-            value = metrics[output][name]
-            if bound.min is not None and not value >= bound.min:
-                missed.append(f"{output}.{name} is {value:.4f}, at least {bound.min:g} is needed")
-            if bound.max is not None and not value <= bound.max:
-                missed.append(f"{output}.{name} is {value:.4f}, at most {bound.max:g} is allowed")
-    return missed
 
 
 def pushed_path(artifact: metadata_store_pb2.Artifact) -> str | None:

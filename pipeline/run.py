@@ -129,7 +129,7 @@ def run_stages(
 
     def changed(stage: Stage) -> None:
         if stage.status in ("done", "reused"):
-            stage.note = results.made(stage, specification)
+            stage.note = results.made(stage)
         table.changed(stage)
         if stage.status != "running":
             record.write()
@@ -153,18 +153,24 @@ def stage_plans(prepared: Prepared) -> list[StagePlan]:
 def _train_and_publish(
     prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console
 ) -> None:
-    specification = prepared.specification
     run_stages(prepared, place, record, terminal, train=True)
+    from modules.evaluation.quality import read_quality
     from pipeline import results
+    from pipeline.quality_table import quality_table
 
     record.training_record = results.training_record(record.stages)
-    evaluation = results.artifact(record.stages, "evaluation")
-    record.metrics = results.overall_metrics(Path(evaluation.uri), specification)
+    quality = read_quality(Path(results.artifact(record.stages, "evaluation").uri))
+    record.metrics, record.quality = quality.overall(), quality.model_dump(mode="json")
+    terminal.print(quality_table(quality))
+    for told in quality.passed_over:
+        terminal.print(told, highlight=False, soft_wrap=True, markup=False)
     record.published = results.pushed_path(results.artifact(record.stages, "pushed_model"))
     if record.published is None:
-        missed = results.missed_thresholds(record.metrics, specification)
+        why = "; ".join(quality.missed)
+        if not quality.is_bounded:
+            why = "evaluation bounds nothing: write what it must keep in evaluation.thresholds"
         record.status = "not published"
-        record.error = f"the model was not published: {'; '.join(missed) or 'it was not blessed'}"
+        record.error = f"the model was not published: {why or 'it was not blessed'}"
     elif not Path(record.published).is_dir():
         # Nothing changed, so TFX took the publishing of an earlier run for this one's.
         record.status = "not published"

@@ -45,15 +45,18 @@ class Ratio:
         E. B. Wilson, Probable inference, the law of succession, and statistical inference (1927).
         """
         one_each = np.isin(self.part, (0, 1)).all() and np.isin(self.whole, (0, 1)).all()
-        rows = float(self.whole.sum())
-        if not (self.is_share and one_each and rows):
+        if not (self.is_share and one_each):
             return None
+        rows = float(self.whole.sum())
+        if not rows:
+            return 0.0, 1.0
         share = float(self.part.sum()) / rows
         z = NormalDist().inv_cdf((1 + confidence) / 2)
         middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
         spread = share * (1 - share) / rows + z * z / (4 * rows * rows)
         reach = z * spread**0.5 / (1 + z * z / rows)
-        return max(middle - reach, 0.0), min(middle + reach, 1.0)
+        # But for rounding, the share lies in between, and both ends between 0 and 1.
+        return max(min(middle - reach, share), 0.0), min(max(middle + reach, share), 1.0)
 
 
 @dataclass(frozen=True)

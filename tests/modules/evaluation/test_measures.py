@@ -156,6 +156,14 @@ def test_precision_is_a_share_of_the_yeses_given(specification: Specification) -
     assert interval(precision, 4) == pytest.approx((wanted.low, wanted.high))
 
 
+def test_a_share_of_no_rows_may_be_any(specification: Specification) -> None:
+    labels, chances = np.array([1, 0]), np.array([[0.1], [0.2]], "float32")
+    found = measures_of(specification, "yes", labels, chances)
+
+    assert values_of(found, 2)["precision"] == 0
+    assert interval(found["precision"], 2) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("output", "metric"), [("size", "mean_absolute_error"), ("tags", "accuracy")]
 )
