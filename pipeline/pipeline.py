@@ -12,6 +12,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from components.embedding_gen.component import EmbeddingGen
 from components.fusion_evaluator.component import FusionEvaluator
 from components.fusion_trainer.component import FusionTrainer
+from components.fusion_worth.component import FusionWorthGen
 from components.manifest_example_gen.component import ManifestExampleGen
 from components.submodel_importer.component import SubmodelImporter
 from modules.embedding.plan import StagePlan, distinct_plans
@@ -100,10 +101,22 @@ def create_pipeline(
         checkpoints=places.checkpoints,
         champion=champion,
     ).with_id("Train")
+    worth = None
+    if specification.evaluation.worth:
+        worth = FusionWorthGen(
+            specification,
+            examples=rows.outputs["examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            submodels=submodels,
+            stages=stages,
+            embeddings=[node.outputs["embeddings"] for node in embedders],
+            model=trainer.outputs["model"],
+        ).with_id("Worth")
     evaluator = FusionEvaluator(
         specification,
         examples=rows.outputs["examples"],
         model=trainer.outputs["model"],
+        worth=worth.outputs["worth"] if worth else None,
     ).with_id("Evaluate")
     pusher = tfx.components.Pusher(
         model=trainer.outputs["model"],
@@ -115,7 +128,8 @@ def create_pipeline(
         ),
     ).with_id("Publish")
     read: list[BaseNode] = [rows, *importers.values(), transform, *embedders]
-    nodes = [*read, statistics, checks, trainer, evaluator, pusher] if train else read
+    measured = [worth] if worth else []
+    nodes = [*read, statistics, checks, trainer, *measured, evaluator, pusher] if train else read
     return tfx.dsl.Pipeline(
         pipeline_name=specification.name,
         pipeline_root=places.root,

@@ -9,6 +9,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from modules.evaluation.quality import read_quality
+from modules.evaluation.worth import read_worth
 from modules.examples.write import REJECTED_FILE
 from modules.trainer.record import RECORD_FILE
 from modules.trainer.run import last_epoch
@@ -43,6 +44,12 @@ def made(stage: Stage) -> str:
         start = artifacts["model"].custom_properties["warm_start"].string_value
         trained = f"loss {values['loss']:.4f}, {proven} frozen tensors proven"
         return f"{trained}, {start}" if start else trained
+    if "worth" in artifacts:
+        best = read_worth(Path(artifacts["worth"].uri)).best()
+        return ", ".join(
+            f"{item.output}.{item.metric} {item.gain:+.4f} over {item.branch} alone"
+            for item in best
+        )
     if "evaluation" in artifacts:
         metrics = read_quality(Path(artifacts["evaluation"].uri)).overall()
         told = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
-from tfx.types.component_spec import ComponentSpec, ExecutionParameter
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_component_specs import (
     BASELINE_MODEL_KEY,
     BLESSING_KEY,
@@ -20,6 +20,7 @@ from tfx.types.standard_component_specs import (
 )
 from tfx.utils import json_utils
 
+from components.artifacts import FusionWorth
 from components.fusion_evaluator import executor
 from modules.evaluation.config import eval_config
 from modules.spec import Publish, Specification
@@ -34,7 +35,10 @@ class FusionEvaluatorSpec(ComponentSpec):
         EXAMPLE_SPLITS_KEY: EvaluatorSpec.PARAMETERS[EXAMPLE_SPLITS_KEY],
     }
     INPUTS = {
-        key: EvaluatorSpec.INPUTS[key] for key in (EXAMPLES_KEY, MODEL_KEY, BASELINE_MODEL_KEY)
+        EXAMPLES_KEY: EvaluatorSpec.INPUTS[EXAMPLES_KEY],
+        MODEL_KEY: EvaluatorSpec.INPUTS[MODEL_KEY],
+        BASELINE_MODEL_KEY: EvaluatorSpec.INPUTS[BASELINE_MODEL_KEY],
+        executor.WORTH_KEY: ChannelParameter(type=FusionWorth, optional=True),
     }
     OUTPUTS = EvaluatorSpec.OUTPUTS
 
@@ -57,6 +61,7 @@ class FusionEvaluator(base_beam_component.BaseBeamComponent):
         examples: types.BaseChannel,
         model: types.BaseChannel,
         baseline_model: types.BaseChannel | None = None,
+        worth: types.BaseChannel | None = None,
     ) -> None:
         """
         Args:
@@ -64,6 +69,7 @@ class FusionEvaluator(base_beam_component.BaseBeamComponent):
             examples: raw tf.Examples with a split `eval`.
             model: the exported candidate.
             baseline_model: the champion.
+            worth: what the fusion is worth, where that was measured.
         """
         super().__init__(
             spec=FusionEvaluatorSpec(
@@ -74,6 +80,7 @@ class FusionEvaluator(base_beam_component.BaseBeamComponent):
                     EXAMPLES_KEY: examples,
                     MODEL_KEY: model,
                     BASELINE_MODEL_KEY: baseline_model,
+                    executor.WORTH_KEY: worth,
                     EVALUATION_KEY: channel_utils.as_channel(
                         [standard_artifacts.ModelEvaluation()]
                     ),

@@ -13,10 +13,12 @@ from tfx.utils import path_utils
 
 from modules.evaluation.assess import assess
 from modules.evaluation.quality import Quality, write_quality
+from modules.evaluation.worth import read_worth, with_worth
 from modules.files import write_text
 from modules.spec import Specification
 
 SPECIFICATION_KEY = "specification"
+WORTH_KEY = "worth"
 SPLIT = "eval"
 
 
@@ -43,6 +45,9 @@ class Executor(evaluator.Executor):
             _serving_model(input_dict[standard_component_specs.MODEL_KEY]),
             _serving_model(champion) if champion else None,
         )
+        if input_dict.get(WORTH_KEY):
+            worth = read_worth(Path(artifact_utils.get_single_uri(input_dict[WORTH_KEY])))
+            quality = with_worth(quality, worth, specification)
         write_quality(quality, Path(results))
         bless(blessing, quality)
 

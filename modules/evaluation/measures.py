@@ -75,6 +75,17 @@ class Area:
         return np.array([area(found.reshape(2, classes, THRESHOLDS)) for found in ranks])
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One measure less another, of the same rows."""
+
+    of: Measure
+    less: Measure
+
+    def __call__(self, counts: np.ndarray) -> np.ndarray:
+        return self.of(counts) - self.less(counts)
+
+
 def reached(chances: np.ndarray) -> np.ndarray:
     """The last of the thresholds that each chance exceeds; Keras computes in float32 too."""
     ranks = np.ceil(np.float32(chances) * np.float32(THRESHOLDS - 1)).astype(int) - 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from modules.evaluation.measures import Interval, Measure, intervals_of, measures_of
+from modules.evaluation.measures import Difference, Interval, Measure, intervals_of, measures_of
 from modules.examples.files import example_files
 from modules.spec import Specification
 from modules.trainer.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
@@ -79,17 +79,6 @@ def _value(feature: tf.train.Feature) -> str:
     return first.decode() if isinstance(first, bytes) else str(first)
 
 
-@dataclass(frozen=True)
-class Change:
-    """A candidate's measure less the champion's, on the same rows."""
-
-    candidate: Measure
-    champion: Measure
-
-    def __call__(self, counts: np.ndarray) -> np.ndarray:
-        return self.candidate(counts) - self.champion(counts)
-
-
 # By output and metric: the interval of the value, and of the change from the champion if it is one.
 Intervals = dict[tuple[str, str, bool], Interval]
 
@@ -110,6 +99,6 @@ def slice_intervals(
         found.update({(output, metric, False): measure for metric, measure in own.items()})
         if champion:
             of = measures_of(specification, output, labels, champion.predictions[output][rows])
-            changes = {metric: Change(own[metric], of[metric]) for metric in own}
+            changes = {metric: Difference(own[metric], of[metric]) for metric in own}
             found.update({(output, metric, True): change for metric, change in changes.items()})
     return intervals_of(found, int(rows.sum()), confidence, specification.training.seed)
