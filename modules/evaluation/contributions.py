@@ -73,11 +73,15 @@ def measure_worth(
         rows = len(next(iter(labels.values())))
         predictions = {"fused": _predictions(data)}
         merge = fused.layers[joint.merge][0]
-        means = _means(data, merge)
+        inputs = specification.graph[joint.merge].inputs
+        missing = [
+            _of_missing(fused, reference, mean)
+            for reference, mean in zip(inputs, _means(data, merge), strict=True)
+        ]
         for branch in joint.branches:
             progress.info("without %s", branch)
-            places = _places(specification, joint.merge, branch)
-            left_out = _holding(data.model, merge, {place: means[place] for place in places})
+            held = {place: missing[place] for place, r in enumerate(inputs) if r == branch}
+            left_out = _holding(data.model, merge, held)
             predictions[f"without {branch}"] = _predictions(data._replace(model=left_out))
         for branch in joint.branches:
             single = fusion.trained_alone(joint.merge, branch)
@@ -158,9 +162,17 @@ def _learns(fused: FusedModel, specification: Specification) -> bool:
     return head or any(stage.unfreeze for stage in specification.training.stages)
 
 
-def _places(specification: Specification, merge: str, branch: str) -> list[int]:
-    inputs = specification.graph[merge].inputs
-    return [place for place, reference in enumerate(inputs) if reference == branch]
+def _of_missing(fused: FusedModel, reference: str, mean: np.ndarray) -> np.ndarray:
+    """What a merge takes for a branch that is missing.
+
+    What stands for its feature in rows that may lack it; for others, its mean.
+    """
+    replacement = fused.replacements.get(reference)
+    if replacement is None:
+        return mean
+    if replacement.vector is None:
+        return np.zeros_like(mean)
+    return keras.ops.convert_to_numpy(replacement.vector).astype(mean.dtype)
 
 
 class Held(keras.layers.Layer):

@@ -49,7 +49,7 @@ class Line(Part):
     @property
     def where(self) -> str:
         """The slice in words."""
-        return ", ".join(f"{name} {value}" for name, value in self.slice.items())
+        return ", ".join(f"{name} {value or 'missing'}" for name, value in self.slice.items())
 
 
 class Quality(Part):

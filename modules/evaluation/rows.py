@@ -73,7 +73,7 @@ def _arrays(tensors: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
 
 
 def _value(feature: tf.train.Feature) -> str:
-    """A single value as text; an absent one is empty, and lies in no slice."""
+    """A single value as text; empty where a row lacks it."""
     found = getattr(feature, feature.WhichOneof("kind") or "bytes_list").value
     first = found[0] if found else ""
     return first.decode() if isinstance(first, bytes) else str(first)

@@ -18,8 +18,9 @@ WORTH_FILE = "worth.json"
 class Compared(Part):
     """The fused model and one of its branches, by a metric of an output on the evaluation split.
 
-    `alone` is a head of the branch's own, `without` the fused model with the branch held at its
-    mean, `gain` by how much the fused model is better than the branch alone.
+    `alone` is a head of the branch's own, `without` the fused model with the branch held at what
+    stands for it where it is missing, or at its mean, `gain` by how much the fused model is better
+    than the branch alone.
     """
 
     output: str

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from modules.errors import SpecificationError
 from modules.fusion.build import build, open_interface
-from modules.fusion.topology import inputs_of, source_of
-from modules.spec import Evaluation, Graph, Merge, Specification, Submodel
+from modules.fusion.topology import inputs_of, source_of, upstream
+from modules.spec import Evaluation, Feature, Graph, Merge, Specification, Submodel
 from modules.submodels.interface import Interface
 
 
@@ -108,7 +108,7 @@ def alone(specification: Specification, merge: str, branch: str) -> Alone:
     )
     training = whole.training.model_copy(update={"stages": stages, "warm_start": None})
     update = {
-        "features": {name: item for name, item in whole.features.items() if name in needed},
+        "features": _features(whole, needed),
         "submodels": kept,
         "graph": {name: node for name, node in graph.items() if name in needed},
         "training": training,
@@ -116,6 +116,20 @@ def alone(specification: Specification, merge: str, branch: str) -> Alone:
         "tuning": None,
     }
     return Alone(whole.model_copy(update=update), imported)
+
+
+def _features(specification: Specification, needed: set[str]) -> dict[str, Feature]:
+    """The features that are needed. What an output has nothing beside cannot be missing.
+
+    Rows that lack it then have what fills its place, empty text or zeros.
+    """
+    known = upstream(specification)
+    ends = [known[source_of(reference)] for _, _, reference in specification.ends()]
+    return {
+        name: feature.model_copy(update={"missing": None}) if {name} in ends else feature
+        for name, feature in specification.features.items()
+        if name in needed
+    }
 
 
 def _kept(graph: Graph, needed: set[str]) -> tuple[dict[str, Submodel], dict[str, str]]:
