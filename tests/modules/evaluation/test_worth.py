@@ -120,7 +120,7 @@ def fuse(
 ) -> Callable[..., Fused]:
     """Trains and exports a fusion, on embeddings where it may."""
 
-    def run(specification: Specification) -> Fused:
+    def run(specification: Specification, inputs: Any = inputs) -> Fused:
         folder = tmp_path_factory.mktemp("fused")
         interfaces = interfaces_of(specification)
         folders = folders_of(specification, place)
@@ -139,7 +139,7 @@ def fuse(
 
 @pytest.fixture(scope="module")
 def measure(inputs: Any, place: Path) -> Callable[[Fused], Worth]:
-    def run(fused: Fused) -> Worth:
+    def run(fused: Fused, inputs: Any = inputs) -> Worth:
         given = fused.specification
         return measure_worth(
             given, interfaces_of(given), folders_of(given, place), model=fused.folder / "model",
@@ -207,6 +207,29 @@ def test_a_branch_left_out_is_held_at_its_mean_over_the_training_rows(
     values = [(item.without if missing in given else item.fused) for item in (number, colour)]
     assert values == pytest.approx([error, accuracy], abs=1e-4)
     assert worth.rows == len(rows["colour"])
+
+
+def test_a_branch_that_may_be_missing_is_left_out_as_if_it_were(
+    specify: Callable, fuse: Callable, measure: Callable, prepare_training: Callable
+) -> None:
+    given = specify(("shape: [8, 8, 3]}", "shape: [8, 8, 3], missing: {drop: 0.3}}"))
+    inputs = prepare_training(given)
+    fused = fuse(given, inputs)
+    [file] = inputs.splits["eval"].iterdir()
+    without = []
+    for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+        example = tf.train.Example.FromString(record)
+        example.features.feature["image"].bytes_list.value[0] = b""
+        example.features.feature["image.missing"].int64_list.value[0] = 1
+        without.append(example.SerializeToString())
+    loaded = tf.saved_model.load(str(fused.folder / "model"))
+    predicted = loaded.signatures["predict_examples"](examples=tf.constant(without))["number"]
+    numbers = loaded.signatures["transform_labels"](examples=tf.constant(without))["number"]
+
+    found = measure(fused, inputs)
+
+    error = np.abs(predicted.numpy().ravel() - numbers.numpy().ravel()).mean()
+    assert of(found, "number", "vision").without == pytest.approx(error, abs=1e-4)
 
 
 def test_leaving_a_branch_out_makes_a_difference(worth: Worth) -> None:

@@ -154,6 +154,28 @@ def test_an_output_may_come_from_the_merge_itself() -> None:
     assert ordered_nodes(single) == ["two"]
 
 
+def test_a_branch_alone_cannot_be_missing() -> None:
+    features = {
+        name: {"type": "number", "column": name, "missing": {"drop": 0.1}} for name in ("a", "b")
+    }
+    given = specify(
+        {"pair": merge("a", "b"), "joined": merge("pair", "c"), "y": {**HEAD, "inputs": "joined"}}
+    )
+    content = given.model_dump(mode="json")
+    given = Specification.model_validate(
+        {**content, "features": {**content["features"], **features}}
+    )
+
+    pair = alone(given, "joined", "pair").specification
+    apart = alone(given, "pair", "a").specification
+    single = alone(apart, "joined", "a").specification
+
+    assert pair.features == {name: given.features[name] for name in ("a", "b")}
+    assert apart.features["a"] == given.features["a"]  # `c` is there where `a` is not
+    assert single.features["a"].missing is None
+    assert ordered_nodes(single) == ["y"]
+
+
 TWINS = {
     "left": {"path": "t.keras", "inputs": {"in": "a"}, "output": "features"},
     "right": {"same_as": "left", "inputs": {"in": "b"}},
