@@ -34,3 +34,9 @@ class TrainingRecord(Artifact):
     what is frozen), `curves.svg`, `graph.svg`, and `tensorboard/`."""
 
     TYPE_NAME = "TrainingRecord"
+
+
+class FusionWorth(Artifact):
+    """`worth.json`: what the fused model is without each branch, and what each is alone."""
+
+    TYPE_NAME = "FusionWorth"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modules.errors import SpecificationError, suggestion
 from modules.freezing.unfreeze import check_stages
+from modules.fusion.branches import check_worth
 from modules.fusion.build import FusedModel, build, open_interface
 from modules.spec import Specification
 from modules.trainer.optimizers import new_optimizer
@@ -14,7 +15,7 @@ def check(prepared: Prepared) -> FusedModel:
     """Joins the graph from interfaces alone, and makes every stage's optimizer.
 
     Raises SpecificationError where shapes or dtypes clash, a stage trains nothing or names what is
-    not there, or Keras refuses an optimizer or schedule.
+    not there, Keras refuses an optimizer or schedule, or a fusion's worth cannot be measured.
     """
     specification = prepared.specification
     fused = build(specification, prepared.interfaces, open_interface)
@@ -30,6 +31,7 @@ def check(prepared: Prepared) -> FusedModel:
                 [f"{key}.early_stopping.monitor: nothing is measured as '{monitor}'; "
                  f"{suggestion(monitor, known)}"]
             )  # fmt: skip
+    check_worth(specification, prepared.interfaces)
     return fused
 
 

@@ -10,13 +10,13 @@ from tfx.dsl.components.base.base_node import BaseNode
 
 from components.champion_resolver.component import ChampionResolver
 from components.embedding_gen.component import EmbeddingGen
-from components.evaluator.component import Evaluator
+from components.fusion_evaluator.component import FusionEvaluator
 from components.fusion_trainer.component import FusionTrainer
+from components.fusion_worth.component import FusionWorthGen
 from components.manifest_example_gen.component import ManifestExampleGen
 from components.submodel_importer.component import SubmodelImporter
 from components.version_pusher.component import VersionPusher
 from modules.embedding.plan import StagePlan, distinct_plans
-from modules.evaluation.config import eval_config
 from modules.examples.source import RowSource
 from modules.preprocessing.transform import transform_config
 from modules.registry.champion import Task, champion_state
@@ -116,12 +116,23 @@ def create_pipeline(
         champion_state(specification.publish.path),
         Task.of(specification),
     ).with_id("Champion")
-    evaluator = Evaluator(
+    worth = None
+    if specification.evaluation.worth:
+        worth = FusionWorthGen(
+            specification,
+            examples=rows.outputs["examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            submodels=submodels,
+            stages=stages,
+            embeddings=[node.outputs["embeddings"] for node in embedders],
+            model=trainer.outputs["model"],
+        ).with_id("Worth")
+    evaluator = FusionEvaluator(
+        specification,
         examples=rows.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["champion"],
-        eval_config=eval_config(specification),
-        example_splits=["eval"],
+        worth=worth.outputs["worth"] if worth else None,
     ).with_id("Evaluate")
     pusher = VersionPusher(
         specification.publish.path,
@@ -133,7 +144,8 @@ def create_pipeline(
         champion=champion.outputs["champion"],
     ).with_id("Publish")
     read: list[BaseNode] = [rows, *importers.values(), transform, *embedders]
-    nodes = [*read, statistics, checks, trainer, champion, evaluator, pusher] if train else read
+    checked: list[BaseNode] = [trainer, *([worth] if worth else []), champion, evaluator, pusher]
+    nodes = [*read, statistics, checks, *checked] if train else read
     return tfx.dsl.Pipeline(
         pipeline_name=specification.name,
         pipeline_root=places.root,

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modules.files import write_text
 
@@ -24,6 +24,7 @@ class RunRecord:
     stages: dict[str, Stage] = field(default_factory=dict)
     status: str = "running"
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
     published: str | None = None
     training_record: str | None = None
     rejected: int = 0
@@ -70,6 +71,7 @@ class RunRecord:
                 for stage in self.stages.values()
             ],
             "metrics": self.metrics,
+            "quality": self.quality,
             "published": self.published,
             "training_record": self.training_record,
             "rejected": {"rows": self.rejected, "file": self.rejected_file},

@@ -8,9 +8,9 @@ from pathlib import Path
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from modules.evaluation.measured import Metrics, overall_metrics
+from modules.evaluation.quality import read_quality
+from modules.evaluation.worth import read_worth
 from modules.examples.write import REJECTED_FILE
-from modules.spec import Specification
 from modules.trainer.record import RECORD_FILE
 from modules.trainer.run import last_epoch
 from pipeline.stages import Stage
@@ -24,7 +24,7 @@ def _text(artifact: metadata_store_pb2.Artifact, name: str) -> str:
     return artifact.custom_properties[name].string_value
 
 
-def made(stage: Stage, specification: Specification) -> str:
+def made(stage: Stage) -> str:
     """A few words on what a finished stage made."""
     artifacts = stage.artifacts
     if "rejected_rows" in artifacts:
@@ -48,8 +48,14 @@ def made(stage: Stage, specification: Specification) -> str:
         start = artifacts["model"].custom_properties["warm_start"].string_value
         trained = f"loss {values['loss']:.4f}, {proven} frozen tensors proven"
         return f"{trained}, {start}" if start else trained
+    if "worth" in artifacts:
+        best = read_worth(Path(artifacts["worth"].uri)).best()
+        return ", ".join(
+            f"{item.output}.{item.metric} {item.gain:+.4f} over {item.branch} alone"
+            for item in best
+        )
     if "evaluation" in artifacts:
-        metrics = overall_metrics(Path(artifacts["evaluation"].uri), specification)
+        metrics = read_quality(Path(artifacts["evaluation"].uri)).overall()
         told = [
             f"{output}.{name} {value:.4f}"
             for output, values in metrics.items()
@@ -76,19 +82,6 @@ def anomalies(folder: Path) -> list[str]:
             for name, info in sorted(proto.anomaly_info.items())
         ]
     return found
-
-
-def missed_thresholds(metrics: Metrics, specification: Specification) -> list[str]:
-    """Each threshold that a model missed, with the value found."""
-    missed = []
-    for output, bounds in specification.evaluation.thresholds.items():
-        for name, bound in bounds.items():
-            value = metrics[output][name]
-            if bound.min is not None and not value >= bound.min:
-                missed.append(f"{output}.{name} is {value:.4f}, at least {bound.min:g} is needed")
-            if bound.max is not None and not value <= bound.max:
-                missed.append(f"{output}.{name} is {value:.4f}, at most {bound.max:g} is allowed")
-    return missed
 
 
 def champion(artifact: metadata_store_pb2.Artifact) -> str:

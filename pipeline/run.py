@@ -127,7 +127,7 @@ def run_stages(
 
     def changed(stage: Stage) -> None:
         if stage.status in ("done", "reused"):
-            stage.note = results.made(stage, specification)
+            stage.note = results.made(stage)
         table.changed(stage)
         if stage.status != "running":
             record.write()
@@ -151,17 +151,23 @@ def stage_plans(prepared: Prepared) -> list[StagePlan]:
 def _train_and_publish(
     prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console
 ) -> None:
-    specification = prepared.specification
     run_stages(prepared, place, record, terminal, train=True)
+    from modules.evaluation.quality import read_quality
     from pipeline import results
+    from pipeline.quality_table import quality_table
 
     record.training_record = results.training_record(record.stages)
-    evaluation = results.artifact(record.stages, "evaluation")
-    record.metrics = results.overall_metrics(Path(evaluation.uri), specification)
+    quality = read_quality(Path(results.artifact(record.stages, "evaluation").uri))
+    record.metrics, record.quality = quality.overall(), quality.model_dump(mode="json")
+    terminal.print(quality_table(quality))
+    for told in quality.passed_over:
+        terminal.print(told, highlight=False, soft_wrap=True, markup=False)
     pushed = results.artifact(record.stages, "pushed_model")
     record.published = results.pushed_path(pushed)
     record.status = "published" if record.published else "not published"
     if record.published is None:
-        missed = results.missed_thresholds(record.metrics, specification)
-        why = results.rolled_back(pushed) or "; ".join(missed) or "it was not blessed"
+        missed = "; ".join(quality.missed)
+        if not quality.is_bounded:
+            missed = "evaluation bounds nothing: write what it must keep in evaluation.thresholds"
+        why = results.rolled_back(pushed) or missed or "it was not blessed"
         record.error = f"the model was not published: {why}"

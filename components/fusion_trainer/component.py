@@ -37,16 +37,17 @@ class FusionTrainerSpec(ComponentSpec):
     }
 
 
-def training_part(specification: Specification) -> str:
+def training_part(specification: Specification, evaluation: Evaluation | None = None) -> str:
     """The specification as JSON, without what training does not depend on.
 
-    A new threshold or publishing folder must not train the model again.
+    A new threshold or publishing folder must not train the model again. `evaluation` stands in
+    place of the specification's own.
     """
     used = used_features(specification)
     # A feature that only slices use must still be accounted for.
-    sliced = tuple(name for name in specification.features if name not in used)
+    sliced = tuple((name,) for name in specification.features if name not in used)
     update = {
-        "evaluation": Evaluation(slices=sliced),
+        "evaluation": (evaluation or Evaluation()).model_copy(update={"slices": sliced}),
         "publish": Publish(path=Path("/")),
         "tuning": None,
     }

@@ -11,11 +11,10 @@ from tfx.components.pusher import executor
 from tfx.types import artifact_utils, standard_component_specs
 
 from components.champion_channel import compared_version
-from modules.evaluation.measured import overall_metrics
+from modules.evaluation.quality import read_quality
 from modules.files import write_text
 from modules.registry.manifest import Provenance
 from modules.registry.publish import publish
-from modules.spec import Specification
 
 FOLDER_KEY = "publish_folder"
 KEEP_KEY = "keep"
@@ -49,7 +48,6 @@ class Executor(executor.Executor):
         exec_properties: dict[str, Any],
     ) -> None:
         provenance = Provenance.model_validate_json(exec_properties[PROVENANCE_KEY])
-        specification = Specification.model_validate(provenance.specification)
         evaluation = artifact_utils.get_single_uri(input_dict[EVALUATION_KEY])
         champion = artifact_utils.get_single_instance(input_dict[CHAMPION_KEY])
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_KEY])
@@ -57,7 +55,7 @@ class Executor(executor.Executor):
             self._MarkNotPushed(pushed)
             return
 
-        metrics = overall_metrics(Path(evaluation), specification)
+        metrics = read_quality(Path(evaluation)).overall()
         outcome = publish(
             model=Path(self.GetModelPath(input_dict)),
             folder=Path(exec_properties[FOLDER_KEY]),

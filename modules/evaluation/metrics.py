@@ -10,7 +10,7 @@ import numpy as np
 from tensorflow_model_analysis.metrics import confusion_matrix_metrics, metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-THRESHOLDS = 200  # as many as Keras's AUC has
+from modules.evaluation.measures import THRESHOLDS, area, reached
 
 
 class PrecisionOrZero(confusion_matrix_metrics.Precision):
@@ -82,18 +82,11 @@ class _RankCombiner(beam.CombineFn):
             output_name=self._key.output_name,
             flatten=False,
         )
-        # The last threshold that a chance exceeds; Keras computes in float32 too.
-        reached = np.ceil(np.float32(chances) * np.float32(THRESHOLDS - 1)).astype(int) - 1
-        counts[labels.astype(int), np.arange(self._classes), np.maximum(reached, 0)] += 1
+        counts[labels.astype(int), np.arange(self._classes), reached(chances)] += 1
         return counts
 
     def merge_accumulators(self, accumulators: Iterable[np.ndarray]) -> np.ndarray:
         return np.sum(list(accumulators), axis=0)
 
     def extract_output(self, counts: np.ndarray) -> dict[metric_types.MetricKey, Any]:
-        # How many noes and yeses lie above each threshold, as a share of all; 0 of none is 0.
-        above = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
-        false, true = above / np.maximum(above[..., :1], 1)
-        heights = (true[:, :-1] + true[:, 1:]) / 2
-        areas = np.sum((false[:, :-1] - false[:, 1:]) * heights, axis=1)
-        return {self._key: float(areas.mean())}
+        return {self._key: area(counts)}

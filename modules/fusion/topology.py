@@ -6,15 +6,8 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from modules.errors import SpecificationError, suggestion
-from modules.spec import (
-    CategoryLabel,
-    Graph,
-    ImageFeature,
-    Merge,
-    Specification,
-    may_be_missing,
-    stored,
-)
+from modules.evaluation.check import evaluation_problems
+from modules.spec import CategoryLabel, Graph, Merge, Specification, may_be_missing
 
 RESERVED = {"row_id": "it names the rows in every message"}
 
@@ -125,7 +118,7 @@ def _check_missing(specification: Specification) -> None:
 def _check_names(specification: Specification) -> None:
     problems = list(_name_problems(specification))
     known = {*specification.features, *specification.submodels, *specification.graph}
-    used: set[str] = set(specification.evaluation.slices)
+    used = {name for names in specification.evaluation.sliced_by() for name in names}
     for key, _, reference in references(specification):
         source = source_of(reference)
         if source not in known:
@@ -215,22 +208,4 @@ def _output_problems(specification: Specification) -> Iterator[str]:
     for name in specification.labels:
         if name not in labels:
             yield f"labels.{name}: no output learns it; add an output or take it out"
-    for name, thresholds in specification.evaluation.thresholds.items():
-        if name not in specification.outputs:
-            hint = suggestion(name, specification.outputs)
-            yield f"evaluation.thresholds.{name}: no output has this name; {hint}"
-            continue
-        for metric in thresholds:
-            if metric not in specification.outputs[name].metrics:
-                yield (
-                    f"evaluation.thresholds.{name}.{metric}: outputs.{name}.metrics does not "
-                    f"list it; add it there"
-                )
-    for name in specification.evaluation.slices:
-        if name not in specification.features:
-            hint = suggestion(name, specification.features)
-            yield f"evaluation.slices: no feature is named '{name}'; {hint}"
-        elif stored(specification.features[name]).shape or isinstance(
-            specification.features[name], ImageFeature
-        ):
-            yield f"evaluation.slices: '{name}' has no single value a row to slice by"
+    yield from evaluation_problems(specification)

@@ -1,5 +1,6 @@
 """The specification of a fusion: its types, its reading from YAML, its checks."""
 
+from modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
 from modules.spec.features import (
     CategoryFeature,
     CategoryLabel,
@@ -21,7 +22,6 @@ from modules.spec.missing import Missing, missing_name
 from modules.spec.specification import (
     ColumnSplit,
     Data,
-    Evaluation,
     Graph,
     HashSplit,
     Layers,
@@ -30,7 +30,6 @@ from modules.spec.specification import (
     Publish,
     Specification,
     Stage,
-    Threshold,
     Training,
     Unfreeze,
     manifest_format,
@@ -39,6 +38,7 @@ from modules.spec.submodel import Submodel
 from modules.spec.tuning import Choice, Range, Tuning
 
 __all__ = [
+    "Bounds",
     "CategoryFeature",
     "CategoryLabel",
     "Choice",
@@ -61,6 +61,7 @@ __all__ = [
     "Range",
     "RawFeature",
     "SequenceFeature",
+    "SliceThreshold",
     "Specification",
     "Stage",
     "Submodel",
@@ -69,6 +70,7 @@ __all__ = [
     "Training",
     "Tuning",
     "Unfreeze",
+    "Worth",
     "columns_of",
     "load_specification",
     "manifest_format",

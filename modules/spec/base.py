@@ -102,14 +102,15 @@ def from_folder(path: Path, info: ValidationInfo) -> Path:
 LocalPath = Annotated[Path, AfterValidator(from_folder)]
 
 
+def as_cell(value: object) -> object:
+    """A number as the text that a cell of the data holds."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if number else value
+
+
 def _as_text(value: object) -> object:
     """Classes are compared as text: `classes: [0, 1]` means the cells "0" and "1"."""
-    if isinstance(value, list | tuple):
-        return tuple(
-            str(item) if isinstance(item, int | float) and not isinstance(item, bool) else item
-            for item in value
-        )
-    return value
+    return tuple(map(as_cell, value)) if isinstance(value, list | tuple) else value
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:

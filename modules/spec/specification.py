@@ -29,12 +29,12 @@ from modules.spec.base import (
     Fraction,
     LocalPath,
     Name,
-    Number,
     Part,
     PositiveNumber,
     Reference,
     Whole,
 )
+from modules.spec.evaluation import Evaluation, Metric
 from modules.spec.features import Feature, Label
 from modules.spec.submodel import Submodel
 from modules.spec.tuning import Tuning
@@ -170,10 +170,6 @@ Loss = Literal[
     "categorical_crossentropy", "binary_crossentropy",
     "mean_squared_error", "mean_absolute_error", "huber",
 ]  # fmt: skip
-Metric = Literal[
-    "accuracy", "top_3_accuracy", "auc", "precision", "recall",
-    "mean_squared_error", "mean_absolute_error", "root_mean_squared_error",
-]  # fmt: skip
 
 
 class Output(Part):
@@ -273,28 +269,6 @@ class Training(Part):
         if twice:
             raise ValueError(f"each stage needs a name of its own, found {twice[0]!r} twice")
         return stages
-
-
-class Threshold(Part):
-    """The bounds a metric must keep for the model to be published."""
-
-    min: Number | None = None
-    max: Number | None = None
-
-    @model_validator(mode="after")
-    def _some_bound(self) -> Threshold:
-        if self.min is None and self.max is None:
-            raise ValueError("give 'min', 'max' or both")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min must not exceed max, found {self.min:g} and {self.max:g}")
-        return self
-
-
-class Evaluation(Part):
-    """What the Evaluator measures: features to slice by, thresholds by output and metric."""
-
-    slices: tuple[Name, ...] = ()
-    thresholds: dict[Name, dict[Metric, Threshold]] = {}
 
 
 class Publish(Part):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from pipeline.consoles import wide_console
 
@@ -22,11 +21,6 @@ def run(file: Path) -> None:
 
     console = wide_console()
     record = run_specification(file, console)
-    table = Table("output", "metric", "value", box=None, pad_edge=False)
-    for output, values in record.metrics.items():
-        for name, value in values.items():
-            table.add_row(output, name, f"{value:.4f}")
-    console.print(table)
     if record.rejected:
         console.print(
             f"{record.rejected} rows were rejected, see {record.rejected_file}",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from modules.evaluation.quality import Line, Quality, write_quality
 from modules.registry.manifest import Provenance, read_manifest
 from modules.registry.rollback import roll_back
 from modules.registry.versions import all_versions
@@ -16,7 +17,7 @@ from modules.spec import load_specification
 
 pytestmark = pytest.mark.component
 
-METRICS = {"colour": {"accuracy": 0.75}}
+METRICS = {"colour": {"example_count": 40.0, "accuracy": 0.75}}
 
 
 @pytest.fixture
@@ -31,26 +32,23 @@ def provenance(shared_world: Path) -> Provenance:
 
 
 @pytest.fixture
-def push(
-    tmp_path: Path, provenance: Provenance, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Any]:
-    """Runs the executor on a model of some content; returns the artifact that it filled.
-
-    What the Evaluator measured is made up: reading it is the matter of other tests.
-    """
+def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
+    """Runs the executor on a model of some content; returns the artifact that it filled."""
+    quality = Quality(lines=(Line(output="colour", metric="accuracy", rows=40, value=0.75),))
+    write_quality(quality, tmp_path / "evaluation")
 
     def run(content: str, blessed: bool = True, champion: str = "", keep: int = 0) -> Any:
         from tfx.types import standard_artifacts
 
         from components.version_pusher import executor
 
-        monkeypatch.setattr(executor, "overall_metrics", lambda *_: METRICS)
         inputs = {
             executor.MODEL_KEY: standard_artifacts.Model(),
             executor.MODEL_BLESSING_KEY: standard_artifacts.ModelBlessing(),
             executor.EVALUATION_KEY: standard_artifacts.ModelEvaluation(),
             executor.CHAMPION_KEY: standard_artifacts.Model(),
         }
+        inputs[executor.EVALUATION_KEY].uri = str(tmp_path / "evaluation")
         inputs[executor.MODEL_KEY].uri = str(tmp_path / content)
         inputs[executor.MODEL_BLESSING_KEY].set_int_custom_property("blessed", int(blessed))
         inputs[executor.CHAMPION_KEY].set_string_custom_property("version", champion)

@@ -46,13 +46,17 @@ outputs:
 training:
   stages: [{name: head, epochs: 20, learning_rate: 1e-2}]
 evaluation:
-  slices: [kind]
+  slices: [kind, high, [kind, high]]
+  confidence: 0.9
+  worth: {margin: {total: {mean_absolute_error: 0.1}}}
+  slice_thresholds: [{slice: {high: "yes"}, thresholds: {total: {mean_absolute_error: {max: 9}}}}]
   thresholds:
     high: {auc: {min: 0.6}}
     total: {mean_absolute_error: {max: 5}}
     tags: {auc: {min: 0.6}, precision: {min: 0.5}}
 publish: {path: serving}
 """
+WORTH = "  worth: {margin: {total: {mean_absolute_error: 0.1}}}\n"
 
 
 def make_rows() -> dict[str, Any]:
@@ -108,7 +112,9 @@ def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> N
     write_records(rows, tmp_path / "rows.tfrecord")
 
     parquet = run(tmp_path, SPECIFICATION)
-    records = run(tmp_path, SPECIFICATION.replace("rows.parquet", "rows.tfrecord"))
+    records = run(
+        tmp_path, SPECIFICATION.replace("rows.parquet", "rows.tfrecord").replace(WORTH, "")
+    )
 
     metrics = parquet["metrics"]
     assert set(metrics) == {"high", "total", "tags"}
@@ -122,6 +128,21 @@ def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> N
     for output, values in metrics.items():
         for name, value in values.items():
             assert records["metrics"][output][name] == pytest.approx(value, abs=1e-5)
+
+    lines = {(item["output"], item["metric"], item["of"], *item["slice"].items()): item
+             for item in parquet["quality"]["lines"]}  # fmt: skip
+    error = "total", "mean_absolute_error"
+    value, low, high = (lines[*error, ""]["value"], *lines[*error, ""]["interval"])
+    assert low < value < high
+    [bound] = lines[*error, "", ("high", "yes")]["bounds"]
+    assert (bound["says"], bound["kept"]) == ("≤ 9", True)
+    assert lines["high", "auc", "", ("kind", "x")]["rows"] < lines["high", "auc", ""]["rows"]
+    assert ("high", "auc", "", ("high", "no"), ("kind", "z")) in lines
+    # The number is made of `numbers` alone: without it the fusion knows nothing.
+    assert lines[*error, "without numbers"]["value"] > lines[*error, "without city"]["value"]
+    assert lines[*error, "numbers alone"]["value"] < lines[*error, "city alone"]["value"]
+    for output in metrics:
+        assert any(key[0] == output and key[2] == "read alone" for key in lines)
 
     from modules.serving.published import PublishedModel
 

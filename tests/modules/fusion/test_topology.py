@@ -442,34 +442,6 @@ def test_several_classes_refuse_what_is_of_one_class(
     assert problems_of(specification(MULTI_LABEL, *changes)) == [expected]
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (
-            ("thresholds: {colour:", "thresholds: {color:"),
-            "evaluation.thresholds.color: no output has this name; did you mean 'colour'?",
-        ),
-        (
-            ("{colour: {accuracy:", "{colour: {auc:"),
-            "evaluation.thresholds.colour.auc: outputs.colour.metrics does not list it; "
-            "add it there",
-        ),
-        (
-            ("evaluation:\n", "evaluation:\n  slices: [wrods]\n"),
-            "evaluation.slices: no feature is named 'wrods'; did you mean 'words'?",
-        ),
-        (
-            ("evaluation:\n", "evaluation:\n  slices: [colour]\n"),
-            "evaluation.slices: no feature is named 'colour'; known: image, words",
-        ),
-    ],
-)
-def test_an_evaluation_names_what_there_is(
-    specification: Callable[..., Specification], change: Change, expected: str
-) -> None:
-    assert problems_of(specification(change)) == [expected]
-
-
 def test_every_problem_is_told_at_once(specification: Callable[..., Specification]) -> None:
     given = specification(
         ("[vision, text]", "[visoin, text]"),
@@ -486,6 +458,6 @@ def test_every_problem_is_told_at_once(specification: Callable[..., Specificatio
         "outputs.colour.from: nothing is named 'scroes'",
         "graph.scores: nothing uses it",
         "outputs.colour.loss: ",
-        "evaluation.slices: no feature is named 'wrods'",
+        "evaluation.slices: no feature or label is named 'wrods'",
     ):
         assert len([problem for problem in told if problem.startswith(start)]) == 1

@@ -747,7 +747,11 @@ def test_a_list_or_mapping_is_asked_for_in_those_words(
         ),
         (DENSE, "[{}]", "graph.hidden.layers: item 0 must name one layer … found nothing"),
         (DENSE, "[Dense: 8]", "graph.hidden.layers.0.Dense: … found 8"),
-        ("{min: 0.2}", "{}", "evaluation.thresholds.colour.accuracy: give 'min', 'max' or both"),
+        (
+            "{min: 0.2}",
+            "{}",
+            "evaluation.thresholds.colour.accuracy: give 'min', 'max' or 'change'",
+        ),
         ("eval: 0.3", "eval: 0.2", "data.split: train and eval must sum to 1, found 0.9"),
         (
             "train: 0.7, eval: 0.3",

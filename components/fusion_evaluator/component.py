@@ -1,0 +1,90 @@
+"""Evaluate: the fused model measured by TFMA, and held to the specification's bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import channel_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types.standard_component_specs import (
+    BASELINE_MODEL_KEY,
+    BLESSING_KEY,
+    EVAL_CONFIG_KEY,
+    EVALUATION_KEY,
+    EXAMPLE_SPLITS_KEY,
+    EXAMPLES_KEY,
+    MODEL_KEY,
+    EvaluatorSpec,
+)
+from tfx.utils import json_utils
+
+from components.artifacts import FusionWorth
+from components.fusion_evaluator import executor
+from modules.evaluation.config import eval_config
+from modules.spec import Publish, Specification
+
+
+class FusionEvaluatorSpec(ComponentSpec):
+    """The Evaluator's, with the specification beside TFMA's configuration."""
+
+    PARAMETERS = {
+        executor.SPECIFICATION_KEY: ExecutionParameter(type=str),
+        EVAL_CONFIG_KEY: EvaluatorSpec.PARAMETERS[EVAL_CONFIG_KEY],
+        EXAMPLE_SPLITS_KEY: EvaluatorSpec.PARAMETERS[EXAMPLE_SPLITS_KEY],
+    }
+    INPUTS = {
+        EXAMPLES_KEY: EvaluatorSpec.INPUTS[EXAMPLES_KEY],
+        MODEL_KEY: EvaluatorSpec.INPUTS[MODEL_KEY],
+        BASELINE_MODEL_KEY: EvaluatorSpec.INPUTS[BASELINE_MODEL_KEY],
+        executor.WORTH_KEY: ChannelParameter(type=FusionWorth, optional=True),
+    }
+    OUTPUTS = EvaluatorSpec.OUTPUTS
+
+
+def evaluated_part(specification: Specification) -> str:
+    """The specification as JSON, without what an evaluation does not depend on."""
+    update = {"publish": Publish(path=Path("/")), "tuning": None}
+    return specification.model_copy(update=update).model_dump_json()
+
+
+class FusionEvaluator(base_beam_component.BaseBeamComponent):
+    """TFX's Evaluator, with intervals and one blessing for all that a specification demands."""
+
+    SPEC_CLASS = FusionEvaluatorSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(
+        self,
+        specification: Specification,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        baseline_model: types.BaseChannel | None = None,
+        worth: types.BaseChannel | None = None,
+    ) -> None:
+        """
+        Args:
+            specification: what to measure, and what it must keep.
+            examples: raw tf.Examples with a split `eval`.
+            model: the exported candidate.
+            baseline_model: the champion.
+            worth: what the fusion is worth, where that was measured.
+        """
+        super().__init__(
+            spec=FusionEvaluatorSpec(
+                **{
+                    executor.SPECIFICATION_KEY: evaluated_part(specification),
+                    EVAL_CONFIG_KEY: eval_config(specification, baseline_model is not None),
+                    EXAMPLE_SPLITS_KEY: json_utils.dumps([executor.SPLIT]),
+                    EXAMPLES_KEY: examples,
+                    MODEL_KEY: model,
+                    BASELINE_MODEL_KEY: baseline_model,
+                    executor.WORTH_KEY: worth,
+                    EVALUATION_KEY: channel_utils.as_channel(
+                        [standard_artifacts.ModelEvaluation()]
+                    ),
+                    BLESSING_KEY: channel_utils.as_channel([standard_artifacts.ModelBlessing()]),
+                }
+            )
+        )

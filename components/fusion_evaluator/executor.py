@@ -1,0 +1,78 @@
+"""FusionEvaluator's work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.evaluator import constants
+from tfx.components.evaluator import executor as evaluator
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import path_utils
+
+from components.champion_channel import with_comparable_baseline
+from modules.evaluation.assess import assess
+from modules.evaluation.quality import Quality, write_quality
+from modules.evaluation.worth import read_worth, with_worth
+from modules.files import write_text
+from modules.spec import Specification
+
+SPECIFICATION_KEY = "specification"
+WORTH_KEY = "worth"
+SPLIT = "eval"
+
+
+class Executor(evaluator.Executor):
+    """Measures with TFMA as TFX does, then judges, and blesses the model or not."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        if standard_component_specs.BASELINE_MODEL_KEY in input_dict:
+            input_dict = with_comparable_baseline(input_dict)
+        super().Do(input_dict, output_dict, exec_properties)
+        specification = Specification.model_validate_json(exec_properties[SPECIFICATION_KEY])
+        examples = input_dict[standard_component_specs.EXAMPLES_KEY]
+        results = artifact_utils.get_single_uri(output_dict[constants.EVALUATION_KEY])
+        champion = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
+        [blessing] = output_dict[standard_component_specs.BLESSING_KEY]
+
+        quality = assess(
+            specification,
+            Path(results),
+            artifact_utils.get_split_uri(examples, SPLIT),
+            _serving_model(input_dict[standard_component_specs.MODEL_KEY]),
+            _serving_model(champion) if champion else None,
+        )
+        if input_dict.get(WORTH_KEY):
+            worth = read_worth(Path(artifact_utils.get_single_uri(input_dict[WORTH_KEY])))
+            quality = with_worth(quality, worth, specification)
+        write_quality(quality, Path(results))
+        bless(blessing, quality)
+
+
+def _serving_model(artifacts: list[types.Artifact]) -> Path:
+    return Path(path_utils.serving_model_path(artifact_utils.get_single_uri(artifacts)))
+
+
+def bless(blessing: types.Artifact, quality: Quality) -> None:
+    """Writes the blessing in the form that the Pusher reads; TFX's own no stays a no.
+
+    TFX itself gives neither where it knows of no bound: those of a change, while there is no
+    champion, and of the fusion's worth are none to it.
+    """
+    blessed, not_blessed = (
+        Path(blessing.uri, name)
+        for name in (constants.BLESSED_FILE_NAME, constants.NOT_BLESSED_FILE_NAME)
+    )
+    good = quality.is_bounded and not quality.missed and not not_blessed.exists()
+    (not_blessed if good else blessed).unlink(missing_ok=True)
+    write_text(blessed if good else not_blessed, "")
+    blessing.set_int_custom_property(
+        constants.ARTIFACT_PROPERTY_BLESSED_KEY,
+        constants.BLESSED_VALUE if good else constants.NOT_BLESSED_VALUE,
+    )

@@ -1,0 +1,81 @@
+"""Worth: what each branch contributes to the fused model, before the model is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import channel_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import FusionWorth
+from components.fusion_trainer.component import training_part
+from components.fusion_trainer.executor import STAGES, embeddings_key
+from components.fusion_worth import executor
+from components.submodel_channels import submodel_channels, with_inputs, with_submodels
+from modules.embedding.plan import StagePlan
+from modules.spec import Evaluation, Specification
+
+
+class FusionWorthGenSpec(ComponentSpec):
+    """Each pipeline adds an input channel for each of its sub-models and its embeddings."""
+
+    PARAMETERS = {
+        executor.SPECIFICATION_KEY: ExecutionParameter(type=str),
+        executor.STAGES_KEY: ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
+        executor.TRANSFORM_KEY: ChannelParameter(type=standard_artifacts.TransformGraph),
+        executor.MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
+    }
+    OUTPUTS = {executor.WORTH_KEY: ChannelParameter(type=FusionWorth)}
+
+
+class FusionWorthGen(base_component.BaseComponent):
+    """Measures the fused model without each branch, and a head of each branch's own."""
+
+    SPEC_CLASS = FusionWorthGenSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        specification: Specification,
+        examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        submodels: Mapping[str, types.BaseChannel],
+        stages: Sequence[StagePlan],
+        embeddings: Sequence[types.BaseChannel],
+        model: types.BaseChannel,
+    ) -> None:
+        """
+        Args:
+            specification: what was fused and how it was trained.
+            examples: raw tf.Examples, splits `train` and `eval`.
+            transform_graph: the Transform graph over them.
+            submodels: the channel of each SubmodelImporter, by the sub-model's name.
+            stages: what each stage of training learnt from.
+            embeddings: the channel of each EmbeddingGen, in the order of the distinct plans.
+            model: the exported model.
+        """
+        embedded = {
+            embeddings_key(position): channel for position, channel in enumerate(embeddings)
+        }
+        # A new margin must not train every head again.
+        measured = Evaluation(confidence=specification.evaluation.confidence)
+        spec = with_submodels(FusionWorthGenSpec, submodels)
+        super().__init__(
+            spec=with_inputs(spec, embedded, standard_artifacts.Examples)(
+                **{
+                    executor.SPECIFICATION_KEY: training_part(specification, measured),
+                    executor.STAGES_KEY: STAGES.dump_json(list(stages)).decode(),
+                    executor.EXAMPLES_KEY: examples,
+                    executor.TRANSFORM_KEY: transform_graph,
+                    executor.MODEL_KEY: model,
+                    executor.WORTH_KEY: channel_utils.as_channel([FusionWorth()]),
+                    **submodel_channels(submodels),
+                    **embedded,
+                }
+            )
+        )

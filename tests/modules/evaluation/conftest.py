@@ -1,0 +1,187 @@
+"""A model of three outputs, trained and exported, that TFMA reads as in a run."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modules.spec import Specification
+
+TAGS = ["wide", "tall", "big", "never"]
+REGIONS = ["north", "south"]
+RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+def make_rows() -> list[dict[str, Any]]:
+    random = np.random.default_rng(6)
+    rows = []
+    for number in range(120):
+        width, height = random.uniform(0, 4, 2).round(3)
+        noisy = [width > 2.5, height > 2 + random.normal(), width * height > 4, False]
+        tags = [tag for tag, has in zip(TAGS, noisy, strict=True) if has]
+        rows.append(
+            {
+                "id": number, "width": width, "height": height, "region": REGIONS[number % 2],
+                "tags": " ; ".join(tags), "steep": "yes" if height > width else "no",
+                "area": width * height,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def specify(folder: Path) -> Specification:
+    head = {"inputs": "size"}
+    return Specification.model_validate(
+        {
+            "name": "several",
+            "data": {
+                "path": folder / "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5},
+            },
+            "features": {
+                "size": {"type": "number", "columns": ["width", "height"]},
+                "region": {"type": "category", "column": "region", "classes": REGIONS},
+            },
+            "labels": {
+                "tags": {"type": "multi_label", "column": "tags", "classes": TAGS},
+                "steep": {"type": "category", "column": "steep", "classes": ["no", "yes"]},
+                "area": {"type": "number", "column": "area"},
+            },
+            "graph": {
+                "tag_scores": {"layers": [{"Dense": {"units": 4}}], **head},
+                "steepness": {"layers": [{"Dense": {"units": 1}}], **head},
+                "surface": {"layers": [{"Dense": {"units": 1}}], **head},
+            },
+            "outputs": {
+                "tags": {
+                    "from": "tag_scores", "loss": "binary_crossentropy",
+                    "metrics": ["accuracy", "auc", "precision", "recall"],
+                },
+                "steep": {
+                    "from": "steepness", "loss": "binary_crossentropy",
+                    "metrics": ["accuracy", "precision", "recall"], "class_weights": "balanced",
+                },
+                "area": {
+                    "from": "surface", "loss": "mean_squared_error",
+                    "metrics": ["mean_absolute_error"],
+                },
+            },
+            "evaluation": {
+                "slices": ["region"],
+                "thresholds": {"tags": {"auc": {"min": 0.1}, "recall": {"min": 1.01}}},
+            },
+            "training": {
+                "batch_size": 16, "stages": [{"name": "a", "epochs": 4, "learning_rate": 0.1}],
+            },
+            "publish": {"path": folder / "serving"},
+        }
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A trained model's folder, its record, and the rows to evaluate it on, also as tf.Examples."""
+
+    specification: Specification
+    folder: Path
+    examples: Path
+    rows: list[dict[str, Any]]
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    def serialized(self) -> Any:
+        import tensorflow as tf
+
+        return tf.constant([record.numpy() for record in tf.data.TFRecordDataset(self.examples)])
+
+    def signature(self, name: str, **inputs: Any) -> dict[str, np.ndarray]:
+        import tensorflow as tf
+
+        loaded = tf.saved_model.load(str(self.model))
+        return {key: value.numpy() for key, value in loaded.signatures[name](**inputs).items()}
+
+
+@pytest.fixture(scope="session")
+def export_trained(
+    tmp_path_factory: pytest.TempPathFactory, prepare_training: Callable
+) -> Callable[..., Exported]:
+    """Trains and exports with pieces of `training` replaced; all models share their examples."""
+    folder = tmp_path_factory.mktemp("several")
+    rows = make_rows()
+    with (folder / "rows.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    inputs = prepare_training(specify(folder))
+    [examples] = inputs.splits["eval"].iterdir()
+
+    def export(name: str, **training: Any) -> Exported:
+        from modules.embedding.plan import plan_stages
+        from modules.fusion.build import build, open_interface
+        from modules.trainer.checkpoint import Checkpoint
+        from modules.trainer.run import fuse_and_train
+
+        given = specify(folder)
+        specification = given.model_copy(
+            update={"training": given.training.model_copy(update=training)}
+        )
+        fuse_and_train(
+            specification, {}, {}, {},
+            transform_path=str(inputs.transform_graph / "transform_fn"),
+            splits={split: str(path) for split, path in inputs.splits.items()},
+            stages=plan_stages(specification, build(specification, {}, open_interface)),
+            embeddings=[],
+            model_path=folder / name / "model",
+            record_path=folder / name / "record",
+            checkpoint=Checkpoint(folder / name / "checkpoint"),
+        )  # fmt: skip
+        return Exported(specification, folder / name, examples, rows[80:])
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def exported(export_trained: Callable[..., Exported]) -> Exported:
+    return export_trained("candidate")
+
+
+@pytest.fixture(scope="session")
+def evaluate(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Runs TFMA as TFX's Evaluator does; gives the folder of its results."""
+
+    def run(specification: Specification, champion: Exported | None = None) -> Path:
+        import tensorflow_model_analysis as tfma
+        from apache_beam.options.pipeline_options import PipelineOptions
+
+        from modules.evaluation.config import eval_config
+
+        config = tfma.utils.update_eval_config_with_defaults(
+            eval_config(specification, champion is not None),
+            has_baseline=champion is not None,
+            rubber_stamp=True,
+        )
+        models = [
+            tfma.default_eval_shared_model(
+                str((champion if champion and spec.is_baseline else exported).model),
+                model_name=spec.name, tags=["serve"], eval_config=config,
+            )
+            for spec in config.model_specs
+        ]  # fmt: skip
+        output = tmp_path_factory.mktemp("evaluation")
+        tfma.run_model_analysis(
+            eval_shared_model=models if champion else models[0],
+            eval_config=config,
+            data_location=str(exported.examples),
+            output_path=str(output),
+            pipeline_options=PipelineOptions([RUNNER]),
+        )
+        return output
+
+    return run

@@ -1,0 +1,64 @@
+"""The table that ends a run: what there is to tell, and no empty column."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from modules.evaluation.quality import Bound, Line, Quality
+from pipeline.quality_table import quality_table
+
+WHOLE = Line(
+    output="digit",
+    metric="accuracy",
+    rows=1234,
+    value=0.5,
+    bounds=(Bound(says="≥ 0.4", kept=True),),
+)
+
+
+def printed(*lines: Line, confidence: float | None = None) -> list[list[str]]:
+    stream = StringIO()
+    Console(file=stream, width=200).print(
+        quality_table(Quality(lines=lines, confidence=confidence))
+    )
+    return [line.split() for line in stream.getvalue().splitlines()]
+
+
+def test_without_slices_intervals_or_champion_the_table_is_short() -> None:
+    assert printed(WHOLE) == [
+        ["output", "metric", "rows", "value", "bound"],
+        ["digit", "accuracy", "1,234", "0.5000", "≥", "0.4", "kept"],
+    ]
+
+
+def test_each_slice_and_comparison_has_a_row() -> None:
+    line = Line(
+        output="digit", metric="accuracy", slice={"kind": "x", "shop": "north"}, rows=2,
+        value=0.25, interval=(0.125, 0.375), champion=0.5, change=-0.25,
+        change_interval=(-0.5, 0.0),
+        bounds=(Bound(says="≥ 0.4", kept=False), Bound(says="change ≥ 0", kept=None)),
+    )  # fmt: skip
+    alone = Line(output="digit", metric="accuracy", of="text alone", rows=1234, value=None)
+
+    header, whole, sliced, of_text = printed(WHOLE, line, alone, confidence=0.95)
+
+    assert header == [
+        "output", "metric", "of", "slice", "rows", "value", "95", "%", "champion", "change", "of",
+        "the", "change", "bound",
+    ]  # fmt: skip
+    assert whole[:2] == ["digit", "accuracy"]
+    assert " ".join(sliced) == (
+        "digit accuracy kind x, shop north 2 0.2500 0.1250 to 0.3750 0.5000 -0.2500 "
+        "-0.5000 to +0.0000 ≥ 0.4 missed, change ≥ 0 no champion"
+    )
+    assert of_text == ["digit", "accuracy", "text", "alone", "1,234"]
+
+
+@pytest.mark.parametrize(("kept", "word"), [(True, "kept"), (False, "missed")])
+def test_a_bound_is_kept_or_missed(kept: bool, word: str) -> None:
+    line = WHOLE.model_copy(update={"bounds": (Bound(says="≤ 1", kept=kept),)})
+
+    assert printed(line)[1][-3:] == ["≤", "1", word]
