@@ -30,7 +30,7 @@ def assess(
     if evaluation.confidence is None:
         return judge(specification, measured(results, specification), lambda where: {})
     confidence = evaluation.confidence
-    names = {name for names in evaluation.sliced_by() for name in names}
+    names = {name for names in specification.sliced_by() for name in names}
     rows = evaluate_rows(specification, model, examples, names)
     old = evaluate_rows(specification, champion, examples, ()) if champion else None
 

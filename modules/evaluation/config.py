@@ -55,7 +55,7 @@ def eval_config(specification: Specification, baseline: bool = False) -> config_
         for copy, name in zip(models, (CANDIDATE, CHAMPION), strict=True):
             copy.CopyFrom(model)
             copy.name, copy.is_baseline = name, name == CHAMPION
-    sliced = specification.evaluation.sliced_by()
+    sliced = specification.sliced_by()
     return config_pb2.EvalConfig(
         model_specs=models,
         slicing_specs=[config_pb2.SlicingSpec()]

@@ -108,7 +108,7 @@ def measured(folder: Path, specification: Specification) -> dict[Slice, Measured
             values = of.change if item.key.is_diff else values
             output = item.key.output_name if more else alone
             values[output, item.key.name] = item.value.double_value.value
-    sliced = ((), *specification.evaluation.sliced_by())
+    sliced = ((), *specification.sliced_by())
 
     def place(where: Slice) -> tuple[int, Slice]:
         return sliced.index(tuple(name for name, _ in where)), where

@@ -35,7 +35,8 @@ from modules.spec.base import (
     Whole,
 )
 from modules.spec.evaluation import Evaluation, Metric
-from modules.spec.features import Feature, Label
+from modules.spec.features import Feature, Label, may_be_missing
+from modules.spec.missing import missing_name
 from modules.spec.submodel import Submodel
 from modules.spec.tuning import Tuning
 
@@ -328,6 +329,14 @@ class Specification(Graph):
         """What each output predicts from."""
         for name, output in self.outputs.items():
             yield f"outputs.{name}.from", f"outputs.{name}", output.from_
+
+    def sliced_by(self) -> tuple[tuple[str, ...], ...]:
+        """The names that evaluated rows are sliced by, those crossed together.
+
+        Beside what the evaluation names, rows that lack a feature are measured apart.
+        """
+        missing = ((missing_name(name),) for name in may_be_missing(self.features))
+        return (*self.evaluation.sliced_by(), *missing)
 
     def label_of(self, output: str) -> Label:
         """The label that an output is trained against."""
