@@ -15,8 +15,8 @@ import pytest
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
 ALL = {
-    "Rows", "Statistics", "DataChecks", "Import-vision", "Import-text", "Transform", "Train",
-    "Evaluate", "Publish",
+    "Rows", "Statistics", "DataChecks", "Import-vision", "Import-text", "Transform", "Embed",
+    "Train", "Evaluate", "Publish",
 }  # fmt: skip
 
 
