@@ -97,6 +97,37 @@ def test_with_dropout_in_the_head_all_losses_and_weights_are_those_on_raw_data(
     assert history.stages[0]["source"] == stages[0].why
 
 
+FINE = "    - {name: fine, epochs: 2, learning_rate: 1e-3, unfreeze: {vision: %s}}\n"
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "why"),
+    [
+        ("{last: 1}", "embeddings of vision.drop, text.features"),
+        ("{last: 1, training_mode: true}", "embeddings of vision.drop, text.features"),
+        ("{layers: [norm]}", "embeddings of vision.conv, text.features"),
+        ("{layers: [norm], training_mode: true}", "embeddings of vision.conv, text.features"),
+        (
+            "all",
+            "embeddings of text.features; vision computed in every epoch; image decoded on the fly",
+        ),
+    ],
+)
+def test_a_stage_that_unfreezes_the_last_layers_learns_from_the_layers_before_them(
+    unfreeze: str,
+    why: str,
+    world: Path,
+    shared_training_inputs: Any,
+    tmp_path: Path,
+    embed: Callable[..., Any],
+) -> None:
+    stage = "    - {name: head, epochs: 3, learning_rate: 1e-2}\n"
+    specification = changed(world, (stage, stage + FINE % unfreeze))
+    history, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
+    assert [stage.why for stage in stages] == ["embeddings of vision.features, text.features", why]
+    assert len(history.stages) == 2
+
+
 def test_what_a_stage_trains_is_computed_in_every_epoch_beside_the_embeddings(
     world: Path, shared_training_inputs: Any, tmp_path: Path, embed: Callable[..., Any]
 ) -> None:
@@ -113,8 +144,8 @@ def test_what_a_stage_trains_is_computed_in_every_epoch_beside_the_embeddings(
 
     assert [stage.plan and stage.plan.embeddings for stage in stages] == [
         ("vision.features", "text.features"),
-        ("text.features",),
-        ("text.features",),  # vision is no longer what was imported
+        ("vision.drop", "text.features"),
+        ("vision.drop", "text.features"),  # vision is no longer what was imported
     ]
     assert [len(stage["epochs"]) for stage in history.stages] == [2, 2, 1]
 
@@ -125,10 +156,13 @@ def test_an_activity_loss_inside_a_frozen_sub_model_is_part_of_neither_loss(
     path = world / "models" / "vision.keras"
     image = keras.Input((8, 8, 3), name="image")
     tensor = keras.layers.Flatten()(image)
+    tensor = keras.layers.Dense(5, activity_regularizer="l2", name="below")(tensor)
     tensor = keras.layers.Dense(6, activity_regularizer="l2", name="features")(tensor)
     keras.Model(image, tensor, name="vision").save(path)
+    specification = changed(world, (STAGE, f"{STAGE}{FINE % '{last: 1}'}"))
 
-    check_parity(changed(world), shared_training_inputs, tmp_path, embed)
+    _, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
+    assert [stage.live for stage in stages] == [(), ("vision",)]
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
