@@ -121,9 +121,9 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
         cuts=frontier.cuts,
     )
     told = [f"embeddings of {', '.join(plan.embeddings)}"]
-    whole = [name for name in frontier.live if name not in plan.cuts]
-    if whole:
-        told.append(f"{', '.join(whole)} computed in every epoch")
+    live = [f"the rest of {name}" if name in plan.cuts else name for name in frontier.live]
+    if live:
+        told.append(f"{', '.join(live)} computed in every epoch")
     features = specification.features
     images = [n for n in plan.passed if n in features and features[n].type == "image"]
     if images:

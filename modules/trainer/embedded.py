@@ -112,8 +112,8 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
     }
     given: dict[str, Any] = dict(inputs)
     for name in plan.embeddings:
-        column, mask = columns[name], columns.get(mask_name(name))
-        given[name] = inputs[name] = _input(column)
+        given[name] = inputs[name] = _input(columns[name])
+        mask = columns.get(mask_name(name))
         if mask is not None:
             inputs[mask.name] = _input(mask)
             masked = WithMask(name=f"{_clean(name)}.masked")

@@ -157,8 +157,8 @@ def test_what_lies_below_the_layers_that_a_stage_trains_is_embedded(
     assert second.plan is not None
     assert second.plan.embeddings == (f"vision.{below}",)
     assert second.plan.cuts == {"vision": (below,)}
-    assert second.live == ("vision",)  # its upper part
-    assert second.why == f"embeddings of vision.{below}"
+    assert second.live == ("vision",)
+    assert second.why == f"embeddings of vision.{below}; the rest of vision computed in every epoch"
 
 
 def test_a_sub_model_used_twice_or_a_saved_model_is_not_cut(

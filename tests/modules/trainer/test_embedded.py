@@ -10,68 +10,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from parity import check_parity, exported_weights, train
 
-from modules.embedding.plan import StagePlan, plan_stages
-from modules.fusion.build import build, open_interface
 from modules.spec import Specification, load_specification
-from modules.submodels.copy import copy_submodel
-from modules.submodels.inspection import inspect_submodel
 from modules.trainer.checkpoint import Checkpoint
-from modules.trainer.run import fuse_and_train
-from modules.trainer.train import TrainingHistory
 
 pytestmark = pytest.mark.component
 STAGE = "    - {name: head, epochs: 3, learning_rate: 1e-2}\n"
-
-
-def train(
-    specification: Specification, inputs: Any, folder: Path, embed: Callable[..., Any] | None
-) -> tuple[TrainingHistory, list[StagePlan]]:
-    """Trains on embeddings, or on raw data where `embed` is None, into a folder."""
-    paths = {name: path for name, (_, path) in specification.imported().items()}
-    for name, path in paths.items():
-        copy_submodel(path, folder / "submodels" / name)
-    inspections = {name: inspect_submodel(path) for name, path in paths.items()}
-    interfaces = {name: found.interface for name, found in inspections.items()}
-    stages = plan_stages(specification, build(specification, interfaces, open_interface))
-    if embed is None:
-        stages = [StagePlan(plan=None, why="raw data")] * len(stages)
-    submodels = {name: folder / "submodels" / name for name in paths}
-    history = fuse_and_train(
-        specification,
-        interfaces,
-        submodels,
-        {name: found.digest for name, found in inspections.items()},
-        transform_path=str(inputs.transform_graph / "transform_fn"),
-        splits={split: str(path) for split, path in inputs.splits.items()},
-        stages=stages,
-        embeddings=[] if embed is None else embed(stages, interfaces, submodels, inputs, folder),
-        model_path=folder / "model",
-        record_path=folder / "record",
-        checkpoint=Checkpoint(folder / "checkpoint"),
-    )
-    return history, stages
-
-
-def exported_weights(folder: Path) -> list[np.ndarray]:
-    return [v.numpy() for v in tf.saved_model.load(str(folder / "model")).others]
-
-
-def check_parity(
-    specification: Specification, inputs: Any, folder: Path, embed: Callable[..., Any]
-) -> tuple[TrainingHistory, list[StagePlan]]:
-    """Trains both ways and compares every loss, metric and weight."""
-    raw, _ = train(specification, inputs, folder / "raw", None)
-    embedded, stages = train(specification, inputs, folder / "embedded", embed)
-    for one, other in zip(raw.stages, embedded.stages, strict=True):
-        assert len(one["epochs"]) == len(other["epochs"])
-        for epoch, again in zip(one["epochs"], other["epochs"], strict=True):
-            assert again == pytest.approx(epoch, abs=1e-5)
-    weights = exported_weights(folder / "raw")
-    for one, other in zip(weights, exported_weights(folder / "embedded"), strict=True):
-        np.testing.assert_allclose(other, one, atol=1e-5)
-    assert raw.frozen == embedded.frozen
-    return embedded, stages
+FINE = "    - {name: fine, epochs: 2, learning_rate: 1e-3, unfreeze: {vision: %s}}\n"
 
 
 def changed(world: Path, *changes: tuple[str, str]) -> Specification:
@@ -97,38 +43,7 @@ def test_with_dropout_in_the_head_all_losses_and_weights_are_those_on_raw_data(
     assert history.stages[0]["source"] == stages[0].why
 
 
-FINE = "    - {name: fine, epochs: 2, learning_rate: 1e-3, unfreeze: {vision: %s}}\n"
-
-
-@pytest.mark.parametrize(
-    ("unfreeze", "why"),
-    [
-        ("{last: 1}", "embeddings of vision.drop, text.features"),
-        ("{last: 1, training_mode: true}", "embeddings of vision.drop, text.features"),
-        ("{layers: [norm]}", "embeddings of vision.conv, text.features"),
-        ("{layers: [norm], training_mode: true}", "embeddings of vision.conv, text.features"),
-        (
-            "all",
-            "embeddings of text.features; vision computed in every epoch; image decoded on the fly",
-        ),
-    ],
-)
-def test_a_stage_that_unfreezes_the_last_layers_learns_from_the_layers_before_them(
-    unfreeze: str,
-    why: str,
-    world: Path,
-    shared_training_inputs: Any,
-    tmp_path: Path,
-    embed: Callable[..., Any],
-) -> None:
-    stage = "    - {name: head, epochs: 3, learning_rate: 1e-2}\n"
-    specification = changed(world, (stage, stage + FINE % unfreeze))
-    history, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
-    assert [stage.why for stage in stages] == ["embeddings of vision.features, text.features", why]
-    assert len(history.stages) == 2
-
-
-def test_what_a_stage_trains_is_computed_in_every_epoch_beside_the_embeddings(
+def test_a_stage_after_one_that_trained_a_sub_model_learns_from_what_is_still_as_imported(
     world: Path, shared_training_inputs: Any, tmp_path: Path, embed: Callable[..., Any]
 ) -> None:
     specification = changed(
@@ -145,7 +60,7 @@ def test_what_a_stage_trains_is_computed_in_every_epoch_beside_the_embeddings(
     assert [stage.plan and stage.plan.embeddings for stage in stages] == [
         ("vision.features", "text.features"),
         ("vision.drop", "text.features"),
-        ("vision.drop", "text.features"),  # vision is no longer what was imported
+        ("vision.drop", "text.features"),  # frozen again, but no longer what was imported
     ]
     assert [len(stage["epochs"]) for stage in history.stages] == [2, 2, 1]
 
@@ -375,3 +290,36 @@ def test_features_and_labels_of_every_kind_are_learnt_from_alike(
     assert stage.plan is not None
     assert stage.plan.embeddings == ("vision.dense", "ear.read")
     assert set(stage.plan.passed) == set(everything.features) - {"image"}
+
+
+REST = "; the rest of vision computed in every epoch"
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "why"),
+    [
+        ("{last: 1}", f"embeddings of vision.drop, text.features{REST}"),
+        ("{last: 1, training_mode: true}", f"embeddings of vision.drop, text.features{REST}"),
+        ("{layers: [norm]}", f"embeddings of vision.conv, text.features{REST}"),
+        (
+            "{layers: [norm], training_mode: true}",
+            f"embeddings of vision.conv, text.features{REST}",
+        ),
+        (
+            "all",
+            "embeddings of text.features; vision computed in every epoch; image decoded on the fly",
+        ),
+    ],
+)
+def test_a_stage_that_unfreezes_the_last_layers_learns_from_the_layers_before_them(
+    unfreeze: str,
+    why: str,
+    world: Path,
+    shared_training_inputs: Any,
+    tmp_path: Path,
+    embed: Callable[..., Any],
+) -> None:
+    specification = changed(world, (STAGE, STAGE + FINE % unfreeze))
+    history, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
+    assert [stage.why for stage in stages] == ["embeddings of vision.features, text.features", why]
+    assert len(history.stages) == 2

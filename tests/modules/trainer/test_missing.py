@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from parity import check_parity, train
 
 from modules.serving.published import PublishedModel
 from modules.spec import Specification, load_specification
@@ -73,7 +74,6 @@ def test_what_lacks_a_modality_is_predicted_alike_everywhere(
     prepare_training: Callable[..., Any],
     tmp_path: Path,
     embed: Callable[..., Any],
-    check_parity: Callable[..., Any],
 ) -> None:
     specification = make_specification(world, f"{{replace: {replace}, drop: 0.25}}")
     inputs = prepare_training(specification)
@@ -119,11 +119,10 @@ def test_a_mean_is_that_of_the_rows_that_have_the_modality(
     prepare_training: Callable[..., Any],
     tmp_path: Path,
     embed: Callable[..., Any],
-    train_world: Callable[..., Any],
 ) -> None:
     specification = make_specification(world, "{replace: mean}")
     inputs = prepare_training(specification)
-    train_world(specification, inputs, tmp_path, embed)
+    train(specification, inputs, tmp_path, embed)
     [file] = inputs.splits["train"].iterdir()
     images = [
         image
@@ -147,10 +146,9 @@ def test_predict_takes_rows_that_lack_a_modality(
     prepare_training: Callable[..., Any],
     tmp_path: Path,
     embed: Callable[..., Any],
-    train_world: Callable[..., Any],
 ) -> None:
     specification = make_specification(world, "allowed")
-    train_world(specification, prepare_training(specification), tmp_path, embed)
+    train(specification, prepare_training(specification), tmp_path, embed)
     model = PublishedModel(tmp_path / "model")
     rows = [
         ("row 1", {"image_path": "", "transcript": "very red"}),
