@@ -8,11 +8,14 @@ import click
 from rich.console import Console
 
 from modules.errors import SpecificationError, UserError
+from pipeline.commands.lineage import lineage
 from pipeline.commands.predict import predict
+from pipeline.commands.rollback import rollback
 from pipeline.commands.run import run
 from pipeline.commands.schema import schema
 from pipeline.commands.tune import tune
 from pipeline.commands.validate import validate
+from pipeline.commands.versions import versions
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,7 +27,7 @@ def fusion() -> None:
     """
 
 
-for command in (validate, run, tune, predict, schema):
+for command in (validate, run, tune, predict, versions, rollback, lineage, schema):
     fusion.add_command(command)
 
 
