@@ -64,7 +64,7 @@ def tune(specification_file: Path, console: Console) -> Tuned:
         checked = _checker(prepared, tuning, specification_file, tree)
         plans = run_stages(prepared, place, record, terminal, train=False)
         found = _search(prepared, tuning, checked, plans, place, record, terminal)
-        _write_back(specification_file, tree, found)
+        _write_back(record.specification, tree, found)
         tuned.append(found)
         record.status = "tuned"
 

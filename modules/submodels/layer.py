@@ -120,11 +120,13 @@ class SubmodelLayer(keras.layers.Layer):
     def run(self, inner: keras.Model, inputs: Any, training: bool) -> dict[str, Any]:
         """Calls the sub-model's graph, or a part of it, in the mode that `unfreeze` has set."""
         if training and self._in_training_mode:
-            return self._run_partly_in_training(inner, inputs)
-        outputs = inner(inputs, training=False)
-        if not self.trainable_variables:
-            # Activity regularizers would add to the loss what no training can change.
-            inner._clear_losses()
+            outputs = self._run_partly_in_training(inner, inputs)
+        else:
+            outputs = inner(inputs, training=False)
+        for layer in inner._flatten_layers():
+            if not layer.trainable_variables:
+                # Of what is frozen no activity adds to the loss: once embedded, none could.
+                layer._clear_losses()
         return outputs
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:

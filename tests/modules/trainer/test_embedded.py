@@ -17,6 +17,7 @@ from modules.trainer.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.component
 STAGE = "    - {name: head, epochs: 3, learning_rate: 1e-2}\n"
+FINE = "    - {name: fine, epochs: 2, learning_rate: 1e-3, unfreeze: {vision: %s}}\n"
 
 
 def changed(world: Path, *changes: tuple[str, str]) -> Specification:
@@ -70,10 +71,13 @@ def test_an_activity_loss_inside_a_frozen_sub_model_is_part_of_neither_loss(
     path = world / "models" / "vision.keras"
     image = keras.Input((8, 8, 3), name="image")
     tensor = keras.layers.Flatten()(image)
+    tensor = keras.layers.Dense(5, activity_regularizer="l2", name="below")(tensor)
     tensor = keras.layers.Dense(6, activity_regularizer="l2", name="features")(tensor)
     keras.Model(image, tensor, name="vision").save(path)
+    specification = changed(world, (STAGE, f"{STAGE}{FINE % '{last: 1}'}"))
 
-    check_parity(changed(world), shared_training_inputs, tmp_path, embed)
+    _, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
+    assert [stage.live for stage in stages] == [(), ("vision",)]
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
@@ -289,7 +293,6 @@ def test_features_and_labels_of_every_kind_are_learnt_from_alike(
 
 
 REST = "; the rest of vision computed in every epoch"
-FINE = "    - {name: fine, epochs: 2, learning_rate: 1e-3, unfreeze: {vision: %s}}\n"
 
 
 @pytest.mark.parametrize(
@@ -316,8 +319,7 @@ def test_a_stage_that_unfreezes_the_last_layers_learns_from_the_layers_before_th
     tmp_path: Path,
     embed: Callable[..., Any],
 ) -> None:
-    stage = "    - {name: head, epochs: 3, learning_rate: 1e-2}\n"
-    specification = changed(world, (stage, stage + FINE % unfreeze))
+    specification = changed(world, (STAGE, STAGE + FINE % unfreeze))
     history, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
     assert [stage.why for stage in stages] == ["embeddings of vision.features, text.features", why]
     assert len(history.stages) == 2

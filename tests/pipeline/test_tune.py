@@ -1,0 +1,240 @@
+"""`fusion tune`: what it refuses before anything runs, and a search from end to end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.errors import SpecificationError
+from modules.spec import load_specification, read_tree
+from pipeline.prepare import prepare
+from pipeline.tune import _checker, _logged_objective
+
+FUSION = Path(sys.executable).with_name("fusion")
+UNITS = "graph.hidden.layers.0.Dense.units"
+RATE = "training.stages.0.learning_rate"
+HEAD = "    - {name: head, epochs: 3, learning_rate: 1e-2}\n"
+FINE = "    - {name: fine, epochs: 1, learning_rate: 1e-3, unfreeze: {vision: all}}\n"
+
+
+@pytest.fixture(scope="module")
+def known(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world whose sub-models are read once for all tests here."""
+    folder = tmp_path_factory.mktemp("tune") / "world"
+    shutil.copytree(shared_world, folder)
+    prepare(folder / "fusion.yaml", lambda _: None)
+    return folder
+
+
+@pytest.fixture
+def world(known: Path, shared_world: Path) -> Path:
+    """That world with the specification as it was."""
+    shutil.copy(shared_world / "fusion.yaml", known / "fusion.yaml")
+    return known
+
+
+def with_tuning(world: Path, search: str, *changes: tuple[str, str], objective: str = "") -> Path:
+    file = world / "fusion.yaml"
+    text = file.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    chosen = f"  objective: {objective}\n" if objective else ""
+    file.write_text(f"{text}tuning:\n  trials: 3\n{chosen}  search: {search}\n")
+    return file
+
+
+def fusion(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([str(FUSION), *arguments], cwd=folder, capture_output=True, text=True)
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+# ------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("search", "changes", "message"),
+    [
+        (f"{{{UNITS}: [4, -1]}}", [], f"tuning.search: with {UNITS} = -1: graph.hidden.layers.0"),
+        (f"{{{UNITS}s: [4, 8]}}", [], "unknown key: did you mean 'units'?"),
+        ("{graph.scores.layers.0.Dense.units: [3, 4]}", [], "expected (3) for 3 classes"),
+        (
+            "{training.embed_once: [true, false]}",
+            [],
+            "tuning.search: training.embed_once changes what is embedded: search the head",
+        ),
+        (
+            f"{{{UNITS}: [4, 8]}}",
+            [("epochs: 3, learning_rate: 1e-2", "epochs: 3, learning_rate: 1e-2, unfreeze: "
+              "{vision: all}")],
+            "tuning: a search needs a first stage on embeddings alone, found embeddings of "
+            "text.features; vision computed in every epoch; image decoded on the fly",
+        ),
+        (
+            "{training.stages.1.learning_rate: [0.1, 0.2]}",
+            [(HEAD, f"{HEAD}{FINE}")],
+            "tuning.search.training.stages.1.learning_rate: no trial comes to the stage 'fine': "
+            "trials end before the first stage that needs sub-models (embeddings of text.features",
+        ),
+    ],
+    ids=["value", "key", "shape", "embeddings", "live", "later stage"],
+)  # fmt: skip
+def test_values_that_no_trial_could_take_are_refused_before_anything_runs(
+    search: str, changes: list[tuple[str, str]], message: str, world: Path
+) -> None:
+    file = with_tuning(world, search, *changes)
+    prepared = prepare(file, lambda _: None)
+    tuning = prepared.specification.tuning
+    assert tuning is not None
+    with pytest.raises(SpecificationError) as caught:
+        _checker(prepared, tuning, file, read_tree(file))
+    assert message in str(caught.value)
+
+
+def test_a_value_in_several_places_of_a_search_is_checked_as_a_whole(world: Path) -> None:
+    file = with_tuning(world, f"{{{UNITS}: [4, 8], {RATE}: {{min: 1e-3, max: 0.1}}}}")
+    prepared = prepare(file, lambda _: None)
+    assert prepared.specification.tuning is not None
+    checked = _checker(prepared, prepared.specification.tuning, file, read_tree(file))
+
+    found = checked({UNITS: 4, RATE: 0.02})
+    assert found.graph["hidden"].layers[0]["Dense"]["units"] == 4
+    assert found.training.stages[0].learning_rate == 0.02
+    with pytest.raises(SpecificationError, match=rf"^tuning.search: with {UNITS} = 0, {RATE} = 1"):
+        checked({UNITS: 0, RATE: 1})
+
+
+@pytest.mark.parametrize(
+    ("objective", "logged", "maximise"),
+    [
+        ("loss", "val_loss", False),
+        ("colour.accuracy", "val_accuracy", True),
+        ("colour.top_3_accuracy", None, True),
+        ("color.accuracy", None, True),
+    ],
+)
+def test_an_objective_is_a_measured_metric_and_has_a_direction(
+    objective: str, logged: str | None, maximise: bool, world: Path
+) -> None:
+    file = with_tuning(world, f"{{{UNITS}: [4, 8]}}", objective=objective)
+    specification = load_specification(file)
+    assert specification.tuning is not None
+    if logged is None:
+        with pytest.raises(SpecificationError) as caught:
+            _logged_objective(specification, specification.tuning)
+        assert str(caught.value) == (
+            f"tuning.objective: nothing is measured as '{objective}'; "
+            "did you mean 'colour.accuracy'?"
+        )
+    else:
+        assert _logged_objective(specification, specification.tuning) == (logged, maximise)
+
+
+def test_errors_are_minimised_and_named_by_their_output_where_there_are_several(
+    world: Path,
+) -> None:
+    output = "  colour: {from: scores, loss: categorical_crossentropy, metrics: [accuracy]}\n"
+    label = "  colour: {type: category, column: colour, classes: [red, green, blue]}\n"
+    size = "  size: {from: hidden, loss: huber, metrics: [mean_absolute_error]}\n"
+    file = with_tuning(
+        world,
+        f"{{{UNITS}: [4, 8]}}",
+        (label, f"{label}  size: {{type: number, column: id}}\n"),
+        (output, f"{output}{size}"),
+        objective="size.mean_absolute_error",
+    )
+    specification = load_specification(file)
+    assert specification.tuning is not None
+    assert _logged_objective(specification, specification.tuning) == (
+        "val_size_mean_absolute_error",
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("tuning", "message"),
+    [
+        ("", "'tuning' is missing: write what to search"),
+        ("tuning: {search: {graph.hidden.layers.0.Dense.units: [4, 0]}}\n", f"with {UNITS} = 0: "),
+        ("tuning: {search: {submodels.vision.output: [a, b]}}\n", "others change what is embedded"),
+    ],
+    ids=["no search", "wrong value", "wrong place"],
+)
+def test_a_wrong_search_exits_with_2_before_any_stage(
+    tuning: str, message: str, world: Path
+) -> None:
+    with (world / "fusion.yaml").open("a") as stream:
+        stream.write(tuning)
+    done = fusion("tune", "fusion.yaml", folder=world)
+
+    assert done.returncode == 2
+    assert "the specification is wrong" in done.stderr
+    assert message in done.stderr
+    for record in world.glob("runs/*/run.json"):
+        assert json.loads(record.read_text())["stages"] == []
+    assert not list(world.glob("*.tuned.yaml"))
+
+
+# ------------------------------------------------------------------------- a search and a run
+
+
+@pytest.mark.end_to_end
+def test_a_search_trains_heads_alone_and_a_run_of_the_best_reuses_the_embeddings(
+    shared_world: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "world"
+    shutil.copytree(shared_world, folder)
+    search = f"{{{RATE}: {{min: 1e-3, max: 0.1, scale: log}}, {UNITS}: [4, 8]}}"
+    file = with_tuning(
+        folder, search, ("  seed: 7\n", "  seed: 7  # a lucky one\n"), objective="colour.accuracy"
+    )
+    before = file.read_text()
+
+    done = fusion("tune", "fusion.yaml", folder=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    record = json.loads(next(folder.glob("runs/*/run.json")).read_text())
+    stages = {stage["name"]: stage for stage in record["stages"]}
+    assert set(stages) == {"Rows", "Import-vision", "Import-text", "Transform", "Embed"}
+    assert record["status"] == "tuned"
+    assert stages["Embed"]["made"] == "90 rows, 56 bytes each"
+    lines = re.findall(r"^trial (\d)/3: colour\.accuracy ([\d.]+) in", done.stdout, re.MULTILINE)
+    assert [number for number, _ in lines] == ["1", "2", "3"]
+
+    table = next(folder.glob("runs/*/trials.csv"))
+    assert table.with_suffix(".svg").is_file()
+    with table.open(newline="") as stream:
+        trials = list(csv.DictReader(stream))
+    assert list(trials[0]) == ["trial", RATE, UNITS, "colour.accuracy", "seconds", "error"]
+    scores = [float(trial["colour.accuracy"]) for trial in trials]
+    assert [f"{score:.4f}" for score in scores] == [score for _, score in lines]
+    best = trials[scores.index(max(scores))]
+
+    tuned = folder / "fusion.tuned.yaml"
+    assert f"best {tuned}" in done.stdout
+    specification = load_specification(tuned)
+    assert specification.training.stages[0].learning_rate == float(best[RATE])
+    dense: Any = specification.graph["hidden"].layers[0]["Dense"]
+    assert dense == {"units": int(best[UNITS]), "activation": "relu"}
+    assert re.search(r"^  seed: 7 +# a lucky one$", tuned.read_text(), re.MULTILINE)
+    assert file.read_text() == before
+
+    ran = fusion("run", "fusion.tuned.yaml", folder=folder)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    record = json.loads(max(folder.glob("runs/*/run.json")).read_text())
+    stages = {stage["name"]: stage for stage in record["stages"]}
+    assert {name for name, stage in stages.items() if stage["status"] == "reused"} == {
+        "Rows", "Import-vision", "Import-text", "Transform", "Embed",
+    }  # fmt: skip
+    assert stages["Embed"]["saved"] > 0
+    assert re.search(r"^Embed: reused in [\d.]+ s, saves [\d.]+ s  90 rows", ran.stdout, re.M)
+    assert Path(record["published"]).is_dir()
