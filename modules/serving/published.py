@@ -50,15 +50,23 @@ def find_version(folder: Path) -> Path:
     return version
 
 
+def read_specification(version: Path) -> Specification:
+    """The specification that a version was made from.
+
+    Raises RunError where the folder was not published by this project.
+    """
+    file = version / SPECIFICATION_FILE
+    if not file.is_file():
+        raise RunError(f"{version}: no {SPECIFICATION_FILE} in it: not a model of this project")
+    return Specification.model_validate_json(file.read_text())
+
+
 class PublishedModel:
     """A loaded version folder, asked through its `serving_default` as a client would."""
 
     def __init__(self, version: Path) -> None:
         """Raises RunError where the folder was not published by this project or is damaged."""
-        file = version / SPECIFICATION_FILE
-        if not file.is_file():
-            raise RunError(f"{version}: no {SPECIFICATION_FILE} in it: not a model of this project")
-        self.specification = Specification.model_validate_json(file.read_text())
+        self.specification = read_specification(version)
         try:
             self._loaded = tf.saved_model.load(str(version))
         except Exception as error:  # TensorFlow raises many types here; all mean the same
