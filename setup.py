@@ -25,6 +25,7 @@ setup(
         "grpcio>=1.70,<2",
         "grpcio-health-checking>=1.70,<2",
         "prometheus-client>=0.21,<1",
+        "requests>=2.32,<3",
         "apache-beam>=2.77,<2.78",
         "ml-metadata>=1.21,<1.22",
         "kfp>=2.16,<2.17",
