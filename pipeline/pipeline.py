@@ -12,6 +12,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from components.embedding_gen.component import EmbeddingGen
 from components.fusion_trainer.component import FusionTrainer
 from components.manifest_example_gen.component import ManifestExampleGen
+from components.serving_check.component import ServingCheck
 from components.submodel_importer.component import SubmodelImporter
 from modules.embedding.plan import StagePlan, distinct_plans
 from modules.evaluation.config import eval_config
@@ -106,9 +107,13 @@ def create_pipeline(
         eval_config=eval_config(specification),
         example_splits=["eval"],
     ).with_id("Evaluate")
+    serving = ServingCheck(
+        specification, examples=rows.outputs["examples"], model=trainer.outputs["model"]
+    ).with_id("ServingCheck")
+    # No model is given but the one that was checked, which has warm-up requests.
     pusher = tfx.components.Pusher(
-        model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=serving.outputs["blessing"],
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(
                 base_directory=str(specification.publish.path)
@@ -116,7 +121,7 @@ def create_pipeline(
         ),
     ).with_id("Publish")
     read: list[BaseNode] = [rows, *importers.values(), transform, *embedders]
-    nodes = [*read, statistics, checks, trainer, evaluator, pusher] if train else read
+    nodes = [*read, statistics, checks, trainer, evaluator, serving, pusher] if train else read
     return tfx.dsl.Pipeline(
         pipeline_name=specification.name,
         pipeline_root=places.root,

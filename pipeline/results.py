@@ -55,6 +55,8 @@ def made(stage: Stage, specification: Specification) -> str:
             if name != "example_count"
         ]
         return ", ".join(told)
+    if stage.component == "ServingCheck":
+        return serving_told(artifacts["blessing"])
     if "pushed_model" in artifacts:
         path = pushed_path(artifacts["pushed_model"])
         return f"published {path}" if path else "not published"
@@ -103,6 +105,21 @@ def missed_thresholds(metrics: Metrics, specification: Specification) -> list[st
             if bound.max is not None and not value <= bound.max:
                 missed.append(f"{output}.{name} is {value:.4f}, at most {bound.max:g} is allowed")
     return missed
+
+
+def serving_told(blessing: metadata_store_pb2.Artifact) -> str:
+    """What the check in a model server came to."""
+    told = blessing.custom_properties["told"].string_value
+    return told if blessing.custom_properties["blessed"].int_value else f"not blessed: {told}"
+
+
+def serving_problems(stages: Mapping[str, Stage]) -> list[str]:
+    """Why a model must not be served, if so."""
+    [stage] = [stage for stage in stages.values() if stage.component == "ServingCheck"]
+    blessing = stage.artifacts["blessing"]
+    if blessing.custom_properties["blessed"].int_value:
+        return []
+    return [f"in a model server: {blessing.custom_properties['told'].string_value}"]
 
 
 def pushed_path(artifact: metadata_store_pb2.Artifact) -> str | None:

@@ -163,6 +163,7 @@ def _train_and_publish(
     record.published = results.pushed_path(results.artifact(record.stages, "pushed_model"))
     if record.published is None:
         missed = results.missed_thresholds(record.metrics, specification)
+        missed += results.serving_problems(record.stages)
         record.status = "not published"
         record.error = f"the model was not published: {'; '.join(missed) or 'it was not blessed'}"
     elif not Path(record.published).is_dir():

@@ -21,8 +21,10 @@ def write_warmup(version: Path, requests: Iterable[predict_pb2.PredictRequest]) 
     file.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(file)) as writer:
         for request in requests:
-            log = prediction_log_pb2.PredictLog(request=request)
-            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            # The same rows make the same file: a model is known by the digest of its files.
+            writer.write(log.SerializeToString(deterministic=True))
 
 
 def read_warmup(version: Path) -> list[predict_pb2.PredictRequest]:

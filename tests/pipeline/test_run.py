@@ -16,7 +16,7 @@ pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
 ALL = {
     "Rows", "Statistics", "DataChecks", "Import-vision", "Import-text", "Transform", "Train",
-    "Evaluate", "Publish",
+    "Evaluate", "ServingCheck", "Publish",
 }  # fmt: skip
 
 
