@@ -11,6 +11,7 @@ from modules.errors import SpecificationError, UserError
 from pipeline.commands.predict import predict
 from pipeline.commands.run import run
 from pipeline.commands.schema import schema
+from pipeline.commands.score import score
 from pipeline.commands.serve import serve
 from pipeline.commands.tune import tune
 from pipeline.commands.validate import validate
@@ -25,7 +26,7 @@ def fusion() -> None:
     """
 
 
-for command in (validate, run, tune, predict, serve, schema):
+for command in (validate, run, tune, predict, score, serve, schema):
     fusion.add_command(command)
 
 

@@ -20,10 +20,9 @@ from modules.examples.source import RowSource
 from modules.preprocessing.transform import transform_config
 from modules.spec import Specification
 from modules.submodels.interface import Inspection
+from pipeline.beam import BEAM_ARGS
 
 PREPROCESSING_FN = "modules.preprocessing.transform.preprocessing_fn"
-# Pinned: Beam's DirectRunner would first look for another runner, and download it.
-BEAM_ARGS = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",)
 
 
 @dataclass(frozen=True)
