@@ -91,7 +91,7 @@ class Embedder:
         tensors = self._transform(raw)
         columns = {name: tensors[name] for name in (*self.plan.labels, "row_id")}
         for name in self.plan.passed:
-            image = isinstance(self.plan.features[name], ImageFeature)
+            image = isinstance(self.plan.features.get(name), ImageFeature)
             columns[name] = raw[name] if image else tensors[name]
         inputs = {name: tensors[name] for name in self._model.input}
         for name, tensor in self._model(inputs, training=False).items():

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from modules.embedding.partial import still_below
+from modules.freezing.unfreeze import chosen_layers
 from modules.fusion.build import FusedModel
-from modules.fusion.topology import in_order, inputs_of, source_of
-from modules.spec import Graph, Label, Layers, Specification
+from modules.fusion.topology import in_order, inputs_of, replaced_at, source_of, upstream
+from modules.spec import Graph, Label, Layers, Specification, Stage, missing_name
 from modules.spec.base import Part
 
 
@@ -19,14 +21,17 @@ class EmbeddingPlan(Graph):
     """The frozen part of a graph, and what of its values a head learns from.
 
     `embeddings` are references such as `vision.features`; `passed` are the features that the head
-    reads beside them; `precision` is that of the layers behind sub-models. It holds nothing of the
-    head, so that a changed head needs no new embeddings.
+    reads beside them, and which rows lack one (`image.missing`); `precision` is that of the layers
+    behind sub-models. `cuts` names, for a sub-model that is trained in part, the inner layers that
+    its embeddings come from. It holds nothing of the head, so that a changed head needs no new
+    embeddings.
     """
 
     labels: dict[str, Label]
     embeddings: tuple[str, ...]
     passed: tuple[str, ...]
     precision: str
+    cuts: dict[str, tuple[str, ...]] = {}
 
     def ends(self) -> Iterator[tuple[str, str, str]]:
         """The embeddings."""
@@ -48,16 +53,31 @@ def plan_stages(specification: Specification, fused: FusedModel) -> list[StagePl
         specification: a checked one.
         fused: its graph, which may be built from interfaces alone.
     """
-    stages = specification.training.stages
-    changed: set[str] = set()
-    if specification.training.warm_start:  # what any stage trains begins as the champion's
-        changed = {name for stage in stages for name in stage.unfreeze}
+    chosen = [_chosen(specification, fused, stage) for stage in specification.training.stages]
+    # What any stage trains begins as the champion's in a warm start.
+    changed = _together(chosen) if specification.training.warm_start else {}
     plans = []
-    for stage in stages:
+    for trained in chosen:
         # What an earlier stage has trained is frozen again, but no longer what was imported.
-        changed = changed | set(stage.unfreeze)
+        changed = _together([changed, trained])
         plans.append(_plan(specification, fused, changed))
     return plans
+
+
+# By sub-model, the layers (variables of a SavedModel) that are no longer what was imported.
+Changed = dict[str, set[str]]
+
+
+def _chosen(specification: Specification, fused: FusedModel, stage: Stage) -> Changed:
+    return {
+        name: set(chosen_layers(f"unfreeze.{name}", fused.interfaces[name], fused.taps[name], what))
+        for name, what in stage.unfreeze.items()
+    }
+
+
+def _together(changes: list[Changed]) -> Changed:
+    names = {name for change in changes for name in change}
+    return {name: set().union(*(change.get(name, set()) for change in changes)) for name in names}
 
 
 def distinct_plans(stages: list[StagePlan]) -> list[EmbeddingPlan]:
@@ -69,13 +89,13 @@ def distinct_plans(stages: list[StagePlan]) -> list[EmbeddingPlan]:
     return found
 
 
-def _plan(specification: Specification, fused: FusedModel, changed: set[str]) -> StagePlan:
+def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> StagePlan:
     if not specification.training.embed_once:
         return StagePlan(plan=None, why="raw data: training.embed_once is false")
     frontier = _Frontier(specification, fused, changed)
     submodels = {specification.owner(name) for name in specification.submodels}
     if not frontier.embeddings:
-        why = "every sub-model is trained by then" if submodels <= changed else (
+        why = "every sub-model is trained by then" if submodels <= changed.keys() else (
             "what is trained or drawn at random comes before every frozen sub-model"
         )  # fmt: skip
         return StagePlan(plan=None, why=f"raw data: {why if submodels else 'no sub-model'}")
@@ -88,21 +108,26 @@ def _plan(specification: Specification, fused: FusedModel, changed: set[str]) ->
         graph=graph,
         precision=specification.training.precision if graph else "float32",
         embeddings=tuple(frontier.embeddings),
-        passed=tuple(name for name in specification.features if name in frontier.features),
+        passed=tuple(name for name in fused.model.input if name in frontier.features),
+        cuts=frontier.cuts,
     )
     why = f"embeddings of {', '.join(plan.embeddings)}"
-    live = [name for name in plan.passed if specification.features[name].type == "image"]
+    features = specification.features
+    live = [n for n in plan.passed if n in features and features[n].type == "image"]
     return StagePlan(plan=plan, why=f"{why}; {', '.join(live)} decoded on the fly" if live else why)
 
 
 class _Frontier:
     """Walks from the outputs towards the data, up to what never changes."""
 
-    def __init__(self, specification: Specification, fused: FusedModel, changed: set[str]) -> None:
+    def __init__(self, specification: Specification, fused: FusedModel, changed: Changed) -> None:
         self._specification, self._fused = specification, fused
+        self._changed = changed
+        self._known = upstream(specification)
         self._still = _still(specification, fused, changed)
         self._seen: set[str] = set()
         self.embeddings: list[str] = []
+        self.cuts: dict[str, tuple[str, ...]] = {}
         self.features: set[str] = set()
         for _, _, reference in specification.ends():
             self._walk(reference)
@@ -117,8 +142,31 @@ class _Frontier:
                 self.embeddings.append(tensor)
         elif source not in self._seen:
             self._seen.add(source)
+            below = self._still_below(source)
+            if below:
+                self.cuts[source] = below
+                self.embeddings += [f"{source}.{layer}" for layer in below]
+                return
             for _, feeding in inputs_of(self._specification, source):
                 self._walk(feeding)
+                feature = replaced_at(self._specification, self._known, source, feeding)
+                if feature:
+                    self.features.add(missing_name(feature))
+
+    def _still_below(self, name: str) -> tuple[str, ...] | None:
+        """Where to cut a sub-model that is trained in part, if all that feeds it is still."""
+        submodels = self._specification.submodels
+        if name not in submodels:
+            return None
+        references = [reference for _, reference in inputs_of(self._specification, name)]
+        sources = {source_of(reference) for reference in references}
+        if any(replaced_at(self._specification, self._known, name, r) for r in references):
+            return None
+        shared = [twin for twin in submodels if self._specification.owner(twin) == name] != [name]
+        if shared or not sources <= self._still | set(self._specification.features):
+            return None
+        interface, taps = self._fused.interfaces[name], self._fused.taps[name]
+        return still_below(interface, taps, self._changed.get(name, set()))
 
     def _is_worth_keeping(self, name: str) -> bool:
         """A sub-model's outputs are; behind one, layers only where they make the values fewer.
@@ -145,13 +193,16 @@ def values_per_row(tensor: Any) -> int | None:
     return total
 
 
-def _still(specification: Specification, fused: FusedModel, changed: set[str]) -> set[str]:
+def _still(specification: Specification, fused: FusedModel, changed: Changed) -> set[str]:
     """The sub-models and nodes that give a row the same values in every epoch of a stage."""
     still: set[str] = set()
+    known = upstream(specification)
     for name in in_order(specification):
-        sources = {source_of(reference) for _, reference in inputs_of(specification, name)}
-        if not sources <= still | set(specification.features):
+        references = [reference for _, reference in inputs_of(specification, name)]
+        if not {source_of(r) for r in references} <= still | set(specification.features):
             continue
+        if any(replaced_at(specification, known, name, reference) for reference in references):
+            continue  # what stands for a missing feature is drawn and learned
         if name in specification.submodels:
             moves = specification.owner(name) in changed
         else:

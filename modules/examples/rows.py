@@ -24,8 +24,11 @@ from modules.spec import (
     RawFeature,
     SequenceFeature,
     TextFeature,
+    columns_of,
+    missing_name,
     stored,
 )
+from modules.spec.features import FeaturePart
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -134,7 +137,14 @@ class RowParser:
         """
         feature = {"row_id": _bytes_feature([row_id.encode()])}
         for name, part in self._parts.items():
-            feature[name] = self._feature(row, part)
+            if not isinstance(part, FeaturePart) or part.missing is None:
+                feature[name] = self._feature(row, part)
+                continue
+            found = self._if_there(row, part)
+            feature[name] = found or _nothing(part)
+            feature[missing_name(name)] = tf.train.Feature(
+                int64_list=tf.train.Int64List(value=[found is None])
+            )
         return tf.train.Example(features=tf.train.Features(feature=feature))
 
     def features_only(self, row: Row) -> dict[str, np.ndarray]:
@@ -166,6 +176,17 @@ class RowParser:
         if isinstance(part, SequenceFeature):
             return _float_feature(self._sequence(row, part).ravel())
         return self._raw(row, part)
+
+    def _if_there(self, row: Row, part: Feature) -> tf.train.Feature | None:
+        """A feature that the row may lack; None where it does."""
+        if all(row.get(column) in (None, "", b"") for column in columns_of(part)):
+            return None
+        try:
+            return self._feature(row, part)
+        except RowError:
+            if part.missing and part.missing.unreadable == "missing":
+                return None
+            raise
 
     def _media(self, column: str, value: str) -> Path:
         path = Path(self._folder, value)
@@ -248,6 +269,14 @@ class RowParser:
             return _int_feature(whole)
         except (TypeError, ValueError):
             raise RowError(part.column, f"expected int64 numbers, found {_short(value)}") from None
+
+
+def _nothing(part: Feature) -> tf.train.Feature:
+    """What stands in a tf.Example for a feature that a row lacks; the Transform graph knows it."""
+    shape, dtype = stored(part)
+    if dtype == "string":
+        return _bytes_feature([b""] * math.prod(shape))
+    return _float_feature([math.nan] * math.prod(shape))
 
 
 def _json_list(column: str, value: str) -> Any:

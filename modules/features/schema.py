@@ -12,6 +12,8 @@ from modules.spec import (
     Label,
     MultiLabel,
     TextFeature,
+    may_be_missing,
+    missing_name,
     stored,
 )
 
@@ -39,8 +41,13 @@ def implied_schema(features: dict[str, Feature], labels: dict[str, Label]) -> sc
         elif isinstance(part, CategoryFeature | CategoryLabel):
             added.string_domain.name = name
             added.string_domain.value.extend(part.classes)
+            if isinstance(part, CategoryFeature) and part.missing:
+                added.string_domain.value.append("")
         elif isinstance(part, MultiLabel):
             added.int_domain.min, added.int_domain.max = 0, 1
+    for name in may_be_missing(features):
+        added = _add(schema, missing_name(name), schema_pb2.INT, ())
+        added.int_domain.min, added.int_domain.max = 0, 1
     return schema
 
 

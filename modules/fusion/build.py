@@ -15,14 +15,27 @@ import keras
 from modules.errors import SpecificationError, first_line, suggestion
 from modules.fusion.layers import check_dtype, new_layer
 from modules.fusion.merges import check_inputs, new_merge
+from modules.fusion.missing import Absence, Replacement, check_replaceable
 from modules.fusion.topology import (
     in_order,
     ordered_nodes,
     references,
+    replaced_at,
     source_of,
+    upstream,
     used_features,
 )
-from modules.spec import CategoryLabel, Graph, Layers, Merge, MultiLabel, NumberLabel, Specification
+from modules.spec import (
+    CategoryLabel,
+    Graph,
+    Layers,
+    Merge,
+    Missing,
+    MultiLabel,
+    NumberLabel,
+    Specification,
+    missing_name,
+)
 from modules.submodels.activation import activation_of
 from modules.submodels.interface import Interface
 
@@ -38,14 +51,18 @@ class FusedModel:
     `(batch, classes)` or `(batch, 1)` for a category, `(batch, classes)` that do not exclude one
     another for several of them, numbers `(batch, 1)` for a number.
     `tensors` has a sub-model's outputs as `NAME.TAP`; `meant` tells the tensor of each reference.
+    `replacements` has, by reference, what stands for a missing feature where its branch joins
+    others.
     """
 
     model: keras.Model
     tensors: dict[str, keras.KerasTensor]
+    interfaces: dict[str, Interface] = field(default_factory=dict)
     meant: dict[str, str] = field(default_factory=dict)
     taps: dict[str, list[str]] = field(default_factory=dict)
     submodels: dict[str, keras.layers.Layer] = field(default_factory=dict)
     layers: dict[str, list[keras.layers.Layer]] = field(default_factory=dict)
+    replacements: dict[str, Replacement] = field(default_factory=dict)
 
 
 class InterfaceLayer(keras.layers.Layer):
@@ -128,6 +145,10 @@ class _Builder:
         self.taps: dict[str, list[str]] = {}
         self.submodels: dict[str, keras.layers.Layer] = {}
         self.layers: dict[str, list[keras.layers.Layer]] = {}
+        self.known = upstream(graph)
+        self.absent: dict[str, keras.KerasTensor] = {}
+        self.replacements: dict[str, Replacement] = {}
+        self.replaced: dict[str, keras.KerasTensor] = {}
 
     def join(self) -> None:
         """Adds every node, each after all that feeds it."""
@@ -144,6 +165,7 @@ class _Builder:
     def model(self, outputs: dict[str, keras.KerasTensor]) -> keras.Model:
         """The model from the features that are used to some outputs."""
         inputs = {name: self.inputs[name] for name in used_features(self.graph)}
+        inputs |= {name: tensor for name, tensor in self.inputs.items() if name not in self.known}
         return keras.Model(inputs, outputs, name="fused")
 
     def _tap(self, key: str, reference: str) -> str:
@@ -180,6 +202,34 @@ class _Builder:
         self.meant[reference] = name
         return self.tensors[name]
 
+    def _taken(self, key: str, name: str, reference: str) -> keras.KerasTensor:
+        """The tensor that a node takes for a reference: replaced where a feature is missing."""
+        tensor = self.tensor(key, reference)
+        feature = replaced_at(self.graph, self.known, name, reference)
+        missing = self.graph.features[feature].missing if feature else None
+        if missing is None:
+            return tensor
+        if reference not in self.replaced:
+            try:
+                check_replaceable(missing, tensor)
+            except ValueError as error:
+                raise SpecificationError(
+                    [f"features.{feature}.missing: at {key}, '{reference}' "
+                     f"{shape_text(tensor)}: {error}"]
+                ) from error  # fmt: skip
+            layer = Replacement(missing.replace, f"{self.meant[reference]}.replaced")
+            self.replacements[reference] = layer
+            self.replaced[reference] = layer(tensor, self._absent(feature, missing))
+        return self.replaced[reference]
+
+    def _absent(self, feature: str, missing: Missing) -> keras.KerasTensor:
+        """Which rows go without a feature; one draw for all places where it is replaced."""
+        if feature not in self.absent:
+            column = missing_name(feature)
+            self.inputs[column] = keras.Input((), dtype="int64", name=column)
+            self.absent[feature] = Absence(missing.drop, f"{feature}.absent")(self.inputs[column])
+        return self.absent[feature]
+
     def _add_submodel(self, name: str) -> None:
         submodel, interface = self.graph.submodels[name], self.interfaces[name]
         problems = [
@@ -199,7 +249,7 @@ class _Builder:
         for entry, reference in submodel.inputs.items():
             key = f"submodels.{name}.inputs.{entry}"
             inputs[entry] = _fitting(
-                key, f"{name}.{entry}", self.tensor(key, reference), reference,
+                key, f"{name}.{entry}", self._taken(key, name, reference), reference,
                 interface.inputs[entry],
             )  # fmt: skip
         if owner not in self.submodels:
@@ -222,7 +272,7 @@ class _Builder:
     def _add_node(self, name: str, node: Merge | Layers) -> None:
         key = f"graph.{name}"
         if isinstance(node, Merge):
-            tensors = [self.tensor(f"{key}.inputs", reference) for reference in node.inputs]
+            tensors = [self._taken(f"{key}.inputs", name, reference) for reference in node.inputs]
             try:
                 check_inputs(node.merge, tensors)
                 layer = new_merge(node.merge, name, node.config)
@@ -279,7 +329,16 @@ class _FusionBuilder(_Builder):
         """The whole model."""
         self.join()
         model = self.model({name: self._output(name) for name in self.specification.outputs})
-        return FusedModel(model, self.tensors, self.meant, self.taps, self.submodels, self.layers)
+        return FusedModel(
+            model,
+            self.tensors,
+            self.interfaces,
+            self.meant,
+            self.taps,
+            self.submodels,
+            self.layers,
+            self.replacements,
+        )
 
     def _output(self, name: str) -> keras.KerasTensor:
         output, label = self.specification.outputs[name], self.specification.label_of(name)

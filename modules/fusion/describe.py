@@ -73,6 +73,17 @@ def describe(
         frozen = sum(weight_count(layer.non_trainable_weights) for layer in layers)
         output = shape_text(fused.tensors[name])
         rows.append(NodeRow(name, kind, inputs, output, trainable, frozen))
+    for reference, layer in fused.replacements.items():
+        rows.append(
+            NodeRow(
+                layer.name,
+                f"{layer.replace} where missing",
+                reference,
+                shape_text(fused.tensors[fused.meant[reference]]),
+                weight_count(layer.trainable_weights),
+                weight_count(layer.non_trainable_weights),
+            )
+        )
     for name, given in specification.outputs.items():
         tensor = fused.model.output[name]
         rows.append(NodeRow(name, f"output, {given.loss}", given.from_, shape_text(tensor), 0, 0))

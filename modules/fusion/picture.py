@@ -149,13 +149,14 @@ def graph_boxes(specification: Specification, rows: list[NodeRow]) -> list[Box]:
         count = _parameters(row)
         if name in specification.features:
             if name in used:
-                boxes.append(Box(name, name, "feature", [f"{row.kind} feature"]))
+                missing = ["may be missing"] if specification.features[name].missing else []
+                boxes.append(Box(name, name, "feature", [f"{row.kind} feature", *missing]))
         elif name in specification.submodels:
             owner = specification.owner(name)
             learning, told = _submodel_learning(specification, nodes[owner])
             count = [f"same weights as {owner}"] if owner != name else count
             boxes.append(Box(name, name, "sub-model", [*told, *count], learning))
-        else:
+        elif name in specification.graph:
             kind: Kind = "merge" if isinstance(specification.graph[name], Merge) else "new layers"
             # What new layers do not learn follows the data: BatchNormalization's statistics.
             learning = "learns" if row.trainable else ""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from modules.errors import SpecificationError, suggestion
-from modules.spec import CategoryLabel, Graph, ImageFeature, Merge, Specification, stored
+from modules.spec import (
+    CategoryLabel,
+    Graph,
+    ImageFeature,
+    Merge,
+    Specification,
+    may_be_missing,
+    stored,
+)
 
 RESERVED = {"row_id": "it names the rows in every message"}
 
@@ -50,6 +58,28 @@ def used_features(graph: Graph) -> list[str]:
     return [name for name in graph.features if name in used]
 
 
+def upstream(graph: Graph) -> dict[str, frozenset[str]]:
+    """The features that each feature, sub-model and node is computed from."""
+    found = {name: frozenset([name]) for name in graph.features}
+    for name in in_order(graph):
+        sources = [source_of(reference) for _, reference in inputs_of(graph, name)]
+        found[name] = frozenset().union(*(found[source] for source in sources))
+    return found
+
+
+def replaced_at(
+    graph: Graph, known: Mapping[str, frozenset[str]], name: str, reference: str
+) -> str:
+    """The feature that is replaced in rows that lack it, on the way from a reference to a node.
+
+    That is where its branch joins others. Empty where nothing is replaced.
+    """
+    [*features] = known[source_of(reference)]
+    if len(features) > 1 or known[name] == known[source_of(reference)]:
+        return ""
+    return features[0] if graph.features[features[0]].missing else ""
+
+
 def ordered_nodes(specification: Specification) -> list[str]:
     """The names of sub-models and nodes, each after all that feeds it.
 
@@ -57,12 +87,14 @@ def ordered_nodes(specification: Specification) -> list[str]:
     """
     _check_names(specification)
     try:
-        return in_order(specification)
+        order = in_order(specification)
     except CycleError as error:
         circle = " → ".join(error.args[1])
         raise SpecificationError(
             [f"graph: the connections go round in a circle: {circle}"]
         ) from None
+    _check_missing(specification)
+    return order
 
 
 def in_order(graph: Graph) -> list[str]:
@@ -74,6 +106,20 @@ def in_order(graph: Graph) -> list[str]:
     }
     order = TopologicalSorter(feeds).static_order()
     return [name for name in order if name not in graph.features]
+
+
+def _check_missing(specification: Specification) -> None:
+    known = upstream(specification)
+    ends = [source_of(reference) for _, _, reference in specification.ends()]
+    problems = [
+        f"features.{name}.missing: '{end}' is computed from nothing but this feature, so no row "
+        "that lacks it can be predicted: join another feature to it, or take the key away"
+        for name in may_be_missing(specification.features)
+        for end in dict.fromkeys(ends)
+        if known[end] == {name}
+    ]
+    if problems:
+        raise SpecificationError(problems)
 
 
 def _check_names(specification: Specification) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from modules.spec import Feature, Label, stored
-from modules.spec.features import ROW_ID
+from modules.spec import Feature, Label, may_be_missing, missing_name, stored
+from modules.spec.features import ROW_ID, Stored
 
 DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
 
@@ -30,6 +30,10 @@ class TransformGraph(tf.Module):
         super().__init__(name="transform_graph")
         self._imported = tf.saved_model.load(path)
         self._stored = {name: stored(part) for name, part in {**features, **labels}.items()}
+        # What Transform analysed beside them; what they say, the graph reads from the values.
+        self._beside = {"row_id": ROW_ID} | {
+            missing_name(name): Stored((), "int64") for name in may_be_missing(features)
+        }
 
     def example_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """How to parse a tf.Example."""
@@ -58,7 +62,7 @@ class TransformGraph(tf.Module):
         """
         batch = tf.shape(next(iter(raw.values())))[0]
         full = dict(raw)
-        for name, part in {**self._stored, "row_id": ROW_ID}.items():
+        for name, part in {**self._stored, **self._beside}.items():
             if name not in full:
                 shape = tf.concat([[batch], tf.constant(part.shape, tf.int32)], axis=0)
                 empty = "" if part.dtype == "string" else 0

@@ -22,7 +22,9 @@ from modules.spec import (
     Label,
     MultiLabel,
     NumberFeature,
+    SequenceFeature,
     TextFeature,
+    missing_name,
 )
 from modules.spec.vocabulary import UNKNOWN, read_vocabulary
 
@@ -37,11 +39,15 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     `custom_config` holds the features and labels of the specification as JSON. Categories of
     labels become indices `(batch,)` int64, numbers `(batch, 1)` float32, several classes
-    `(batch, classes)` float32, 1 for those that a row has.
+    `(batch, classes)` float32, 1 for those that a row has. Features that rows may lack have
+    `NAME.missing` `(batch,)` int64 beside them, 1 where the raw value is empty text or NaN, as a
+    row of the data or a request to the served model says so; their own value is then 0 or padding.
     """
     outputs = {}
     for name, feature in FEATURES.validate_json(custom_config["features"]).items():
         outputs[name] = _feature(inputs[name], feature)
+        if feature.missing:
+            outputs[missing_name(name)] = tf.cast(_is_missing(inputs[name]), tf.int64)
     for name, label in LABELS.validate_json(custom_config["labels"]).items():
         if isinstance(label, CategoryLabel):
             outputs[name] = _index(inputs[name], label.classes)
@@ -53,18 +59,33 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     return outputs
 
 
+def _is_missing(tensor: Any) -> Any:
+    """Whether each row `(batch,)` lacks a feature `(batch, …)`: all of it is empty text or NaN."""
+    empty = tf.equal(tensor, "") if tensor.dtype == tf.string else tf.math.is_nan(tensor)
+    return tf.reduce_all(tf.reshape(empty, [tf.shape(tensor)[0], -1]), axis=1)
+
+
+def _without_nan(tensor: Any, filling: float = 0.0) -> Any:
+    return tf.where(tf.math.is_nan(tensor), tf.constant(filling, tensor.dtype), tensor)
+
+
 def _feature(tensor: Any, feature: Feature) -> Any:
     if isinstance(feature, ImageFeature):
         return decode_images(tensor, feature)
     if isinstance(feature, TextFeature):
         return _text(tensor, feature)
     if isinstance(feature, NumberFeature):
-        return _number(tensor, feature)
+        # The analysis passes over NaN.
+        scaled = _number(tensor, feature)
+        return _without_nan(scaled) if feature.missing else scaled
     if isinstance(feature, CategoryFeature):
         index = _index(tensor, feature.classes)
         if feature.encoding == "index":
-            return index
+            return tf.maximum(index, 0) if feature.missing else index
         return tf.one_hot(index, len(feature.classes), dtype=tf.float32)
+    if feature.missing and tensor.dtype != tf.string:
+        padding = feature.padding if isinstance(feature, SequenceFeature) else 0.0
+        return _without_nan(tensor, padding)
     return tf.identity(tensor)
 
 
@@ -74,6 +95,12 @@ def decode_images(encoded: Any, feature: ImageFeature) -> Any:
     low, high = feature.range
 
     def decode(image: Any) -> Any:
+        if feature.missing:
+            black = tf.zeros(feature.shape, tf.float32)
+            return tf.cond(tf.equal(image, ""), lambda: black, lambda: decode_one(image))
+        return decode_one(image)
+
+    def decode_one(image: Any) -> Any:
         pixels = tf.io.decode_image(image, channels=channels, expand_animations=False)
         pixels.set_shape([None, None, channels])
         return tf.image.resize(pixels, [height, width], method="bilinear")

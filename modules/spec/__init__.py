@@ -13,9 +13,11 @@ from modules.spec.features import (
     SequenceFeature,
     TextFeature,
     columns_of,
+    may_be_missing,
     stored,
 )
 from modules.spec.load import load_specification, read_tree, validate_tree
+from modules.spec.missing import Missing, missing_name
 from modules.spec.specification import (
     ColumnSplit,
     Data,
@@ -51,6 +53,7 @@ __all__ = [
     "Label",
     "Layers",
     "Merge",
+    "Missing",
     "MultiLabel",
     "NumberFeature",
     "NumberLabel",
@@ -71,6 +74,8 @@ __all__ = [
     "columns_of",
     "load_specification",
     "manifest_format",
+    "may_be_missing",
+    "missing_name",
     "read_tree",
     "stored",
     "validate_tree",

@@ -6,15 +6,32 @@ Shapes leave the batch out: an image of `shape: [32, 32, 3]` is a tensor `(batch
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
+from modules.spec.missing import MissingOrNot
 from modules.spec.vocabulary import read_vocabulary
 
 
-class ImageFeature(Part):
+class FeaturePart(Part):
+    """What every kind of feature may say: `missing`, where rows may lack it."""
+
+    missing: MissingOrNot = None
+
+    @model_validator(mode="after")
+    def _unreadable_fits(self) -> FeaturePart:
+        media = isinstance(self, ImageFeature | SequenceFeature)
+        if self.missing and self.missing.unreadable == "missing" and not media:
+            raise ValueError("missing.unreadable goes with images and sequences only")
+        if self.missing and isinstance(self, RawFeature) and self.dtype == "int64":
+            raise ValueError("no whole number can say 'missing': take dtype float32 or string")
+        return self
+
+
+class ImageFeature(FeaturePart):
     """An encoded image (JPEG, PNG, GIF, BMP), decoded, resized and scaled to `range`."""
 
     type: Literal["image"]
@@ -35,7 +52,7 @@ class ImageFeature(Part):
     tensor_dtype: ClassVar[str] = "float32"
 
 
-class TextFeature(Part):
+class TextFeature(FeaturePart):
     """Text, lower-cased, without punctuation, split at white space, as numbers or as it is.
 
     The id of a token is the number of its line in the vocabulary, from 0, as in the vocabulary
@@ -70,7 +87,7 @@ class TextFeature(Part):
         return {"multi_hot": "float32", "ids": "int64", "string": "string"}[self.encoding]
 
 
-class NumberFeature(Part):
+class NumberFeature(FeaturePart):
     """One number, or several columns as one vector; scaled by what the training rows show."""
 
     type: Literal["number"]
@@ -95,7 +112,7 @@ class NumberFeature(Part):
     tensor_dtype: ClassVar[str] = "float32"
 
 
-class CategoryFeature(Part):
+class CategoryFeature(FeaturePart):
     """One of the listed classes, as a one-hot vector or as its index."""
 
     type: Literal["category"]
@@ -112,7 +129,7 @@ class CategoryFeature(Part):
         return "float32" if self.encoding == "one_hot" else "int64"
 
 
-class SequenceFeature(Part):
+class SequenceFeature(FeaturePart):
     """Steps of numbers: a list in the row, or the path of a `.npy` file, `(steps, width)`.
 
     With `variable: true` a row may have fewer steps than `shape` says; it is padded at the end
@@ -132,7 +149,7 @@ class SequenceFeature(Part):
     tensor_dtype: ClassVar[str] = "float32"
 
 
-class RawFeature(Part):
+class RawFeature(FeaturePart):
     """Passed through as it is: a scalar (`shape: []`) or a list of values, flat in the row."""
 
     type: Literal["raw"]
@@ -224,3 +241,8 @@ def stored(part: Feature | Label) -> Stored:
 
 # The column that every tf.Example carries beside those of the specification.
 ROW_ID = Stored((), "string")
+
+
+def may_be_missing(features: Mapping[str, Feature]) -> list[str]:
+    """The features that rows may lack, by name."""
+    return [name for name, feature in features.items() if feature.missing]

@@ -40,8 +40,8 @@ class OutputInfo(TensorInfo):
 class LayerInfo(Part):
     """One layer of a sub-model: the layers that feed it, and its weights.
 
-    `weights` counts parameters by name: the layer's own, or, where the layer is a model itself,
-    those of its layers (`backbone/conv1`).
+    `weights` counts parameters by name: the layer's own, or, where the layer is a model with a
+    `call` of its own, those of its layers.
     """
 
     inputs: tuple[str, ...] = ()
@@ -52,7 +52,8 @@ class Interface(Part):
     """What a sub-model takes and gives.
 
     `cuts` are the inner layers whose output can be taken instead (none for a SavedModel).
-    `layers` are in the order of the data; a SavedModel's are its variables, each by itself.
+    `layers` are in the order of the data; a SavedModel's are its variables, each by itself. What
+    lies inside a nested model goes by its path, `backbone/conv1`.
     """
 
     format: Literal["keras", "saved_model"]
@@ -70,10 +71,13 @@ class Interface(Part):
         """Parameters by layer of all that computes some taps, in the order of the data."""
         if self.format == "saved_model":
             return {name: n for layer in self.layers.values() for name, n in layer.weights.items()}
-        wanted = {self.taps()[tap].layer for tap in taps}
-        for name, layer in reversed(self.layers.items()):
-            if name in wanted:
-                wanted.update(layer.inputs)
+        wanted: set[str] = set()
+        left = [self.taps()[tap].layer for tap in taps]
+        while left:
+            name = left.pop()
+            if name not in wanted:
+                wanted.add(name)
+                left.extend(self.layers[name].inputs)
         return {
             name: count
             for layer, info in self.layers.items()

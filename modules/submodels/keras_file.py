@@ -17,6 +17,7 @@ from modules.errors import UserError
 from modules.submodels.activation import activation_of
 from modules.submodels.archive import read_config
 from modules.submodels.custom import check_classes, import_custom_objects, needs_hub
+from modules.submodels.flat import FlatModel, flatten, graph_of
 from modules.submodels.hub import import_hub
 from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
 from modules.submodels.naming import names_from_scratch
@@ -42,14 +43,20 @@ def load_model(path: Path, custom_objects: Sequence[str] = ()) -> keras.Model:
         raise UserError(f"{path}: Keras cannot load the model: {reason}") from error
     if isinstance(model, keras.Sequential):
         return _functional(path, model)
-    return model if hasattr(model, "operations") else _as_one_layer(path, model)
+    return model if graph_of(model) is not None else _as_one_layer(path, model)
 
 
 def _as_one_layer(path: Path, model: keras.Model) -> keras.Model:
-    """A subclassed model as the only layer of a functional one: it cannot be cut inside.
+    """A model with a `call` of its own as the only layer of a functional one: uncuttable inside.
 
-    Keras stores the shape it was built with, not the dtype; float32 is taken.
+    Of a subclassed one Keras stores the shape it was built with, not the dtype; float32 is taken.
     """
+    if hasattr(model, "operations"):
+        entries = keras.tree.map_structure(
+            lambda tensor: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name),
+            model.input,
+        )
+        return keras.Model(entries, model(entries), name=model.name)
     shape = (model.get_build_config() or {}).get("input_shape")
     names = [
         name
@@ -102,32 +109,18 @@ def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     return found
 
 
-def nodes_of(model: keras.Model) -> list[Any]:
-    """The calls of layers that make up a functional model, in the order of the data.
-
-    A layer may have been called elsewhere too, for instance while a nested model was made; only
-    the model's own calls count here.
-    """
-    by_depth = model._nodes_by_depth
-    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+def make_flat(model: keras.Model) -> FlatModel:
+    """A functional model as one graph, nested models with it. To be done once to a model."""
+    return flatten(model, named_inputs(model), named_outputs(model))
 
 
-def named_cuts(model: keras.Model) -> dict[str, keras.KerasTensor]:
-    """The inner layers at which a functional model can be cut: called once, with one output."""
-    found: dict[str, list[keras.KerasTensor]] = {}
-    for node in nodes_of(model):
-        if not isinstance(node.operation, keras.layers.InputLayer):
-            found.setdefault(node.operation.name, []).extend(node.output_tensors)
-    return {name: tensors[0] for name, tensors in found.items() if len(tensors) == 1}
-
-
-def tapped(model: keras.Model, taps: list[str]) -> keras.Model:
-    """The part of a functional model that computes the named outputs or inner layers.
+def tapped(flat: FlatModel, taps: list[str]) -> keras.Model:
+    """The part of a model that computes the named outputs or inner layers.
 
     Takes and gives dictionaries by name; its layers and weights are the model's own.
     """
-    tensors = {**named_cuts(model), **named_outputs(model)}
-    return keras.Model(named_inputs(model), {tap: tensors[tap] for tap in taps}, name=model.name)
+    tensors = {**flat.cuts(), **flat.outputs}
+    return keras.Model(flat.inputs, {tap: tensors[tap] for tap in taps}, name=flat.name)
 
 
 def _info(tensor: keras.KerasTensor) -> dict[str, Any]:
@@ -137,28 +130,30 @@ def _info(tensor: keras.KerasTensor) -> dict[str, Any]:
     }
 
 
-def _activation(tensor: keras.KerasTensor) -> str | None:
-    """The activation of the layer that gives a tensor, looking into nested models."""
-    operation = tensor._keras_history.operation
-    if isinstance(operation, keras.Model):
-        inner = getattr(operation, "outputs", None)
-        return _activation(inner[tensor._keras_history.tensor_index]) if inner else None
-    return activation_of(operation)
-
-
 def read_interface(model: keras.Model) -> Interface:
     """What a functional model takes and gives, and where it can be cut."""
+    flat = make_flat(model)
 
     def output(tensor: keras.KerasTensor) -> OutputInfo:
-        layer = tensor._keras_history.operation.name
-        return OutputInfo(**_info(tensor), activation=_activation(tensor), layer=layer)
+        layer = flat.path_of(tensor)
+        activation = activation_of(flat.operations[layer])
+        return OutputInfo(**_info(tensor), activation=activation, layer=layer)
 
     return Interface(
         format="keras",
-        inputs={name: TensorInfo(**_info(t)) for name, t in named_inputs(model).items()},
-        outputs={name: output(t) for name, t in named_outputs(model).items()},
-        cuts={name: output(t) for name, t in named_cuts(model).items()},
-        layers=_layers(model),
+        inputs={name: TensorInfo(**_info(t)) for name, t in flat.inputs.items()},
+        outputs={name: output(t) for name, t in flat.outputs.items()},
+        cuts={name: output(t) for name, t in flat.cuts().items()},
+        layers={
+            path: LayerInfo(
+                inputs=tuple(sorted(flat.feeds[path])),
+                weights={
+                    name: layer.count_params()
+                    for name, layer in weighted_layers(operation, path).items()
+                },
+            )
+            for path, operation in flat.operations.items()
+        },
         parameters=model.count_params(),
     )
 
@@ -175,21 +170,6 @@ def _own_name(model: keras.Model, layer: keras.layers.Layer) -> str:
     return attributes[0] if attributes else f"layer_{model.layers.index(layer)}"
 
 
-def _layers(model: keras.Model) -> dict[str, LayerInfo]:
-    """Every operation of a functional model with what feeds it, in the order of the data."""
-    found: dict[str, LayerInfo] = {}
-    for node in nodes_of(model):
-        operation = node.operation
-        feeds = {tensor._keras_history.operation.name for tensor in node.input_tensors}
-        known = found.get(operation.name, LayerInfo())
-        weights = weighted_layers(operation, operation.name)
-        found[operation.name] = LayerInfo(
-            inputs=tuple(sorted(feeds | set(known.inputs))),
-            weights={name: layer.count_params() for name, layer in weights.items()},
-        )
-    return found
-
-
 def weighted_layers(operation: Any, name: str) -> dict[str, keras.layers.Layer]:
     """The layers that own weights, by name: the one given, or those inside it if it is a model."""
     if isinstance(operation, keras.Model):
@@ -204,8 +184,18 @@ def weighted_layers(operation: Any, name: str) -> dict[str, keras.layers.Layer]:
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """Every weight by its path, moving statistics included."""
-    return {weight.path: np.asarray(weight) for weight in model.weights}
+    """Every weight by its path, moving statistics included.
+
+    Layers of one name in two nested models have the same paths; a number tells them apart.
+    """
+    found: dict[str, np.ndarray] = {}
+    for weight in model.weights:
+        path, copies = weight.path, 1
+        while path in found:
+            copies += 1
+            path = f"{weight.path}_{copies}"
+        found[path] = np.asarray(weight)
+    return found
 
 
 def digest_architecture(path: Path) -> bytes:

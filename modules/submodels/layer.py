@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from modules.submodels import keras_file, saved_model
+from modules.submodels.flat import nodes_of
 from modules.submodels.inspection import detect_format
 from modules.submodels.names import unique
 
@@ -37,8 +38,10 @@ class SubmodelLayer(keras.layers.Layer):
         # A loaded SavedModel must live as long as its functions do; a .keras file has none.
         self.loaded: Any = None
         if detect_format(path) == "keras":
-            self._inner = keras_file.tapped(keras_file.load_model(path, custom_objects), taps)
+            flat = keras_file.make_flat(keras_file.load_model(path, custom_objects))
+            self._inner = keras_file.tapped(flat, taps)
             self._inner.supports_masking = True
+            self._paths, self._cuts = flat.paths, flat.cuts()
         else:
             self.loaded = saved_model.load(path)
             picked = saved_model.pick_signature(path, self.loaded, signature)
@@ -99,7 +102,7 @@ class SubmodelLayer(keras.layers.Layer):
         return {
             path: layer
             for inner in ([] if self.loaded is not None else self._inner.layers)
-            for path, layer in keras_file.weighted_layers(inner, inner.name).items()
+            for path, layer in self._weighted(inner).items()
         }
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -107,9 +110,66 @@ class SubmodelLayer(keras.layers.Layer):
         if self.loaded is not None:
             outputs = self._signature(**inputs)
             return {tap: outputs[tap] for tap in self._taps}
+        return self.run(self._inner, inputs, training)
+
+    def above(self, cuts: Sequence[str]) -> UpperPart:
+        """The part behind inner layers: the same layers and weights, from these on."""
+        tensors = [self._cuts[name] for name in cuts]
+        return UpperPart(self, cuts, keras.Model(tensors, self._inner.output))
+
+    def run(self, inner: keras.Model, inputs: Any, training: bool) -> dict[str, Any]:
+        """Calls the sub-model's graph, or a part of it, in the mode that `unfreeze` has set."""
         if training and self._in_training_mode:
-            return _run_partly_in_training(self._inner, inputs, self._in_training_mode)
-        return self._inner(inputs, training=False)
+            return self._run_partly_in_training(inner, inputs)
+        return inner(inputs, training=False)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """None: where a sub-model gives masks, its outputs carry them already."""
+        return None
+
+    def _weighted(self, operation: Any) -> dict[str, keras.layers.Layer]:
+        """The layers with weights that an operation is or holds, by the sub-model's names."""
+        return keras_file.weighted_layers(operation, self._paths[operation.name])
+
+    def _run_partly_in_training(self, inner: keras.Model, inputs: Any) -> Any:
+        """Runs the unfrozen layers, and all behind them, in training mode."""
+        in_training = {
+            operation.name
+            for operation in inner.operations
+            if operation.name in self._paths
+            and self._in_training_mode & self._weighted(operation).keys()
+        }
+        for node in nodes_of(inner):
+            feeds = {tensor._keras_history.operation.name for tensor in node.input_tensors}
+            if feeds & in_training:
+                in_training.add(node.operation.name)
+
+        def calling(operation: Any) -> Callable[..., Any]:
+            if not getattr(operation, "_call_has_training_arg", False):
+                return operation
+            mode = operation.name in in_training
+            return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": mode})
+
+        standard = inner._standardize_inputs(inputs)
+        return inner._run_through_graph(standard, operation_fn=calling)
+
+
+class UpperPart(keras.layers.Layer):
+    """A sub-model from inner layers on, `{layer: (batch, …)}` to `{output: (batch, …)}`.
+
+    Its layers are those of the sub-model's own layer, unfrozen and in training mode where it is.
+    """
+
+    def __init__(self, whole: SubmodelLayer, cuts: Sequence[str], inner: keras.Model) -> None:
+        super().__init__(name=f"{whole.name}.above", dtype="float32", autocast=False)
+        self.supports_masking = True
+        inner.supports_masking = True
+        self._below, self._inner = list(cuts), inner
+        self._run = whole.run  # not `whole`: Keras would count all of its weights among these
+        self.built = True
+
+    def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        return self._run(self._inner, [inputs[name] for name in self._below], training)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """None: where a sub-model gives masks, its outputs carry them already."""
@@ -120,29 +180,3 @@ def by_name(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
     """A layer's weights by their own names, which no count of layers enters."""
     weights = layer.weights
     return dict(zip(unique(weight.name for weight in weights), weights, strict=True))
-
-
-def _run_partly_in_training(
-    model: keras.Model, inputs: Any, unfrozen: Collection[str], prefix: str = ""
-) -> Any:
-    """Calls a functional model with the unfrozen layers, and all behind them, in training mode."""
-    # A Sequential keeps its graph in a functional model of its own.
-    model = getattr(model, "_functional", None) or model
-    in_training = {name.removeprefix(prefix).split("/")[0] for name in unfrozen
-                   if name.startswith(prefix)}  # fmt: skip
-    for node in keras_file.nodes_of(model):
-        if any(
-            tensor._keras_history.operation.name in in_training for tensor in node.input_tensors
-        ):
-            in_training.add(node.operation.name)
-
-    def calling(operation: Any) -> Callable[..., Any]:
-        path = f"{prefix}{operation.name}/"
-        if isinstance(operation, keras.Model) and any(name.startswith(path) for name in unfrozen):
-            return lambda nested: _run_partly_in_training(operation, nested, unfrozen, path)
-        if not getattr(operation, "_call_has_training_arg", False):
-            return operation
-        mode = operation.name in in_training
-        return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": mode})
-
-    return model._run_through_graph(model._standardize_inputs(inputs), operation_fn=calling)

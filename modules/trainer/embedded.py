@@ -30,7 +30,7 @@ class EmbeddedRows:
         self._images = {
             name: feature
             for name in contents.plan.passed
-            if isinstance(feature := contents.plan.features[name], ImageFeature)
+            if isinstance(feature := contents.plan.features.get(name), ImageFeature)
         }
         self._kept: dict[str, Any] | None = None
         if not self._images and contents.bytes_per_row * self._count <= MEMORY_BYTES:
@@ -96,21 +96,24 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
     the fused model gives.
     """
     columns = {column.name: column for column in contents.columns}
-    frontier = {name: fused.model.input[name] for name in contents.plan.passed}
+    plan = contents.plan
+    frontier = {name: fused.model.input[name] for name in plan.passed}
     inputs = {
         name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
         for name, tensor in frontier.items()
     }
     given: dict[str, Any] = dict(inputs)
-    for name in contents.plan.embeddings:
-        frontier[name] = fused.tensors[name]
-        given[name] = inputs[name] = keras.Input(
-            columns[name].shape, dtype=columns[name].dtype, name=name
-        )
-        mask = columns.get(mask_name(name))
+    for name in plan.embeddings:
+        column, mask = columns[name], columns.get(mask_name(name))
+        given[name] = inputs[name] = keras.Input(column.shape, dtype=column.dtype, name=name)
         if mask is not None:
             inputs[mask.name] = keras.Input(mask.shape, dtype="bool", name=mask.name)
             given[name] = WithMask(name=f"{name}.masked")(inputs[name], inputs[mask.name])
+    for submodel, cuts in plan.cuts.items():
+        below = {cut: given.pop(f"{submodel}.{cut}") for cut in cuts}
+        for tap, tensor in fused.submodels[submodel].above(cuts)(below).items():
+            given[f"{submodel}.{tap}"] = tensor
+    frontier |= {name: fused.tensors[name] for name in given if name not in frontier}
     behind = keras.Function(frontier, fused.model.output)
     outputs = behind._run_through_graph(given, operation_fn=lambda operation: operation)
     return keras.Model(inputs, outputs, name="head")

@@ -14,6 +14,9 @@ from modules.trainer.data import RawRows, Rows, evaluation_rows, training_rows
 from modules.trainer.embedded import EmbeddedRows, new_head
 from modules.trainer.train import StageData
 
+# A step of a head takes less than the call of it. More at once would keep a signal waiting.
+MOST_STEPS = 256
+
 
 class EmbeddedStore:
     """The embedded rows of each plan; those opened last stay in memory."""
@@ -75,9 +78,12 @@ class Sources:
             contents, rows = self._store.open(plan)
             model = new_head(self._fused, contents)
         inputs = list(model.input)
-        return StageData(
-            model,
-            training_rows(self._specification, rows["train"], inputs),
-            evaluation_rows(self._specification, rows["eval"], inputs),
-            source,
-        )
+        epochs = training_rows(self._specification, rows["train"], inputs)
+        evaluation = evaluation_rows(self._specification, rows["eval"], inputs)
+        together = 1 if plan is None else largest_divisor(epochs.steps, MOST_STEPS)
+        return StageData(model, epochs, evaluation, source, together)
+
+
+def largest_divisor(number: int, most: int) -> int:
+    """The largest divisor of a number that does not exceed `most`."""
+    return next(divisor for divisor in range(min(number, most), 0, -1) if number % divisor == 0)

@@ -21,6 +21,7 @@ from modules.submodels.interface import Interface
 from modules.trainer.checkpoint import Checkpoint, ResumableEarlyStopping, State, assign, values
 from modules.trainer.data import Epochs
 from modules.trainer.losses import compile_arguments
+from modules.trainer.means import needs_means, set_means
 from modules.trainer.optimizers import new_optimizer
 from modules.trainer.warm_start import Champion, WarmStart
 
@@ -46,13 +47,15 @@ class TrainingHistory:
 class StageData(NamedTuple):
     """What a stage learns from, and the model that learns it: the whole, or the head alone.
 
-    `source` tells people which, and why.
+    `source` tells people which, and why. Keras is called once for each `steps_per_execution` steps,
+    which must divide the steps of an epoch.
     """
 
     model: keras.Model
     train: Epochs
     eval: tf.data.Dataset
     source: str
+    steps_per_execution: int = 1
 
 
 def seed_everything(seed: int) -> None:
@@ -105,6 +108,9 @@ class _Training:
             history.warm_start = self.champion.start(self.fused, original)
         # A checkpoint holds later values: it comes after the warm start.
         state = self.checkpoint.load() if self.checkpoint else None
+        if state is None and needs_means(self.fused):
+            first = self.data_of(0)
+            set_means(self.fused, first.model, first.train)
         if state:
             history.stages = state.stages
             assign(self.moving, state.variables)
@@ -182,7 +188,11 @@ class _Training:
         model, stages = data.model, self.specification.training.stages
         stage = stages[position]
         optimizer = new_optimizer(f"training.stages.{position}", stage, self._scales(stage))
-        model.compile(optimizer=optimizer, **compile_arguments(self.specification))
+        model.compile(
+            optimizer=optimizer,
+            steps_per_execution=data.steps_per_execution,
+            **compile_arguments(self.specification),
+        )
         optimizer.build(model.trainable_variables)
         stopping = None
         if stage.early_stopping:

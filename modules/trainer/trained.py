@@ -1,8 +1,8 @@
 """What training may have changed, by name, kept in the exported model for the next warm start.
 
-A name tells a variable's place in the specification, `graph/NODE/POSITION/VARIABLE` or
-`submodels/SUBMODEL/LAYER/VARIABLE`: it is the same in every process, and in specifications that
-differ elsewhere.
+A name tells a variable's place in the specification, `graph/NODE/POSITION/VARIABLE`,
+`submodels/SUBMODEL/LAYER/VARIABLE` or `missing/REFERENCE/VARIABLE`: it is the same in every
+process, and in specifications that differ elsewhere.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ def trained_variables(fused: FusedModel, frozen: Digests) -> dict[str, keras.Var
         for position, layer in enumerate(layers)
         for name, variable in by_name(layer).items()
     }
+    for reference, layer in fused.replacements.items():
+        for name, variable in by_name(layer).items():
+            named[f"missing/{reference}/{name}"] = variable
     for submodel, layer in fused.submodels.items():
         still = layer.frozen_variables()
         never = {id(still[path]) for path in frozen[submodel]}

@@ -180,14 +180,14 @@ def test_a_sequential_that_was_never_built_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_nested_model_is_one_inner_layer(tmp_path: Path) -> None:
+def test_a_nested_model_is_an_inner_layer_beside_its_own_layers(tmp_path: Path) -> None:
     entry = keras.Input((2,), name="picture")
     outer = keras.Model(entry, keras.layers.Dense(4, name="wide")(small_model()(entry)))
     outer.save(tmp_path / "outer.keras")
 
     interface = inspect_submodel(tmp_path / "outer.keras").interface
 
-    assert set(interface.cuts) == {"small", "wide"}
+    assert set(interface.cuts) == {"small", "small/hidden", "small/score", "wide"}
     assert str(interface.cuts["small"]) == "(1) float32"
     # The activation is that of the nested model's own last layer.
     assert interface.cuts["small"].activation == "sigmoid"

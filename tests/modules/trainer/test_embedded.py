@@ -94,3 +94,31 @@ def test_with_dropout_in_the_head_all_losses_and_weights_are_those_on_raw_data(
     history, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
     assert [stage.why for stage in stages] == ["embeddings of vision.features, text.features"]
     assert history.stages[0]["source"] == stages[0].why
+
+
+FINE = "    - {name: fine, epochs: 2, learning_rate: 1e-3, unfreeze: {vision: %s}}\n"
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "why"),
+    [
+        ("{last: 1}", "embeddings of vision.drop, text.features"),
+        ("{last: 1, training_mode: true}", "embeddings of vision.drop, text.features"),
+        ("{layers: [norm]}", "embeddings of vision.conv, text.features"),
+        ("{layers: [norm], training_mode: true}", "embeddings of vision.conv, text.features"),
+        ("all", "embeddings of text.features; image decoded on the fly"),
+    ],
+)
+def test_a_stage_that_unfreezes_the_last_layers_learns_from_the_layers_before_them(
+    unfreeze: str,
+    why: str,
+    world: Path,
+    shared_training_inputs: Any,
+    tmp_path: Path,
+    embed: Callable[..., Any],
+) -> None:
+    stage = "    - {name: head, epochs: 3, learning_rate: 1e-2}\n"
+    specification = changed(world, (stage, stage + FINE % unfreeze))
+    history, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
+    assert [stage.why for stage in stages] == ["embeddings of vision.features, text.features", why]
+    assert len(history.stages) == 2

@@ -1,0 +1,248 @@
+"""The ways to train a head that are compared, each run in a process of its own.
+
+Every one starts from saved models and rows and ends with a trained head; the time counts from when
+everything is imported. Run as `python -m benchmarks.embed_modes MODE FILE`, where FILE tells the
+folders; prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam  # first: see tests/conftest.py
+import keras
+import numpy as np
+import tensorflow as tf
+
+from modules.embedding.embedder import Embedder
+from modules.embedding.plan import plan_stages
+from modules.embedding.write import collect, write_embeddings
+from modules.examples.files import example_files
+from modules.fusion.build import FusedModel, build, open_interface
+from modules.preprocessing.graph import TransformGraph
+from modules.spec import load_specification
+from modules.submodels.interface import Interface
+from modules.submodels.opening import opener
+from modules.trainer.data import RawRows
+from modules.trainer.sources import EmbeddedStore, Sources
+from modules.trainer.train import seed_everything, train
+
+RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+SPLITS = ("train", "eval")
+
+
+class _Clock(logging.Handler):
+    """Seconds since the start at the end of each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.started, self.cpu = time.monotonic(), time.process_time()
+        self.epochs: list[float] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "epoch" in str(record.msg):
+            self.epochs.append(self.seconds())
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def cpu_seconds(self) -> float:
+        return time.process_time() - self.cpu
+
+
+class _Epochs(keras.callbacks.Callback):
+    def __init__(self, clock: _Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._clock.epochs.append(self._clock.seconds())
+
+
+class World:
+    """The folders of what a partial run has made, and the specification."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.specification = load_specification(Path(told["specification"]))
+        self.examples = {split: f"{told['examples']}/Split-{split}" for split in SPLITS}
+        self.transform_path = f"{told['transform_graph']}/transform_fn"
+        self.submodels = {name: Path(folder) for name, folder in told["submodels"].items()}
+        self.interfaces = {
+            name: Interface.model_validate(text) for name, text in told["interfaces"].items()
+        }
+        self.work = Path(told["work"])
+
+    def transform(self) -> TransformGraph:
+        specification = self.specification
+        return TransformGraph(self.transform_path, specification.features, specification.labels)
+
+    def arrays(self, split: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """All rows of a split decoded, as arrays in memory."""
+        transform = self.transform()
+        batches = [
+            transform.parse(rows)
+            for rows in tf.data.TFRecordDataset(example_files(self.examples[split])).batch(256)
+        ]
+        together = {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+        return {name: together[name] for name in ("image", "words")}, together["digit"]
+
+
+def embed(world: World, clock: _Clock) -> dict[str, Any]:
+    """EmbeddingGen's work alone."""
+    training = world.specification.training.model_copy(update={"embed_once": True})
+    specification = world.specification.model_copy(update={"training": training})
+    stages = plan_stages(specification, build(specification, world.interfaces, open_interface))
+    plan = stages[0].plan
+    if plan is None:
+        raise RuntimeError(f"nothing is embedded: {stages[0].why}")
+    make = partial(Embedder, plan, world.interfaces, world.submodels, world.transform_path)
+    folder = str(world.work / f"embeddings_{os.getpid()}")
+    wanted = {split: f"{folder}/Split-{split}" for split in SPLITS}
+    with beam.Pipeline(runner=RUNNER) as pipeline:
+        write_embeddings(pipeline, make, world.examples, wanted, f"{folder}/shards")
+    contents = collect(plan, f"{folder}/shards", folder)
+    return {
+        "embed_seconds": clock.seconds(),
+        "embed_cpu_seconds": clock.cpu_seconds(),
+        "bytes_per_row": contents.bytes_per_row,
+        "stages": stages,
+        "folder": folder,
+    }
+
+
+def embed_once(world: World, clock: _Clock) -> dict[str, Any]:
+    """Our way: EmbeddingGen, then the head on its rows."""
+    made = embed(world, clock)
+    found = _train(world, made.pop("stages"), [made.pop("folder")])
+    return {**made, **found}
+
+
+def live(world: World, clock: _Clock) -> dict[str, Any]:
+    """Our way on raw data: decoded and embedded anew in every epoch."""
+    specification = world.specification
+    fused = build(specification, world.interfaces, open_interface)
+    return _train(world, plan_stages(specification, fused), [])
+
+
+def _train(world: World, stages: Any, embeddings: list[str]) -> dict[str, Any]:
+    specification = world.specification
+    seed_everything(specification.training.seed)
+    fused = build(specification, world.interfaces, opener(specification, world.submodels))
+    raw = partial(_raw, world)
+    sources = Sources(specification, fused, stages, EmbeddedStore(stages, embeddings), raw)
+    history = train(specification, world.interfaces, fused, sources.of_stage)
+    return {
+        "losses": [epoch["loss"] for epoch in history.stages[0]["epochs"]],
+        "head": _head_weights(fused),
+    }
+
+
+def _raw(world: World, split: str) -> RawRows:
+    return RawRows(world.specification, world.transform(), world.examples[split])
+
+
+def _head_weights(fused: FusedModel) -> list[list[float]]:
+    layers = [layer for made in fused.layers.values() for layer in made]
+    return [np.ravel(weight).tolist() for layer in layers for weight in layer.get_weights()]
+
+
+def _plain_parts(world: World) -> tuple[keras.Model, Any]:
+    """The pretrained models as one would load them by hand."""
+    vision = keras.saving.load_model(world.submodels["vision"] / "model.keras", compile=False)
+    vision.trainable = False
+    text = keras.layers.TFSMLayer(
+        world.submodels["text"] / "model", call_endpoint="serving_default", trainable=False
+    )
+    return vision, text
+
+
+def _plain_head(features: Any) -> Any:
+    hidden = keras.layers.Dense(64, activation="relu")(features)
+    return keras.layers.Dense(10, activation="softmax")(hidden)
+
+
+def keras_fit(world: World, clock: _Clock) -> dict[str, Any]:
+    """Plain Keras: `fit` of the frozen fused model on arrays decoded beforehand, all in memory."""
+    data, evaluation = world.arrays("train"), world.arrays("eval")
+    clock.started = time.monotonic()
+    vision, text = _plain_parts(world)
+    inputs = {
+        "image": keras.Input(data[0]["image"].shape[1:], name="image"),
+        "words": keras.Input(data[0]["words"].shape[1:], name="words"),
+    }
+    features = [vision(inputs["image"], training=False), text(inputs["words"])["features"]]
+    model = keras.Model(inputs, _plain_head(keras.layers.Concatenate()(features)))
+    _fit(world, model, data, evaluation, clock)
+    return {}
+
+
+def lower_bound(world: World, clock: _Clock) -> dict[str, Any]:
+    """One `predict` of the pretrained models on arrays in memory, then the head on arrays."""
+    clock.cpu = time.process_time()
+    data, evaluation = world.arrays("train"), world.arrays("eval")
+    decode_cpu = clock.cpu_seconds()
+    clock.started, clock.cpu = time.monotonic(), time.process_time()
+    vision, text = _plain_parts(world)
+
+    def features(rows: dict[str, np.ndarray]) -> np.ndarray:
+        pictures = vision.predict(rows["image"], batch_size=64, verbose=0)
+        words = np.asarray(text(rows["words"])["features"])
+        return np.concatenate([pictures, words], axis=1)
+
+    train, rest = features(data[0]), features(evaluation[0])
+    predict_seconds, predict_cpu = clock.seconds(), clock.cpu_seconds()
+    given = keras.Input(train.shape[1:])
+    model = keras.Model(given, _plain_head(given))
+    _fit(world, model, (train, data[1]), (rest, evaluation[1]), clock)
+    return {
+        "decode_cpu_seconds": decode_cpu,
+        "predict_seconds": predict_seconds,
+        "predict_cpu_seconds": predict_cpu,
+    }
+
+
+def _fit(world: World, model: keras.Model, data: Any, evaluation: Any, clock: _Clock) -> None:
+    training = world.specification.training
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(
+        *data,
+        validation_data=evaluation,
+        batch_size=training.batch_size,
+        epochs=training.stages[0].epochs,
+        verbose=0,
+        callbacks=[_Epochs(clock)],
+    )
+
+
+MODES = {
+    "keras fit": keras_fit,
+    "live": live,
+    "embed once": embed_once,
+    "lower bound": lower_bound,
+    "embed": embed,
+}
+
+
+def main() -> None:
+    mode, file = sys.argv[1:]
+    world = World(json.loads(Path(file).read_text()))
+    progress = logging.getLogger("fusion.progress")
+    progress.setLevel(logging.INFO)
+    clock = _Clock()
+    progress.addHandler(clock)
+    found = MODES[mode](world, clock)
+    found.pop("stages", None)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({**found, "epochs": clock.epochs, "peak_bytes": peak}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Embedding once: what it saves over plain Keras and over live training, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from benchmarks.embed_world import EVAL_ROWS, Sizes
+from modules.files import write_text
+from pipeline.consoles import wide_console
+from pipeline.prepare import Prepared, Workplace
+from pipeline.record import RunRecord
+from pipeline.run import recorded, run_stages
+
+COMPARED = ("keras fit", "live", "embed once", "lower bound")
+GROWTH = (16, 4, 1)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--rows", default=4096, show_default=True, help="Rows to train on.")
+@click.option("--size", default=96, show_default=True, help="Pixels to a side of a picture.")
+@click.option("--backbone", default="MobileNetV2", show_default=True, help="Of keras.applications.")
+@click.option("--batch-size", default=64, show_default=True)
+@click.option(
+    "--epochs", "counts", default=(10, 50), show_default=True, multiple=True,
+    help="Told after so many epochs; the largest is trained. May be given several times.",
+)  # fmt: skip
+@click.option("--skip", multiple=True, type=click.Choice(COMPARED), help="Leave a mode out.")
+@click.option(
+    "--json", "file", type=click.Path(path_type=Path), help="Writes the figures to a file as well."
+)
+def main(
+    rows: int,
+    size: int,
+    backbone: str,
+    batch_size: int,
+    counts: tuple[int, ...],
+    skip: tuple[str, ...],
+    file: Path | None,
+) -> None:
+    """Train a head behind frozen models, in four ways, side by side.
+
+    keras fit: plain Keras on the frozen fused model, pictures decoded beforehand and in memory.
+    live: our trainer on raw data. embed once: EmbeddingGen, then our trainer on embeddings.
+    lower bound: one predict of the frozen models, then plain Keras on arrays in memory.
+
+    Times count from saved models and rows to a trained head, without the start of the process.
+    """
+    console = wide_console()
+    sizes = Sizes(rows, size, backbone, batch_size, max(counts))
+    with tempfile.TemporaryDirectory() as folder:
+        world = prepare(Path(folder, "world"), sizes, console)
+        modes = {mode: measure(mode, world, console) for mode in COMPARED if mode not in skip}
+        growth = {}
+        for part in GROWTH:
+            smaller = replace(sizes, rows=sizes.rows // part, epochs=1)
+            place = prepare(Path(folder, f"part{part}"), smaller, console)
+            growth[smaller.rows] = measure("embed", place, console)
+    figures = summary(modes, growth, sizes, counts)
+    console.print(table(figures, counts))
+    console.print(growth_table(figures["growth"]))
+    for name, value in figures.items():
+        if name.startswith(("ratio", "max")):
+            console.print(f"{name} {value:.3g}", highlight=False)
+    if file:
+        write_text(file, json.dumps(figures, indent=1) + "\n")
+
+
+def prepare(folder: Path, sizes: Sizes, console: Console) -> Path:
+    """Makes models and rows, and runs the stages before training; returns a file of the folders."""
+    folder.mkdir()
+    console.print(f"making {sizes.rows:,} rows and {sizes.backbone}", highlight=False)
+    specification = folder / "fusion.yaml"
+    _python("-m", "benchmarks.embed_world", str(folder), sizes.arguments())
+    told: dict[str, Any] = {"specification": str(specification), "work": str(folder)}
+
+    def action(prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console) -> None:
+        run_stages(prepared, place, record, terminal, train=False)
+        interfaces = prepared.interfaces.items()
+        told["interfaces"] = {name: found.model_dump(mode="json") for name, found in interfaces}
+        record.status = "prepared"
+
+    with Path(os.devnull).open("w") as nowhere:
+        record = recorded(specification, Console(file=nowhere), action)
+    outputs = {name: stage.outputs for name, stage in record.stages.items()}
+    told["examples"] = outputs["Rows"]["examples"]
+    told["transform_graph"] = outputs["Transform"]["transform_graph"]
+    told["submodels"] = {name: outputs[f"Import-{name}"]["submodel"] for name in told["interfaces"]}
+    file = folder / "world.json"
+    file.write_text(json.dumps(told))
+    return file
+
+
+def measure(mode: str, world: Path, console: Console) -> dict[str, Any]:
+    """What a mode told, run in a process of its own."""
+    console.print(f"measuring {mode}", highlight=False)
+    return json.loads(_python("-m", "benchmarks.embed_modes", mode, str(world)).splitlines()[-1])
+
+
+def _python(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise click.ClickException(done.stderr[-3000:])
+    return done.stdout
+
+
+def summary(
+    modes: dict[str, Any], growth: dict[int, Any], sizes: Sizes, counts: tuple[int, ...]
+) -> dict[str, Any]:
+    """The figures and ratios."""
+    figures: dict[str, Any] = {
+        "rows": sizes.rows, "size": sizes.size, "backbone": sizes.backbone,
+        "modes": {
+            mode: {
+                "peak_bytes": found["peak_bytes"],
+                "seconds": {count: found["epochs"][count - 1] for count in counts},
+            }
+            for mode, found in modes.items()
+        },
+        "growth": {
+            rows: {
+                "seconds": found["embed_seconds"],
+                "rows_per_second": (rows + EVAL_ROWS) / found["embed_seconds"],
+                "peak_bytes": found["peak_bytes"],
+            }
+            for rows, found in growth.items()
+        },
+    }  # fmt: skip
+
+    def ratio(name: str, over: str, under: str, count: int) -> None:
+        if over in modes and under in modes:
+            figures[name] = modes[over]["epochs"][count - 1] / modes[under]["epochs"][count - 1]
+
+    first = min(counts)
+    ratio("ratio_keras_fit_over_embed_once", "keras fit", "embed once", first)
+    ratio("ratio_live_over_embed_once", "live", "embed once", first)
+    ratio("ratio_embed_once_over_lower_bound", "embed once", "lower bound", first)
+    for count in counts:
+        ratio(f"ratio_keras_fit_over_embed_once_{count}_epochs", "keras fit", "embed once", count)
+    if {"embed once", "lower bound"} <= modes.keys():
+        plain = modes["lower bound"]
+        figures["ratio_embed_cpu_over_predict_plus_decode"] = modes["embed once"][
+            "embed_cpu_seconds"
+        ] / (plain["predict_cpu_seconds"] + plain["decode_cpu_seconds"])
+    if {"embed once", "live"} <= modes.keys():
+        one, other = modes["embed once"], modes["live"]
+        pairs = [(one["losses"], other["losses"]), *zip(one["head"], other["head"], strict=True)]
+        figures["max_parity_difference"] = max(
+            abs(a - b) for left, right in pairs for a, b in zip(left, right, strict=True)
+        )
+    return figures
+
+
+def table(figures: dict[str, Any], counts: tuple[int, ...]) -> Table:
+    """The modes side by side, with their times as multiples of embedding once."""
+    shown = Table(title=f"{figures['rows']:,} rows, {figures['backbone']} at {figures['size']} px")
+    shown.add_column("mode")
+    for count in counts:
+        shown.add_column(f"{count} epochs, s", justify="right")
+        shown.add_column("× embed once", justify="right")
+        shown.add_column("rows/s", justify="right")
+    shown.add_column("peak memory, MiB", justify="right")
+    base = figures["modes"].get("embed once")
+    for mode, found in figures["modes"].items():
+        cells = []
+        for count in counts:
+            seconds = found["seconds"][count]
+            cells += [
+                f"{seconds:.1f}",
+                f"{seconds / base['seconds'][count]:.2f}" if base else "",
+                f"{figures['rows'] * count / seconds:,.0f}",
+            ]
+        shown.add_row(mode, *cells, f"{found['peak_bytes'] / 2**20:,.0f}")
+    return shown
+
+
+def growth_table(growth: dict[int, Any]) -> Table:
+    """How the time and memory of EmbeddingGen grow with the rows."""
+    shown = Table(title="EmbeddingGen alone, by rows")
+    for column in ("rows", "s", "rows/s", "peak memory, MiB"):
+        shown.add_column(column, justify="right")
+    for rows, found in growth.items():
+        shown.add_row(
+            f"{rows:,}",
+            f"{found['seconds']:.1f}",
+            f"{found['rows_per_second']:,.0f}",
+            f"{found['peak_bytes'] / 2**20:,.0f}",
+        )
+    return shown
+
+
+if __name__ == "__main__":
+    main()
