@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -104,8 +105,10 @@ class OverRest(Predictor):
         return {name: np.array(values) for name, values in outputs.items()}
 
     def _answer(self, method: str, path: str, body: Any = None) -> Any:
+        # Not as `json=`, which refuses NaN: it stands for a number that a row lacks.
+        data = None if body is None else json.dumps(body)
         try:
-            answer = self._session.request(method, f"{self._url}{path}", json=body, timeout=SECONDS)
+            answer = self._session.request(method, f"{self._url}{path}", data=data, timeout=SECONDS)
             content = answer.json()
         except requests.RequestException as error:
             raise RunError(_failed(self._address, type(error).__name__, str(error))) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from modules.errors import RunError
@@ -13,7 +14,7 @@ from modules.examples.manifest import BadRow
 from modules.serving.predictor import RowsError
 from modules.serving.published import PublishedModel
 from modules.serving.remote import remote_model
-from modules.spec import Specification, load_specification
+from modules.spec import NumberFeature, Specification, load_specification
 
 pytestmark = pytest.mark.component
 
@@ -114,11 +115,21 @@ def test_a_server_of_another_model_is_told(
 def test_rows_are_told_apart_from_what_else_may_fail(
     local: PublishedModel, specification: Specification, served_colours: Any, kind: str
 ) -> None:
-    import numpy as np
-
     model: Any = local
     if kind != "local":
         model = remote_model(specification, getattr(served_colours, kind))
     broken = {"image": np.array([b"x"], object), "words": np.array([b"red"], object)}
     with pytest.raises(RowsError, match="Unknown image file format"):
         model.ask(broken)
+
+
+def test_a_number_that_a_row_lacks_goes_over_rest(
+    specification: Specification, served_colours: Any
+) -> None:
+    """The server refuses it here, for it is no text; what counts is that it was understood."""
+    model = remote_model(specification, served_colours.rest)
+    words = NumberFeature(type="number", column="a")
+    model._features = {**model._features, "words": words}
+    inputs = {"image": np.array([b""], object), "words": np.array([[np.nan]])}
+    with pytest.raises(RowsError, match="input 'words': expected string, found NaN"):
+        model.ask(inputs)
