@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from ruamel.yaml import YAML
 from modules.errors import SpecificationError, suggestion
 from modules.files import write_text
 from modules.spec import Specification, Tuning, load_specification, read_tree
-from modules.tuning.space import candidates, with_values
+from modules.tuning.space import candidates, misfit, with_values
 from pipeline.prepare import Prepared, Workplace
 from pipeline.record import RunRecord
 from pipeline.run import recorded, run_stages, stage_plans
@@ -60,8 +61,11 @@ def tune(specification_file: Path, console: Console) -> Tuned:
     tuned: list[Tuned] = []
 
     def action(prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console) -> None:
+        checked = _checker(prepared, tuning, specification_file, tree)
         plans = run_stages(prepared, place, record, terminal, train=False)
-        tuned.append(_search(prepared, tuning, plans, place, record, terminal))
+        found = _search(prepared, tuning, checked, plans, place, record, terminal)
+        _write_back(specification_file, tree, found)
+        tuned.append(found)
         record.status = "tuned"
 
     recorded(specification_file, console, action)
@@ -83,9 +87,58 @@ def _logged_objective(specification: Specification, tuning: Tuning) -> tuple[str
     return known[tuning.objective], not tuning.objective.endswith(("loss", "error"))
 
 
+# From values by place to the checked specification that holds them.
+Checked = Callable[[dict[str, Any]], Specification]
+
+
+def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Checked:
+    """For `_search`: raises SpecificationError where values do not fit, or change what is embedded.
+
+    Each value that a search may take is tried here by itself, before anything is run.
+    """
+    # Before TensorFlow: the other way round, Python would crash when it ends.
+    import apache_beam  # noqa: F401
+
+    from modules.tuning.trial import embedded_stages
+
+    specification = prepared.specification
+    plans = stage_plans(prepared)
+    count = embedded_stages(plans)
+    if not count:
+        raise SpecificationError(
+            [f"tuning: a search needs a first stage on embeddings alone, found {plans[0].why}"]
+        )
+    for place in tuning.search:
+        for position in range(count, len(plans)):
+            if place.startswith(f"training.stages.{position}."):
+                name = specification.training.stages[position].name
+                raise SpecificationError(
+                    [f"tuning.search.{place}: no trial comes to the stage '{name}': trials end "
+                     f"before the first stage that needs sub-models ({plans[count].why})"]
+                )  # fmt: skip
+
+    def checked(values: dict[str, Any]) -> Specification:
+        _, changed = with_values(file, tree, values)
+        changed = changed.model_copy(update={"submodels": specification.submodels})  # with paths
+        try:
+            found = stage_plans(Prepared(changed, prepared.inspections))
+        except SpecificationError as error:
+            raise misfit(values, error) from None
+        if found[:count] != plans[:count]:
+            raise SpecificationError(
+                [f"tuning.search: {', '.join(values)} changes what is embedded: search the head"]
+            )
+        return changed
+
+    for place, value in candidates(tuning):
+        checked({place: value})
+    return checked
+
+
 def _search(
     prepared: Prepared,
     tuning: Tuning,
+    checked: Checked,
     plans: list[StagePlan],
     place: Workplace,
     record: RunRecord,
@@ -94,28 +147,9 @@ def _search(
     from modules.trainer.sources import EmbeddedStore
     from modules.tuning.picture import draw_trials
     from modules.tuning.search import search
-    from modules.tuning.trial import embedded_stages, train_head
+    from modules.tuning.trial import train_head
 
-    file, specification = record.specification, prepared.specification
-    if not embedded_stages(plans):
-        raise SpecificationError(
-            [f"tuning: the first stage of training needs {plans[0].why}; a search needs embeddings"]
-        )
-    tree = read_tree(file)
-
-    def checked(values: dict[str, Any]) -> Specification:
-        _, changed = with_values(file, tree, values)
-        changed = changed.model_copy(update={"submodels": specification.submodels})  # with paths
-        found = stage_plans(Prepared(changed, prepared.inspections))
-        count = embedded_stages(plans)
-        if [stage.plan for stage in found[:count]] != [stage.plan for stage in plans[:count]]:
-            raise SpecificationError(
-                [f"tuning.search: {', '.join(values)} changes what is embedded: search the head"]
-            )
-        return changed
-
-    for where, value in candidates(tuning):
-        checked({where: value})
+    specification = prepared.specification
     folders = [
         stage.artifacts["embeddings"].uri
         for stage in record.stages.values()
@@ -145,14 +179,19 @@ def _search(
     found.table, found.picture = record.folder / "trials.csv", record.folder / "trials.svg"
     _write_table(trials, tuning, found.table)
     draw_trials(trials, best, tuning.objective, maximise, tuning.search, found.picture)
+    return found
+
+
+def _write_back(file: Path, tree: Any, found: Tuned) -> None:
+    """Writes the specification with the best values beside the one that was searched."""
+    best = found.best.values if found.best else {}
     found.specification = file.with_name(f"{file.stem}.tuned{file.suffix}")
     stream = StringIO()
     yaml = YAML(typ="rt")
     yaml.width = 4096  # lines stay as they were
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump(with_values(file, tree, best.values)[0], stream)
+    yaml.dump(with_values(file, tree, best)[0], stream)
     write_text(found.specification, stream.getvalue())
-    return found
 
 
 def told(values: dict[str, Any]) -> str:

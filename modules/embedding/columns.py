@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules.embedding.plan import EmbeddingPlan
-from modules.errors import RunError
+from modules.errors import RunError, first_line
 from modules.spec.base import Part
 
 CONTENTS_FILE = "embeddings.json"
@@ -57,7 +57,8 @@ class Column(Part):
                 tf.train.Feature(bytes_list=tf.train.BytesList(value=row.tolist())) for row in rows
             ]
         if self._stored == tf.int64:
-            return [tf.train.Feature(int64_list=tf.train.Int64List(value=row)) for row in rows]
+            whole = rows.astype(np.int64)  # of flags and of uint64, which wraps and is unwrapped
+            return [tf.train.Feature(int64_list=tf.train.Int64List(value=row)) for row in whole]
         floats = np.ascontiguousarray(rows, dtype="<f4")
         head = b"\x0a" + _varint(floats.shape[1] * 4)
         # A packed field is the bytes as they lie in memory: ten times faster than number by number
@@ -99,7 +100,10 @@ def read_contents(folder: str) -> Contents:
         with tf.io.gfile.GFile(path) as stream:
             return Contents.model_validate_json(stream.read())
     except (tf.errors.OpError, ValueError) as error:
-        raise RunError(f"{path}: expected the contents of embedded rows: {error}") from error
+        raise RunError(
+            f"{path}: expected the contents of embedded rows, found none that can be read "
+            f"({first_line(error)}): delete the folder of the runs to embed again"
+        ) from error
 
 
 def parse(columns: Mapping[str, Column], serialized: Any) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Embedder:
 
 
 def _check_finite(name: str, values: np.ndarray, row_ids: np.ndarray) -> None:
-    if values.dtype.kind != "f":
+    if "float" not in values.dtype.name:  # NumPy does not count bfloat16 among its floats
         return
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if bad.any():

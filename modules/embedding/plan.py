@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import keras
+
 from modules.embedding.partial import still_below
 from modules.freezing.unfreeze import chosen_layers
 from modules.fusion.build import FusedModel
 from modules.fusion.topology import in_order, inputs_of, replaced_at, source_of, upstream
-from modules.spec import Graph, Label, Layers, Specification, Stage, missing_name
+from modules.spec import Graph, Label, Layers, Specification, Stage, Submodel, missing_name
 from modules.spec.base import Part
+
+# Layers that take a `training` argument, as all of Keras's for images do, and make no use of it.
+SAME_IN_TRAINING = (keras.layers.CenterCrop, keras.layers.Resizing)
 
 
 class EmbeddingPlan(Graph):
@@ -40,10 +45,14 @@ class EmbeddingPlan(Graph):
 
 
 class StagePlan(Part):
-    """What a stage learns from: the embeddings of a plan, or raw data alone; `why` tells people."""
+    """What a stage learns from: the embeddings of a plan, or raw data alone; `why` tells people.
+
+    `live` are the sub-models that run behind or beside the embeddings, in every epoch.
+    """
 
     plan: EmbeddingPlan | None
     why: str
+    live: tuple[str, ...] = ()
 
 
 def plan_stages(specification: Specification, fused: FusedModel) -> list[StagePlan]:
@@ -104,17 +113,39 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
     plan = EmbeddingPlan(
         features=specification.features,
         labels=specification.labels,
-        submodels={n: s for n, s in specification.submodels.items() if n in needed},
+        submodels=_submodels(specification, needed),
         graph=graph,
         precision=specification.training.precision if graph else "float32",
         embeddings=tuple(frontier.embeddings),
         passed=tuple(name for name in fused.model.input if name in frontier.features),
         cuts=frontier.cuts,
     )
-    why = f"embeddings of {', '.join(plan.embeddings)}"
+    told = [f"embeddings of {', '.join(plan.embeddings)}"]
+    live = [f"the rest of {name}" if name in plan.cuts else name for name in frontier.live]
+    if live:
+        told.append(f"{', '.join(live)} computed in every epoch")
     features = specification.features
-    live = [n for n in plan.passed if n in features and features[n].type == "image"]
-    return StagePlan(plan=plan, why=f"{why}; {', '.join(live)} decoded on the fly" if live else why)
+    images = [n for n in plan.passed if n in features and features[n].type == "image"]
+    if images:
+        told.append(f"{', '.join(images)} decoded on the fly")
+    return StagePlan(plan=plan, why="; ".join(told), live=frontier.live)
+
+
+def _submodels(specification: Specification, needed: set[str]) -> dict[str, Submodel]:
+    """The sub-models that compute some embeddings, with those whose weights they use.
+
+    One that only gives its weights is connected as the one that uses them: where it really stands,
+    it may read from the head.
+    """
+    found = {}
+    for name, submodel in specification.submodels.items():
+        users = [n for n in specification.submodels if specification.owner(n) == name]
+        using = [specification.submodels[n].inputs for n in users if n in needed]
+        if name in needed:
+            found[name] = submodel
+        elif using:
+            found[name] = submodel.model_copy(update={"inputs": using[0]})
+    return found
 
 
 class _Frontier:
@@ -125,6 +156,7 @@ class _Frontier:
         self._changed = changed
         self._known = upstream(specification)
         self._still = _still(specification, fused, changed)
+        self.live = tuple(name for name in specification.submodels if name not in self._still)
         self._seen: set[str] = set()
         self.embeddings: list[str] = []
         self.cuts: dict[str, tuple[str, ...]] = {}
@@ -214,7 +246,8 @@ def _still(specification: Specification, fused: FusedModel, changed: Changed) ->
 
 def _moves(layer: Any) -> bool:
     """Whether a new layer learns, or may do something else in training than afterwards."""
-    return bool(layer.weights) or layer._call_has_training_arg or bool(layer.activity_regularizer)
+    varies = layer._call_has_training_arg and not isinstance(layer, SAME_IN_TRAINING)
+    return bool(layer.weights) or varies or bool(layer.activity_regularizer)
 
 
 def _has_submodel(specification: Specification, name: str) -> bool:
@@ -230,7 +263,5 @@ def _before(specification: Specification, references: list[str]) -> set[str]:
         if name in found or name in specification.features:
             continue
         found.add(name)
-        if name in specification.submodels:
-            waiting.append(specification.owner(name))
         waiting += [source_of(reference) for _, reference in inputs_of(specification, name)]
     return found

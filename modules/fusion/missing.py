@@ -66,7 +66,7 @@ class Replacement(keras.layers.Layer):
     def compute_output_spec(self, value: Any, absent: Any) -> Any:
         return keras.KerasTensor(value.shape, dtype=value.dtype)
 
-    def compute_mask(self, value: Any, absent: Any = None, previous_mask: Any = None) -> Any:
+    def compute_mask(self, value: Any, previous_mask: Any) -> Any:
         """The value's own mask."""
         return previous_mask
 

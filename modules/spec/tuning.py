@@ -16,6 +16,14 @@ class Choice(Part):
 
     choice: tuple[Value, ...] = Field(min_length=2)
 
+    @field_validator("choice")
+    @classmethod
+    def _distinct(cls, choice: tuple[Value, ...]) -> tuple[Value, ...]:
+        twice = [value for value in choice if choice.count(value) > 1]
+        if twice:
+            raise ValueError(f"each value once, found {twice[0]!r} more than once")
+        return choice
+
 
 class Range(Part):
     """A number from `min` to `max`, whole if both are; on a logarithmic scale if asked."""

@@ -121,7 +121,11 @@ class SubmodelLayer(keras.layers.Layer):
         """Calls the sub-model's graph, or a part of it, in the mode that `unfreeze` has set."""
         if training and self._in_training_mode:
             return self._run_partly_in_training(inner, inputs)
-        return inner(inputs, training=False)
+        outputs = inner(inputs, training=False)
+        if not self.trainable_variables:
+            # Activity regularizers would add to the loss what no training can change.
+            inner._clear_losses()
+        return outputs
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """None: where a sub-model gives masks, its outputs carry them already."""

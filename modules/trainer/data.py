@@ -111,7 +111,7 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
         every = tf.data.Dataset.range(first_epoch, last).flat_map(of_epoch)
         return every.map(weighed, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    return Epochs(batches, -(-rows.count() // training.batch_size))
+    return Epochs(batches, _steps(specification, rows))
 
 
 def evaluation_rows(
@@ -120,7 +120,15 @@ def evaluation_rows(
     """Batches of `({input: (batch, …)}, {output: (batch, …)})` in their own order."""
     batches = rows.handles().batch(specification.training.batch_size)
     prepare = _prepare(specification, rows, inputs)
-    return batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    batches = batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    # Where their number is not known, Keras tries for one more, and counts it in the losses' means.
+    known = tf.data.experimental.assert_cardinality(_steps(specification, rows))
+    return batches.apply(known).prefetch(tf.data.AUTOTUNE)
+
+
+def _steps(specification: Specification, rows: Rows) -> int:
+    """How many batches an epoch has."""
+    return -(-rows.count() // specification.training.batch_size)
 
 
 def _prepare(

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend import set_keras_mask
 
-from modules.embedding.columns import Contents, parse
+from modules.embedding.columns import Column, Contents, parse
 from modules.embedding.embedder import mask_name
+from modules.errors import RunError
 from modules.examples.files import example_files
 from modules.fusion.build import FusedModel
 from modules.preprocessing.transform import decode_images
@@ -25,7 +26,7 @@ class EmbeddedRows:
 
     def __init__(self, contents: Contents, split: str, folder: str) -> None:
         self._columns = {c.name: c for c in contents.columns if c.name != "row_id"}
-        self._count = contents.rows[split]
+        self._count, self._folder = contents.rows[split], folder
         self._files = example_files(folder)
         self._images = {
             name: feature
@@ -40,12 +41,19 @@ class EmbeddedRows:
         kept: dict[str, np.ndarray] = {}
         filled = 0
         for serialized in tf.data.TFRecordDataset(self._files).batch(1024).prefetch(2):
+            filled += len(serialized)
+            if filled > self._count:
+                break
             for name, values in parse(self._columns, serialized).items():
                 array = values.numpy()
                 if name not in kept:
                     kept[name] = np.empty((self._count, *array.shape[1:]), array.dtype)
-                kept[name][filled : filled + len(array)] = array
-            filled += len(serialized)
+                kept[name][filled - len(array) : filled] = array
+        if filled != self._count:
+            raise RunError(
+                f"{self._folder}: expected {self._count:,} embedded rows, found {filled:,}: delete "
+                "the folder of the runs to embed again"
+            )
         return {name: tf.convert_to_tensor(array) for name, array in kept.items()}
 
     def handles(self) -> tf.data.Dataset:
@@ -104,11 +112,12 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
     }
     given: dict[str, Any] = dict(inputs)
     for name in plan.embeddings:
-        column, mask = columns[name], columns.get(mask_name(name))
-        given[name] = inputs[name] = keras.Input(column.shape, dtype=column.dtype, name=name)
+        given[name] = inputs[name] = _input(columns[name])
+        mask = columns.get(mask_name(name))
         if mask is not None:
-            inputs[mask.name] = keras.Input(mask.shape, dtype="bool", name=mask.name)
-            given[name] = WithMask(name=f"{name}.masked")(inputs[name], inputs[mask.name])
+            inputs[mask.name] = _input(mask)
+            masked = WithMask(name=f"{_clean(name)}.masked")
+            given[name] = masked(inputs[name], inputs[mask.name])
     for submodel, cuts in plan.cuts.items():
         below = {cut: given.pop(f"{submodel}.{cut}") for cut in cuts}
         for tap, tensor in fused.submodels[submodel].above(cuts)(below).items():
@@ -117,3 +126,12 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
     behind = keras.Function(frontier, fused.model.output)
     outputs = behind._run_through_graph(given, operation_fn=lambda operation: operation)
     return keras.Model(inputs, outputs, name="head")
+
+
+def _input(column: Column) -> keras.KerasTensor:
+    return keras.Input(column.shape, dtype=column.dtype, name=_clean(column.name))
+
+
+def _clean(name: str) -> str:
+    """A column's name as Keras takes it: an output of a SavedModel may have a slash in its own."""
+    return name.replace("/", "_")

@@ -60,18 +60,19 @@ def search(
     oracle = ORACLES[tuning.method](
         objective=keras_tuner.Objective(SCORE, "max" if maximise else "min"),
         max_trials=tuning.trials,
-        seed=seed,
+        seed=seed + 1,  # with 0 it would draw one
         hyperparameters=space,
         tune_new_entries=False,
-        max_consecutive_failed_trials=tuning.trials,
+        max_consecutive_failed_trials=tuning.trials + 1,  # never: what failed is told at the end
     )
     # What it prints of itself would run into the run's own table.
     with redirect_stdout(StringIO()):
         tuner = _Tuner(
-            run_trial, tell, oracle=oracle, directory=str(folder.parent), project_name=folder.name
-        )
+            tuning, run_trial, tell,
+            oracle=oracle, directory=str(folder.parent), project_name=folder.name,
+        )  # fmt: skip
         tuner.search(verbose=0)
-    trials = {key: _told(oracle.trials[key]) for key in oracle.start_order}
+    trials = {key: _told(tuning, oracle.trials[key]) for key in oracle.start_order}
     succeeded = [key for key, trial in trials.items() if trial.score is not None]
     if not succeeded:
         causes = "; ".join(sorted({trial.error for trial in trials.values()}))
@@ -86,17 +87,18 @@ class _Tuner(BaseTuner):
 
     def __init__(
         self,
+        tuning: Tuning,
         run: Callable[[dict[str, Any]], float],
         tell: Callable[[int, Trial], None],
         **arguments: Any,
     ) -> None:
-        self._run, self._tell = run, tell
+        self._tuning, self._run, self._tell = tuning, run, tell
         super().__init__(**arguments)
 
     def run_trial(self, trial: Any, *_: Any, **__: Any) -> dict[str, float]:
         started = time.monotonic()
         try:
-            score = self._run(dict(trial.hyperparameters.values))
+            score = self._run(_values(self._tuning, trial))
         except UserError as error:
             # Its message is all that KerasTuner keeps of an error, as the last line of a trace.
             raise keras_tuner.errors.FailedTrialError(str(error).replace("\n", "; ")) from None
@@ -106,11 +108,12 @@ class _Tuner(BaseTuner):
 
     def on_trial_end(self, trial: Any) -> None:
         super().on_trial_end(trial)
-        self._tell(len(self.oracle.end_order), _told(self.oracle.trials[trial.trial_id]))
+        ended = _told(self._tuning, self.oracle.trials[trial.trial_id])
+        self._tell(len(self.oracle.end_order), ended)
 
 
-def _told(trial: Any) -> Trial:
-    values = dict(trial.hyperparameters.values)
+def _told(tuning: Tuning, trial: Any) -> Trial:
+    values = _values(tuning, trial)
     if trial.status != TrialStatus.COMPLETED:
         lines = (trial.message or "").strip().splitlines()
         return Trial(values, None, 0.0, lines[-1].partition(": ")[2] if lines else "not finished")
@@ -120,7 +123,20 @@ def _told(trial: Any) -> Trial:
 
 def _declare(space: Any, place: str, wanted: Choice | Range) -> None:
     if isinstance(wanted, Choice):
-        space.Choice(place, list(wanted.choice), ordered=False)
+        # By their positions: KerasTuner takes values of one type only, and flags for numbers.
+        space.Choice(place, list(range(len(wanted.choice))), ordered=False)
     else:
         declare = space.Int if wanted.is_whole else space.Float
         declare(place, wanted.min, wanted.max, sampling=wanted.scale)
+
+
+def _values(tuning: Tuning, trial: Any) -> dict[str, Any]:
+    """A trial's values by place, as a specification may hold them: no numbers of NumPy's."""
+    found: dict[str, Any] = {}
+    for place, space in tuning.search.items():
+        value = trial.hyperparameters.values[place]
+        if isinstance(space, Choice):
+            found[place] = space.choice[value]
+        else:
+            found[place] = int(value) if space.is_whole else float(value)
+    return found

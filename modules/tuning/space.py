@@ -30,10 +30,13 @@ def with_values(path: Path, tree: Any, values: Mapping[str, Any]) -> tuple[Any, 
     try:
         return changed, validate_tree(path, changed)
     except SpecificationError as error:
-        told = ", ".join(f"{place} = {value}" for place, value in values.items())
-        raise SpecificationError(
-            f"tuning.search: with {told}: {p}" for p in error.problems
-        ) from None
+        raise misfit(values, error) from None
+
+
+def misfit(values: Mapping[str, Any], error: SpecificationError) -> SpecificationError:
+    """What is wrong with a specification, told of the values that were put into it."""
+    told = ", ".join(f"{place} = {value}" for place, value in values.items())
+    return SpecificationError(f"tuning.search: with {told}: {p}" for p in error.problems)
 
 
 def _put(tree: Any, place: str, value: Any) -> None:
@@ -41,8 +44,8 @@ def _put(tree: Any, place: str, value: Any) -> None:
     node, steps = tree, place.split(".")
     if steps[0] not in SEARCHABLE or len(steps) < 2:
         raise SpecificationError(
-            [f"{key}: expected a place in {', '.join(SEARCHABLE)}: other values change what is "
-             "embedded"]
+            [f"{key}: expected a place in one of {', '.join(SEARCHABLE)}, since others change what "
+             f"is embedded; {suggestion(steps[0], SEARCHABLE)}"]
         )  # fmt: skip
     for number, step in enumerate(steps):
         last = number == len(steps) - 1

@@ -19,8 +19,9 @@ from modules.trainer.train import seed_everything, train
 
 
 def embedded_stages(stages: Sequence[StagePlan]) -> int:
-    """How many stages a trial trains: those before the first that needs raw data."""
-    return next((n for n, stage in enumerate(stages) if stage.plan is None), len(stages))
+    """How many stages a trial trains: those before the first that needs a sub-model."""
+    needing = (n for n, stage in enumerate(stages) if stage.plan is None or stage.live)
+    return next(needing, len(stages))
 
 
 def train_head(

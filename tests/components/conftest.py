@@ -17,7 +17,11 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
     """Runs FusionTrainer's executor on imported copies; returns the artifacts that it filled."""
 
     def run(
-        specification: Specification, folder: Path, champion: Path | None = None
+        specification: Specification,
+        folder: Path,
+        champion: Path | None = None,
+        stages: Any = None,
+        embeddings: Any = (),
     ) -> dict[str, Any]:
         from tfx.types import artifact_utils, standard_artifacts
 
@@ -30,7 +34,7 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
         from modules.submodels.inspection import inspect_submodel
 
         raw = StagePlan(plan=None, why="raw data")
-        stages = [raw for _ in specification.training.stages]
+        stages = stages or [raw for _ in specification.training.stages]
         inputs: dict[str, Any] = {
             executor.EXAMPLES_KEY: standard_artifacts.Examples(),
             executor.TRANSFORM_KEY: standard_artifacts.TransformGraph(),
@@ -48,6 +52,8 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
             submodel.digest = inspection.digest
             copy_submodel(path, Path(submodel.uri))
             inputs[submodel_key(name)] = submodel
+        for position, artifact in enumerate(embeddings):
+            inputs[executor.embeddings_key(position)] = artifact
         outputs = {
             executor.MODEL_KEY: standard_artifacts.Model(),
             executor.RECORD_KEY: TrainingRecord(),

@@ -1,0 +1,181 @@
+"""The frozen part of a graph as a function of stored rows, against Keras on the decoded ones."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from modules.embedding.embedder import MAX_BATCH, MIN_BATCH, Embedder, batch_size, mask_name
+from modules.embedding.plan import EmbeddingPlan, plan_stages
+from modules.errors import RunError
+from modules.fusion.build import build, open_interface
+from modules.spec import Specification, load_specification
+from modules.submodels.copy import copy_submodel
+from modules.submodels.inspection import inspect_submodel
+from modules.submodels.interface import Interface, OutputInfo, TensorInfo
+
+pytestmark = pytest.mark.component
+
+
+def plan_of(specification: Specification) -> tuple[EmbeddingPlan, dict[str, Interface]]:
+    interfaces = {
+        name: inspect_submodel(path).interface
+        for name, (_, path) in specification.imported().items()
+    }
+    [stage] = plan_stages(specification, build(specification, interfaces, open_interface))
+    assert stage.plan is not None
+    return stage.plan, interfaces
+
+
+def embedded(specification: Specification, inputs: Any, folder: Path) -> dict[str, np.ndarray]:
+    """All columns of the training rows, from batches of any size."""
+    plan, interfaces = plan_of(specification)
+    copies = {name: folder / name for name in interfaces}
+    for name, (_, path) in specification.imported().items():
+        copy_submodel(path, copies[name])
+    embedder = Embedder(plan, interfaces, copies, str(inputs.transform_graph / "transform_fn"))
+    [file] = inputs.splits["train"].iterdir()
+    batches = list(embedder.batches(str(file)))
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def test_embeddings_labels_and_row_ids_are_those_of_the_rows_in_their_order(
+    world: Path, shared_training_inputs: Any, tmp_path: Path
+) -> None:
+    columns = embedded(load_specification(world / "fusion.yaml"), shared_training_inputs, tmp_path)
+    with (world / "data" / "rows.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))[:60]
+    paths = [world / "data" / row["image_path"] for row in rows]
+    pixels = np.array([np.asarray(Image.open(path)) for path in paths], "float32") / 255
+    whole = keras.saving.load_model(world / "models" / "vision.keras")
+    vision = keras.Model(whole.input, whole.get_layer("features").output)
+
+    assert set(columns) == {"vision.features", "text.features", "colour", "row_id"}
+    np.testing.assert_allclose(columns["vision.features"], vision(pixels), atol=1e-5)
+    assert columns["row_id"].tolist() == [f"row {number}".encode() for number in range(60)]
+    classes = ["red", "green", "blue"]
+    assert [classes[place] for place in columns["colour"]] == [row["colour"] for row in rows]
+
+
+def test_an_image_that_the_head_reads_is_passed_on_encoded(
+    world: Path, shared_training_inputs: Any, tmp_path: Path
+) -> None:
+    file = world / "fusion.yaml"
+    text = file.read_text().replace("[vision, text]", "[flat, vision, text]")
+    file.write_text(
+        text.replace("  joined:", "  flat: {layers: [Flatten], inputs: image}\n  joined:")
+    )
+    columns = embedded(load_specification(file), shared_training_inputs, tmp_path)
+
+    assert columns["image"].tolist()[0] == (world / "data" / "images" / "0.png").read_bytes()
+
+
+def test_a_value_that_is_no_number_is_told_with_its_row(
+    world: Path, shared_training_inputs: Any, tmp_path: Path
+) -> None:
+    tokens = keras.Input((6,), name="tokens")
+    # The logarithm of 0 wherever a row does not say "very", as every second one does.
+    answer = keras.layers.Activation("log_softmax")(keras.ops.log(tokens[:, 4:5]))
+    keras.Model(tokens, answer, name="text").save(world / "models" / "text.keras")
+    file = world / "fusion.yaml"
+    text = file.read_text().replace("models/text, ", "models/text.keras, ")
+    file.write_text(text.replace("tokens: words}, output: features", "tokens: words}"))
+
+    with pytest.raises(RunError) as caught:
+        embedded(load_specification(file), shared_training_inputs, tmp_path)
+
+    assert "expected finite values, found NaN or infinity for 30 rows, first row 1: " in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_looked_at_for_numbers_too(dtype: str) -> None:
+    from modules.embedding.embedder import _check_finite
+
+    values = keras.ops.convert_to_numpy(
+        keras.ops.cast(np.array([[1.0], [np.inf], [np.nan]]), dtype)
+    )
+    with pytest.raises(RunError, match="infinity for 2 rows, first row 8: "):
+        _check_finite("a.b", values, np.array([b"row 7", b"row 8", b"row 9"]))
+
+
+# ---------------------------------------------------------------------------------- batches
+
+
+def interface(**cuts: tuple[int | None, ...]) -> Interface:
+    """A sub-model that takes and gives one number, with larger tensors inside."""
+    return Interface(
+        format="keras",
+        inputs={"x": TensorInfo(shape=(1,), dtype="float32")},
+        outputs={"y": OutputInfo(shape=(1,), dtype="float32")},
+        cuts={name: OutputInfo(shape=shape, dtype="float32") for name, shape in cuts.items()},
+        parameters=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("inside", "rows"),
+    [
+        ((1,), MAX_BATCH),
+        ((112, 112, 64), 16),  # the largest of VGG's are 4 × as large
+        ((224, 224, 64), MIN_BATCH),
+        ((1000, 1000, 1000), MIN_BATCH),
+        ((None, 512), MAX_BATCH),  # what may vary does not count
+    ],
+)
+def test_a_batch_is_sized_by_the_largest_activation(inside: Any, rows: int) -> None:
+    plan = EmbeddingPlan.model_validate(
+        {
+            "features": {},
+            "labels": {},
+            "submodels": {"a": {"path": "a.keras", "inputs": {"x": "f"}}},
+            "embeddings": ["a.y"],
+            "passed": [],
+            "precision": "float32",
+        }
+    )
+    assert batch_size(plan, {"a": interface(conv=inside)}) == rows
+
+
+def test_a_mask_stands_beside_its_embedding(
+    tmp_path: Path, prepare_training: Callable[[Specification], Any]
+) -> None:
+    assert mask_name("ear.read") == "ear.read.mask"
+    steps = keras.Input((None, 2), name="steps")
+    read = keras.layers.SimpleRNN(3, return_sequences=True, name="read")(steps)
+    keras.Model(steps, read).save(tmp_path / "ear.keras")
+    lines = ["id,sound,y"]
+    for row in range(6):
+        np.save(tmp_path / f"{row}.npy", np.ones((1 + row % 3, 2), "float32"))
+        lines.append(f"{row},{row}.npy,{row}")
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "fusion.yaml").write_text(
+        """\
+name: sounds
+data: {path: rows.csv, split: {by: id, train: 0.5, eval: 0.5}}
+features: {sound: {type: sequence, column: sound, shape: [3, 2], variable: true}}
+labels: {y: {type: number, column: y}}
+submodels: {ear: {path: ear.keras, inputs: {steps: sound}}}
+graph: {y: {layers: [SimpleRNN: {units: 1}], inputs: ear}}
+outputs: {y: {from: y, loss: huber}}
+training: {stages: [{name: head, epochs: 1, learning_rate: 0.1}]}
+publish: {path: serving}
+"""
+    )
+    specification = load_specification(tmp_path / "fusion.yaml")
+    columns = embedded(specification, prepare_training(specification), tmp_path / "copies")
+
+    mask = columns["ear.read.mask"]
+    assert (mask.dtype, mask.tolist()) == (
+        np.dtype(bool),
+        [[True, False, False], [True, True, False], [True, True, True], [True, False, False]],
+    )
+    assert columns["y"].tolist() == [[0], [1], [2], [3]]

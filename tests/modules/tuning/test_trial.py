@@ -1,0 +1,79 @@
+"""A trial trains what a run would train, on the embeddings, without any sub-model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.embedding.plan import EmbeddingPlan, StagePlan, plan_stages
+from modules.fusion.build import build, open_interface
+from modules.spec import load_specification
+from modules.submodels.inspection import inspect_submodel
+from modules.submodels.layer import SubmodelLayer
+from modules.trainer.sources import EmbeddedStore
+from modules.tuning.trial import embedded_stages, train_head
+
+PLAN = EmbeddingPlan(features={}, labels={}, embeddings=("a.b",), passed=(), precision="float32")
+EMBEDDED = StagePlan(plan=PLAN, why="")
+BESIDE = StagePlan(plan=PLAN, why="", live=("other",))
+RAW = StagePlan(plan=None, why="")
+
+
+@pytest.mark.parametrize(
+    ("stages", "count"),
+    [
+        ([EMBEDDED], 1),
+        ([EMBEDDED, EMBEDDED], 2),
+        ([RAW, EMBEDDED], 0),
+        ([EMBEDDED, RAW, EMBEDDED], 1),
+        ([EMBEDDED, BESIDE, EMBEDDED], 1),
+        ([BESIDE], 0),
+    ],
+)
+def test_trials_end_before_the_first_stage_that_needs_a_sub_model(
+    stages: list[StagePlan], count: int
+) -> None:
+    assert embedded_stages(stages) == count
+
+
+@pytest.mark.component
+def test_a_head_is_trained_through_its_stages_without_loading_a_sub_model(
+    world: Path,
+    shared_training_inputs: Any,
+    tmp_path: Path,
+    embed: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from modules.submodels.copy import copy_submodel
+
+    file = world / "fusion.yaml"
+    stages = (
+        "    - {name: head, epochs: 2, learning_rate: 1e-2}\n"
+        "    - {name: slow, epochs: 3, learning_rate: 1e-3}\n"
+        "    - {name: fine, epochs: 1, learning_rate: 1e-3, unfreeze: {vision: all}}\n"
+    )
+    text = file.read_text()
+    file.write_text(text.replace("    - {name: head, epochs: 3, learning_rate: 1e-2}\n", stages))
+    specification = load_specification(file)
+    paths = {name: path for name, (_, path) in specification.imported().items()}
+    interfaces = {name: inspect_submodel(path).interface for name, path in paths.items()}
+    folders = {name: tmp_path / name for name in paths}
+    for name, path in paths.items():
+        copy_submodel(path, folders[name])
+    plans = plan_stages(specification, build(specification, interfaces, open_interface))
+    assert len(plans) == 3
+    store = EmbeddedStore(
+        plans, embed(plans, interfaces, folders, shared_training_inputs, tmp_path / "embedded")
+    )
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a trial loads no sub-model")
+
+    monkeypatch.setattr(SubmodelLayer, "__init__", refuse)
+    first, again = (train_head(specification, interfaces, plans, store) for _ in range(2))
+
+    assert set(first) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert first == again  # bit for bit: the seed is the specification's
