@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
+from components.champion_resolver.component import ChampionResolver
 from components.embedding_gen.component import EmbeddingGen
+from components.evaluator.component import Evaluator
 from components.fusion_trainer.component import FusionTrainer
 from components.manifest_example_gen.component import ManifestExampleGen
 from components.serving_check.component import ServingCheck
 from components.submodel_importer.component import SubmodelImporter
+from components.version_pusher.component import VersionPusher
 from modules.embedding.plan import StagePlan, distinct_plans
 from modules.evaluation.config import eval_config
 from modules.examples.source import RowSource
 from modules.preprocessing.transform import transform_config
+from modules.registry.champion import Task, champion_state
+from modules.registry.manifest import Provenance
+from modules.registry.versions import newest_version
 from modules.spec import Specification
 from modules.submodels.interface import Inspection
 from pipeline.beam import BEAM_ARGS
@@ -40,8 +45,8 @@ def create_pipeline(
     stages: Sequence[StagePlan],
     data_fingerprint: str,
     places: Places,
+    run: str,
     train: bool = True,
-    champion: Path | None = None,
 ) -> tfx.dsl.Pipeline:
     """All stages of a specification.
 
@@ -51,8 +56,8 @@ def create_pipeline(
         stages: what each stage of training learns from.
         data_fingerprint: digest of the data's content.
         places: where artifacts and metadata go.
+        run: the name of this run of it.
         train: whether to go on after what training reads has been made.
-        champion: the version folder that a warm start begins with.
     """
     rows = ManifestExampleGen(RowSource.of(specification), data_fingerprint).with_id("Rows")
     statistics = tfx.components.StatisticsGen(
@@ -80,6 +85,7 @@ def create_pipeline(
         materialize=False,  # decoded images never go to disk
         disable_statistics=True,
     ).with_id("Transform")
+    warm = specification.training.warm_start is not None
     submodels = {name: node.outputs["submodel"] for name, node in importers.items()}
     embedders = [
         EmbeddingGen(
@@ -98,29 +104,35 @@ def create_pipeline(
         stages=stages,
         embeddings=[node.outputs["embeddings"] for node in embedders],
         checkpoints=places.checkpoints,
-        champion=champion,
+        champion=newest_version(specification.publish.path) if warm else None,
     ).with_id("Train")
-    evaluator = tfx.components.Evaluator(
+    champion = ChampionResolver(
+        specification.publish.path,
+        champion_state(specification.publish.path),
+        Task.of(specification),
+    ).with_id("Champion")
+    evaluator = Evaluator(
         examples=rows.outputs["examples"],
         model=trainer.outputs["model"],
+        baseline_model=champion.outputs["champion"],
         eval_config=eval_config(specification),
         example_splits=["eval"],
     ).with_id("Evaluate")
     serving = ServingCheck(
         specification, examples=rows.outputs["examples"], model=trainer.outputs["model"]
     ).with_id("ServingCheck")
-    # No model is given but the one that was checked, which has warm-up requests.
-    pusher = tfx.components.Pusher(
+    pusher = VersionPusher(
+        specification.publish.path,
+        specification.publish.keep,
+        Provenance.of(specification, inspections, data_fingerprint, run),
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=serving.outputs["blessing"],
-        push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(
-                base_directory=str(specification.publish.path)
-            )
-        ),
+        evaluation=evaluator.outputs["evaluation"],
+        champion=champion.outputs["champion"],
     ).with_id("Publish")
     read: list[BaseNode] = [rows, *importers.values(), transform, *embedders]
-    nodes = [*read, statistics, checks, trainer, evaluator, serving, pusher] if train else read
+    trained = [statistics, checks, trainer, champion, evaluator, serving, pusher]
+    nodes = [*read, *trained] if train else read
     return tfx.dsl.Pipeline(
         pipeline_name=specification.name,
         pipeline_root=places.root,

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from modules.evaluation.measured import Metrics, overall_metrics
 from modules.examples.write import REJECTED_FILE
 from modules.spec import Specification
 from modules.trainer.record import RECORD_FILE
 from modules.trainer.run import last_epoch
 from pipeline.stages import Stage
 
-Metrics = dict[str, dict[str, float]]
-
 
 def _number(artifact: metadata_store_pb2.Artifact, name: str) -> int:
     return artifact.properties[name].int_value or artifact.custom_properties[name].int_value
+
+
+def _text(artifact: metadata_store_pb2.Artifact, name: str) -> str:
+    return artifact.custom_properties[name].string_value
 
 
 def made(stage: Stage, specification: Specification) -> str:
@@ -57,9 +59,11 @@ def made(stage: Stage, specification: Specification) -> str:
         return ", ".join(told)
     if stage.component == "ServingCheck":
         return serving_told(artifacts["blessing"])
+    if "champion" in artifacts:
+        return champion(artifacts["champion"])
     if "pushed_model" in artifacts:
         path = pushed_path(artifacts["pushed_model"])
-        return f"published {path}" if path else "not published"
+        return f"{_text(artifacts['pushed_model'], 'status')} {path}" if path else "not published"
     return ""
 
 
@@ -74,24 +78,6 @@ def anomalies(folder: Path) -> list[str]:
             for name, info in sorted(proto.anomaly_info.items())
         ]
     return found
-
-
-def overall_metrics(folder: Path, specification: Specification) -> Metrics:
-    """`{output: {metric: value}}` over the whole evaluation split."""
-    outputs = list(specification.outputs)
-    result = tfma.load_eval_result(str(folder))
-    for slice_key, by_output in result.slicing_metrics:
-        if slice_key:
-            continue
-        return {
-            output: {
-                name: float(value["doubleValue"])
-                for name, value in by_output[output if len(outputs) > 1 else ""][""].items()
-                if "doubleValue" in value
-            }
-            for output in outputs
-        }
-    raise ValueError(f"{folder} holds no metrics of the whole split")
 
 
 def missed_thresholds(metrics: Metrics, specification: Specification) -> list[str]:
@@ -109,7 +95,7 @@ def missed_thresholds(metrics: Metrics, specification: Specification) -> list[st
 
 def serving_told(blessing: metadata_store_pb2.Artifact) -> str:
     """What the check in a model server came to."""
-    told = blessing.custom_properties["told"].string_value
+    told = _text(blessing, "told")
     return told if blessing.custom_properties["blessed"].int_value else f"not blessed: {told}"
 
 
@@ -119,7 +105,15 @@ def serving_problems(stages: Mapping[str, Stage]) -> list[str]:
     blessing = stage.artifacts["blessing"]
     if blessing.custom_properties["blessed"].int_value:
         return []
-    return [f"in a model server: {blessing.custom_properties['told'].string_value}"]
+    return [f"in a model server: {_text(blessing, 'told')}"]
+
+
+def champion(artifact: metadata_store_pb2.Artifact) -> str:
+    """The version to compare with, and why it cannot be where it cannot."""
+    version, unlike = _text(artifact, "version"), _text(artifact, "unlike")
+    if not version:
+        return "none is published yet"
+    return f"version {version}, not comparable: {unlike}" if unlike else f"version {version}"
 
 
 def pushed_path(artifact: metadata_store_pb2.Artifact) -> str | None:
@@ -127,6 +121,14 @@ def pushed_path(artifact: metadata_store_pb2.Artifact) -> str | None:
     if not artifact.custom_properties["pushed"].int_value:
         return None
     return artifact.custom_properties["pushed_destination"].string_value
+
+
+def rolled_back(artifact: metadata_store_pb2.Artifact) -> str:
+    """Why a model that was rolled back is not published again; empty for any other."""
+    if _text(artifact, "status") != "rolled back":
+        return ""
+    version = _text(artifact, "pushed_version")
+    return f"it is version {version}, which was rolled back; `fusion rollback` can serve it again"
 
 
 def artifact(stages: Mapping[str, Stage], key: str) -> metadata_store_pb2.Artifact:

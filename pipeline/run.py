@@ -14,7 +14,6 @@ from rich.console import Console
 from modules.errors import RejectedRowsError, RunError, SpecificationError
 from modules.examples.fingerprint import fingerprint
 from modules.examples.source import RowSource
-from modules.registry.versions import newest_version
 from pipeline.consoles import wide_console
 from pipeline.failure import cause_of
 from pipeline.prepare import Prepared, Workplace, check_writable, prepare
@@ -116,15 +115,14 @@ def run_stages(
 
         log_everything()
     plans = stage_plans(prepared)
-    warm = specification.training.warm_start is not None
     pipeline = create_pipeline(
         specification,
         prepared.inspections,
         plans,
         fingerprint(specification.data.path, specification.features),
         Places(str(place.artifacts), str(place.metadata), str(place.checkpoints)),
+        record.folder.name,
         train,
-        newest_version(specification.publish.path) if warm else None,
     )
 
     def changed(stage: Stage) -> None:
@@ -160,19 +158,11 @@ def _train_and_publish(
     record.training_record = results.training_record(record.stages)
     evaluation = results.artifact(record.stages, "evaluation")
     record.metrics = results.overall_metrics(Path(evaluation.uri), specification)
-    record.published = results.pushed_path(results.artifact(record.stages, "pushed_model"))
+    pushed = results.artifact(record.stages, "pushed_model")
+    record.published = results.pushed_path(pushed)
+    record.status = "published" if record.published else "not published"
     if record.published is None:
         missed = results.missed_thresholds(record.metrics, specification)
         missed += results.serving_problems(record.stages)
-        record.status = "not published"
-        record.error = f"the model was not published: {'; '.join(missed) or 'it was not blessed'}"
-    elif not Path(record.published).is_dir():
-        # Nothing changed, so TFX took the publishing of an earlier run for this one's.
-        record.status = "not published"
-        record.error = (
-            f"the same model was published before as {record.published}, which has been deleted "
-            f"since: delete {place.folder} to run and publish anew"
-        )
-        record.published = None
-    else:
-        record.status = "published"
+        why = results.rolled_back(pushed) or "; ".join(missed) or "it was not blessed"
+        record.error = f"the model was not published: {why}"

@@ -1,8 +1,39 @@
-"""The published versions of a model, as TF Serving reads them: folders whose names are numbers."""
+"""The published versions of a model, as TF Serving reads them: folders whose names are numbers.
+
+A version that was rolled back lies beside them, under a name that TF Serving does not read.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+
+from modules.errors import RunError, suggestion
+
+ROLLED_BACK = ".rolled-back"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version: among those that TF Serving chooses from, or set aside by a rollback."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name.removesuffix(ROLLED_BACK)
+
+    @property
+    def number(self) -> int:
+        return int(self.name)
+
+    @property
+    def rolled_back(self) -> bool:
+        return self.path.name.endswith(ROLLED_BACK)
+
+    def set_aside(self) -> Path:
+        """Where it lies once it is rolled back."""
+        return self.path.with_name(f"{self.name}{ROLLED_BACK}")
 
 
 def holds_model(folder: Path) -> bool:
@@ -10,7 +41,48 @@ def holds_model(folder: Path) -> bool:
     return (folder / "saved_model.pb").is_file()
 
 
+def all_versions(folder: Path) -> list[Version]:
+    """Every version in a publish folder by its number, those rolled back too."""
+    found = [version for version in _numbered(folder) if holds_model(version.path)]
+    return sorted(found, key=lambda version: version.number)
+
+
+def _numbered(folder: Path) -> list[Version]:
+    versions = [Version(path) for path in folder.glob("*")]
+    return [version for version in versions if version.name.isdecimal()]
+
+
 def newest_version(folder: Path) -> Path | None:
-    """The newest version in a publish folder; None where nothing has been published yet."""
-    versions = [path for path in folder.glob("*") if path.name.isdecimal() and holds_model(path)]
-    return max(versions, key=lambda path: int(path.name), default=None)
+    """The newest version in a publish folder: what TF Serving serves, the champion.
+
+    None where nothing has been published yet.
+    """
+    live = [version for version in all_versions(folder) if not version.rolled_back]
+    return live[-1].path if live else None
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    """What becomes of each version in a publish folder, the newest first."""
+    versions = all_versions(folder)
+    served = newest_version(folder)
+    return {
+        version.name: "rolled back"
+        if version.rolled_back
+        else "served"
+        if version.path == served
+        else "kept"
+        for version in reversed(versions)
+    }
+
+
+def next_number(folder: Path, at_least: int) -> int:
+    """A number above that of all that bears one, whether or not there is a model in it."""
+    return max([at_least, *(version.number + 1 for version in _numbered(folder))])
+
+
+def version_named(folder: Path, name: str) -> Version:
+    """A version by its number; raises RunError with the nearest one where there is none."""
+    versions = {version.name: version for version in all_versions(folder)}
+    if name not in versions:
+        raise RunError(f"{folder} has no version '{name}'; {suggestion(name, versions)}")
+    return versions[name]

@@ -310,9 +310,14 @@ class Serving(Part):
 
 
 class Publish(Part):
-    """The folder of TF Serving's version folders."""
+    """The folder of TF Serving's version folders.
+
+    `keep` is how many versions are left there when a new one has been published, that one among
+    them; all unless given.
+    """
 
     path: LocalPath
+    keep: Count | None = None
 
 
 class Graph(Part):

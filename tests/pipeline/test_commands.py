@@ -132,7 +132,7 @@ def test_a_run_of_a_graph_that_does_not_fit_ends_before_any_stage_with_2(world: 
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = fusion("--help", folder=tmp_path)
     assert done.returncode == 0
-    for command in ("predict", "run", "schema", "validate"):
+    for command in ("lineage", "predict", "rollback", "run", "schema", "validate", "versions"):
         assert command in done.stdout
 
 

@@ -11,12 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from modules.registry.lineage import lineages
+from modules.registry.manifest import Source, read_manifest
+from modules.registry.versions import all_versions
+from modules.submodels.inspection import inspect_submodel
+from pipeline.commands.lineage import lineage
 
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
 ALL = {
     "Rows", "Statistics", "DataChecks", "Import-vision", "Import-text", "Transform", "Embed",
-    "Train", "Evaluate", "ServingCheck", "Publish",
+    "Train", "Champion", "Evaluate", "ServingCheck", "Publish",
 }  # fmt: skip
 
 
@@ -30,6 +37,13 @@ class Done:
 
     def stages(self, status: str) -> set[str]:
         return {stage["name"] for stage in self.record["stages"] if stage["status"] == status}
+
+    def made(self, name: str) -> str:
+        return next(stage["made"] for stage in self.record["stages"] if stage["name"] == name)
+
+
+def metadata(folder: Path) -> Path:
+    return folder / "runs" / "metadata.sqlite"
 
 
 def run(folder: Path) -> Done:
@@ -93,7 +107,7 @@ def test_the_imported_submodels_are_in_ml_metadata_with_digest_origin_and_interf
     from ml_metadata.proto import metadata_store_pb2
 
     config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(first[0] / "runs" / "metadata.sqlite")
+    config.sqlite.filename_uri = str(metadata(first[0]))
     store = mlmd.MetadataStore(config)
     found = {
         a.properties["submodel"].string_value: a for a in store.get_artifacts_by_type("Submodel")
@@ -118,12 +132,22 @@ def test_predict_tells_the_class_of_each_row(first: tuple[Path, Done]) -> None:
         assert sum(answer["colour"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_second_run_redoes_nothing(first: tuple[Path, Done]) -> None:
-    done = run(first[0])
+def test_a_second_run_does_only_what_depends_on_the_champion_and_publishes_nothing_anew(
+    first: tuple[Path, Done],
+) -> None:
+    folder, before = first
+    done = run(folder)
     assert done.code == 0, done.text
-    assert done.stages("reused") == ALL
-    assert done.record["published"] == first[1].record["published"]
-    assert done.record["metrics"] == first[1].record["metrics"]
+    assert done.stages("done") == {"Champion", "Evaluate", "Publish"}
+    assert done.stages("reused") == ALL - {"Champion", "Evaluate", "Publish"}
+    published = before.record["published"]
+    assert before.made("Champion") == "none is published yet"
+    assert done.made("Champion") == f"version {Path(published).name}"
+    assert before.made("Publish") == f"published {published}"
+    assert done.made("Publish") == f"already published {published}"
+    assert done.record["published"] == published
+    assert done.record["metrics"] == before.record["metrics"]
+    assert [version.path for version in all_versions(folder / "serving")] == [Path(published)]
 
 
 def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
@@ -136,13 +160,13 @@ def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
     done = run(first[0])
     file.write_text(text)
     assert done.code == 1
-    assert "Train" in done.stages("reused")
+    assert {"Train", "Champion"} <= done.stages("reused")
     assert done.record["published"] is None
     assert "the model was not published: colour.accuracy is" in done.text
     assert "at least 1.01 is needed" in done.text
     assert "in a model server: p99 is" in done.text
     assert "serving.max_p99_ms allows 1e-06" in done.text
-    assert len(list((first[0] / "serving").iterdir())) == 1
+    assert len(all_versions(first[0] / "serving")) == 1
 
 
 def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path, Done]) -> None:
@@ -177,8 +201,33 @@ def test_allowed_bad_rows_are_counted_and_kept_with_their_reasons(
     assert kept[0] == "row,column,reason"
     assert kept[1].startswith("row 4,image_path,")
     assert kept[2] == "row 91,colour,\"expected one of red, green, blue; found 'purple'\""
-    assert {"Import-vision", "Import-text"} <= done.stages("reused")
+    assert {"Import-vision", "Import-text", "Champion"} <= done.stages("reused")
     assert "Rows" in done.stages("done")
+
+
+def test_the_manifest_tells_what_was_measured_and_which_champion_was_compared(
+    first: tuple[Path, Done],
+) -> None:
+    folder, before = first
+    old, new = all_versions(folder / "serving")
+    manifest, earlier = read_manifest(new.path), read_manifest(old.path)
+    assert manifest is not None
+    assert earlier is not None
+    last = json.loads(max(folder.glob("runs/*/run.json")).read_text())
+    assert manifest.run == Path(last["log"]).parent.name
+    assert manifest.metrics == last["metrics"]
+    assert (earlier.gates.champion, manifest.gates.champion) == (None, old.name)
+    assert manifest.gates.evaluation["thresholds"] == {
+        "colour": {"accuracy": {"min": 0.2, "max": None}}
+    }
+    assert earlier.data.fingerprint != manifest.data.fingerprint
+    assert earlier.metrics == before.record["metrics"]
+    outputs = {key: uri for stage in last["stages"] for key, uri in stage["outputs"].items()}
+    config = json.loads(Path(outputs["evaluation"], "eval_config.json").read_text())
+    assert {spec["name"] for spec in config["evalConfig"]["modelSpecs"]} == {
+        "candidate",
+        "baseline",
+    }
 
 
 def test_two_runs_of_one_seed_give_the_same_metrics(
@@ -196,13 +245,41 @@ def test_two_runs_of_one_seed_give_the_same_metrics(
     assert histories[0] == histories[1]
 
 
+def test_ml_metadata_tells_what_a_version_came_from(first: tuple[Path, Done]) -> None:
+    folder, before = first
+    old, new = all_versions(folder / "serving")
+    told = {v.name: lineages(folder / "serving", metadata(folder)).of_version(v.name)
+            for v in (old, new)}  # fmt: skip
+    for version, rows in ((old, [67, 23, 0]), (new, [66, 23, 2])):
+        found, manifest = told[version.name], read_manifest(version.path)
+        assert manifest is not None
+        assert found.told_by == "ML Metadata"
+        assert list(found.rows.values()) == rows
+        assert (found.run, found.specification) == (manifest.run, manifest.specification)
+        assert (found.data, found.metrics) == (manifest.data, manifest.metrics)
+        assert found.submodels == manifest.submodels
+        assert abs(found.published - manifest.published).total_seconds() < 60
+    path = folder / "models" / "vision.keras"
+    vision = told[old.name].submodels["vision"]
+    assert vision == Source(digest=inspect_submodel(path).digest, origin=str(path))
+    assert told[old.name].run == Path(before.record["log"]).parent.name
+
+    printed = CliRunner().invoke(lineage, [str(folder / "fusion.yaml"), old.name]).stdout
+    text = " ".join(printed.split())
+    assert f"version {old.name}, kept" in text
+    assert f"data {folder / 'data' / 'rows.csv'} fingerprint" in text
+    assert "67 train, 23 eval, 0 rejected" in text
+    assert f"sub-model vision {path} digest {vision.digest}" in text
+    assert "told by ML Metadata specification: " in text
+
+
 def test_a_warm_start_trains_on_from_the_version_published_before(
     first: tuple[Path, Done],
 ) -> None:
     folder = first[0]
     file = folder / "fusion.yaml"
     text = file.read_text()
-    champion = max((folder / "serving").iterdir(), key=lambda version: int(version.name))
+    champion = all_versions(folder / "serving")[-1]
     file.write_text(text.replace("  seed: 7\n", "  seed: 7\n  warm_start: champion\n"))
     done = run(folder)
     file.write_text(text)
@@ -210,15 +287,34 @@ def test_a_warm_start_trains_on_from_the_version_published_before(
     assert "Transform" in done.stages("reused")
     [made] = [stage["made"] for stage in done.record["stages"] if stage["name"] == "Train"]
     assert made.endswith(f"4 of 4 variables from champion {champion.name}")
-    assert Path(done.record["published"]) != champion
+    assert Path(done.record["published"]) != champion.path
 
 
-def test_a_published_version_that_was_deleted_is_not_said_to_be_there(
+def test_published_versions_that_were_deleted_are_published_anew(
     first: tuple[Path, Done],
 ) -> None:
     shutil.rmtree(first[0] / "serving")
     done = run(first[0])
-    assert done.code == 1
-    assert done.record["published"] is None
-    assert "the same model was published before as " in done.text
-    assert "which has been deleted since: delete " in done.text
+    assert done.code == 0, done.text
+    assert "Train" in done.stages("reused")
+    [version] = all_versions(first[0] / "serving")
+    assert done.record["published"] == str(version.path)
+    assert done.made("Champion") == "none is published yet"
+
+
+def test_where_a_submodel_is_is_told_of_versions_that_are_gone_too(
+    first: tuple[Path, Done],
+) -> None:
+    folder, before = first
+    digest = inspect_submodel(folder / "models" / "vision.keras").digest
+    arguments = [str(folder / "fusion.yaml"), "--submodel", digest[:8]]
+    printed = CliRunner().invoke(lineage, arguments).stdout.splitlines()
+    lines = {line.split()[0]: line for line in printed if line[:1].isdigit()}
+    [served] = all_versions(folder / "serving")
+    assert len(lines) == 4
+    assert lines.keys() > {served.name, Path(before.record["published"]).name}
+    for name, line in lines.items():
+        status = "served" if name == served.name else "no longer in the folder"
+        assert line.removeprefix(name).strip().startswith(f"{status}  ")
+        assert f"vision     {digest[:12]}" in line
+        assert line.rstrip().endswith("ML Metadata")

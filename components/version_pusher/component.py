@@ -1,0 +1,79 @@
+"""Publish: a blessed model becomes the newest version that TF Serving watches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import channel_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types.standard_component_specs import PusherSpec
+
+from components.version_pusher import executor
+from modules.registry.manifest import Provenance
+
+
+class VersionPusherSpec(ComponentSpec):
+    """Pusher's channels, and what the manifest tells of beside."""
+
+    PARAMETERS = {
+        executor.FOLDER_KEY: ExecutionParameter(type=str),
+        executor.KEEP_KEY: ExecutionParameter(type=int),
+        executor.PROVENANCE_KEY: ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        **PusherSpec.INPUTS,
+        executor.EVALUATION_KEY: ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        executor.CHAMPION_KEY: ChannelParameter(type=standard_artifacts.Model),
+    }
+    OUTPUTS = PusherSpec.OUTPUTS
+
+
+class VersionPusher(base_component.BaseComponent):
+    """Pusher, whose version appears whole with its manifest.
+
+    The run's name is part of what a model came from, so TFX's cache never answers for it: what
+    lies in the publish folder, and may be deleted or rolled back there, the cache cannot see. A
+    model that is served already is not published twice.
+    """
+
+    SPEC_CLASS = VersionPusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        publish_folder: Path,
+        keep: int | None,
+        provenance: Provenance,
+        model_blessing: types.BaseChannel,
+        infra_blessing: types.BaseChannel,
+        evaluation: types.BaseChannel,
+        champion: types.BaseChannel,
+    ) -> None:
+        """
+        Args:
+            publish_folder: the folder of TF Serving's version folders.
+            keep: how many versions to keep there; None keeps all.
+            provenance: what the model came from.
+            model_blessing: the Evaluator's.
+            infra_blessing: ServingCheck's, which holds the model that was checked.
+            evaluation: what the Evaluator measured.
+            champion: the model that the Evaluator compared it with, of a ChampionResolver.
+        """
+        super().__init__(
+            spec=VersionPusherSpec(
+                **{
+                    executor.FOLDER_KEY: str(publish_folder),
+                    executor.KEEP_KEY: keep or 0,
+                    executor.PROVENANCE_KEY: provenance.model_dump_json(),
+                    executor.MODEL_BLESSING_KEY: model_blessing,
+                    executor.INFRA_BLESSING_KEY: infra_blessing,
+                    executor.EVALUATION_KEY: evaluation,
+                    executor.CHAMPION_KEY: champion,
+                    executor.PUSHED_KEY: channel_utils.as_channel(
+                        [standard_artifacts.PushedModel()]
+                    ),
+                }
+            )
+        )

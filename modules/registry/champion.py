@@ -1,0 +1,95 @@
+"""The champion: the last published model, as the candidate is compared with it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from modules.registry.changes import locked
+from modules.registry.manifest import MANIFEST_FILE, published_digest
+from modules.registry.versions import newest_version
+from modules.spec import Feature, Label, NumberLabel, Specification, may_be_missing, stored
+from modules.spec.base import Part
+from modules.trainer.export import SPECIFICATION_FILE
+
+
+class Task(Part):
+    """The part of a specification that says what a model predicts, and from what."""
+
+    features: dict[str, Feature]
+    labels: dict[str, Label]
+    outputs: dict[str, str]  # the label of each
+
+    @classmethod
+    def of(cls, specification: Specification) -> Task:
+        """What the model of a specification does."""
+        return cls(
+            features=specification.features,
+            labels=specification.labels,
+            outputs={name: specification.label_name(name) for name in specification.outputs},
+        )
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A copy of the last published model; `unlike` says why no candidate is comparable with it."""
+
+    version: str
+    digest: str
+    unlike: str
+
+
+def champion_state(folder: Path) -> str:
+    """What the champion is, in a line that changes with it; empty where there is none."""
+    version = newest_version(folder)
+    if version is None:
+        return ""
+    manifest = version / MANIFEST_FILE
+    content = manifest.read_bytes() if manifest.is_file() else b""
+    return f"{version.name} {hashlib.sha256(content).hexdigest()}"
+
+
+def copy_champion(folder: Path, task: Task, target: Path) -> Champion | None:
+    """Copies the last published model of a publish folder; None where there is none."""
+    if newest_version(folder) is None:
+        return None
+    with locked(folder):
+        version = newest_version(folder)
+        if version is None:
+            return None
+        shutil.copytree(version, target, dirs_exist_ok=True)
+        return Champion(version.name, published_digest(version), _unlike(version, task))
+
+
+def _unlike(version: Path, task: Task) -> str:
+    """Why a champion cannot be measured on the candidate's examples; empty where it can."""
+    try:
+        text = (version / SPECIFICATION_FILE).read_text()
+        its = Task.of(Specification.model_validate_json(text))
+    except (OSError, ValidationError):
+        return f"it has no {SPECIFICATION_FILE} that can be read"
+    ours = {**task.features, **task.labels}
+    for name, part in {**its.features, **its.labels}.items():
+        if name not in ours:
+            return f"it reads '{name}', which the examples no longer hold"
+        its_form, form = stored(part), stored(ours[name])
+        if its_form != form:
+            found = f"{list(form.shape)} of {form.dtype}"
+            return f"it reads '{name}' as {list(its_form.shape)} of {its_form.dtype}, now {found}"
+    for name in set(may_be_missing(task.features)) - set(may_be_missing(its.features)):
+        if name in its.features:
+            return f"it cannot do without '{name}', which rows may lack now"
+    for output, label in task.outputs.items():
+        if its.outputs.get(output) != label:
+            return f"it does not predict '{output}' against the label '{label}'"
+        if _meaning(its.labels[label]) != _meaning(task.labels[label]):
+            return f"the label '{label}' meant something else to it"
+    return ""
+
+
+def _meaning(label: Label) -> tuple[str, tuple[str, ...]]:
+    return label.type, () if isinstance(label, NumberLabel) else label.classes

@@ -1,0 +1,86 @@
+"""Changes of a publish folder: one at a time, whole or not at all.
+
+What is needed on the way lies in `.registry`, in the same file system, so that a rename moves it.
+The system lets go of a killed process's lock; the next one tidies up after it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from modules.errors import RunError
+from modules.files import write_text
+
+OWN_FOLDER = ".registry"
+LOCK = "lock"
+RENAMES = "renames.json"
+PUBLISHING = "publishing"
+REMOVING = "removing"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """Waits until nobody else changes a publish folder; gives the registry's own one in it.
+
+    Raises RunError where nothing can be written there.
+    """
+    own = folder / OWN_FOLDER
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+        lock = (own / LOCK).open("w")
+    except OSError as error:
+        raise RunError(
+            f"{own}: expected a folder to write to: {error.strerror}; change its rights"
+        ) from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _settle(own)
+        for left in own.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            elif left.name != LOCK:
+                left.unlink()
+        yield own
+
+
+def rename_all(own: Path, renames: Sequence[tuple[Path, Path]]) -> None:
+    """Renames entries of the publish folder in their order: all of them, or none.
+
+    The last rename decides: if it is not reached, those before it are undone, by the next change
+    if this process is killed. So it should be the one that a model server notices.
+    """
+    journal = [[source.name, target.name] for source, target in renames]
+    write_text(own / RENAMES, json.dumps(journal))
+    try:
+        for source, target in renames:
+            source.rename(target)
+    finally:
+        _settle(own)
+
+
+def remove(own: Path, entry: Path) -> None:
+    """Takes an entry of the publish folder away at once, then deletes it."""
+    aside = own / REMOVING
+    entry.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)  # what is left goes with the next change
+
+
+def _settle(own: Path) -> None:
+    """Undoes renames that were not all done."""
+    file = own / RENAMES
+    if not file.is_file():
+        return
+    folder = own.parent
+    renames = [
+        (folder / source, folder / target) for source, target in json.loads(file.read_text())
+    ]
+    if renames[-1][0].exists():
+        for source, target in reversed(renames):
+            if target.exists() and not source.exists():
+                target.rename(source)
+    file.unlink()

@@ -1,0 +1,108 @@
+"""Publishing a version: copied aside, then renamed into the folder that TF Serving watches."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from modules.files import write_text
+from modules.registry.changes import PUBLISHING, locked, remove
+from modules.registry.manifest import (
+    MANIFEST_FILE,
+    Gates,
+    Manifest,
+    Metrics,
+    Provenance,
+    model_digest,
+    published_digest,
+)
+from modules.registry.versions import Version, all_versions, next_number
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of publishing a model, the version that it is, and the manifest of a new one.
+
+    `already published`: it is the version served now. `rolled back`: it was published before and
+    set aside since, which publishing does not undo.
+    """
+
+    version: Version
+    status: Literal["published", "already published", "rolled back"]
+    manifest: Manifest | None = None
+
+
+def publish(
+    model: Path,
+    folder: Path,
+    provenance: Provenance,
+    metrics: Metrics,
+    champion: str | None,
+    keep: int | None,
+) -> Outcome:
+    """Publishes a SavedModel as the newest version of a publish folder, whole or not at all.
+
+    Args:
+        model: the SavedModel's folder.
+        folder: the publish folder.
+        provenance: what the model came from.
+        metrics: what was measured of it, by output.
+        champion: the version it was compared with.
+        keep: how many versions to keep, this one among them; None keeps all.
+    """
+    digest = model_digest(model)
+    with locked(folder) as own:
+        outcome = _known(folder, digest)
+        if outcome is None:
+            aside = own / PUBLISHING
+            shutil.copytree(model, aside)
+            number = next_number(folder, int(time.time()))
+            manifest = Manifest(
+                **dict(provenance),
+                version=str(number),
+                published=datetime.now(UTC),
+                model_digest=digest,
+                metrics=metrics,
+                gates=Gates(evaluation=provenance.specification["evaluation"], champion=champion),
+            )
+            write_text(aside / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
+            version = Version(folder / str(number))
+            aside.rename(version.path)
+            outcome = Outcome(version, "published", manifest)
+        if keep is not None and outcome.status != "rolled back":
+            for surplus in _surplus(all_versions(folder), keep):
+                remove(own, surplus.path)
+    return outcome
+
+
+def _known(folder: Path, digest: str) -> Outcome | None:
+    """What a model is already: the version served, or one rolled back.
+
+    An older version is neither: serving it again means to publish it anew.
+    """
+    versions = all_versions(folder)
+    live = [version for version in versions if not version.rolled_back]
+    if live and published_digest(live[-1].path) == digest:
+        return Outcome(live[-1], "already published")
+    for version in reversed(versions):
+        if version.rolled_back and published_digest(version.path) == digest:
+            return Outcome(version, "rolled back")
+    return None
+
+
+def _surplus(versions: list[Version], keep: int) -> list[Version]:
+    """The versions beyond `keep`: first those rolled back, then the oldest.
+
+    Never the served one, nor one that was rolled back to while what it replaced is still there.
+    """
+    live = [version for version in versions if not version.rolled_back]
+    aside = [version for version in versions if version.rolled_back]
+    needed = {version.number for version in live[-1:]}
+    for replaced in aside:
+        needed.update([v.number for v in live if v.number < replaced.number][-1:])
+    spare = [version for version in [*aside, *live] if version.number not in needed]
+    return spare[: max(len(versions) - keep, 0)]

@@ -1,0 +1,90 @@
+"""`fusion lineage`: what a published version came from, and which versions hold a sub-model."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+from ruamel.yaml import YAML
+
+from modules.registry.versions import statuses
+from pipeline.commands.versions import measured
+from pipeline.consoles import wide_console
+from pipeline.prepare import Workplace
+from pipeline.publishing import publish_folder
+
+if TYPE_CHECKING:  # it imports ML Metadata
+    from modules.registry.lineage import Lineage
+
+REMOVED = "no longer in the folder"
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("version", required=False)
+@click.option("--submodel", metavar="DIGEST", help="List the versions that hold this sub-model.")
+def lineage(file: Path, version: str | None, submodel: str | None) -> None:
+    """Tell what VERSION of the specification FILE was made from, or who holds a sub-model.
+
+    A DIGEST may be shortened to its beginning. FILE may be a publish folder too. ML Metadata (in
+    `runs` beside FILE) is asked first; what it does not know, the versions' manifests tell.
+    """
+    if (version is None) == (submodel is None):
+        raise click.UsageError("give either a VERSION or --submodel DIGEST")
+    folder = publish_folder(file)
+    from modules.registry.lineage import lineages
+
+    metadata = None if file.is_dir() else Workplace.of(file).metadata
+    found = lineages(folder, metadata)
+    console = wide_console()
+    status = statuses(folder)
+    if version is not None:
+        _tell(found.of_version(version), status, console)
+    else:
+        table = Table("version", "status", "published", "sub-model", box=None, pad_edge=False)
+        for column in ("digest", "origin", "told by"):
+            table.add_column(column, overflow="fold")
+        for holder, name in found.holding(submodel or ""):
+            source = holder.submodels[name]
+            table.add_row(
+                holder.version,
+                status.get(holder.version, REMOVED),
+                f"{holder.published.astimezone():%Y-%m-%d %H:%M:%S}",
+                name, source.digest[:12], source.origin, holder.told_by,
+            )  # fmt: skip
+        console.print(table)
+        for unknown, why in found.unknown.items():
+            _line(console, f"not known of version {unknown}: {why}")
+    if found.missing:
+        _line(console, f"{found.missing}; told from the manifests alone")
+
+
+def _tell(found: Lineage, status: dict[str, str], console: Console) -> None:
+    rows = ", ".join(f"{count:,} {name}" for name, count in found.rows.items())
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("version", f"{found.version}, {status.get(found.version, REMOVED)}")
+    table.add_row("published", f"{found.published.astimezone():%Y-%m-%d %H:%M:%S}")
+    table.add_row("run", found.run)
+    table.add_row("data", found.data.path)
+    table.add_row("", f"fingerprint {found.data.fingerprint}")
+    if rows:
+        table.add_row("", rows)
+    for name, source in found.submodels.items():
+        table.add_row(f"sub-model {name}", source.origin)
+        table.add_row("", f"digest {source.digest}")
+    table.add_row("metrics", measured(found.metrics))
+    table.add_row("told by", found.told_by)
+    console.print(table, highlight=False)
+    stream = StringIO()
+    YAML(typ="safe").dump({"specification": found.specification}, stream)
+    _line(console, stream.getvalue().rstrip())
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,179 @@
+"""ChampionResolver with real artifacts, and what the Evaluator makes of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.registry.champion import Task, champion_state
+from modules.registry.manifest import model_digest
+from modules.registry.publish import publish
+from modules.spec import load_specification
+
+pytestmark = pytest.mark.component
+
+
+def comparable(candidate: Any, champion: Any) -> bool:
+    """Whether an Evaluator gets the champion as its baseline."""
+    from components.champion_channel import BASELINE_KEY, MODEL_KEY, with_comparable_baseline
+
+    inputs = {MODEL_KEY: [candidate], BASELINE_KEY: [champion]}
+    given = with_comparable_baseline(inputs)
+    assert given[MODEL_KEY] == [candidate]
+    return BASELINE_KEY in given
+
+
+@pytest.fixture
+def resolve(shared_world: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Runs the executor; returns the artifact that it filled."""
+
+    def run(serving: Path) -> Any:
+        from tfx.types import standard_artifacts
+
+        from components.champion_resolver import executor
+
+        artifact = standard_artifacts.Model()
+        artifact.uri = str(tmp_path / "champion")
+        task = Task.of(load_specification(shared_world / "fusion.yaml"))
+        executor.Executor().Do(
+            {},
+            {executor.CHAMPION_KEY: [artifact]},
+            {
+                executor.FOLDER_KEY: str(serving),
+                executor.STATE_KEY: champion_state(serving),
+                executor.TASK_KEY: task.model_dump_json(),
+            },
+        )
+        return artifact
+
+    return run
+
+
+@pytest.fixture
+def candidate(tmp_path: Path, shared_world: Path) -> Any:
+    """A Model artifact as FusionTrainer leaves it: the files of a SavedModel."""
+    from tfx.types import standard_artifacts
+    from tfx.utils import path_utils
+
+    from modules.trainer.export import SPECIFICATION_FILE
+
+    artifact = standard_artifacts.Model()
+    artifact.uri = str(tmp_path / "candidate")
+    folder = Path(path_utils.serving_model_dir(artifact.uri))
+    (folder / SPECIFICATION_FILE).parent.mkdir(parents=True)
+    (folder / "saved_model.pb").write_text("candidate")
+    specification = load_specification(shared_world / "fusion.yaml")
+    (folder / SPECIFICATION_FILE).write_text(specification.model_dump_json())
+    return artifact
+
+
+@pytest.fixture
+def publish_candidate(candidate: Any, tmp_path: Path, shared_world: Path) -> Callable[[], Path]:
+    """Publishes the candidate as it is now; returns the version folder."""
+
+    def run() -> Path:
+        from tfx.utils import path_utils
+
+        from modules.registry.manifest import Provenance
+
+        specification = load_specification(shared_world / "fusion.yaml")
+        provenance = Provenance.of(specification.model_copy(update={"submodels": {}}), {}, "f", "r")
+        model = Path(path_utils.serving_model_dir(candidate.uri))
+        return publish(model, tmp_path / "serving", provenance, {}, None, None).version.path
+
+    return run
+
+
+def test_on_a_first_run_a_mark_and_a_property_say_that_there_is_none(
+    resolve: Callable[..., Any], candidate: Any, tmp_path: Path
+) -> None:
+    artifact = resolve(tmp_path / "serving")
+
+    assert artifact.has_custom_property("model_exists")
+    assert artifact.get_int_custom_property("model_exists") == 0
+    [mark] = Path(artifact.uri).iterdir()
+    assert mark.name == "no_champion.txt"
+    assert mark.read_text() == f"No model has been published to {tmp_path / 'serving'} yet.\n"
+    assert not comparable(candidate, artifact)
+
+
+def test_the_last_published_model_is_handed_on_as_a_copy(
+    resolve: Callable[..., Any],
+    candidate: Any,
+    publish_candidate: Callable[[], Path],
+    tmp_path: Path,
+) -> None:
+    from tfx.utils import path_utils
+
+    from components.champion_channel import compared_version
+
+    version = publish_candidate()
+    model = Path(path_utils.serving_model_dir(candidate.uri))
+    (model / "saved_model.pb").write_text("another candidate")
+
+    artifact = resolve(tmp_path / "serving")
+
+    assert artifact.get_int_custom_property("model_exists") == 1
+    assert artifact.get_string_custom_property("version") == version.name
+    copy = Path(path_utils.serving_model_path(artifact.uri))
+    assert (copy / "saved_model.pb").read_text() == "candidate"
+    assert artifact.get_string_custom_property("model_digest") == model_digest(copy)
+    assert compared_version(artifact) == version.name
+    assert comparable(candidate, artifact)
+
+
+def test_a_candidate_is_not_compared_with_itself(
+    resolve: Callable[..., Any],
+    candidate: Any,
+    publish_candidate: Callable[[], Path],
+    tmp_path: Path,
+) -> None:
+    publish_candidate()
+
+    assert not comparable(candidate, resolve(tmp_path / "serving"))
+
+
+def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
+    resolve: Callable[..., Any],
+    candidate: Any,
+    publish_candidate: Callable[[], Path],
+    tmp_path: Path,
+) -> None:
+    from components.champion_channel import compared_version
+    from modules.trainer.export import SPECIFICATION_FILE
+
+    version = publish_candidate()
+    file = version / SPECIFICATION_FILE
+    file.write_text(file.read_text().replace('"red","green"', '"green","red"'))
+    Path(candidate.uri, "Format-Serving", "saved_model.pb").write_text("another candidate")
+
+    artifact = resolve(tmp_path / "serving")
+
+    assert artifact.get_int_custom_property("model_exists") == 1
+    assert artifact.get_string_custom_property("unlike") == (
+        "the label 'colour' meant something else to it"
+    )
+    assert compared_version(artifact) is None
+    assert not comparable(candidate, artifact)
+
+
+def test_the_component_declares_what_the_cache_must_see(shared_world: Path) -> None:
+    from tfx.types import standard_artifacts
+
+    from components.champion_resolver.component import ChampionResolver
+
+    task = Task.of(load_specification(shared_world / "fusion.yaml"))
+    component = ChampionResolver(Path("serving"), "17 abc", task)
+
+    assert component.exec_properties == {
+        "publish_folder": "serving",
+        "state": "17 abc",
+        "task": task.model_dump_json(),
+    }
+    assert component.inputs == {}
+    assert {key: channel.type for key, channel in component.outputs.items()} == {
+        "champion": standard_artifacts.Model
+    }

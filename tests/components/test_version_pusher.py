@@ -1,0 +1,182 @@
+"""VersionPusher with real artifacts: what it publishes, what it leaves, and what it says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.registry.manifest import Provenance, read_manifest
+from modules.registry.rollback import roll_back
+from modules.registry.versions import all_versions
+from modules.spec import load_specification
+
+pytestmark = pytest.mark.component
+
+MODEL_BLESSED, HAS_MODEL = "blessed", "has_model"
+METRICS = {"colour": {"accuracy": 0.75}}
+
+
+@pytest.fixture
+def provenance(shared_world: Path) -> Provenance:
+    from modules.submodels.inspection import inspect_submodel
+
+    specification = load_specification(shared_world / "fusion.yaml")
+    inspections = {
+        name: inspect_submodel(path) for name, (_, path) in specification.imported().items()
+    }
+    return Provenance.of(specification, inspections, "f" * 64, "20261123-041501")
+
+
+@pytest.fixture
+def push(
+    tmp_path: Path, provenance: Provenance, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Runs the executor on a model of some content; returns the artifact that it filled.
+
+    What the Evaluator measured is made up: reading it is the matter of other tests.
+    """
+
+    def run(
+        content: str,
+        blessed: bool = True,
+        served: bool = True,
+        champion: str = "",
+        keep: int = 0,
+    ) -> Any:
+        from tfx.types import standard_artifacts
+
+        from components.version_pusher import executor
+
+        monkeypatch.setattr(executor, "overall_metrics", lambda *_: METRICS)
+        inputs = {
+            executor.MODEL_BLESSING_KEY: standard_artifacts.ModelBlessing(),
+            executor.INFRA_BLESSING_KEY: standard_artifacts.InfraBlessing(),
+            executor.EVALUATION_KEY: standard_artifacts.ModelEvaluation(),
+            executor.CHAMPION_KEY: standard_artifacts.Model(),
+        }
+        for key in (MODEL_BLESSED, HAS_MODEL):
+            inputs[executor.INFRA_BLESSING_KEY].set_int_custom_property(key, int(served))
+        inputs[executor.INFRA_BLESSING_KEY].uri = str(tmp_path / content)
+        inputs[executor.MODEL_BLESSING_KEY].set_int_custom_property("blessed", int(blessed))
+        inputs[executor.CHAMPION_KEY].set_string_custom_property("version", champion)
+        model = tmp_path / content / "stamped_model"
+        model.mkdir(parents=True, exist_ok=True)
+        (model / "saved_model.pb").write_text(content)
+        pushed = standard_artifacts.PushedModel()
+        pushed.uri = str(tmp_path / "pushed")
+        executor.Executor().Do(
+            {key: [artifact] for key, artifact in inputs.items()},
+            {executor.PUSHED_KEY: [pushed]},
+            {
+                executor.FOLDER_KEY: str(tmp_path / "serving"),
+                executor.KEEP_KEY: keep,
+                executor.PROVENANCE_KEY: provenance.model_dump_json(),
+            },
+        )
+        return pushed
+
+    return run
+
+
+def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from(
+    push: Callable[..., Any], provenance: Provenance, tmp_path: Path, shared_world: Path
+) -> None:
+    pushed = push("a", champion="17")
+
+    [version] = all_versions(tmp_path / "serving")
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert pushed.get_string_custom_property("pushed_destination") == str(version.path)
+    assert pushed.get_string_custom_property("pushed_version") == version.name
+    assert pushed.get_string_custom_property("status") == "published"
+    assert json.loads(pushed.get_string_custom_property("metrics")) == METRICS
+    manifest = read_manifest(version.path)
+    assert manifest is not None
+    assert manifest.metrics == METRICS
+    assert manifest.gates.champion == "17"
+    assert manifest.gates.evaluation["thresholds"] == {
+        "colour": {"accuracy": {"min": 0.2, "max": None}}
+    }
+    assert (manifest.run, manifest.data) == (provenance.run, provenance.data)
+    vision = shared_world / "models" / "vision.keras"
+    assert manifest.submodels["vision"].origin == str(vision)
+    assert manifest.specification["name"] == "colours"
+    # The artifact holds no further copy of the model.
+    assert [file.name for file in Path(pushed.uri).iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize("refusal", [{"blessed": False}, {"served": False}])
+def test_a_model_that_was_not_blessed_is_not_published(
+    push: Callable[..., Any], tmp_path: Path, refusal: dict[str, bool]
+) -> None:
+    pushed = push("a", **refusal)
+
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "serving").exists()
+
+
+def test_an_unchanged_model_is_said_to_be_the_version_served(push: Callable[..., Any]) -> None:
+    from pipeline.results import pushed_path
+
+    first, again = push("a"), push("a")
+
+    assert again.get_string_custom_property("status") == "already published"
+    assert pushed_path(again.mlmd_artifact) == pushed_path(first.mlmd_artifact)
+
+
+def test_a_model_that_was_rolled_back_is_not_published_and_the_run_says_why(
+    push: Callable[..., Any], tmp_path: Path
+) -> None:
+    from pipeline.results import pushed_path, rolled_back
+
+    _, bad = push("a"), push("b")
+    roll_back(tmp_path / "serving", None)
+
+    again = push("b")
+
+    assert pushed_path(again.mlmd_artifact) is None
+    assert rolled_back(bad.mlmd_artifact) == ""
+    version = bad.get_string_custom_property("pushed_version")
+    assert rolled_back(again.mlmd_artifact) == (
+        f"it is version {version}, which was rolled back; `fusion rollback` can serve it again"
+    )
+
+
+def test_old_versions_go_as_the_specification_says(
+    push: Callable[..., Any], tmp_path: Path
+) -> None:
+    for content in "abc":
+        push(content, keep=2)
+
+    versions = all_versions(tmp_path / "serving")
+    assert [(v.path / "saved_model.pb").read_text() for v in versions] == ["b", "c"]
+
+
+def test_each_run_asks_anew_since_the_cache_cannot_see_the_publish_folder(
+    provenance: Provenance,
+) -> None:
+    from tfx.types import channel_utils, standard_artifacts
+
+    from components.version_pusher.component import VersionPusher
+
+    def component(run: str) -> VersionPusher:
+        def channel(kind: Any) -> Any:
+            return channel_utils.as_channel([kind()])
+
+        return VersionPusher(
+            Path("serving"),
+            None,
+            provenance.model_copy(update={"run": run}),
+            model_blessing=channel(standard_artifacts.ModelBlessing),
+            infra_blessing=channel(standard_artifacts.InfraBlessing),
+            evaluation=channel(standard_artifacts.ModelEvaluation),
+            champion=channel(standard_artifacts.Model),
+        )
+
+    one, other = component("one"), component("other")
+    assert one.exec_properties["publish_folder"] == "serving"
+    assert one.exec_properties["keep"] == 0
+    assert one.exec_properties["provenance"] != other.exec_properties["provenance"]

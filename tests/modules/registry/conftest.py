@@ -1,0 +1,73 @@
+"""A publish folder without TensorFlow: what the registry moves about is folders of files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modules.registry.manifest import DataSource, Provenance, Source
+from modules.registry.publish import Outcome, publish
+from modules.registry.versions import all_versions
+
+BOUND = {"colour": {"accuracy": {"min": 0.5, "max": None}}}
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> Callable[[str], Path]:
+    """A folder laid out as a SavedModel, with some content of its own."""
+
+    def make(content: str) -> Path:
+        folder = tmp_path / "models" / content
+        for name in ("saved_model.pb", "variables/variables.index", "assets.extra/trained.npz"):
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{content} {name}")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def provenance() -> Provenance:
+    return Provenance(
+        run="20261123-041501",
+        specification={"name": "colours", "evaluation": {"thresholds": BOUND}},
+        data=DataSource(path="data/rows.csv", fingerprint="f" * 64),
+        submodels={"vision": Source(digest="ab" * 32, origin="models/vision.keras")},
+    )
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Path:
+    """The publish folder; nothing is in it yet."""
+    return tmp_path / "serving"
+
+
+@pytest.fixture
+def publish_content(
+    make_model: Callable[[str], Path], provenance: Provenance, serving: Path
+) -> Callable[..., Outcome]:
+    """Publishes a model of some content."""
+
+    def run(content: str, keep: int | None = None, champion: str | None = None) -> Outcome:
+        metrics = {"colour": {"accuracy": 0.75}}
+        return publish(make_model(content), serving, provenance, metrics, champion, keep)
+
+    return run
+
+
+@pytest.fixture
+def contents(serving: Path) -> Callable[[], dict[str, str]]:
+    """What the publish folder holds, oldest first: `live` or `aside`, by the models' content."""
+
+    def read() -> dict[str, str]:
+        return {
+            (version.path / "saved_model.pb").read_text().split()[0]: "aside"
+            if version.rolled_back
+            else "live"
+            for version in all_versions(serving)
+        }
+
+    return read

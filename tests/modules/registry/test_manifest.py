@@ -1,0 +1,104 @@
+"""Manifests: what is read back, what is damaged, and the digest that tells models apart."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.errors import RunError
+from modules.registry.manifest import (
+    MANIFEST_FILE,
+    Provenance,
+    model_digest,
+    published_digest,
+    read_manifest,
+)
+from modules.registry.publish import publish
+
+
+def test_a_version_without_a_manifest_is_read_as_having_none(
+    make_model: Callable[[str], Path],
+) -> None:
+    assert read_manifest(make_model("a")) is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda text: text[: len(text) // 2], "Invalid JSON"),
+        (lambda text: "", "Invalid JSON"),
+        (lambda text: text.replace('"data"', '"dta"'), "data: Field required"),
+        (lambda text: text.replace("0.75", '"much"'), "metrics.colour.accuracy: Input should be"),
+    ],
+    ids=["cut off", "empty", "a part is missing", "a wrong value"],
+)
+def test_a_damaged_manifest_is_told_with_its_place(
+    damage: Callable[[str], str], reason: str, publish_content: Callable[..., Any]
+) -> None:
+    version = publish_content("a").version.path
+    file = version / MANIFEST_FILE
+    file.write_text(damage(file.read_text()))
+
+    with pytest.raises(RunError) as caught:
+        read_manifest(version)
+
+    assert str(caught.value).startswith(f"{file}: the manifest is damaged ({reason}")
+    assert "restore it from a copy, or delete it" in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("{")])
+def test_a_model_is_known_again_whatever_became_of_its_manifest(
+    damage: Callable[[Path], object], publish_content: Callable[..., Any]
+) -> None:
+    version = publish_content("a").version
+    damage(version.path / MANIFEST_FILE)
+
+    assert publish_content("a").version == version
+
+
+def test_a_metric_without_a_value_survives(
+    make_model: Callable[[str], Path], provenance: Provenance, serving: Path
+) -> None:
+    metrics = {"colour": {"precision": math.nan}}
+    version = publish(make_model("a"), serving, provenance, metrics, None, None).version
+
+    manifest = read_manifest(version.path)
+
+    assert manifest is not None
+    assert math.isnan(manifest.metrics["colour"]["precision"])
+    json.loads((version.path / MANIFEST_FILE).read_text(), parse_constant=pytest.fail)
+
+
+def test_the_digest_is_of_all_that_is_served_and_of_nothing_else(
+    make_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = make_model("a")
+    digest = model_digest(model)
+    copy = tmp_path / "copy"
+    shutil.copytree(model, copy)
+    (copy / "assets.extra" / "tf_serving_warmup_requests").write_text("warm")
+    assert model_digest(copy) == digest
+
+    moved = tmp_path / "moved"
+    shutil.copytree(model, moved)
+    (moved / "variables").rename(moved / "other")
+    changed = tmp_path / "changed"
+    shutil.copytree(model, changed)
+    (changed / "variables" / "variables.index").write_text("another")
+    assert len({digest, model_digest(moved), model_digest(changed)}) == 3
+
+
+def test_a_published_models_digest_is_read_not_computed_again(
+    publish_content: Callable[..., Any],
+) -> None:
+    outcome = publish_content("a")
+    digest = outcome.manifest.model_digest
+    (outcome.version.path / "saved_model.pb").write_text("another")
+
+    assert published_digest(outcome.version.path) == digest

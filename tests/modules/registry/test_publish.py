@@ -1,0 +1,322 @@
+"""Publishing: whole or not at all, once, under rising numbers, however it is disturbed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.errors import RunError
+from modules.registry import changes
+from modules.registry.manifest import Provenance, model_digest, read_manifest
+from modules.registry.publish import publish
+from modules.registry.rollback import roll_back
+from modules.registry.versions import all_versions, newest_version
+
+Publish = Callable[..., Any]
+
+
+def visible(serving: Path) -> list[str]:
+    """What a model server sees."""
+    return sorted(path.name for path in serving.iterdir() if path.name.isdecimal())
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_version_is_a_copy_of_the_model_with_a_manifest_in_it(
+    publish_content: Publish, make_model: Callable[[str], Path], serving: Path
+) -> None:
+    before = datetime.now(UTC)
+    outcome = publish_content("a", champion="17")
+
+    assert outcome.status == "published"
+    version = outcome.version.path
+    assert version.parent == serving
+    assert newest_version(serving) == version
+    published = files(version)
+    del published["assets.extra/manifest.json"]
+    assert published == files(make_model("a"))
+    manifest = read_manifest(version)
+    assert manifest is not None
+    assert manifest == outcome.manifest
+    assert manifest.version == version.name
+    assert before <= manifest.published <= datetime.now(UTC)
+    assert manifest.specification["name"] == "colours"
+    assert manifest.data.fingerprint == "f" * 64
+    assert manifest.submodels["vision"].digest == "ab" * 32
+    assert manifest.metrics == {"colour": {"accuracy": 0.75}}
+    assert manifest.gates.evaluation["thresholds"] == {
+        "colour": {"accuracy": {"min": 0.5, "max": None}}
+    }
+    assert manifest.gates.champion == "17"
+    assert manifest.model_digest == model_digest(make_model("a"))
+
+
+def test_a_version_that_is_copied_elsewhere_takes_its_manifest_along(
+    publish_content: Publish, tmp_path: Path
+) -> None:
+    outcome = publish_content("a")
+
+    shutil.copytree(outcome.version.path, tmp_path / "elsewhere" / "1")
+
+    assert read_manifest(tmp_path / "elsewhere" / "1") == outcome.manifest
+
+
+def test_a_version_can_be_read_by_whoever_can_read_the_model(
+    publish_content: Publish, make_model: Callable[[str], Path]
+) -> None:
+    make_model("a").chmod(0o755)
+
+    assert publish_content("a").version.path.stat().st_mode & 0o777 == 0o755
+
+
+def test_numbers_are_times_and_rise_even_within_a_second(publish_content: Publish) -> None:
+    numbers = [publish_content(content).version.number for content in "abc"]
+
+    assert numbers == sorted(set(numbers))
+    assert abs(numbers[0] - datetime.now(UTC).timestamp()) < 60
+
+
+def test_an_unchanged_model_is_not_published_twice(
+    publish_content: Publish, contents: Callable[[], dict[str, str]]
+) -> None:
+    first = publish_content("a")
+    again = publish_content("a")
+
+    assert (again.status, again.version) == ("already published", first.version)
+    assert contents() == {"a": "live"}
+
+
+def test_a_model_served_before_the_served_one_is_published_anew(
+    publish_content: Publish, serving: Path
+) -> None:
+    first, _ = publish_content("a"), publish_content("b")
+    back = publish_content("a")
+
+    assert back.status == "published"
+    assert newest_version(serving) == back.version.path != first.version.path
+
+
+def test_a_version_that_was_deleted_by_hand_is_published_anew(
+    publish_content: Publish, serving: Path
+) -> None:
+    first = publish_content("a")
+    shutil.rmtree(first.version.path)
+
+    assert publish_content("a").status == "published"
+    assert len(visible(serving)) == 1
+
+
+def test_a_model_that_was_rolled_back_is_not_published_again(
+    publish_content: Publish, serving: Path, contents: Callable[[], dict[str, str]]
+) -> None:
+    _, bad = publish_content("a"), publish_content("b")
+    roll_back(serving, None)
+
+    again = publish_content("b")
+
+    assert (again.status, again.version.name) == ("rolled back", bad.version.name)
+    assert contents() == {"a": "live", "b": "aside"}
+
+
+def test_publishing_after_a_rollback_goes_on_with_a_higher_number(
+    publish_content: Publish, serving: Path
+) -> None:
+    _, bad = publish_content("a"), publish_content("b")
+    roll_back(serving, None)
+
+    better = publish_content("c")
+
+    assert better.version.number > bad.version.number
+    assert newest_version(serving) == better.version.path
+
+
+# ------------------------------------------------------------------------------- old versions
+
+
+def test_only_the_newest_are_kept(
+    publish_content: Publish, contents: Callable[[], dict[str, str]]
+) -> None:
+    for content in "abcd":
+        publish_content(content, keep=2)
+
+    assert contents() == {"c": "live", "d": "live"}
+
+
+def test_all_are_kept_unless_said_otherwise(
+    publish_content: Publish, contents: Callable[[], dict[str, str]]
+) -> None:
+    for content in "abcd":
+        publish_content(content)
+
+    assert list(contents()) == ["a", "b", "c", "d"]
+
+
+def test_what_was_rolled_back_goes_first_and_what_was_rolled_back_to_stays(
+    publish_content: Publish, serving: Path, contents: Callable[[], dict[str, str]]
+) -> None:
+    first = publish_content("a")
+    publish_content("b")
+    publish_content("c")
+    roll_back(serving, first.version.name)
+
+    publish_content("d", keep=2)
+    assert contents() == {"a": "live", "d": "live"}
+    publish_content("e", keep=2)
+    assert contents() == {"d": "live", "e": "live"}
+
+
+def test_what_was_rolled_back_to_stays_as_long_as_what_it_replaced(
+    publish_content: Publish, serving: Path, contents: Callable[[], dict[str, str]]
+) -> None:
+    publish_content("a")
+    good, _ = publish_content("b"), publish_content("c")
+    roll_back(serving, good.version.name)
+
+    publish_content("d", keep=1)
+
+    assert contents() == {"b": "live", "d": "live"}
+
+
+# ------------------------------------------------------------------------------- disturbances
+
+
+class Killed(BaseException):
+    """Stands for a process that ends at this very place."""
+
+
+@pytest.mark.parametrize("step", ["copytree", "write_text", "rename"])
+def test_a_failure_at_any_step_publishes_nothing_and_hinders_nobody(
+    step: str, publish_content: Publish, serving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = publish_content("a")
+    true_copy = shutil.copytree
+
+    def copy_half(source: Path, target: Path) -> None:
+        true_copy(source / "variables", target / "variables")
+        raise Killed
+
+    def fail(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if step == "copytree":
+            patch.setattr("modules.registry.publish.shutil.copytree", copy_half)
+        elif step == "write_text":
+            patch.setattr("modules.registry.publish.write_text", fail)
+        else:
+            patch.setattr(Path, "rename", fail)
+        with pytest.raises(Killed):
+            publish_content("b")
+
+    assert visible(serving) == [old.version.name]
+    assert publish_content("b").status == "published"
+    assert len(visible(serving)) == 2
+    assert [left.name for left in (serving / changes.OWN_FOLDER).iterdir()] == [changes.LOCK]
+
+
+def publish_until_killed(model: Path, serving: Path, provenance: Provenance, reached: Any) -> None:
+    """Publishes a model whose second file is never done with."""
+    true_copy = shutil.copy2
+
+    def copy(source: str, target: str, **how: Any) -> object:
+        if Path(target).parent.name == "variables":
+            Path(target).write_text("half")
+            reached.set()
+            signal.pause()
+        return true_copy(source, target, **how)
+
+    shutil.copytree.__defaults__ = (False, None, copy, False, False)  # where copy2 stands
+    publish(model, serving, provenance, {}, None, None)
+
+
+def test_a_process_killed_in_the_middle_of_the_copy_publishes_nothing(
+    publish_content: Publish,
+    make_model: Callable[[str], Path],
+    provenance: Provenance,
+    serving: Path,
+) -> None:
+    old = publish_content("a")
+    fork = multiprocessing.get_context("fork")
+    reached = fork.Event()
+    process = fork.Process(
+        target=publish_until_killed, args=(make_model("b"), serving, provenance, reached)
+    )
+    process.start()
+    assert reached.wait(60)
+    half = serving / changes.OWN_FOLDER / changes.PUBLISHING / "variables"
+    assert (half / "variables.index").read_text() == "half"
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+    assert visible(serving) == [old.version.name]
+    assert publish_content("b").status == "published"
+    assert not half.exists()
+
+
+def test_two_publishers_at_once_both_publish_whole_under_numbers_of_their_own(
+    make_model: Callable[[str], Path], provenance: Provenance, serving: Path
+) -> None:
+    fork = multiprocessing.get_context("fork")
+    together = fork.Barrier(4)
+
+    def work(model: Path) -> None:
+        together.wait()
+        publish(model, serving, provenance, {}, None, None)
+
+    processes = [fork.Process(target=work, args=(make_model(content),)) for content in "abcd"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+    assert [process.exitcode for process in processes] == [0] * 4
+    versions = all_versions(serving)
+    assert len({version.number for version in versions}) == 4
+    for version in versions:
+        published = files(version.path)
+        manifest = read_manifest(version.path)
+        assert manifest is not None
+        assert manifest.version == version.name
+        content = published["saved_model.pb"].decode().split()[0]
+        del published["assets.extra/manifest.json"]
+        assert published == files(make_model(content))
+
+
+def test_threads_that_publish_the_same_model_publish_it_once(
+    make_model: Callable[[str], Path], provenance: Provenance, serving: Path
+) -> None:
+    model = make_model("a")
+    outcomes: list[str] = []
+
+    def work() -> None:
+        outcomes.append(publish(model, serving, provenance, {}, None, None).status)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcomes) == ["already published"] * 3 + ["published"]
+    assert len(visible(serving)) == 1
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(
+    publish_content: Publish, serving: Path
+) -> None:
+    serving.write_text("a file")
+
+    with pytest.raises(RunError, match="expected a folder to write to: Not a directory; change"):
+        publish_content("a")

@@ -1,0 +1,236 @@
+"""`fusion versions`, `rollback` and `lineage` on a publish folder: what they print and refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from modules.errors import RunError
+from modules.registry.manifest import MANIFEST_FILE, DataSource, Provenance, Source
+from modules.registry.publish import publish
+from modules.registry.versions import newest_version
+from pipeline.commands.lineage import lineage
+from pipeline.commands.rollback import rollback
+from pipeline.commands.versions import versions
+
+DIGESTS = ("ab" * 32, "cd" * 32)
+
+
+@pytest.fixture
+def published(write_specification: Callable[..., Path]) -> tuple[Path, list[str]]:
+    """A specification whose publish folder holds three versions: the file, and their numbers.
+
+    The first holds another vision model than the others.
+    """
+    file = write_specification()
+    names = []
+    for number in range(3):
+        model = file.parent / "model" / str(number)
+        model.mkdir(parents=True)
+        (model / "saved_model.pb").write_text(str(number))
+        provenance = Provenance(
+            run=f"run {number}",
+            specification={"name": "colours", "evaluation": {"thresholds": {}}},
+            data=DataSource(path="data/rows.csv", fingerprint="f" * 64),
+            submodels={"vision": Source(digest=DIGESTS[number > 0], origin=f"vision {number}")},
+        )
+        metrics = {"colour": {"accuracy": number / 4, "example_count": 9.0}}
+        outcome = publish(model, file.parent / "serving", provenance, metrics, None, None)
+        names.append(outcome.version.name)
+    return file, names
+
+
+def invoke(command: Any, *arguments: object) -> Result:
+    done = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    if isinstance(done.exception, RunError):
+        raise done.exception
+    return done
+
+
+def rows(done: Result) -> list[list[str]]:
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("place", ["the file", "the folder"])
+def test_versions_are_listed_newest_first_with_what_is_known_of_them(
+    place: str, published: tuple[Path, list[str]]
+) -> None:
+    file, names = published
+
+    done = invoke(versions, file if place == "the file" else file.parent / "serving")
+
+    header, *lines = rows(done)
+    assert header == ["version", "status", "published", "metrics", "sub-models"]
+    assert [line[0] for line in lines] == names[::-1]
+    assert [line[1] for line in lines] == ["served", "kept", "kept"]
+    assert lines[0][4:] == ["colour.accuracy", "0.5000", "vision", DIGESTS[1][:12]]
+    assert lines[2][4:] == ["colour.accuracy", "0.0000", "vision", DIGESTS[0][:12]]
+
+
+def test_where_nothing_is_published_versions_says_so(
+    write_specification: Callable[..., Path],
+) -> None:
+    file = write_specification()
+
+    done = invoke(versions, file)
+
+    assert (done.exit_code, done.stdout) == (
+        0,
+        f"nothing has been published to {file.parent / 'serving'} yet\n",
+    )
+
+
+def test_a_damaged_manifest_hides_no_version(published: tuple[Path, list[str]]) -> None:
+    file, names = published
+    damaged = file.parent / "serving" / names[1] / MANIFEST_FILE
+    damaged.write_text("{")
+    (file.parent / "serving" / names[0] / MANIFEST_FILE).unlink()
+
+    done = invoke(versions, file)
+
+    assert [line[:4] for line in rows(done)[2:4]] == [
+        [names[1], "kept", "manifest", "damaged"],
+        [names[0], "kept", "no", "manifest"],
+    ]
+    assert f"{damaged}: the manifest is damaged (Invalid JSON" in done.stdout
+
+
+def test_rollback_says_what_is_served_and_how_to_go_forward(
+    published: tuple[Path, list[str]],
+) -> None:
+    file, names = published
+    serving = file.parent / "serving"
+
+    done = invoke(rollback, file, names[0])
+
+    assert newest_version(serving) == serving / names[0]
+    assert done.stdout.splitlines() == [
+        f"served {serving / names[0]}",
+        f"rolled back {names[1]}: `fusion rollback {file} {names[1]}` serves it again",
+        f"rolled back {names[2]}: `fusion rollback {file} {names[2]}` serves it again",
+    ]
+    assert [line[1:3] for line in rows(invoke(versions, file))[1:3]] == [["rolled", "back"]] * 2
+    assert invoke(rollback, file, names[2]).stdout == f"served {serving / names[2]}\n"
+
+
+def test_rollback_to_an_unknown_version_names_the_nearest(
+    published: tuple[Path, list[str]],
+) -> None:
+    file, names = published
+
+    with pytest.raises(RunError, match=f"has no version '1{names[2]}'; did you mean '{names[2]}'"):
+        invoke(rollback, file, f"1{names[2]}")
+
+
+# ------------------------------------------------------------------- lineage without ML Metadata
+
+
+def test_manifests_tell_the_lineage_where_ml_metadata_is_gone(
+    published: tuple[Path, list[str]],
+) -> None:
+    file, names = published
+
+    done = invoke(lineage, file, names[1])
+
+    text = " ".join(done.stdout.split())
+    assert f"version {names[1]}, kept" in text
+    assert f"data data/rows.csv fingerprint {'f' * 64}" in text
+    assert f"sub-model vision vision 1 digest {DIGESTS[1]}" in text
+    assert "metrics colour.accuracy 0.2500" in text
+    assert "told by its manifest" in text
+    assert "specification: evaluation: thresholds: {} name: colours" in text
+    missing = file.parent / "runs" / "metadata.sqlite"
+    assert done.stdout.splitlines()[-1] == (
+        f"ML Metadata is gone: {missing}: no such file; told from the manifests alone"
+    )
+    assert not missing.exists()
+
+
+def test_a_damaged_ml_metadata_is_told_and_the_manifests_answer(
+    published: tuple[Path, list[str]],
+) -> None:
+    file, names = published
+    damaged = file.parent / "runs" / "metadata.sqlite"
+    damaged.parent.mkdir()
+    damaged.write_text("no database" * 100)
+
+    done = invoke(lineage, file, names[1])
+
+    assert "told by" in done.stdout
+    assert f"ML Metadata cannot be read: {damaged}: " in done.stdout
+    assert damaged.read_text() == "no database" * 100
+
+
+@pytest.mark.parametrize("beginning", [DIGESTS[1], "CDC", "c"])
+def test_the_versions_that_hold_a_submodel_are_found_by_the_beginning_of_its_digest(
+    beginning: str, published: tuple[Path, list[str]]
+) -> None:
+    file, names = published
+    invoke(rollback, file, names[1])
+
+    done = invoke(lineage, file.parent / "serving", "--submodel", beginning)
+
+    _, newest, served, *told = rows(done)
+    assert newest[:3] == [names[2], "rolled", "back"]
+    assert served[:2] == [names[1], "served"]
+    assert served[4:] == ["vision", DIGESTS[1][:12], "vision", "1", "its", "manifest"]
+    assert " ".join(told[0]) == (
+        "ML Metadata lies beside a specification, and a folder was given; told from the manifests "
+        "alone"
+    )
+
+
+def test_versions_of_which_nothing_is_known_are_named_beside_those_that_hold_a_submodel(
+    published: tuple[Path, list[str]],
+) -> None:
+    file, names = published
+    (file.parent / "serving" / names[2] / MANIFEST_FILE).unlink()
+
+    done = invoke(lineage, file, "--submodel", DIGESTS[1])
+
+    assert rows(done)[1][0] == names[1]
+    assert (
+        f"not known of version {names[2]}: neither ML Metadata nor a manifest tells what it came "
+        "from\n" in done.stdout
+    )
+
+
+def test_a_submodel_that_is_not_found_may_be_where_nothing_is_known(
+    published: tuple[Path, list[str]],
+) -> None:
+    file, names = published
+    (file.parent / "serving" / names[0] / MANIFEST_FILE).unlink()
+
+    with pytest.raises(RunError) as caught:
+        invoke(lineage, file, "--submodel", DIGESTS[0])
+
+    told, blind = str(caught.value).splitlines()
+    assert told.startswith("no version is known to hold a sub-model whose digest begins with 'aba")
+    assert blind == (
+        f"version {names[0]}: neither ML Metadata nor a manifest tells what it came from"
+    )
+
+
+def test_an_unknown_submodel_or_version_is_told_with_the_nearest(
+    published: tuple[Path, list[str]],
+) -> None:
+    file, names = published
+
+    with pytest.raises(RunError, match="digest begins with 'cdcdcdcdcdce'; did you mean 'cdcdcdcd"):
+        invoke(lineage, file, "--submodel", "cdcdcdcdcdce")
+    with pytest.raises(RunError, match=f"no version '{names[0]}0'; did you mean '{names[0]}'?"):
+        invoke(lineage, file, f"{names[0]}0")
+
+
+@pytest.mark.parametrize("arguments", [[], ["1", "--submodel", "ab"]])
+def test_lineage_takes_either_a_version_or_a_submodel(
+    arguments: list[str], published: tuple[Path, list[str]]
+) -> None:
+    done = invoke(lineage, published[0], *arguments)
+
+    assert done.exit_code == 2
+    assert "give either a VERSION or --submodel DIGEST" in done.output
