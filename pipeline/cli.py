@@ -13,6 +13,8 @@ from pipeline.commands.predict import predict
 from pipeline.commands.rollback import rollback
 from pipeline.commands.run import run
 from pipeline.commands.schema import schema
+from pipeline.commands.score import score
+from pipeline.commands.serve import serve
 from pipeline.commands.tune import tune
 from pipeline.commands.validate import validate
 from pipeline.commands.versions import versions
@@ -27,7 +29,9 @@ def fusion() -> None:
     """
 
 
-for command in (validate, run, tune, predict, versions, rollback, lineage, schema):
+for command in (
+    validate, run, tune, predict, score, serve, versions, rollback, lineage, schema,
+):  # fmt: skip
     fusion.add_command(command)
 
 

@@ -14,6 +14,7 @@ from components.fusion_evaluator.component import FusionEvaluator
 from components.fusion_trainer.component import FusionTrainer
 from components.fusion_worth.component import FusionWorthGen
 from components.manifest_example_gen.component import ManifestExampleGen
+from components.serving_check.component import ServingCheck
 from components.submodel_importer.component import SubmodelImporter
 from components.version_pusher.component import VersionPusher
 from modules.embedding.plan import StagePlan, distinct_plans
@@ -24,15 +25,9 @@ from modules.registry.manifest import Provenance
 from modules.registry.versions import newest_version
 from modules.spec import Specification
 from modules.submodels.interface import Inspection
+from pipeline.beam import BEAM_ARGS
 
 PREPROCESSING_FN = "modules.preprocessing.transform.preprocessing_fn"
-BEAM_ARGS = (
-    # Pinned: Beam's DirectRunner would first look for another runner, and download it.
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    # That runner starts no container. Naming one keeps TFX from packing itself up for workers
-    # elsewhere, two seconds a stage (tfx/utils/dependency_utils.py).
-    "--sdk_container_image=none",
-)
 
 
 @dataclass(frozen=True)
@@ -134,18 +129,21 @@ def create_pipeline(
         baseline_model=champion.outputs["champion"],
         worth=worth.outputs["worth"] if worth else None,
     ).with_id("Evaluate")
+    serving = ServingCheck(
+        specification, examples=rows.outputs["examples"], model=trainer.outputs["model"]
+    ).with_id("ServingCheck")
     pusher = VersionPusher(
         specification.publish.path,
         specification.publish.keep,
         Provenance.of(specification, inspections, data_fingerprint, run),
-        model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=serving.outputs["blessing"],
         evaluation=evaluator.outputs["evaluation"],
         champion=champion.outputs["champion"],
     ).with_id("Publish")
     read: list[BaseNode] = [rows, *importers.values(), transform, *embedders]
-    checked: list[BaseNode] = [trainer, *([worth] if worth else []), champion, evaluator, pusher]
-    nodes = [*read, statistics, checks, *checked] if train else read
+    judged = [trainer, *([worth] if worth else []), champion, evaluator, serving, pusher]
+    nodes = [*read, statistics, checks, *judged] if train else read
     return tfx.dsl.Pipeline(
         pipeline_name=specification.name,
         pipeline_root=places.root,

@@ -63,6 +63,8 @@ def made(stage: Stage) -> str:
             if name != "example_count"
         ]
         return ", ".join(told)
+    if stage.component == "ServingCheck":
+        return serving_told(artifacts["blessing"])
     if "champion" in artifacts:
         return champion(artifacts["champion"])
     if "pushed_model" in artifacts:
@@ -82,6 +84,21 @@ def anomalies(folder: Path) -> list[str]:
             for name, info in sorted(proto.anomaly_info.items())
         ]
     return found
+
+
+def serving_told(blessing: metadata_store_pb2.Artifact) -> str:
+    """What the check in a model server came to."""
+    told = _text(blessing, "told")
+    return told if blessing.custom_properties["blessed"].int_value else f"not blessed: {told}"
+
+
+def serving_problems(stages: Mapping[str, Stage]) -> list[str]:
+    """Why a model must not be served, if so."""
+    [stage] = [stage for stage in stages.values() if stage.component == "ServingCheck"]
+    blessing = stage.artifacts["blessing"]
+    if blessing.custom_properties["blessed"].int_value:
+        return []
+    return [f"in a model server: {_text(blessing, 'told')}"]
 
 
 def champion(artifact: metadata_store_pb2.Artifact) -> str:

@@ -166,8 +166,10 @@ def _train_and_publish(
     record.published = results.pushed_path(pushed)
     record.status = "published" if record.published else "not published"
     if record.published is None:
-        missed = "; ".join(quality.missed)
+        missed = [*quality.missed, *results.serving_problems(record.stages)]
         if not quality.is_bounded:
-            missed = "evaluation bounds nothing: write what it must keep in evaluation.thresholds"
-        why = results.rolled_back(pushed) or missed or "it was not blessed"
+            missed.append(
+                "evaluation bounds nothing: write what it must keep in evaluation.thresholds"
+            )
+        why = results.rolled_back(pushed) or "; ".join(missed) or "it was not blessed"
         record.error = f"the model was not published: {why}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +28,7 @@ CLASSES = ("red", "green", "blue")
 WORDS = ("[UNK]", "red", "green", "blue", "very", "rather")
 ROWS = 90
 IMAGE_SHAPE = (8, 8, 3)
+FUSION = Path(sys.executable).with_name("fusion")
 # Pinned as in a run: Beam's DirectRunner would look for another one.
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
@@ -200,6 +204,63 @@ def shared_training_inputs(
     from modules.spec import load_specification
 
     return prepare_training(load_specification(shared_world / "fusion.yaml"))
+
+
+@pytest.fixture(scope="session")
+def shared_published(
+    shared_world: Path,
+    shared_training_inputs: TrainingInputs,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A publish folder with version 1 of the shared world's model; made once, read only."""
+    from modules.embedding.plan import StagePlan
+    from modules.spec import load_specification
+    from modules.submodels.copy import copy_submodel
+    from modules.submodels.inspection import inspect_submodel
+    from modules.trainer.checkpoint import Checkpoint
+    from modules.trainer.run import fuse_and_train
+
+    folder = tmp_path_factory.mktemp("published")
+    specification = load_specification(shared_world / "fusion.yaml")
+    paths = {name: path for name, (_, path) in specification.imported().items()}
+    for name, path in paths.items():
+        copy_submodel(path, folder / "submodels" / name)
+    fuse_and_train(
+        specification,
+        interfaces={name: inspect_submodel(path).interface for name, path in paths.items()},
+        submodels={name: folder / "submodels" / name for name in paths},
+        submodel_digests=dict.fromkeys(paths, ""),
+        transform_path=str(shared_training_inputs.transform_graph / "transform_fn"),
+        splits={split: str(path) for split, path in shared_training_inputs.splits.items()},
+        stages=[StagePlan(plan=None, why="raw data") for _ in specification.training.stages],
+        embeddings=[],
+        model_path=folder / "serving" / "1",
+        record_path=folder / "record",
+        checkpoint=Checkpoint(folder / "checkpoint"),
+    )
+    return folder / "serving"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a server listens."""
+
+    grpc: str
+    rest: str
+
+
+@pytest.fixture(scope="session")
+def served_colours(shared_published: Path) -> Iterator[Addresses]:
+    """`fusion serve` in a process of its own, which must end well when it is told to."""
+    command = [str(FUSION), "serve", str(shared_published), "--grpc-port", "0", "--rest-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        found = re.fullmatch(r"serving colours over gRPC (\S+), REST (\S+)\n", line)
+        assert found, line
+        yield Addresses(f"grpc://{found[1]}", f"http://{found[2]}")
+        server.terminate()
+        assert server.wait(60) == 0
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from components.fusion_trainer import executor
 from components.submodel_channels import submodel_channels, with_inputs, with_submodels
 from modules.embedding.plan import StagePlan
 from modules.fusion.topology import used_features
-from modules.spec import Evaluation, Publish, Specification
+from modules.spec import Evaluation, Publish, Serving, Specification
 
 
 class FusionTrainerSpec(ComponentSpec):
@@ -50,6 +50,7 @@ def training_part(specification: Specification, evaluation: Evaluation | None = 
         "evaluation": (evaluation or Evaluation()).model_copy(update={"slices": sliced}),
         "publish": Publish(path=Path("/")),
         "tuning": None,
+        "serving": Serving(),
     }
     return specification.model_copy(update=update).model_dump_json()
 

@@ -46,22 +46,20 @@ class VersionPusher(base_component.BaseComponent):
         publish_folder: Path,
         keep: int | None,
         provenance: Provenance,
-        model: types.BaseChannel,
         model_blessing: types.BaseChannel,
+        infra_blessing: types.BaseChannel,
         evaluation: types.BaseChannel,
         champion: types.BaseChannel,
-        infra_blessing: types.BaseChannel | None = None,
     ) -> None:
         """
         Args:
             publish_folder: the folder of TF Serving's version folders.
             keep: how many versions to keep there; None keeps all.
             provenance: what the model came from.
-            model: the trained model.
             model_blessing: the Evaluator's.
+            infra_blessing: ServingCheck's, which holds the model that was checked.
             evaluation: what the Evaluator measured.
             champion: the model that the Evaluator compared it with, of a ChampionResolver.
-            infra_blessing: that of a check in a model server.
         """
         super().__init__(
             spec=VersionPusherSpec(
@@ -69,7 +67,6 @@ class VersionPusher(base_component.BaseComponent):
                     executor.FOLDER_KEY: str(publish_folder),
                     executor.KEEP_KEY: keep or 0,
                     executor.PROVENANCE_KEY: provenance.model_dump_json(),
-                    executor.MODEL_KEY: model,
                     executor.MODEL_BLESSING_KEY: model_blessing,
                     executor.INFRA_BLESSING_KEY: infra_blessing,
                     executor.EVALUATION_KEY: evaluation,

@@ -19,7 +19,6 @@ from modules.registry.publish import publish
 FOLDER_KEY = "publish_folder"
 KEEP_KEY = "keep"
 PROVENANCE_KEY = "provenance"
-MODEL_KEY = standard_component_specs.MODEL_KEY
 MODEL_BLESSING_KEY = standard_component_specs.MODEL_BLESSING_KEY
 INFRA_BLESSING_KEY = standard_component_specs.INFRA_BLESSING_KEY
 EVALUATION_KEY = "evaluation"

@@ -153,7 +153,9 @@ class RowParser:
         answer: dict[str, np.ndarray] = {}
         for name, part in self._parts.items():
             kind = encoded[name].WhichOneof("kind")
-            values = np.array(getattr(encoded[name], kind).value)
+            # As objects, for NumPy's own strings lose the zero bytes that a picture may end in.
+            dtype = object if kind == "bytes_list" else None
+            values = np.array(getattr(encoded[name], kind).value, dtype=dtype)
             answer[name] = values.reshape(stored(part).shape)
         return answer
 

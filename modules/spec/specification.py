@@ -272,6 +272,18 @@ class Training(Part):
         return stages
 
 
+class Serving(Part):
+    """What a candidate must keep in a model server to be published.
+
+    `rows` of the evaluation split are sent, each alone and then all at once. `max_p99_ms` bounds
+    the time that 99 of 100 answers to a single row keep, `min_rows_per_second` what 8 clients get.
+    """
+
+    rows: Count = 32
+    max_p99_ms: PositiveNumber | None = None
+    min_rows_per_second: PositiveNumber | None = None
+
+
 class Publish(Part):
     """The folder of TF Serving's version folders.
 
@@ -323,6 +335,7 @@ class Specification(Graph):
     training: Training
     evaluation: Evaluation = Evaluation()
     tuning: Tuning | None = None
+    serving: Serving = Serving()
     publish: Publish
 
     def ends(self) -> Iterator[tuple[str, str, str]]:

@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
 from modules.errors import RunError
-from modules.spec import Label, MultiLabel
+from modules.spec import Label, MultiLabel, load_specification
 from pipeline.consoles import wide_console
 from pipeline.quiet import import_tensorflow_quietly
+
+if TYPE_CHECKING:  # it imports TensorFlow
+    from modules.serving.predictor import Predictor
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data")
+@click.option("--server", help="Ask the server at grpc://HOST:PORT or http://HOST:PORT.")
 @click.option("--rows", type=click.IntRange(min=1), help="Predict the first ROWS rows only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a row.")
-def predict(model: Path, data: Path, rows: int | None, as_json: bool) -> None:
+def predict(model: Path, data: str, server: str | None, rows: int | None, as_json: bool) -> None:
     """Predict the rows of DATA with the published model in the folder MODEL.
 
-    MODEL is a publish folder (its newest version is taken) or one version folder. DATA is a file
-    as in training: CSV, JSONL, Parquet or TFRecords, with the same columns; labels are not needed.
-    A row that cannot be used is answered with its reason; the exit code is then 1.
+    MODEL is a publish folder (its newest version is taken) or one version folder; with --server it
+    may be the specification's file, for nothing is loaded then. DATA is a file as in training: CSV,
+    JSONL, Parquet or TFRecords, with the same columns; labels are not needed. Or it is one row, as
+    a JSON object, with media paths relative to the working folder. A row that cannot be used is
+    answered with its reason; the exit code is then 1.
     """
-    from modules.examples import manifest
-    from modules.spec import manifest_format
-
-    if manifest_format(data) is None:
-        raise RunError(f"{data}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")
-    shards = manifest.shards(data)
+    everything, folder = read_rows(data)
     import_tensorflow_quietly()
-    from modules.serving.published import PublishedModel, find_version
-
-    published = PublishedModel(find_version(model))
-    everything = (row for shard in shards for row in manifest.read(shard))
-    answers = published.predict(islice(everything, rows), data.resolve().parent)
+    predictor = asked(model, server)
+    answers = predictor.predict(islice(everything, rows), folder)
     bad = 0
-    specification = published.specification
+    specification = predictor.specification
     labels = [specification.label_of(name) for name in specification.outputs]
     table = Table("row", *specification.outputs, box=None, pad_edge=False)
     for answer in answers:
@@ -56,6 +56,36 @@ def predict(model: Path, data: Path, rows: int | None, as_json: bool) -> None:
         wide_console().print(table)
     if bad:
         raise RunError(f"{bad} rows could not be used, each with its reason above")
+
+
+def read_rows(data: str) -> tuple[Iterator[tuple[str, Any]], Path]:
+    """The rows of a data file, or the one that stands in JSON, and where media paths begin."""
+    from modules.examples import manifest
+    from modules.spec import manifest_format
+
+    if data.lstrip().startswith("{"):
+        try:
+            return iter([("row 1", json.loads(data))]), Path.cwd()
+        except ValueError as error:
+            raise RunError(f"the row: expected a JSON object, found broken JSON: {error}") from None
+    path = Path(data)
+    if manifest_format(path) is None:
+        raise RunError(f"{path}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")
+    shards = manifest.shards(path)
+    return (row for shard in shards for row in manifest.read(shard)), path.resolve().parent
+
+
+def asked(model: Path, server: str | None) -> Predictor:
+    """The published model in this process, or the one of its name behind a server."""
+    from modules.serving.published import PublishedModel, find_version, read_specification
+
+    if server is None:
+        return PublishedModel(find_version(model))
+    from modules.serving.remote import remote_model
+
+    file = model.suffix in (".yaml", ".yml")
+    specification = load_specification(model) if file else read_specification(find_version(model))
+    return remote_model(specification, server)
 
 
 def shown(label: Label, value: dict[str, float] | float) -> str:

@@ -17,6 +17,7 @@ from modules.spec import load_specification
 
 pytestmark = pytest.mark.component
 
+MODEL_BLESSED, HAS_MODEL = "blessed", "has_model"
 METRICS = {"colour": {"example_count": 40.0, "accuracy": 0.75}}
 
 
@@ -37,22 +38,30 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
     quality = Quality(lines=(Line(output="colour", metric="accuracy", rows=40, value=0.75),))
     write_quality(quality, tmp_path / "evaluation")
 
-    def run(content: str, blessed: bool = True, champion: str = "", keep: int = 0) -> Any:
+    def run(
+        content: str,
+        blessed: bool = True,
+        served: bool = True,
+        champion: str = "",
+        keep: int = 0,
+    ) -> Any:
         from tfx.types import standard_artifacts
 
         from components.version_pusher import executor
 
         inputs = {
-            executor.MODEL_KEY: standard_artifacts.Model(),
             executor.MODEL_BLESSING_KEY: standard_artifacts.ModelBlessing(),
+            executor.INFRA_BLESSING_KEY: standard_artifacts.InfraBlessing(),
             executor.EVALUATION_KEY: standard_artifacts.ModelEvaluation(),
             executor.CHAMPION_KEY: standard_artifacts.Model(),
         }
+        for key in (MODEL_BLESSED, HAS_MODEL):
+            inputs[executor.INFRA_BLESSING_KEY].set_int_custom_property(key, int(served))
+        inputs[executor.INFRA_BLESSING_KEY].uri = str(tmp_path / content)
         inputs[executor.EVALUATION_KEY].uri = str(tmp_path / "evaluation")
-        inputs[executor.MODEL_KEY].uri = str(tmp_path / content)
         inputs[executor.MODEL_BLESSING_KEY].set_int_custom_property("blessed", int(blessed))
         inputs[executor.CHAMPION_KEY].set_string_custom_property("version", champion)
-        model = tmp_path / content / "Format-Serving"
+        model = tmp_path / content / "stamped_model"
         model.mkdir(parents=True, exist_ok=True)
         (model / "saved_model.pb").write_text(content)
         pushed = standard_artifacts.PushedModel()
@@ -97,10 +106,11 @@ def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from
     assert [file.name for file in Path(pushed.uri).iterdir()] == ["manifest.json"]
 
 
+@pytest.mark.parametrize("refusal", [{"blessed": False}, {"served": False}])
 def test_a_model_that_was_not_blessed_is_not_published(
-    push: Callable[..., Any], tmp_path: Path
+    push: Callable[..., Any], tmp_path: Path, refusal: dict[str, bool]
 ) -> None:
-    pushed = push("a", blessed=False)
+    pushed = push("a", **refusal)
 
     assert pushed.get_int_custom_property("pushed") == 0
     assert not (tmp_path / "serving").exists()
@@ -158,8 +168,8 @@ def test_each_run_asks_anew_since_the_cache_cannot_see_the_publish_folder(
             Path("serving"),
             None,
             provenance.model_copy(update={"run": run}),
-            model=channel(standard_artifacts.Model),
             model_blessing=channel(standard_artifacts.ModelBlessing),
+            infra_blessing=channel(standard_artifacts.InfraBlessing),
             evaluation=channel(standard_artifacts.ModelEvaluation),
             champion=channel(standard_artifacts.Model),
         )

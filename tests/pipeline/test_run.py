@@ -23,7 +23,7 @@ pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
 ALL = {
     "Rows", "Statistics", "DataChecks", "Import-vision", "Import-text", "Transform", "Embed",
-    "Train", "Champion", "Evaluate", "Publish",
+    "Train", "Champion", "Evaluate", "ServingCheck", "Publish",
 }  # fmt: skip
 
 
@@ -72,6 +72,9 @@ def test_a_run_publishes_a_model_and_records_every_stage(first: tuple[Path, Done
     version = Path(done.record["published"])
     assert version.parent == folder / "serving"
     assert (version / "saved_model.pb").is_file()
+    assert (version / "assets.extra" / "tf_serving_warmup_requests").is_file()
+    [told] = [s["made"] for s in done.record["stages"] if s["name"] == "ServingCheck"]
+    assert told.startswith("23 rows answered by fusion serve as in training, p50 ")
     assert done.record["metrics"]["colour"]["example_count"] == pytest.approx(23)
     assert done.record["rejected"]["rows"] == 0
     assert str(version) in done.text
@@ -147,12 +150,13 @@ def test_a_second_run_does_only_what_depends_on_the_champion_and_publishes_nothi
     assert [version.path for version in all_versions(folder / "serving")] == [Path(published)]
 
 
-def test_an_unattainable_threshold_trains_nothing_again_and_publishes_nothing(
+def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
     first: tuple[Path, Done],
 ) -> None:
     file = first[0] / "fusion.yaml"
     text = file.read_text()
-    file.write_text(text.replace("{min: 0.2}", "{min: 1.01}"))
+    limit = "serving: {rows: 4, max_p99_ms: 1e-6}\n"
+    file.write_text(text.replace("{min: 0.2}", "{min: 1.01}") + limit)
     done = run(first[0])
     file.write_text(text)
     assert done.code == 1
@@ -160,6 +164,8 @@ def test_an_unattainable_threshold_trains_nothing_again_and_publishes_nothing(
     assert done.record["published"] is None
     assert "the model was not published: colour.accuracy is" in done.text
     assert "at least 1.01 is needed" in done.text
+    assert "in a model server: p99 is" in done.text
+    assert "serving.max_p99_ms allows 1e-06" in done.text
     assert len(all_versions(first[0] / "serving")) == 1
 
 

@@ -677,3 +677,8 @@ def test_a_raw_value_of_another_kind_is_told(
 
 def test_a_list_of_strings_is_not_asked_for_as_numbers(refusal: Callable[..., str]) -> None:
     assert "numbers" not in refusal(raw("string", 2), {"a": "a b"})
+
+
+def test_a_served_value_keeps_the_zero_bytes_it_ends_in(tmp_path: Path) -> None:
+    found = RowParser({"a": raw("string")}, {}, tmp_path).features_only({"a": "ab\0\0"})
+    assert found["a"].tolist() == b"ab\0\0"

@@ -1,11 +1,17 @@
-"""How a prediction is shown in a row of the table."""
+"""What `fusion predict` asks, and how a prediction is shown in a row of the table."""
 
 from __future__ import annotations
 
-import pytest
+import json
+from pathlib import Path
+from typing import Any
 
+import pytest
+from click.testing import CliRunner
+
+from modules.errors import RunError
 from modules.spec import CategoryLabel, Label, MultiLabel, NumberLabel
-from pipeline.commands.predict import shown
+from pipeline.commands.predict import predict, shown
 
 ONE = CategoryLabel(type="category", column="a", classes=("x", "y", "z"))
 SEVERAL = MultiLabel(type="multi_label", column="a", classes=("x", "y", "z"))
@@ -26,3 +32,54 @@ def test_a_prediction_is_shown_as_its_label_asks(
     label: Label, value: dict[str, float] | float, expected: str
 ) -> None:
     assert shown(label, value) == expected
+
+
+# One row, and a server
+
+
+def run(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(predict, [*map(str, arguments), "--json"])
+
+
+@pytest.mark.component
+def test_one_row_in_json_is_predicted_as_the_row_of_a_file(
+    shared_published: Path, shared_world: Path
+) -> None:
+    picture = shared_world / "data" / "images" / "0.png"
+    row = {"image_path": str(picture), "transcript": "very red"}
+    manifest = shared_published.parent / "one.jsonl"
+    manifest.write_text(json.dumps(row))
+    alone, in_file = run(shared_published, json.dumps(row)), run(shared_published, manifest)
+    assert alone.exit_code == 0, alone.output
+    assert alone.stdout == in_file.stdout
+    assert set(json.loads(alone.stdout)["colour"]) == {"red", "green", "blue"}
+
+
+@pytest.mark.component
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_a_server_needs_the_specification_alone(
+    shared_published: Path, shared_world: Path, served_colours: Any, protocol: str
+) -> None:
+    file, data = shared_world / "fusion.yaml", shared_world / "data" / "rows.csv"
+    address = getattr(served_colours, protocol)
+    remote = run(file, data, "--rows", "3", "--server", address)
+    local = run(shared_published, data, "--rows", "3")
+    assert remote.exit_code == 0, remote.output
+    for one, other in zip(remote.stdout.splitlines(), local.stdout.splitlines(), strict=True):
+        found, wanted = json.loads(one), json.loads(other)
+        assert found["row"] == wanted["row"]
+        assert found["colour"] == pytest.approx(wanted["colour"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("{", "expected a JSON object, found broken JSON"),
+        ("rows.txt", "expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz"),
+        ("rows.csv", "no such data file"),
+    ],
+)
+def test_data_that_are_neither_rows_nor_a_row_are_refused(data: str, message: str) -> None:
+    done = run("serving", data)
+    assert isinstance(done.exception, RunError)
+    assert message in str(done.exception)

@@ -1,0 +1,59 @@
+"""Serving check: the candidate answers in a model server as it did in training, fast enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import channel_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.serving_check import executor
+from modules.spec import Evaluation, Publish, Specification
+
+
+class ServingCheckSpec(ComponentSpec):
+    """The blessing holds the model that was checked, with warm-up requests, as InfraValidator's."""
+
+    PARAMETERS = {executor.SPECIFICATION_KEY: ExecutionParameter(type=str)}
+    INPUTS = {
+        executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
+        executor.MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
+    }
+    OUTPUTS = {executor.BLESSING_KEY: ChannelParameter(type=standard_artifacts.InfraBlessing)}
+
+
+class ServingCheck(base_component.BaseComponent):
+    """Asks the candidate in a server over gRPC and REST; needs no Docker."""
+
+    SPEC_CLASS = ServingCheckSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        specification: Specification,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+    ) -> None:
+        """
+        Args:
+            specification: what the model was made from, with its limits in `serving`.
+            examples: raw tf.Examples, of which the split `eval` is asked for.
+            model: the candidate.
+        """
+        # What the check does not depend on must not make it anew.
+        update = {"evaluation": Evaluation(), "publish": Publish(path=Path("/")), "tuning": None}
+        part = specification.model_copy(update=update)
+        super().__init__(
+            spec=ServingCheckSpec(
+                **{
+                    executor.SPECIFICATION_KEY: part.model_dump_json(),
+                    executor.EXAMPLES_KEY: examples,
+                    executor.MODEL_KEY: model,
+                    executor.BLESSING_KEY: channel_utils.as_channel(
+                        [standard_artifacts.InfraBlessing()]
+                    ),
+                }
+            )
+        )

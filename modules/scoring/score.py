@@ -1,0 +1,115 @@
+"""The Beam pipeline that scores: a piece of the table for each shard of the data, then all joined.
+
+Rows never travel between workers, only the names of shards do, so memory does not grow with the
+data. Pieces are written aside and renamed, so that a worker that dies leaves no short one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.utils.shared import Shared
+
+from modules.errors import RunError
+from modules.examples import manifest
+from modules.files import whole_file
+from modules.scoring.tables import ENDINGS, Table
+from modules.serving.predictor import Prediction
+from modules.serving.published import PublishedModel, find_version, read_specification
+
+progress = logging.getLogger("fusion.progress")
+
+
+@dataclass
+class Scored:
+    """How many rows were scored, how many could not be, and why the first of those."""
+
+    rows: int = 0
+    failed: int = 0
+    first: str | None = None
+
+    def count(self, answer: Prediction) -> None:
+        """Counts one row."""
+        self.rows += 1
+        if answer.error is not None:
+            self.failed += 1
+            self.first = self.first or f"{answer.row_id}, {answer.error}"
+
+
+class _ScoreShard(beam.DoFn):
+    """Scores one shard; a process loads the model once."""
+
+    def __init__(self, version: str, ending: str, folder: str) -> None:
+        self._version, self._ending, self._folder = version, ending, folder
+        self._shared = Shared()
+
+    def setup(self) -> None:
+        self._model = self._shared.acquire(lambda: PublishedModel(Path(self._version)))
+        self._table = Table(self._model.specification, self._ending)
+
+    def process(self, element: tuple[int, manifest.Shard]) -> Iterator[int]:
+        index, shard = element
+        scored = Scored()
+
+        def answers() -> Iterator[Prediction]:
+            media = Path(shard.path).resolve().parent
+            for answer in self._model.predict(manifest.read(shard), media):
+                scored.count(answer)
+                yield answer
+
+        piece = _piece(Path(self._folder), index, self._ending)
+        with whole_file(piece) as aside:
+            self._table.write(answers(), aside)
+        summary = [scored.rows, scored.failed, scored.first]
+        piece.with_suffix(".summary").write_text(json.dumps(summary))
+        progress.info("shard %d: %d rows", index + 1, scored.rows)
+        yield scored.rows
+
+
+def _piece(folder: Path, index: int, ending: str) -> Path:
+    return folder / f"{index:06d}{ending}"
+
+
+def score(model: Path, data: Path, output: Path, beam_args: Sequence[str]) -> Scored:
+    """Writes the predictions of all rows of a data file, in their order, whole or not at all.
+
+    A row that cannot be used stands there with its reason.
+
+    Args:
+        model: a publish folder, whose newest version is taken, or a version folder.
+        data: CSV, JSONL, Parquet or TFRecords, with the columns of the model's features.
+        output: the file to write; its ending says how.
+        beam_args: the arguments of the Beam pipeline.
+    """
+    ending = output.suffix.lower()
+    if ending not in ENDINGS:
+        raise RunError(f"{output}: expected a name that ends in {', '.join(ENDINGS)}")
+    version = find_version(model)
+    table = Table(read_specification(version), ending)
+    shards = manifest.shards(data)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as temporary:
+        folder = Path(temporary)
+        with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+            (
+                pipeline
+                | "Shards" >> beam.Create(list(enumerate(shards)))
+                | "Spread" >> beam.Reshuffle()
+                | "Score" >> beam.ParDo(_ScoreShard(str(version), ending, str(folder)))
+            )
+        total = Scored()
+        pieces = [_piece(folder, index, ending) for index in range(len(shards))]
+        for piece in pieces:
+            rows, failed, first = json.loads(piece.with_suffix(".summary").read_text())
+            total.rows, total.failed = total.rows + rows, total.failed + failed
+            total.first = total.first or first
+        with whole_file(output) as aside:
+            table.join(pieces, aside)
+    return total

@@ -1,0 +1,94 @@
+"""How scored rows are written: CSV and Parquet with a column for each value, JSONL nested.
+
+Columns: `row`; for a category `OUTPUT` (the likeliest class) and `OUTPUT.CLASS` for each class; for
+several classes `OUTPUT` (those above 0.5, joined as in the data) and `OUTPUT.CLASS`; for a number
+`OUTPUT`; `error`, why a row has no prediction.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from modules.serving.predictor import Prediction
+from modules.spec import MultiLabel, NumberLabel, Specification
+
+ENDINGS = (".csv", ".jsonl", ".parquet")
+ROWS_TOGETHER = 1024
+
+
+class Table:
+    """The table that a model's predictions make, in the format that a file's ending says."""
+
+    def __init__(self, specification: Specification, ending: str) -> None:
+        self.ending = ending
+        self._labels = {name: specification.label_of(name) for name in specification.outputs}
+        self._schema = pa.schema(self._fields())
+
+    def _fields(self) -> Iterator[tuple[str, pa.DataType]]:
+        yield "row", pa.string()
+        for name, label in self._labels.items():
+            if isinstance(label, NumberLabel):
+                yield name, pa.float64()
+                continue
+            yield name, pa.string()
+            for text in label.classes:
+                yield f"{name}.{text}", pa.float64()
+        yield "error", pa.string()
+
+    def write(self, answers: Iterable[Prediction], path: Path) -> None:
+        """Writes a piece of the table."""
+        if self.ending == ".jsonl":
+            with path.open("w", encoding="utf-8") as stream:
+                for answer in answers:
+                    content = {"row": answer.row_id, **answer.outputs}
+                    if answer.error is not None:
+                        content["error"] = answer.error
+                    stream.write(json.dumps(content, ensure_ascii=False) + "\n")
+        elif self.ending == ".csv":
+            with path.open("w", encoding="utf-8", newline="") as stream:
+                writer = csv.DictWriter(stream, self._schema.names)
+                writer.writerows(map(self._flat, answers))
+        else:
+            iterator = map(self._flat, answers)
+            with pq.ParquetWriter(path, self._schema) as parquet:
+                while rows := list(islice(iterator, ROWS_TOGETHER)):
+                    parquet.write_table(pa.Table.from_pylist(rows, self._schema))
+
+    def join(self, pieces: list[Path], path: Path) -> None:
+        """Writes the whole table from its pieces, in their order."""
+        if self.ending == ".parquet":
+            with pq.ParquetWriter(path, self._schema) as parquet:
+                for piece in pieces:
+                    with pq.ParquetFile(piece) as file:
+                        for group in range(file.num_row_groups):
+                            parquet.write_table(file.read_row_group(group))
+            return
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            if self.ending == ".csv":
+                csv.writer(stream).writerow(self._schema.names)
+            for piece in pieces:
+                with piece.open(encoding="utf-8", newline="") as given:
+                    shutil.copyfileobj(given, stream)
+
+    def _flat(self, answer: Prediction) -> dict[str, Any]:
+        row: dict[str, Any] = {"row": answer.row_id, "error": answer.error}
+        for name, value in answer.outputs.items():
+            label = self._labels[name]
+            if isinstance(label, NumberLabel):
+                row[name] = value
+                continue
+            if isinstance(label, MultiLabel):
+                row[name] = label.separator.join(text for text in value if value[text] > 0.5)
+            else:
+                row[name] = max(value, key=lambda text: value[text])
+            row.update({f"{name}.{text}": chance for text, chance in value.items()})
+        return row

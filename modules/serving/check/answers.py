@@ -1,0 +1,115 @@
+"""Whether a server answers as it must, and refuses what it must, without harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import requests
+import tensorflow as tf
+
+from modules.errors import RunError
+from modules.serving.check.expected import Arrays, Expected
+from modules.serving.check.process import Running
+from modules.serving.predictor import Predictor, RowsError
+from modules.serving.remote import OverGrpc, OverRest, typed
+from modules.spec import ImageFeature, Specification
+
+TOLERANCE = 1e-5
+SECONDS = 60
+
+
+def wrong_answers(
+    running: Running, specification: Specification, wanted: Expected
+) -> Iterator[str]:
+    """What differs from the expected answers, each told once for a protocol and an output.
+
+    Each row is sent alone, then all together.
+    """
+    for protocol, model in (
+        ("gRPC", OverGrpc(specification, running.grpc)),
+        ("REST", OverRest(specification, running.rest)),
+    ):
+        count = len(wanted.row_ids)
+        told: set[str] = set()
+        requests_ = [(position, position + 1) for position in range(count)]
+        for start, end in [*requests_, (0, count)]:
+            which = wanted.row_ids[start] if end - start == 1 else f"all {count} rows at once"
+            for output, problem in _differences(model, wanted, start, end):
+                if output not in told:
+                    told.add(output)
+                    yield f"{protocol}, {which}: {problem}"
+
+
+def _differences(
+    model: Predictor, wanted: Expected, start: int, end: int
+) -> Iterator[tuple[str, str]]:
+    try:
+        given = model.ask({name: values[start:end] for name, values in wanted.inputs.items()})
+    except (RowsError, RunError) as error:
+        yield "", f"expected an answer, found {error}"
+        return
+    if given.keys() != wanted.outputs.keys():
+        yield "", f"expected the outputs {sorted(wanted.outputs)}, found {sorted(given)}"
+        return
+    for name, values in wanted.outputs.items():
+        difference = _difference(values[start:end], given[name])
+        if difference:
+            yield name, f"output '{name}' {difference}"
+
+
+def _difference(wanted: np.ndarray, found: np.ndarray) -> str:
+    if wanted.shape != found.shape:
+        return f"has shape {found.shape}, expected {wanted.shape}"
+    if wanted.dtype == object:
+        texts = [tf.compat.as_bytes(text) for text in found.ravel()]
+        return "" if texts == wanted.ravel().tolist() else f"is {found.tolist()}, expected {wanted}"
+    close = np.isclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE)
+    if close.all():
+        return ""
+    place = np.unravel_index(np.argmax(np.abs(found - wanted) * ~close), wanted.shape)
+    return (
+        f"is off by {abs(found[place] - wanted[place]):.3g}: expected {wanted[place]:.6g}, "
+        f"found {found[place]:.6g}; at most {TOLERANCE:g} is allowed"
+    )
+
+
+def not_refused(running: Running, specification: Specification, wanted: Expected) -> Iterator[str]:
+    """Malformed requests that were answered, or after which the server answers no more."""
+    model = OverGrpc(specification, running.grpc)
+    first = {name: values[:1] for name, values in wanted.inputs.items()}
+    for what, inputs in _malformed(specification, first).items():
+        try:
+            model.ask(inputs)
+            yield f"gRPC, {what}: expected a refusal, found an answer"
+        except RowsError:
+            pass
+        except RunError as error:
+            yield f"gRPC, {what}: expected INVALID_ARGUMENT, found {error}"
+    url = f"{running.rest}/v1/models/{specification.name}"
+    for what, path, body, code in (
+        ("broken JSON", ":predict", "{", 400),
+        ("no inputs", ":predict", "{}", 400),
+        ("an unknown version", "/versions/999999999:predict", '{"instances": [1]}', 404),
+    ):
+        try:
+            answer = requests.post(f"{url}{path}", data=body, timeout=SECONDS)
+        except requests.RequestException as error:
+            yield f"REST, {what}: expected code {code}, found {error}"
+            continue
+        if answer.status_code != code or "error" not in answer.json():
+            yield f"REST, {what}: expected code {code}, found {answer.status_code}: {answer.text}"
+    for _, problem in _differences(model, wanted, 0, 1):
+        yield f"gRPC, {wanted.row_ids[0]}, after malformed requests: {problem}"
+
+
+def _malformed(specification: Specification, first: Arrays) -> dict[str, Arrays]:
+    found: dict[str, Arrays] = {"inputs missing": {}}
+    for name, values in first.items():
+        feature = specification.features[name]
+        deeper = np.stack([typed(feature, values)] * 2, axis=-1)
+        found[f"input '{name}' of another shape"] = {**first, name: deeper}
+        if isinstance(feature, ImageFeature):
+            broken = np.array([b"no picture"], dtype=object)
+            found[f"input '{name}' that is no picture"] = {**first, name: broken}
+    return found

@@ -1,0 +1,100 @@
+"""The whole check: a candidate with warm-up requests, in a model server of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2
+
+from modules.errors import RunError
+from modules.files import write_text
+from modules.serving.check.answers import not_refused, wrong_answers
+from modules.serving.check.expected import Expected, expected
+from modules.serving.check.process import model_server
+from modules.serving.check.speed import Speed, measure
+from modules.serving.remote import typed
+from modules.serving.warmup import write_warmup
+from modules.spec import Specification
+
+REPORT_FILE = "serving_check.json"
+LOG_FILE = "server.log"
+SHOWN = 3
+
+
+@dataclass
+class Report:
+    """What came of a check; without a problem the candidate may be published."""
+
+    rows: int
+    server: str = ""
+    problems: list[str] = field(default_factory=list)
+    speed: Speed | None = None
+
+    def __str__(self) -> str:
+        if self.problems:
+            more = len(self.problems) - SHOWN
+            told = "; ".join(self.problems[:SHOWN])
+            return f"{told}; and {more} more" if more > 0 else told
+        told = f"{self.rows} rows answered by {self.server} as in training"
+        if self.speed is None:
+            return told
+        return (
+            f"{told}, p50 {self.speed.p50_ms:.1f} ms, p95 {self.speed.p95_ms:.1f}, "
+            f"p99 {self.speed.p99_ms:.1f}, {self.speed.rows_per_second:.0f} rows/s"
+        )
+
+
+def check_serving(
+    specification: Specification, model: Path, split: str, folder: Path, candidate: Path
+) -> Report:
+    """Checks a model in a server, and leaves it with warm-up requests where it passed.
+
+    Args:
+        specification: what the model was made from, with its limits.
+        model: the exported model.
+        split: the folder of tf.Examples to ask for.
+        folder: for the report and the server's log.
+        candidate: where the checked copy is left.
+    """
+    wanted = expected(model, specification, split, specification.serving.rows)
+    report = Report(len(wanted.row_ids))
+    shutil.copytree(model, candidate)
+    write_warmup(candidate, warmup_requests(specification, wanted))
+    with tempfile.TemporaryDirectory() as base:
+        # A server wants a folder of versions.
+        Path(base, "1").symlink_to(candidate.resolve(), target_is_directory=True)
+        try:
+            with model_server(Path(base), specification.name, folder / LOG_FILE) as running:
+                report.server = running.kind
+                report.problems += wrong_answers(running, specification, wanted)
+                report.problems += not_refused(running, specification, wanted)
+                if not report.problems:
+                    report.speed = measure(running, specification, wanted)
+                    report.problems += report.speed.misses(specification.serving)
+        except RunError as error:
+            report.problems.append(str(error))
+    if report.problems:
+        shutil.rmtree(candidate)
+    write_text(folder / REPORT_FILE, json.dumps(asdict(report), indent=1) + "\n")
+    return report
+
+
+def warmup_requests(
+    specification: Specification, wanted: Expected
+) -> list[predict_pb2.PredictRequest]:
+    """A single row, and all of them at once."""
+    found = []
+    for count in sorted({1, len(wanted.row_ids)}):
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = specification.name
+        request.model_spec.signature_name = "serving_default"
+        for name, values in wanted.inputs.items():
+            array = typed(specification.features[name], values[:count])
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+        found.append(request)
+    return found

@@ -1,0 +1,75 @@
+"""What a served model must answer: what it predicted on the training side, from the examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from modules.errors import RunError
+from modules.examples.files import example_files
+from modules.preprocessing.graph import DTYPES
+from modules.spec import CategoryLabel, NumberLabel, Specification, stored
+from modules.trainer.export import EXAMPLES_SIGNATURE
+from modules.trainer.losses import is_binary
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Rows as a client sends them, and the answers to them, `(rows, …)`."""
+
+    row_ids: list[str]
+    inputs: Arrays
+    outputs: Arrays
+
+
+def expected(version: Path, specification: Specification, split: str, rows: int) -> Expected:
+    """The first rows of a split with the predictions of the signature that the Evaluator reads.
+
+    Args:
+        version: the exported model.
+        specification: what it was made from.
+        split: the folder of the split's tf.Examples.
+        rows: how many at most.
+    """
+    records = tf.data.TFRecordDataset(example_files(split)).as_numpy_iterator()
+    serialized = tf.constant(list(islice(records, rows)))
+    if not len(serialized):
+        raise RunError(f"{split}: expected rows to check the served model with, found none")
+    loaded = tf.saved_model.load(str(version))
+    served = loaded.signatures["serving_default"].structured_input_signature[1]
+    spec = {
+        name: tf.io.FixedLenFeature(stored(feature).shape, DTYPES[stored(feature).dtype])
+        for name, feature in specification.features.items()
+        if name in served
+    }
+    parsed = tf.io.parse_example(
+        serialized, {**spec, "row_id": tf.io.FixedLenFeature((), tf.string)}
+    )
+    predicted = loaded.signatures[EXAMPLES_SIGNATURE](serialized)
+    outputs: Arrays = {}
+    for name in specification.outputs:
+        outputs.update(_answers(specification, name, predicted[name].numpy()))
+    return Expected(
+        [row_id.decode() for row_id in parsed["row_id"].numpy()],
+        {name: parsed[name].numpy() for name in spec},
+        outputs,
+    )
+
+
+def _answers(specification: Specification, name: str, predicted: np.ndarray) -> Arrays:
+    label = specification.label_of(name)
+    if isinstance(label, NumberLabel):
+        return {name: predicted}
+    if isinstance(label, CategoryLabel) and is_binary(specification, name):
+        predicted = np.concatenate([1.0 - predicted, predicted], axis=1)
+    classes = np.array([text.encode() for text in label.classes], dtype=object)
+    return {
+        f"{name}_probabilities": predicted,
+        f"{name}_classes": np.tile(classes, (len(predicted), 1)),
+    }

@@ -1,0 +1,70 @@
+"""How fast a server answers."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from modules.serving.check.expected import Expected
+from modules.serving.check.process import Running
+from modules.serving.remote import OverGrpc
+from modules.spec import Serving, Specification
+
+REQUESTS, CLIENTS, TRIES = 200, 8, 3
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Milliseconds of single rows, one after the other; rows a second of 8 clients at once."""
+
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    rows_per_second: float
+
+    def misses(self, limits: Serving) -> list[str]:
+        """Each limit that is not kept."""
+        missed = []
+        if limits.max_p99_ms is not None and self.p99_ms > limits.max_p99_ms:
+            missed.append(
+                f"p99 is {self.p99_ms:.1f} ms, serving.max_p99_ms allows {limits.max_p99_ms:g}"
+            )
+        least = limits.min_rows_per_second
+        if least is not None and self.rows_per_second < least:
+            missed.append(
+                f"{self.rows_per_second:.1f} rows a second, serving.min_rows_per_second "
+                f"asks for {least:g}"
+            )
+        return missed
+
+
+def measure(running: Running, specification: Specification, wanted: Expected) -> Speed:
+    """Measures over gRPC; where limits are missed up to three times, for a machine may be busy."""
+    for _ in range(TRIES):
+        speed = _measure(running, specification, wanted)
+        if not speed.misses(specification.serving):
+            break
+    return speed
+
+
+def _measure(running: Running, specification: Specification, wanted: Expected) -> Speed:
+    model = OverGrpc(specification, running.grpc)
+    rows = [
+        {name: values[position : position + 1] for name, values in wanted.inputs.items()}
+        for position in range(len(wanted.row_ids))
+    ]
+
+    def ask(number: int) -> float:
+        start = time.perf_counter()
+        model.ask(rows[number % len(rows)])
+        return time.perf_counter() - start
+
+    p50, p95, p99 = np.percentile([ask(n) for n in range(REQUESTS)], [50, 95, 99]) * 1000
+    start = time.perf_counter()
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(ask, range(REQUESTS)))
+    rate = REQUESTS / (time.perf_counter() - start)
+    return Speed(float(p50), float(p95), float(p99), rate)

@@ -1,0 +1,110 @@
+"""Predictions of rows, wherever the model is: in this process or behind a server."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modules.examples.manifest import BadRow, Row
+from modules.examples.rows import RowError, RowParser
+from modules.spec import NumberLabel, Specification
+
+BATCH = 64
+
+
+@dataclass
+class Prediction:
+    """What the model says of one row: a value per output, or why the row cannot be used.
+
+    For a category, or several of them, the value is `{class: probability}`, for a number the
+    number.
+    """
+
+    row_id: str
+    outputs: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+
+class RowsError(Exception):
+    """The model cannot answer some of the rows that it was asked for together."""
+
+
+Parsed = tuple[Prediction, dict[str, np.ndarray]]
+
+
+class Predictor:
+    """What all models share that can be asked for predictions."""
+
+    def __init__(self, specification: Specification, inputs: Collection[str]) -> None:
+        """
+        Args:
+            specification: what the model was made from.
+            inputs: the features that its `serving_default` takes.
+        """
+        self.specification = specification
+        self._features = {
+            name: feature for name, feature in specification.features.items() if name in inputs
+        }
+
+    def ask(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs of `serving_default` for `{feature: (batch, …)}`.
+
+        Raises RowsError where it is the rows that cannot be answered, RunError for anything else.
+        """
+        raise NotImplementedError
+
+    def predict(
+        self, rows: Iterable[tuple[str, Row | BadRow]], folder: Path
+    ) -> Iterator[Prediction]:
+        """Predictions in the rows' order, in batches; a bad row is answered with its reason.
+
+        Media paths are relative to `folder`.
+        """
+        parser = RowParser(self._features, {}, folder)
+        iterator = iter(rows)
+        while batch := list(islice(iterator, BATCH)):
+            answers = [Prediction(row_id) for row_id, _ in batch]
+            good: list[Parsed] = []
+            for answer, (_, row) in zip(answers, batch, strict=True):
+                try:
+                    if isinstance(row, BadRow):
+                        raise RowError("", row.reason)
+                    good.append((answer, parser.features_only(row)))
+                except RowError as error:
+                    answer.error = str(error)
+            if good:
+                self._fill(good)
+            yield from answers
+
+    def _fill(self, good: list[Parsed]) -> None:
+        inputs = {name: np.stack([values[name] for _, values in good]) for name in self._features}
+        try:
+            given = self.ask(inputs)
+        except RowsError as error:
+            if len(good) == 1:
+                good[0][0].error = str(error)
+                return
+            half = len(good) // 2  # one row must not harm others
+            self._fill(good[:half])
+            self._fill(good[half:])
+            return
+        for position, (answer, _) in enumerate(good):
+            answer.outputs = self._told(given, position)
+
+    def _told(self, given: dict[str, np.ndarray], position: int) -> dict[str, Any]:
+        outputs: dict[str, Any] = {}
+        for name in self.specification.outputs:
+            label = self.specification.label_of(name)
+            if isinstance(label, NumberLabel):
+                outputs[name] = float(given[name][position][0])
+                continue
+            chances = given[f"{name}_probabilities"][position]
+            outputs[name] = {
+                text: float(chance) for text, chance in zip(label.classes, chances, strict=True)
+            }
+        return outputs

@@ -1,0 +1,131 @@
+"""A model behind a server: TF Serving or `fusion serve`, over gRPC or REST."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import grpc
+import numpy as np
+import requests
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from modules.errors import RunError
+from modules.serving.predictor import Predictor, RowsError
+from modules.spec import Feature, Specification, stored
+
+SECONDS = 60
+DTYPES = {"float32": np.float32, "int64": np.int64, "string": object}
+
+
+def remote_model(specification: Specification, address: str) -> Predictor:
+    """The model of a specification's name behind `grpc://HOST:PORT` or `http://HOST:PORT`.
+
+    Raises RunError where no server answers there, or it does not serve that model.
+    """
+    parts = urlsplit(address)
+    kinds = {"grpc": OverGrpc, "http": OverRest, "https": OverRest}
+    if parts.scheme not in kinds or not parts.netloc:
+        raise RunError(
+            f"{address}: expected the address of a server, grpc://HOST:PORT or http://HOST:PORT"
+        )
+    return kinds[parts.scheme](specification, address)
+
+
+def typed(feature: Feature, values: np.ndarray) -> np.ndarray:
+    """Values `(batch, …)` of a feature in the dtype that a served model takes."""
+    return values.astype(DTYPES[stored(feature).dtype])
+
+
+class OverGrpc(Predictor):
+    """Asks with TF Serving's own stubs."""
+
+    def __init__(self, specification: Specification, address: str) -> None:
+        self._address, self._name = address, specification.name
+        unbounded = [
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+        ]
+        channel = grpc.insecure_channel(urlsplit(address).netloc, options=unbounded)
+        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name = self._name
+        try:
+            response = self._stub.GetModelMetadata(request, timeout=SECONDS)
+        except grpc.RpcError as error:
+            self._fail(error)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
+        super().__init__(specification, signatures.signature_def["serving_default"].inputs)
+
+    def ask(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = self._name
+        for name, values in inputs.items():
+            array = typed(self._features[name], values)
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+        try:
+            response = self._stub.Predict(request, timeout=SECONDS)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
+                raise RowsError(error.details()) from None
+            self._fail(error)
+        return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+
+    def _fail(self, error: grpc.RpcError) -> NoReturn:
+        raise RunError(_failed(self._address, error.code().name, error.details())) from None
+
+
+class OverRest(Predictor):
+    """Asks by columns, with all text as base64."""
+
+    def __init__(self, specification: Specification, address: str) -> None:
+        self._address = address
+        self._session = requests.Session()
+        self._url = f"{address.rstrip('/')}/v1/models/{specification.name}"
+        found = self._answer("GET", "/metadata")
+        signatures = found["metadata"]["signature_def"]["signature_def"]
+        super().__init__(specification, signatures["serving_default"]["inputs"])
+
+    def ask(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        columns = {
+            name: _in_json(typed(self._features[name], values).tolist())
+            for name, values in inputs.items()
+        }
+        outputs = self._answer("POST", ":predict", {"inputs": columns})["outputs"]
+        if not isinstance(outputs, dict):  # a lone output goes without its name
+            outputs = {next(iter(self.specification.outputs)): outputs}
+        return {name: np.array(values) for name, values in outputs.items()}
+
+    def _answer(self, method: str, path: str, body: Any = None) -> Any:
+        # Not as `json=`, which refuses NaN: it stands for a number that a row lacks.
+        data = None if body is None else json.dumps(body)
+        try:
+            answer = self._session.request(method, f"{self._url}{path}", data=data, timeout=SECONDS)
+            content = answer.json()
+        except requests.RequestException as error:
+            raise RunError(_failed(self._address, type(error).__name__, str(error))) from None
+        if answer.status_code == 400 and body is not None:
+            raise RowsError(content["error"])
+        if not answer.ok:
+            raise RunError(_failed(self._address, str(answer.status_code), content["error"]))
+        return content
+
+
+def _failed(address: str, code: str, message: str) -> str:
+    return (
+        f"{address}: expected an answer, found {code}: {message}; see whether the model is served"
+    )
+
+
+def _in_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in_json(item) for item in value]
+    return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value

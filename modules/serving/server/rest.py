@@ -1,0 +1,155 @@
+"""The REST side: TF Serving's paths, health for a load balancer, and Prometheus's page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from aiohttp import web
+from google.protobuf import json_format
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    regression_pb2,
+)
+
+from modules.errors import RunError
+from modules.serving.server import json_examples, json_tensors
+from modules.serving.server.metrics import Metrics
+from modules.serving.server.refusal import RefusalError, invalid
+from modules.serving.server.service import Service
+
+MODEL = r"/v1/models/{name:[^/:]+}"
+VERSION = r"/versions/{version:\d+}"
+METRICS_PATH = "/monitoring/prometheus/metrics"  # TF Serving's own
+HEALTH_PATH = "/healthz"
+LARGEST_BODY = 256 << 20
+# As TF Serving translates them.
+HTTP = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 412,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class RestServer:
+    """The HTTP server of a service."""
+
+    def __init__(self, service: Service, metrics: Metrics, grace: float) -> None:
+        self._service, self._metrics = service, metrics
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_told_in_json])
+        for path in (MODEL, MODEL + VERSION):
+            app.router.add_get(path, self._status)
+            app.router.add_get(f"{path}/metadata", self._metadata)
+            app.router.add_post(f"{path}:{{method:predict|classify|regress}}", self._ask)
+        app.router.add_get(HEALTH_PATH, self._healthy)
+        app.router.add_get(METRICS_PATH, self._measures)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listens, and returns the port, which is a free one for 0. RunError where it is taken."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            raise RunError(f"REST: cannot listen on {host}:{port}: {error.strerror}") from None
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Takes no new request, and lets those under way end, for `grace` seconds at most."""
+        await self._runner.cleanup()
+
+    async def _ask(self, request: web.Request) -> web.Response:
+        method = request.match_info["method"]
+        body = await request.read()
+        answers = {
+            "predict": self._predict,
+            "classify": self._classify,
+            "regress": self._regress,
+        }
+        with self._metrics.request("rest", method):
+            return _json(await answers[method](_spec(request), body))
+
+    async def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
+        servable = self._service.servable(spec)
+        asked = json_tensors.question(body)
+        inputs = json_tensors.arrays_of(asked, servable.inputs_of(asked.signature))
+        outputs = await self._service.outputs(servable, asked.signature, inputs)
+        return json_tensors.answer(outputs, asked.by_rows)
+
+    async def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
+        request = classification_pb2.ClassificationRequest(model_spec=spec)
+        json_examples.fill(request, body)
+        return json_examples.classes((await self._service.classify(request)).result)
+
+    async def _regress(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
+        request = regression_pb2.RegressionRequest(model_spec=spec)
+        json_examples.fill(request, body)
+        return json_examples.numbers((await self._service.regress(request)).result)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        asked = get_model_status_pb2.GetModelStatusRequest(model_spec=_spec(request))
+        with self._metrics.request("rest", "status"):
+            return _json(_told(self._service.status(asked)))
+
+    async def _metadata(self, request: web.Request) -> web.Response:
+        asked = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=_spec(request), metadata_field=["signature_def"]
+        )
+        with self._metrics.request("rest", "metadata"):
+            found = self._service.metadata(asked)
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            found.metadata["signature_def"].Unpack(signatures)
+            spec, told = json.loads(_told(found.model_spec)), json.loads(_told(signatures))
+            return _json(json.dumps({"model_spec": spec, "metadata": {"signature_def": told}}))
+
+    async def _healthy(self, request: web.Request) -> web.Response:
+        available = self._service.model.available
+        return web.Response(
+            text="ok" if available else "no version", status=200 if available else 503
+        )
+
+    async def _measures(self, request: web.Request) -> web.Response:
+        page = generate_latest(self._metrics.registry)
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@web.middleware
+async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except RefusalError as refusal:
+        return _json(json.dumps({"error": refusal.message}), HTTP.get(refusal.code, 500))
+    except web.HTTPException as error:
+        return _json(json.dumps({"error": error.text or error.reason}), error.status)
+
+
+def _spec(request: web.Request) -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=request.match_info["name"])
+    version = request.match_info.get("version")
+    if version is not None:
+        if int(version) >= 1 << 63:
+            raise invalid(f"version {version} is no int64")
+        spec.version.value = int(version)
+    return spec
+
+
+def _told(message: Any) -> str:
+    return json_format.MessageToJson(
+        message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True
+    )
+
+
+def _json(text: str, status: int = 200) -> web.Response:
+    return web.Response(text=text, status=status, content_type="application/json")

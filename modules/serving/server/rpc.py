@@ -1,0 +1,100 @@
+"""The gRPC side: TF Serving's services, and gRPC's own for health."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+from modules.errors import RunError
+from modules.serving.server.metrics import Metrics
+from modules.serving.server.refusal import RefusalError
+from modules.serving.server.service import Service
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", -1),  # as TF Serving's
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # a port in use is an error, not one shared by chance
+)
+
+
+class _Rpc:
+    """Answers a call by a method of the service; a refusal becomes the call's status."""
+
+    def __init__(self, service: Service, metrics: Metrics) -> None:
+        self._service, self._metrics = service, metrics
+
+    async def _answer(self, context: Any, method: str, answer: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            with self._metrics.request("grpc", method):
+                return await answer()
+        except RefusalError as refusal:
+            await context.abort(refusal.code, refusal.message)
+
+
+class _Prediction(_Rpc, prediction_service_pb2_grpc.PredictionServiceServicer):
+    async def Predict(self, request: Any, context: Any) -> Any:
+        return await self._answer(context, "predict", lambda: self._service.predict(request))
+
+    async def Classify(self, request: Any, context: Any) -> Any:
+        return await self._answer(context, "classify", lambda: self._service.classify(request))
+
+    async def Regress(self, request: Any, context: Any) -> Any:
+        return await self._answer(context, "regress", lambda: self._service.regress(request))
+
+    async def GetModelMetadata(self, request: Any, context: Any) -> Any:
+        async def answer() -> Any:
+            return self._service.metadata(request)
+
+        return await self._answer(context, "metadata", answer)
+
+    async def MultiInference(self, request: Any, context: Any) -> None:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "MultiInference: send several requests")
+
+
+class _Model(_Rpc, model_service_pb2_grpc.ModelServiceServicer):
+    async def GetModelStatus(self, request: Any, context: Any) -> Any:
+        async def answer() -> Any:
+            return self._service.status(request)
+
+        return await self._answer(context, "status", answer)
+
+    async def HandleReloadConfigRequest(self, request: Any, context: Any) -> None:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the served folder cannot be changed")
+
+
+class RpcServer:
+    """The gRPC server of a service."""
+
+    def __init__(self, service: Service, metrics: Metrics) -> None:
+        self._service, self._metrics = service, metrics
+        self._health = health.aio.HealthServicer()
+
+    async def start(self, host: str, port: int) -> int:
+        """Listens, and returns the port, which is a free one for 0. RunError where it is taken."""
+        self._server = grpc.aio.server(options=OPTIONS)  # belongs to the loop that runs now
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            _Prediction(self._service, self._metrics), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            _Model(self._service, self._metrics), self._server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        try:
+            found = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise RunError(f"gRPC: cannot listen on {host}:{port}: {error}") from None
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await self._server.start()
+        return found
+
+    async def stop(self, grace: float) -> None:
+        """Takes no new call, and lets those under way end."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)

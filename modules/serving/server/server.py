@@ -1,0 +1,82 @@
+"""A model server: both protocols in front of one served model."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from modules.serving.server.batching import Batcher
+from modules.serving.server.metrics import Metrics
+from modules.serving.server.rest import RestServer
+from modules.serving.server.rpc import RpcServer
+from modules.serving.server.service import Service
+from modules.serving.server.versions import ServedModel
+
+GRACE_SECONDS = 30.0
+
+
+class ModelServer:
+    """Serves the newest version in a publish folder; to be used within one event loop."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """
+        Args:
+            name: what clients call the model.
+            folder: the publish folder, which is watched for new versions.
+        """
+        metrics = Metrics()
+        self._model = ServedModel(name, folder, metrics.load)
+        self._batcher = Batcher(metrics.batch)
+        service = Service(self._model, self._batcher)
+        self._rpc, self._rest = (
+            RpcServer(service, metrics),
+            RestServer(service, metrics, GRACE_SECONDS),
+        )
+
+    async def start(self, host: str, grpc_port: int, rest_port: int) -> tuple[int, int]:
+        """Loads the newest version, then listens; returns both ports, free ones where 0 was asked.
+
+        Raises RunError where there is no version, it cannot be loaded, or a port is taken.
+        """
+        await self._model.start()
+        ports = (
+            await self._rpc.start(host, grpc_port),
+            await self._rest.start(host, rest_port),
+        )
+        self._watching = asyncio.ensure_future(self._model.watch())
+        return ports
+
+    async def stop(self) -> None:
+        """Takes no new request, answers those that have come, and ends."""
+        self._watching.cancel()
+        await asyncio.gather(self._rpc.stop(GRACE_SECONDS), self._rest.stop())
+        self._batcher.close()
+
+
+async def serve(
+    name: str,
+    folder: Path,
+    host: str,
+    grpc_port: int,
+    rest_port: int,
+    tell: Callable[[int, int], None],
+) -> None:
+    """Serves until the process is told to end (SIGTERM, SIGINT).
+
+    Args:
+        name: what clients call the model.
+        folder: the publish folder.
+        host: the address to listen on.
+        grpc_port, rest_port: 0 takes a free one.
+        tell: told both ports when the server is ready.
+    """
+    server = ModelServer(name, folder)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    tell(*await server.start(host, grpc_port, rest_port))
+    await ended.wait()
+    await server.stop()

@@ -1,0 +1,117 @@
+"""What the server does for either protocol, in TF Serving's own messages."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from google.protobuf import any_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from modules.serving.server.batching import Batcher
+from modules.serving.server.examples import classifications, regressions, serialized
+from modules.serving.server.refusal import invalid
+from modules.serving.server.servable import Arrays, Servable
+from modules.serving.server.tensors import arrays_of, proto_of
+from modules.serving.server.versions import ServedModel
+
+
+class Service:
+    """Answers requests with a served model. Raises RefusalError, or what the model raises."""
+
+    def __init__(self, model: ServedModel, batcher: Batcher) -> None:
+        self.model = model
+        self._batcher = batcher
+
+    def servable(self, spec: model_pb2.ModelSpec) -> Servable:
+        """The version that a request means."""
+        return self.model.servable(spec.name, version_of(spec))
+
+    async def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+        servable = self.servable(request.model_spec)
+        signature = request.model_spec.signature_name
+        outputs = await self.outputs(servable, signature, arrays_of(request.inputs))
+        unknown = sorted(set(request.output_filter) - outputs.keys())
+        if unknown:
+            raise invalid(
+                f"output_filter: there is no output {', '.join(unknown)}; "
+                f"there are {', '.join(sorted(outputs))}"
+            )
+        wanted = request.output_filter or outputs
+        return predict_pb2.PredictResponse(
+            model_spec=_spec(self.model.name, servable, signature),
+            outputs={name: proto_of(outputs[name]) for name in wanted},
+        )
+
+    async def outputs(self, servable: Servable, signature: str, inputs: Arrays) -> Arrays:
+        """What a signature gives, computed together with other requests."""
+        return await self._batcher.run(servable, signature, inputs)
+
+    async def classify(
+        self, request: classification_pb2.ClassificationRequest
+    ) -> classification_pb2.ClassificationResponse:
+        servable = self.servable(request.model_spec)
+        signature = request.model_spec.signature_name
+        examples = serialized(servable, signature, request.input)
+        outputs = await self.outputs(servable, signature, examples)
+        return classification_pb2.ClassificationResponse(
+            model_spec=_spec(self.model.name, servable, signature),
+            result=classifications(outputs),
+        )
+
+    async def regress(
+        self, request: regression_pb2.RegressionRequest
+    ) -> regression_pb2.RegressionResponse:
+        servable = self.servable(request.model_spec)
+        signature = request.model_spec.signature_name
+        examples = serialized(servable, signature, request.input)
+        outputs = await self.outputs(servable, signature, examples)
+        return regression_pb2.RegressionResponse(
+            model_spec=_spec(self.model.name, servable, signature), result=regressions(outputs)
+        )
+
+    def metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        servable = self.servable(request.model_spec)
+        if list(request.metadata_field) != ["signature_def"]:
+            raise invalid(
+                f"metadata_field: expected signature_def, found {list(request.metadata_field)}"
+            )
+        signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
+        packed = any_pb2.Any()
+        packed.Pack(signatures)
+        return get_model_metadata_pb2.GetModelMetadataResponse(
+            model_spec=_spec(self.model.name, servable, ""), metadata={"signature_def": packed}
+        )
+
+    def status(
+        self, request: get_model_status_pb2.GetModelStatusRequest
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        found = self.model.statuses(request.model_spec.name, version_of(request.model_spec))
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for version, status in sorted(found.items(), reverse=True):
+            added = response.model_version_status.add(version=version, state=status.state)
+            added.status.error_code = tf.errors.OK
+            if status.error is not None:
+                added.status.error_code = status.error.code.value[0]
+                added.status.error_message = status.error.message
+        return response
+
+
+def version_of(spec: model_pb2.ModelSpec) -> int | None:
+    """The version that a request names, if it does."""
+    if spec.WhichOneof("version_choice") == "version_label":
+        raise invalid("version labels are not known here: name a version by its number, or none")
+    return spec.version.value if spec.HasField("version") else None
+
+
+def _spec(name: str, servable: Servable, signature: str) -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=name, signature_name=signature)
+    spec.version.value = servable.version
+    return spec

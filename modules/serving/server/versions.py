@@ -1,0 +1,142 @@
+"""Which version answers: the newest in the publish folder, loaded before the old one is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from tensorflow_serving.apis import get_model_status_pb2
+
+from modules.errors import RunError, first_line
+from modules.registry.versions import holds_model, newest_version
+from modules.serving.server.refusal import RefusalError, as_refusal
+from modules.serving.server.servable import Servable
+
+POLL_SECONDS = 1.0
+State = get_model_status_pb2.ModelVersionStatus.State
+log = logging.getLogger("fusion.serving")
+
+
+@dataclass
+class Status:
+    """How it stands with a version, as ModelService tells it."""
+
+    state: int
+    error: RefusalError | None = None
+
+
+class ServedModel:
+    """The versions of one model in a publish folder; to be used within one event loop."""
+
+    def __init__(self, name: str, folder: Path, on_load: Callable[[int, bool], None]) -> None:
+        """
+        Args:
+            name: what clients call the model.
+            folder: the publish folder.
+            on_load: told each version that was loaded, and whether it can be.
+        """
+        self.name = name
+        self._folder, self._on_load = folder, on_load
+        self._current: Servable | None = None
+        self._statuses: dict[int, Status] = {}
+        self._failed: tuple[Path, float] | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether a version answers."""
+        return self._current is not None
+
+    def servable(self, name: str, version: int | None) -> Servable:
+        """The version that a request means, the newest unless it names one.
+
+        Whoever holds it may finish with it, though another one has taken its place meanwhile.
+        Raises RefusalError where it is not loaded.
+        """
+        found = self._current
+        if name != self.name or found is None or version not in (None, found.version):
+            wanted = "the newest version" if version is None else f"version {version}"
+            raise RefusalError(
+                grpc.StatusCode.NOT_FOUND,
+                f"{wanted} of the model '{name}' is not served; served is "
+                + (f"version {found.version} of '{self.name}'" if found else "nothing yet"),
+            )
+        return found
+
+    def statuses(self, name: str, version: int | None) -> dict[int, Status]:
+        """How it stands with the versions seen so far, or with one of them."""
+        if name != self.name:
+            raise RefusalError(
+                grpc.StatusCode.NOT_FOUND, f"no model '{name}'; served is '{self.name}'"
+            )
+        if version is None:
+            return dict(self._statuses)
+        if version not in self._statuses:
+            raise RefusalError(
+                grpc.StatusCode.NOT_FOUND, f"no version {version} of '{name}' was seen"
+            )
+        return {version: self._statuses[version]}
+
+    async def start(self) -> None:
+        """Loads the newest version. Raises RunError where there is none, or it cannot be loaded."""
+        if holds_model(self._folder):
+            raise RunError(
+                f"{self._folder} is one version: give the publish folder, {self._folder.parent}"
+            )
+        path = newest_version(self._folder)
+        if path is None:
+            raise RunError(f"{self._folder}: expected version folders, found none: publish first")
+        await self._load(path)
+        if not self.available:
+            error = self._statuses[int(path.name)].error
+            raise RunError(f"{path}: the model cannot be loaded: {error}")
+
+    async def watch(self) -> None:
+        """Follows the folder until it is cancelled.
+
+        A version that cannot be loaded is not tried again unless its files change, and one that is
+        served stays so while there is no other.
+        """
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                path = await asyncio.to_thread(newest_version, self._folder)
+                if path is not None and self._is_new(path):
+                    await self._load(path)
+            except OSError as error:  # a folder taken away while it was looked at
+                log.warning("%s: %s", self._folder, error)
+
+    def _is_new(self, path: Path) -> bool:
+        served = self._current is not None and self._current.version == int(path.name)
+        return not served and self._failed != (path, _changed(path))
+
+    async def _load(self, path: Path) -> None:
+        version, changed = int(path.name), _changed(path)
+        self._statuses[version] = Status(State.LOADING)
+        log.info("version %s: loading", version)
+        try:
+            loaded = await asyncio.to_thread(Servable, path)
+        except Exception as error:  # TensorFlow raises many types here; all mean the same
+            self._failed = path, changed
+            self._statuses[version] = Status(State.END, as_refusal(error))
+            self._on_load(version, False)
+            log.error("version %s: cannot be loaded: %s", version, first_line(error))
+            return
+        old, self._current = self._current, loaded
+        self._statuses[version] = Status(State.AVAILABLE)
+        self._on_load(version, True)
+        log.info("version %s: available", version)
+        if old is not None:
+            self._statuses[old.version] = Status(State.END)
+            log.info("version %s: let go", old.version)
+            del old
+            # What TensorFlow loads refers to itself in circles.
+            await asyncio.to_thread(gc.collect)
+
+
+def _changed(path: Path) -> float:
+    return (path / "saved_model.pb").stat().st_mtime

@@ -1,0 +1,42 @@
+"""`fusion score`: all rows of a data file through a published model, on Beam."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from modules.errors import RunError, UserError
+from modules.spec import manifest_format
+from pipeline.beam import BEAM_ARGS
+from pipeline.failure import cause_of
+from pipeline.quiet import import_tensorflow_quietly
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@click.argument("beam_args", nargs=-1, type=click.UNPROCESSED)
+def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> None:
+    """Write what the published model in the folder MODEL predicts of DATA to the file OUTPUT.
+
+    MODEL is a publish folder (its newest version is taken) or one version folder. DATA is a file as
+    in training; labels are not needed. OUTPUT ends in .csv, .jsonl or .parquet, and appears whole.
+    It has a row for each one of DATA, in their order; one that cannot be used has the reason in
+    `error`. What follows `--` goes to Beam, as `-- --direct_num_workers=4`.
+    """
+    if manifest_format(data) is None:
+        raise RunError(f"{data}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")
+    import_tensorflow_quietly()
+    from modules.scoring.score import score as score_rows
+
+    try:
+        scored = score_rows(model, data, output, (*BEAM_ARGS, *beam_args))
+    except (RuntimeError, UserError) as error:  # Beam raises a worker's exception anew
+        raise RunError(cause_of(error)) from error
+    click.echo(f"{scored.rows:,} rows in {output}")
+    if scored.failed:
+        click.echo(f"{scored.failed:,} could not be used, the first: {scored.first}")
+    if scored.failed == scored.rows:
+        raise RunError(f"{data}: no row could be used")

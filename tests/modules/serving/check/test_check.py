@@ -1,0 +1,204 @@
+"""The check of a candidate in a model server: what it passes, and what it tells of what fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+
+from modules.errors import RunError
+from modules.serving.check.answers import not_refused, wrong_answers
+from modules.serving.check.check import REPORT_FILE, check_serving, warmup_requests
+from modules.serving.check.expected import Expected, expected
+from modules.serving.check.process import Running, model_server
+from modules.serving.check.speed import Speed, measure
+from modules.serving.published import PublishedModel
+from modules.serving.warmup import read_warmup, write_warmup
+from modules.spec import Serving, Specification, load_specification
+
+pytestmark = pytest.mark.component
+
+
+@pytest.fixture(scope="module")
+def specification(shared_world: Path) -> Specification:
+    return load_specification(shared_world / "fusion.yaml")
+
+
+@pytest.fixture(scope="module")
+def wanted(
+    shared_published: Path, specification: Specification, shared_training_inputs: Any
+) -> Expected:
+    split = str(shared_training_inputs.splits["eval"])
+    return expected(shared_published / "1", specification, split, 12)
+
+
+@pytest.fixture(scope="module")
+def running(served_colours: Any) -> Running:
+    return Running("fusion serve", served_colours.grpc, served_colours.rest)
+
+
+@pytest.fixture
+def tf_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Puts a program that calls itself TF Serving on the PATH."""
+
+    def install(script: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        program = folder / "tensorflow_model_server"
+        program.write_text(f"#!/bin/bash\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    return install
+
+
+# Answers
+
+
+def test_what_is_expected_is_what_the_evaluator_reads(
+    wanted: Expected, shared_published: Path, shared_world: Path
+) -> None:
+    """The oracle goes another way: from the rows of the data file through the served signature."""
+    assert wanted.row_ids == [f"row {number}" for number in range(60, 72)]
+    model = PublishedModel(shared_published / "1")
+    given = model.ask(wanted.inputs)
+    np.testing.assert_allclose(
+        wanted.outputs["colour_probabilities"], given["colour_probabilities"], atol=1e-6
+    )
+    assert wanted.outputs["colour_classes"].tolist() == given["colour_classes"].tolist()
+
+
+def test_right_answers_and_refusals_leave_nothing_to_tell(
+    running: Running, specification: Specification, wanted: Expected
+) -> None:
+    assert list(wrong_answers(running, specification, wanted)) == []
+    assert list(not_refused(running, specification, wanted)) == []
+
+
+def test_a_wrong_answer_is_told_with_its_request_output_and_size(
+    running: Running, specification: Specification, wanted: Expected
+) -> None:
+    changed = {name: values.copy() for name, values in wanted.outputs.items()}
+    changed["colour_probabilities"][4, 2] += 0.25
+    changed["colour_classes"][2, 1] = b"black"
+    wrong = dataclasses.replace(wanted, outputs=changed)
+    told = list(wrong_answers(running, specification, wrong))
+    assert len(told) == 4  # each once for a protocol
+    for protocol, (classes, chances) in (("gRPC", told[:2]), ("REST", told[2:])):
+        assert classes.startswith(f"{protocol}, row 62: output 'colour_classes' is ")
+        assert "black" in classes
+        assert chances.startswith(
+            f"{protocol}, row 64: output 'colour_probabilities' is off by 0.25: expected"
+        )
+        assert chances.endswith("at most 1e-05 is allowed")
+
+
+def test_an_output_that_is_missing_or_of_another_shape_is_told(
+    running: Running, specification: Specification, wanted: Expected
+) -> None:
+    more = {**wanted.outputs, "taste": np.zeros((12, 1))}
+    told = list(wrong_answers(running, specification, dataclasses.replace(wanted, outputs=more)))
+    assert "expected the outputs ['colour_classes', 'colour_probabilities', 'taste']" in told[0]
+    wide = {**wanted.outputs, "colour_probabilities": np.zeros((12, 4))}
+    told = list(wrong_answers(running, specification, dataclasses.replace(wanted, outputs=wide)))
+    assert "has shape (1, 3), expected (1, 4)" in told[0]
+
+
+def test_a_server_that_answers_what_is_malformed_is_told(
+    running: Running,
+    specification: Specification,
+    wanted: Expected,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("modules.serving.remote.OverGrpc.ask", lambda self, inputs: wanted.outputs)
+    answer = requests.Response()
+    answer.status_code, answer._content = 200, b"{}"
+    monkeypatch.setattr(requests, "post", lambda *_, **__: answer)
+    told = "\n".join(not_refused(running, specification, wanted))
+    assert "gRPC, inputs missing: expected a refusal, found an answer" in told
+    assert "gRPC, input 'image' that is no picture: expected a refusal" in told
+    assert "REST, broken JSON: expected code 400, found 200" in told
+    assert "REST, an unknown version: expected code 404, found 200" in told
+
+
+# Speed, warm-up
+
+
+def test_limits_are_compared_with_what_was_measured(
+    running: Running, specification: Specification, wanted: Expected
+) -> None:
+    speed = measure(running, specification, wanted)
+    assert 0 < speed.p50_ms <= speed.p95_ms <= speed.p99_ms
+    assert speed.rows_per_second > 0
+    given = Speed(p50_ms=1.0, p95_ms=2.0, p99_ms=30.0, rows_per_second=100.0)
+    assert given.misses(Serving()) == []
+    assert given.misses(Serving(max_p99_ms=30.0, min_rows_per_second=100.0)) == []
+    assert given.misses(Serving(max_p99_ms=29.5, min_rows_per_second=101.0)) == [
+        "p99 is 30.0 ms, serving.max_p99_ms allows 29.5",
+        "100.0 rows a second, serving.min_rows_per_second asks for 101",
+    ]
+
+
+def test_the_same_rows_make_the_same_warm_up_file(
+    specification: Specification, wanted: Expected, tmp_path: Path
+) -> None:
+    files = []
+    for version in (tmp_path / "1", tmp_path / "2"):
+        version.mkdir()
+        write_warmup(version, warmup_requests(specification, wanted))
+        files.append((version / "assets.extra" / "tf_serving_warmup_requests").read_bytes())
+    assert files[0] == files[1]
+    one, all_ = read_warmup(tmp_path / "1")
+    assert [one.inputs["words"].tensor_shape.dim[0].size, len(all_.inputs)] == [1, 2]
+    assert all_.inputs["image"].tensor_shape.dim[0].size == 12
+    assert one.model_spec.name == "colours"
+
+
+# The whole check
+
+
+def test_tf_serving_is_taken_where_it_is_installed_and_a_missed_limit_keeps_no_model(
+    specification: Specification,
+    shared_published: Path,
+    shared_training_inputs: Any,
+    tf_serving: Any,
+    tmp_path: Path,
+) -> None:
+    tf_serving(  # stands for it: the same flags, answered by our server
+        'for flag in "$@"; do declare "${flag#--}"; done\n'
+        f'exec {sys.executable} -m modules.serving.server "$model_base_path" "$model_name" '
+        '"$port" "$rest_api_port"'
+    )
+    limited = specification.model_copy(update={"serving": Serving(rows=5, max_p99_ms=1e-6)})
+    report = check_serving(
+        limited,
+        model=shared_published / "1",
+        split=str(shared_training_inputs.splits["eval"]),
+        folder=tmp_path,
+        candidate=tmp_path / "candidate",
+    )
+    assert (report.rows, report.server) == (5, "tensorflow_model_server")
+    assert len(report.problems) == 1
+    assert report.problems[0].endswith("serving.max_p99_ms allows 1e-06")
+    assert not (tmp_path / "candidate").exists()
+    written = json.loads((tmp_path / REPORT_FILE).read_text())
+    assert written["problems"] == report.problems
+    assert written["speed"]["p99_ms"] > 0
+
+
+def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(
+    tf_serving: Any, shared_published: Path, tmp_path: Path
+) -> None:
+    tf_serving("echo starting; echo no such flag >&2; exit 3")
+    with (
+        pytest.raises(RunError, match=r"ended with code 3; its log ends: no such flag"),
+        model_server(shared_published, "colours", tmp_path / "log"),
+    ):
+        pass
