@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.freezing.unfreeze import chosen_layers
-from modules.fusion.build import FusedModel, shape_text
+from modules.fusion.build import FusedModel
+from modules.fusion.builder import shape_text
 from modules.fusion.topology import ordered_nodes
 from modules.spec import Merge, Specification
 from modules.submodels.interface import Interface

@@ -20,7 +20,8 @@ from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon, Rectangle
 from matplotlib.path import Path as Curve
 
 from modules.errors import RunError
-from modules.fusion.build import FusedModel, shape_text
+from modules.fusion.build import FusedModel
+from modules.fusion.builder import shape_text
 from modules.fusion.describe import NodeRow, describe
 from modules.fusion.layout import (
     ARROW,

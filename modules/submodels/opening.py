@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from modules.fusion.build import OpenSubmodel
+from modules.fusion.builder import OpenSubmodel
 from modules.spec import Graph
 from modules.submodels.copy import copied_submodel
 from modules.submodels.interface import Interface
