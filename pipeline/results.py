@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
-from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from modules.evaluation.quality import read_quality
 from modules.evaluation.worth import read_worth
 from modules.examples.write import REJECTED_FILE
+from modules.features.anomalies import anomalies
 from modules.trainer.record import RECORD_FILE
 from modules.trainer.run import last_epoch
 from pipeline.stages import Stage
@@ -71,19 +71,6 @@ def made(stage: Stage) -> str:
         path = pushed_path(artifacts["pushed_model"])
         return f"{_text(artifacts['pushed_model'], 'status')} {path}" if path else "not published"
     return ""
-
-
-def anomalies(folder: Path) -> list[str]:
-    """What ExampleValidator found against the schema, one line each."""
-    found = []
-    for file in sorted(folder.glob("Split-*/SchemaDiff.pb")):
-        proto = anomalies_pb2.Anomalies.FromString(file.read_bytes())
-        split = file.parent.name.removeprefix("Split-")
-        found += [
-            f"{split}: {name}: {info.description}"
-            for name, info in sorted(proto.anomaly_info.items())
-        ]
-    return found
 
 
 def serving_told(blessing: metadata_store_pb2.Artifact) -> str:
