@@ -10,6 +10,7 @@ from rich.console import Console
 
 from modules.errors import RunError, suggestion
 from modules.report.finished import PROVENANCE_FILE, RUN_FILE
+from pipeline.failure import cause_of
 from pipeline.prepare import Workplace
 from pipeline.record import RunRecord
 
@@ -27,7 +28,7 @@ def report_on(record: RunRecord, console: Console) -> None:
     except Exception as error:
         log.exception("the report of %s", record.folder)
         console.print(
-            f"no report could be written: {type(error).__name__}: {error}",
+            f"no report could be written: {cause_of(error)}",
             style="red", markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from modules.errors import RunError, first_line
 from modules.registry.manifest import Provenance
 from modules.spec import Specification
 
@@ -27,10 +28,16 @@ class FinishedRun:
 
     @classmethod
     def read(cls, folder: Path) -> FinishedRun:
-        """What a run wrote into its folder."""
-        record = json.loads((folder / RUN_FILE).read_text())
-        text = (folder / PROVENANCE_FILE).read_text()
-        return cls(folder, record, Provenance.model_validate_json(text))
+        """What a run wrote into its folder; raises RunError where that is damaged."""
+        try:
+            record = json.loads((folder / RUN_FILE).read_text())
+            provenance = Provenance.model_validate_json((folder / PROVENANCE_FILE).read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{folder}: expected a whole {RUN_FILE} and {PROVENANCE_FILE}: "
+                f"{first_line(error)}; run again"
+            ) from None
+        return cls(folder, record, provenance)
 
     @cached_property
     def specification(self) -> Specification:

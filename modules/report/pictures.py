@@ -26,7 +26,7 @@ from modules.trainer.curves import GRID, INK
 MOST_NUMBERED = 20  # more classes than that have too little room for numbers
 MOST_NAMED = 60
 PLOT = 230.0
-DOTS = 2_000
+DOTS, BARS = 2_000, 30
 DARK = 0.55  # of the darkest; above that, white numbers are read better
 
 
@@ -102,7 +102,7 @@ def residuals_picture(output: str, truth: np.ndarray, predicted: np.ndarray) -> 
             axes.plot(ends, ends, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
         label_axes(axes, "in truth", "predicted")
         axes = panel(figure, PLOT + 110, 36, PLOT, PLOT * 0.8, "errors, predicted less truth")
-        axes.hist(predicted - truth, bins=30, color=BLUE)
+        axes.hist(predicted - truth, bins=_bins(predicted - truth), color=BLUE)
         axes.axvline(0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
         label_axes(axes, "error", "rows")
         for drawn_axes in figure.axes:
@@ -112,3 +112,11 @@ def residuals_picture(output: str, truth: np.ndarray, predicted: np.ndarray) -> 
     error = float(np.abs(predicted - truth).mean()) if len(truth) else 0.0
     alt = f"Residuals of {output} on {len(truth):,} rows: the mean absolute error is {error:.4g}."
     return drawn(2 * PLOT + 130, PLOT * 0.8 + 64, draw, alt)
+
+
+def _bins(errors: np.ndarray) -> np.ndarray:
+    """The edges of a histogram's bars; errors that are all but equal have some room too."""
+    low, high = (errors.min(), errors.max()) if len(errors) else (-1.0, 1.0)
+    half = max((high - low) / 2, 1e-6 * max(1.0, abs(low), abs(high)))
+    middle = (low + high) / 2
+    return np.linspace(middle - half, middle + half, BARS + 1)
