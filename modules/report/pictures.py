@@ -114,9 +114,9 @@ def residuals_picture(output: str, truth: np.ndarray, predicted: np.ndarray) -> 
     return drawn(2 * PLOT + 130, PLOT * 0.8 + 64, draw, alt)
 
 
-def _bins(errors: np.ndarray) -> np.ndarray:
+def _bins(errors: np.ndarray) -> list[float]:
     """The edges of a histogram's bars; errors that are all but equal have some room too."""
     low, high = (errors.min(), errors.max()) if len(errors) else (-1.0, 1.0)
     half = max((high - low) / 2, 1e-6 * max(1.0, abs(low), abs(high)))
     middle = (low + high) / 2
-    return np.linspace(middle - half, middle + half, BARS + 1)
+    return np.linspace(middle - half, middle + half, BARS + 1).tolist()

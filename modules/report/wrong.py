@@ -31,7 +31,7 @@ def wrong_section(run: FinishedRun) -> Section:
     blocks: list[Block] = [Text(told)]
     examples = worst_examples(answers)
     for output in run.specification.outputs:
-        blocks += _of_output(answers, output)
+        blocks += output_blocks(answers, output)
         worst = examples.get(output)
         if worst:
             blocks.append(Examples(f"{output}: the rows it gets most wrong", worst))
@@ -40,24 +40,25 @@ def wrong_section(run: FinishedRun) -> Section:
     return Section("errors", title, blocks)
 
 
-def _of_output(answers: Answers, output: str) -> list[Block]:
+def output_blocks(answers: Answers, output: str) -> list[Block]:
+    """What an output confuses, or how far it is off."""
     label = answers.specification.label_of(output)
     truth = answers.truth(output)
     if isinstance(label, NumberLabel):
         return [residuals_picture(output, truth, answers.numbers(output))]
     chances = answers.chances(output)
     if isinstance(label, MultiLabel):
-        found = class_counts(truth, chances)
+        shown = label.classes[:SHOWN_CLASSES]
+        found = class_counts(truth[:, : len(shown)], chances[:, : len(shown)])
         cells = [
-            [name, *(f"{values[place]:,}" for values in found)]
-            for place, name in enumerate(label.classes[:SHOWN_CLASSES])
+            [name, *(f"{values[place]:,}" for values in found)] for place, name in enumerate(shown)
         ]
         header = ["class", "found", "overlooked", "invented"]
         caption = f"{output}: rows by class"
         if len(label.classes) > SHOWN_CLASSES:
             caption += f", the first {SHOWN_CLASSES} of {len(label.classes)}"
         return [
-            classes_picture(output, found, label.classes[:SHOWN_CLASSES]),
+            classes_picture(output, found, shown),
             Table(caption, header, cells, (1, 2, 3)),
         ]
     counts = confusion(truth, chances.argmax(axis=1), len(label.classes))
