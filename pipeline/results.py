@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
-from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from modules.data_checks.anomalies import anomalies
 from modules.evaluation.quality import read_quality
 from modules.evaluation.worth import read_worth
 from modules.examples.write import REJECTED_FILE
@@ -35,6 +35,8 @@ def made(stage: Stage) -> str:
     if "anomalies" in artifacts:
         found = anomalies(Path(artifacts["anomalies"].uri))
         return "no anomalies" if not found else f"anomalies: {'; '.join(found[:3])}"
+    if "data_gate" in artifacts:
+        return _text(artifacts["data_gate"], "told")
     if "submodel" in artifacts:
         copied = artifacts["submodel"]
         digest = copied.properties["digest"].string_value[:12]
@@ -71,19 +73,6 @@ def made(stage: Stage) -> str:
         path = pushed_path(artifacts["pushed_model"])
         return f"{_text(artifacts['pushed_model'], 'status')} {path}" if path else "not published"
     return ""
-
-
-def anomalies(folder: Path) -> list[str]:
-    """What ExampleValidator found against the schema, one line each."""
-    found = []
-    for file in sorted(folder.glob("Split-*/SchemaDiff.pb")):
-        proto = anomalies_pb2.Anomalies.FromString(file.read_bytes())
-        split = file.parent.name.removeprefix("Split-")
-        found += [
-            f"{split}: {name}: {info.description}"
-            for name, info in sorted(proto.anomaly_info.items())
-        ]
-    return found
 
 
 def serving_told(blessing: metadata_store_pb2.Artifact) -> str:

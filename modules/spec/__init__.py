@@ -1,5 +1,6 @@
 """The specification of a fusion: its types, its reading from YAML, its checks."""
 
+from modules.spec.data_checks import DataChecks
 from modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
 from modules.spec.features import (
     CategoryFeature,
@@ -45,6 +46,7 @@ __all__ = [
     "Choice",
     "ColumnSplit",
     "Data",
+    "DataChecks",
     "Evaluation",
     "Feature",
     "Graph",

@@ -34,6 +34,7 @@ from modules.spec.base import (
     Reference,
     Whole,
 )
+from modules.spec.data_checks import DataChecks
 from modules.spec.evaluation import Evaluation, Metric
 from modules.spec.features import Feature, Label, may_be_missing
 from modules.spec.missing import missing_name
@@ -81,6 +82,7 @@ class Data(Part):
         Discriminator(_split_kind),
     ]
     max_rejected: Fraction = 0.01
+    checks: DataChecks = DataChecks()
 
     @field_validator("path")
     @classmethod
@@ -91,6 +93,10 @@ class Data(Part):
                 f"found '{path.name}'"
             )
         return path
+
+    def unchecked(self) -> Data:
+        """The same rows, whatever is checked of them: for what does not depend on the limits."""
+        return self.model_copy(update={"checks": DataChecks()})
 
 
 def manifest_format(path: LocalPath) -> str | None:
