@@ -59,17 +59,17 @@ def leakage(media: Sequence[str], splits: Mapping[str, str]) -> Leakage:
         splits: the folder of tf.Examples of `train` and `eval`.
     """
     found = Leakage()
-    holders: dict[tuple[str, bytes], list[str]] = {}
+    holders: dict[tuple[str, bytes], list[tuple[int, str]]] = {}
     for row, digests in _digests(media, splits["eval"]):
-        found.rows += 1
         for key in digests:
-            holders.setdefault(key, []).append(row)
-    leaked: dict[str, tuple[str, str, str]] = {}
+            holders.setdefault(key, []).append((found.rows, row))
+        found.rows += 1
+    leaked: dict[int, tuple[str, str, str]] = {}
     for trained, digests in _digests(media, splits["train"]):
         for key in digests:
-            for row in holders.get(key, ()):
-                leaked.setdefault(row, (row, key[0], trained))
-    found.leaked = list(leaked.values())
+            for number, row in holders.get(key, ()):
+                leaked.setdefault(number, (row, key[0], trained))
+    found.leaked = [leak for _, leak in sorted(leaked.items())]
     return found
 
 

@@ -22,7 +22,7 @@ from pipeline.commands.lineage import lineage
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
 ALL = {
-    "Rows", "Statistics", "DataChecks", "Import-vision", "Import-text", "Transform", "Embed",
+    "Rows", "Statistics", "DataChecks", "DataGate", "Import-vision", "Import-text", "Transform", "Embed",
     "Train", "Champion", "Evaluate", "ServingCheck", "Publish",
 }  # fmt: skip
 
@@ -73,6 +73,10 @@ def test_a_run_publishes_a_model_and_records_every_stage(first: tuple[Path, Done
     assert version.parent == folder / "serving"
     assert (version / "saved_model.pb").is_file()
     assert (version / "assets.extra" / "tf_serving_warmup_requests").is_file()
+    assert (version / "assets.extra" / "statistics.pb").is_file()
+    assert done.made("DataGate") == (
+        "no anomalies, 0 of 23 eval rows leak, drift passed over: no champion"
+    )
     [told] = [s["made"] for s in done.record["stages"] if s["name"] == "ServingCheck"]
     assert told.startswith("23 rows answered by fusion serve as in training, p50 ")
     assert done.record["metrics"]["colour"]["example_count"] == pytest.approx(23)
@@ -138,11 +142,13 @@ def test_a_second_run_does_only_what_depends_on_the_champion_and_publishes_nothi
     folder, before = first
     done = run(folder)
     assert done.code == 0, done.text
-    assert done.stages("done") == {"Champion", "Evaluate", "Publish"}
-    assert done.stages("reused") == ALL - {"Champion", "Evaluate", "Publish"}
+    assert done.stages("done") == {"Champion", "DataGate", "Evaluate", "Publish"}
+    assert done.stages("reused") == ALL - done.stages("done")
     published = before.record["published"]
+    version = Path(published).name
+    assert done.made("DataGate").endswith(f"drift from version {version} at most 0.000 (colour)")
     assert before.made("Champion") == "none is published yet"
-    assert done.made("Champion") == f"version {Path(published).name}"
+    assert done.made("Champion") == f"version {version}"
     assert before.made("Publish") == f"published {published}"
     assert done.made("Publish") == f"already published {published}"
     assert done.record["published"] == published
@@ -156,17 +162,42 @@ def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
     file = first[0] / "fusion.yaml"
     text = file.read_text()
     limit = "serving: {rows: 4, max_p99_ms: 1e-6}\n"
-    file.write_text(text.replace("{min: 0.2}", "{min: 1.01}") + limit)
+    checks = "eval: 0.3}\n  checks: {max_leakage: 0.1, drift: {colour: 0.2}}\n"
+    text_with_checks = text.replace("eval: 0.3}\n", checks)
+    file.write_text(text_with_checks.replace("{min: 0.2}", "{min: 1.01}") + limit)
     done = run(first[0])
     file.write_text(text)
     assert done.code == 1
-    assert {"Train", "Champion"} <= done.stages("reused")
+    assert {"Rows", "Embed", "Train", "Champion"} <= done.stages("reused")
+    assert "DataGate" in done.stages("done")
     assert done.record["published"] is None
     assert "the model was not published: colour.accuracy is" in done.text
     assert "at least 1.01 is needed" in done.text
     assert "in a model server: p99 is" in done.text
     assert "serving.max_p99_ms allows 1e-06" in done.text
     assert len(all_versions(first[0] / "serving")) == 1
+
+
+def test_a_picture_in_both_splits_stops_the_run_before_anything_is_trained(
+    first: tuple[Path, Done],
+) -> None:
+    folder = first[0]
+    file = folder / "data" / "rows.csv"
+    rows = file.read_bytes()
+    shutil.copy(folder / "data" / "images" / "0.png", folder / "data" / "images" / "90.png")
+    ids = ("row 1", "row 92")
+    # The copy goes to the other split: ids 90 and 91 are hashed to one each.
+    with file.open("a") as stream:
+        stream.write("90,images/90.png,very red,red\n91,images/90.png,very red,red\n")
+    done = run(folder)
+    file.write_bytes(rows)
+    assert done.code == 1
+    assert done.stages("failed") == {"DataGate"}
+    assert {"Embed", "Train"} <= done.stages("waiting")
+    assert "stage DataGate failed: the data must not be trained on:" in done.text
+    assert "hold media of a row to train on, byte for byte" in done.text
+    assert "data.checks.max_leakage allows 0.0%" in done.text
+    assert len(all_versions(folder / "serving")) == 1
 
 
 def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path, Done]) -> None:
