@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,23 +31,27 @@ GROWTH = (16, 4, 1)
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--rows", default=4096, show_default=True, help="Rows to train on.")
-@click.option("--size", default=96, show_default=True, help="Pixels to a side of a picture.")
+@click.option("--pixels", default=128, show_default=True, help="To a side of the JPEG files.")
+@click.option("--size", default=96, show_default=True, help="Pixels that the backbone takes.")
 @click.option("--backbone", default="MobileNetV2", show_default=True, help="Of keras.applications.")
 @click.option("--batch-size", default=64, show_default=True)
 @click.option(
     "--epochs", "counts", default=(10, 50), show_default=True, multiple=True,
     help="Told after so many epochs; the largest is trained. May be given several times.",
 )  # fmt: skip
+@click.option("--runs", is_flag=True, help="Time two whole runs too, the head changed between.")
 @click.option("--skip", multiple=True, type=click.Choice(COMPARED), help="Leave a mode out.")
 @click.option(
     "--json", "file", type=click.Path(path_type=Path), help="Writes the figures to a file as well."
 )
 def main(
     rows: int,
+    pixels: int,
     size: int,
     backbone: str,
     batch_size: int,
     counts: tuple[int, ...],
+    runs: bool,
     skip: tuple[str, ...],
     file: Path | None,
 ) -> None:
@@ -59,20 +64,21 @@ def main(
     Times count from saved models and rows to a trained head, without the start of the process.
     """
     console = wide_console()
-    sizes = Sizes(rows, size, backbone, batch_size, max(counts))
+    sizes = Sizes(rows, pixels, size, backbone, batch_size, max(counts))
     with tempfile.TemporaryDirectory() as folder:
         world = prepare(Path(folder, "world"), sizes, console)
         modes = {mode: measure(mode, world, console) for mode in COMPARED if mode not in skip}
+        whole = whole_runs(Path(folder, "runs"), sizes, console) if runs else {}
         growth = {}
         for part in GROWTH:
             smaller = replace(sizes, rows=sizes.rows // part, epochs=1)
             place = prepare(Path(folder, f"part{part}"), smaller, console)
             growth[smaller.rows] = measure("embed", place, console)
-    figures = summary(modes, growth, sizes, counts)
+    figures = {**summary(modes, growth, sizes, counts), **whole}
     console.print(table(figures, counts))
     console.print(growth_table(figures["growth"]))
     for name, value in figures.items():
-        if name.startswith(("ratio", "max")):
+        if name.startswith(("ratio", "max", "seconds")):
             console.print(f"{name} {value:.3g}", highlight=False)
     if file:
         write_text(file, json.dumps(figures, indent=1) + "\n")
@@ -101,6 +107,26 @@ def prepare(folder: Path, sizes: Sizes, console: Console) -> Path:
     file = folder / "world.json"
     file.write_text(json.dumps(told))
     return file
+
+
+def whole_runs(folder: Path, sizes: Sizes, console: Console) -> dict[str, float]:
+    """Seconds of two whole `fusion run` processes; only the head has changed for the second."""
+    folder.mkdir()
+    _python("-m", "benchmarks.embed_world", str(folder), sizes.arguments())
+    file = folder / "fusion.yaml"
+    file.write_text(file.read_text().replace("embed_once: false", "embed_once: true"))
+    seconds = []
+    for units in (64, 48):
+        console.print(f"measuring a whole run with {units} units", highlight=False)
+        file.write_text(file.read_text().replace("units: 64", f"units: {units}"))
+        started = time.monotonic()
+        _python(str(Path(sys.executable).with_name("fusion")), "run", str(file))
+        seconds.append(time.monotonic() - started)
+    return {
+        "seconds_first_run": seconds[0],
+        "seconds_run_with_another_head": seconds[1],
+        "ratio_another_head_over_first_run": seconds[1] / seconds[0],
+    }
 
 
 def measure(mode: str, world: Path, console: Console) -> dict[str, Any]:
@@ -152,6 +178,7 @@ def summary(
     first = min(counts)
     ratio("ratio_keras_fit_over_embed_once", "keras fit", "embed once", first)
     ratio("ratio_live_over_embed_once", "live", "embed once", first)
+    ratio("ratio_keras_fit_over_live", "keras fit", "live", first)
     ratio("ratio_embed_once_over_lower_bound", "embed once", "lower bound", first)
     for count in counts:
         ratio(f"ratio_keras_fit_over_embed_once_{count}_epochs", "keras fit", "embed once", count)

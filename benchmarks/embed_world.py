@@ -35,15 +35,20 @@ training:
   embed_once: false
   stages:
     - {{name: head, epochs: {epochs}, learning_rate: 1e-3}}
+evaluation: {{thresholds: {{digit: {{accuracy: {{min: 0}}}}}}}}
 publish: {{path: serving}}
 """
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured on: rows to train on, pixels to a side, the backbone by name."""
+    """How much is measured on: rows to train on, the backbone by name and its input's pixels.
+
+    `pixels` are those to a side of the JPEG files.
+    """
 
     rows: int
+    pixels: int
     size: int
     backbone: str
     batch: int
@@ -80,7 +85,7 @@ def make_world(folder: Path, sizes: Sizes) -> Path:
 
 
 def _make_rows(folder: Path, sizes: Sizes, words: list[str]) -> None:
-    """JPEG pictures of 128 pixels to a side, as cameras' previews are, and ten words each."""
+    """JPEG pictures and ten words each."""
     import numpy as np
     import tensorflow as tf
 
@@ -91,7 +96,8 @@ def _make_rows(folder: Path, sizes: Sizes, words: list[str]) -> None:
         writer.writerow(["image", "words", "digit", "split"])
         for number in range(sizes.rows + EVAL_ROWS):
             coarse = random.integers(0, 255, (8, 8, 3)).astype("float32")
-            pixels = tf.cast(tf.image.resize(coarse, (128, 128), "bicubic"), tf.uint8)
+            shape = (sizes.pixels, sizes.pixels)
+            pixels = tf.cast(tf.image.resize(coarse, shape, "bicubic"), tf.uint8)
             name = f"images/{number:06d}.jpg"
             (folder / name).write_bytes(tf.io.encode_jpeg(pixels, quality=90).numpy())
             said = " ".join(random.choice(words, 10))

@@ -12,7 +12,7 @@ from modules.evaluation.quality import read_quality
 from modules.evaluation.worth import read_worth
 from modules.examples.write import REJECTED_FILE
 from modules.trainer.record import RECORD_FILE
-from modules.trainer.run import last_epoch
+from modules.trainer.run import last_epoch, learnt_from
 from pipeline.stages import Stage
 
 
@@ -48,7 +48,8 @@ def made(stage: Stage) -> str:
         values = last_epoch(Path(artifacts["training_record"].uri))
         proven = _number(artifacts["model"], "frozen_tensors_proven")
         start = artifacts["model"].custom_properties["warm_start"].string_value
-        trained = f"loss {values['loss']:.4f}, {proven} frozen tensors proven"
+        sources = " and ".join(learnt_from(Path(artifacts["training_record"].uri)))
+        trained = f"on {sources}, loss {values['loss']:.4f}, {proven} frozen tensors proven"
         return f"{trained}, {start}" if start else trained
     if "worth" in artifacts:
         best = read_worth(Path(artifacts["worth"].uri)).best()

@@ -40,21 +40,27 @@ class EmbeddedRows:
     def _read(self) -> dict[str, Any]:
         kept: dict[str, np.ndarray] = {}
         filled = 0
-        for serialized in tf.data.TFRecordDataset(self._files).batch(1024).prefetch(2):
-            filled += len(serialized)
-            if filled > self._count:
-                break
-            for name, values in parse(self._columns, serialized).items():
-                array = values.numpy()
-                if name not in kept:
-                    kept[name] = np.empty((self._count, *array.shape[1:]), array.dtype)
-                kept[name][filled - len(array) : filled] = array
+        try:
+            for serialized in tf.data.TFRecordDataset(self._files).batch(1024).prefetch(2):
+                filled += len(serialized)
+                if filled > self._count:
+                    break
+                for name, values in parse(self._columns, serialized).items():
+                    array = values.numpy()
+                    if name not in kept:
+                        kept[name] = np.empty((self._count, *array.shape[1:]), array.dtype)
+                    kept[name][filled - len(array) : filled] = array
+        except tf.errors.OpError as error:
+            raise self._unlike(f"damaged ones: {error.message.splitlines()[0]}") from error
         if filled != self._count:
-            raise RunError(
-                f"{self._folder}: expected {self._count:,} embedded rows, found {filled:,}: delete "
-                "the folder of the runs to embed again"
-            )
+            raise self._unlike(f"{filled:,}")
         return {name: tf.convert_to_tensor(array) for name, array in kept.items()}
+
+    def _unlike(self, found: str) -> RunError:
+        return RunError(
+            f"{self._folder}: expected {self._count:,} embedded rows, found {found}: delete the "
+            "folder of the runs to embed again"
+        )
 
     def handles(self) -> tf.data.Dataset:
         if self._kept is not None:

@@ -144,6 +144,17 @@ def test_rows_that_do_not_match_the_contents_page_are_refused(change: str, folde
     )
 
 
+def test_a_record_file_that_was_cut_short_is_told(folder: str) -> None:
+    file = Path(folder, "Split-train", "data_tfrecord-00001-of-00003")
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(RunError) as caught:
+        open_rows(folder)
+    told = str(caught.value)
+    assert told.startswith(f"{folder}/Split-train: expected 37 embedded rows, found damaged ones: ")
+    assert "truncated record" in told
+    assert told.endswith(": delete the folder of the runs to embed again")
+
+
 def test_embeddings_of_another_plan_are_refused(folder: str) -> None:
     other = PLAN.model_copy(update={"embeddings": ("ear.other",)})
     with pytest.raises(RunError, match="expected embeddings of another plan"):
