@@ -119,8 +119,6 @@ def create_pipeline(
         checkpoints=places.checkpoints,
         champion=newest_version(specification.publish.path) if warm else None,
     ).with_id("Train")
-    for node in (*embedders, trainer):
-        node.add_upstream_node(gate)  # they wait for it, but do not depend on what it found
     worth = None
     if specification.evaluation.worth:
         worth = FusionWorthGen(
@@ -156,6 +154,9 @@ def create_pipeline(
     read: list[BaseNode] = [*data, *importers.values(), transform, *embedders]
     judged = [trainer, *([worth] if worth else []), evaluator, serving, pusher]
     nodes = [*read, *judged] if train else read
+    for node in nodes:
+        if isinstance(node, EmbeddingGen | FusionTrainer):
+            node.add_upstream_node(gate)  # they wait for it, but read nothing of it
     return tfx.dsl.Pipeline(
         pipeline_name=specification.name,
         pipeline_root=places.root,

@@ -101,7 +101,7 @@ def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from
     assert manifest.metrics == METRICS
     assert manifest.gates.champion == "17"
     assert manifest.gates.evaluation["thresholds"] == {
-        "colour": {"accuracy": {"min": 0.2, "max": None}}
+        "colour": {"accuracy": {"min": 0.2, "max": None, "change": None}}
     }
     assert (manifest.run, manifest.data) == (provenance.run, provenance.data)
     vision = shared_world / "models" / "vision.keras"

@@ -22,8 +22,8 @@ from pipeline.commands.lineage import lineage
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
 ALL = {
-    "Rows", "Statistics", "DataChecks", "DataGate", "Import-vision", "Import-text", "Transform", "Embed",
-    "Train", "Champion", "Evaluate", "ServingCheck", "Publish",
+    "Rows", "Statistics", "DataChecks", "DataGate", "Import-vision", "Import-text", "Transform",
+    "Embed", "Train", "Champion", "Evaluate", "ServingCheck", "Publish",
 }  # fmt: skip
 
 
@@ -163,8 +163,8 @@ def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
     text = file.read_text()
     limit = "serving: {rows: 4, max_p99_ms: 1e-6}\n"
     checks = "eval: 0.3}\n  checks: {max_leakage: 0.1, drift: {colour: 0.2}}\n"
-    text_with_checks = text.replace("eval: 0.3}\n", checks)
-    file.write_text(text_with_checks.replace("{min: 0.2}", "{min: 1.01}") + limit)
+    changed = text.replace("eval: 0.3}\n", checks).replace("{min: 0.2}", "{min: 1.01}")
+    file.write_text(changed + limit)
     done = run(first[0])
     file.write_text(text)
     assert done.code == 1
@@ -185,18 +185,16 @@ def test_a_picture_in_both_splits_stops_the_run_before_anything_is_trained(
     file = folder / "data" / "rows.csv"
     rows = file.read_bytes()
     shutil.copy(folder / "data" / "images" / "0.png", folder / "data" / "images" / "90.png")
-    ids = ("row 1", "row 92")
-    # The copy goes to the other split: ids 90 and 91 are hashed to one each.
     with file.open("a") as stream:
-        stream.write("90,images/90.png,very red,red\n91,images/90.png,very red,red\n")
+        stream.write("94,images/90.png,very red,red\n")  # id 0 is hashed to train, 94 to eval
     done = run(folder)
     file.write_bytes(rows)
     assert done.code == 1
     assert done.stages("failed") == {"DataGate"}
     assert {"Embed", "Train"} <= done.stages("waiting")
     assert "stage DataGate failed: the data must not be trained on:" in done.text
-    assert "hold media of a row to train on, byte for byte" in done.text
-    assert "data.checks.max_leakage allows 0.0%" in done.text
+    assert "leakage: 1 of 24 eval rows (4.2%) hold media of a row to train on" in done.text
+    assert "data.checks.max_leakage allows 0.0%. First: row 91 ('image' as in row 1)." in done.text
     assert len(all_versions(folder / "serving")) == 1
 
 
@@ -249,7 +247,7 @@ def test_the_manifest_tells_what_was_measured_and_which_champion_was_compared(
     assert manifest.metrics == last["metrics"]
     assert (earlier.gates.champion, manifest.gates.champion) == (None, old.name)
     assert manifest.gates.evaluation["thresholds"] == {
-        "colour": {"accuracy": {"min": 0.2, "max": None}}
+        "colour": {"accuracy": {"min": 0.2, "max": None, "change": None}}
     }
     assert earlier.data.fingerprint != manifest.data.fingerprint
     assert earlier.metrics == before.record["metrics"]
