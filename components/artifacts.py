@@ -29,6 +29,12 @@ class Submodel(Artifact):
     }
 
 
+class DataGateReport(Artifact):
+    """`data_gate.json`: what was found in the data; `statistics.pb`: what later runs compare."""
+
+    TYPE_NAME = "DataGateReport"
+
+
 class TrainingRecord(Artifact):
     """What happened in training: `record.md` to read, `history.json` (stages, epochs, digests of
     what is frozen), `curves.svg`, `graph.svg`, and `tensorboard/`."""

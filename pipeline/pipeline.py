@@ -9,6 +9,7 @@ from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
 from components.champion_resolver.component import ChampionResolver
+from components.data_gate.component import DataGate
 from components.embedding_gen.component import EmbeddingGen
 from components.fusion_evaluator.component import FusionEvaluator
 from components.fusion_trainer.component import FusionTrainer
@@ -66,6 +67,18 @@ def create_pipeline(
     checks = tfx.components.ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=rows.outputs["schema"]
     ).with_id("DataChecks")
+    champion = ChampionResolver(
+        specification.publish.path,
+        champion_state(specification.publish.path),
+        Task.of(specification),
+    ).with_id("Champion")
+    gate = DataGate(
+        specification,
+        examples=rows.outputs["examples"],
+        statistics=statistics.outputs["statistics"],
+        anomalies=checks.outputs["anomalies"],
+        champion=champion.outputs["champion"],
+    ).with_id("DataGate")
     importers = {
         name: SubmodelImporter(
             name,
@@ -106,11 +119,6 @@ def create_pipeline(
         checkpoints=places.checkpoints,
         champion=newest_version(specification.publish.path) if warm else None,
     ).with_id("Train")
-    champion = ChampionResolver(
-        specification.publish.path,
-        champion_state(specification.publish.path),
-        Task.of(specification),
-    ).with_id("Champion")
     worth = None
     if specification.evaluation.worth:
         worth = FusionWorthGen(
@@ -140,10 +148,15 @@ def create_pipeline(
         infra_blessing=serving.outputs["blessing"],
         evaluation=evaluator.outputs["evaluation"],
         champion=champion.outputs["champion"],
+        data_gate=gate.outputs["data_gate"],
     ).with_id("Publish")
-    read: list[BaseNode] = [rows, *importers.values(), transform, *embedders]
-    judged = [trainer, *([worth] if worth else []), champion, evaluator, serving, pusher]
-    nodes = [*read, statistics, checks, *judged] if train else read
+    data = [rows, statistics, checks, champion, gate]
+    read: list[BaseNode] = [*data, *importers.values(), transform, *embedders]
+    judged = [trainer, *([worth] if worth else []), evaluator, serving, pusher]
+    nodes = [*read, *judged] if train else read
+    for node in nodes:
+        if isinstance(node, EmbeddingGen | FusionTrainer):
+            node.add_upstream_node(gate)  # they wait for it, but read nothing of it
     return tfx.dsl.Pipeline(
         pipeline_name=specification.name,
         pipeline_root=places.root,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
 
+from modules.data_checks.anomalies import anomalies
 from modules.evaluation.quality import read_quality
 from modules.evaluation.worth import read_worth
 from modules.examples.write import REJECTED_FILE
-from modules.features.anomalies import anomalies
 from modules.trainer.record import RECORD_FILE
 from modules.trainer.run import last_epoch, learnt_from
 from pipeline.stages import Stage
@@ -35,6 +35,8 @@ def made(stage: Stage) -> str:
     if "anomalies" in artifacts:
         found = anomalies(Path(artifacts["anomalies"].uri))
         return "no anomalies" if not found else f"anomalies: {'; '.join(found[:3])}"
+    if "data_gate" in artifacts:
+        return _text(artifacts["data_gate"], "told")
     if "submodel" in artifacts:
         copied = artifacts["submodel"]
         digest = copied.properties["digest"].string_value[:12]

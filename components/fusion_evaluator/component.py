@@ -45,7 +45,11 @@ class FusionEvaluatorSpec(ComponentSpec):
 
 def evaluated_part(specification: Specification) -> str:
     """The specification as JSON, without what an evaluation does not depend on."""
-    update = {"publish": Publish(path=Path("/")), "tuning": None}
+    update = {
+        "data": specification.data.unchecked(),
+        "publish": Publish(path=Path("/")),
+        "tuning": None,
+    }
     return specification.without_card().model_copy(update=update).model_dump_json()
 
 

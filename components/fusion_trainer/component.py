@@ -40,13 +40,14 @@ class FusionTrainerSpec(ComponentSpec):
 def training_part(specification: Specification, evaluation: Evaluation | None = None) -> str:
     """The specification as JSON, without what training does not depend on.
 
-    A new threshold or publishing folder must not train the model again. `evaluation` stands in
-    place of the specification's own.
+    A new threshold, limit of the data or publishing folder must not train the model again.
+    `evaluation` stands in place of the specification's own.
     """
     used = used_features(specification)
     # A feature that only slices use must still be accounted for.
     sliced = tuple((name,) for name in specification.features if name not in used)
     update = {
+        "data": specification.data.unchecked(),
         "evaluation": (evaluation or Evaluation()).model_copy(update={"slices": sliced}),
         "publish": Publish(path=Path("/")),
         "tuning": None,

@@ -43,7 +43,12 @@ class ServingCheck(base_component.BaseComponent):
             model: the candidate.
         """
         # What the check does not depend on must not make it anew.
-        update = {"evaluation": Evaluation(), "publish": Publish(path=Path("/")), "tuning": None}
+        update = {
+            "data": specification.data.unchecked(),
+            "evaluation": Evaluation(),
+            "publish": Publish(path=Path("/")),
+            "tuning": None,
+        }
         part = specification.without_card().model_copy(update=update)
         super().__init__(
             spec=ServingCheckSpec(

@@ -10,6 +10,7 @@ from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_component_specs import PusherSpec
 
+from components.artifacts import DataGateReport
 from components.version_pusher import executor
 from modules.registry.manifest import Provenance
 
@@ -26,6 +27,7 @@ class VersionPusherSpec(ComponentSpec):
         **PusherSpec.INPUTS,
         executor.EVALUATION_KEY: ChannelParameter(type=standard_artifacts.ModelEvaluation),
         executor.CHAMPION_KEY: ChannelParameter(type=standard_artifacts.Model),
+        executor.GATE_KEY: ChannelParameter(type=DataGateReport),
     }
     OUTPUTS = PusherSpec.OUTPUTS
 
@@ -50,6 +52,7 @@ class VersionPusher(base_component.BaseComponent):
         infra_blessing: types.BaseChannel,
         evaluation: types.BaseChannel,
         champion: types.BaseChannel,
+        data_gate: types.BaseChannel,
     ) -> None:
         """
         Args:
@@ -60,6 +63,7 @@ class VersionPusher(base_component.BaseComponent):
             infra_blessing: ServingCheck's, which holds the model that was checked.
             evaluation: what the Evaluator measured.
             champion: the model that the Evaluator compared it with, of a ChampionResolver.
+            data_gate: DataGate's, with the statistics to keep beside the model.
         """
         super().__init__(
             spec=VersionPusherSpec(
@@ -71,6 +75,7 @@ class VersionPusher(base_component.BaseComponent):
                     executor.INFRA_BLESSING_KEY: infra_blessing,
                     executor.EVALUATION_KEY: evaluation,
                     executor.CHAMPION_KEY: champion,
+                    executor.GATE_KEY: data_gate,
                     executor.PUSHED_KEY: channel_utils.as_channel(
                         [standard_artifacts.PushedModel()]
                     ),

@@ -11,6 +11,7 @@ from tfx.components.pusher import executor
 from tfx.types import artifact_utils, standard_component_specs
 
 from components.champion_channel import compared_version
+from modules.data_checks.gate import KEPT_FILE
 from modules.evaluation.quality import read_quality
 from modules.files import write_text
 from modules.registry.manifest import Provenance
@@ -23,6 +24,7 @@ MODEL_BLESSING_KEY = standard_component_specs.MODEL_BLESSING_KEY
 INFRA_BLESSING_KEY = standard_component_specs.INFRA_BLESSING_KEY
 EVALUATION_KEY = "evaluation"
 CHAMPION_KEY = "champion"
+GATE_KEY = "data_gate"
 PUSHED_KEY = standard_component_specs.PUSHED_MODEL_KEY
 
 # Properties of the artifact; the version's name is Pusher's own.
@@ -49,6 +51,7 @@ class Executor(executor.Executor):
         provenance = Provenance.model_validate_json(exec_properties[PROVENANCE_KEY])
         evaluation = artifact_utils.get_single_uri(input_dict[EVALUATION_KEY])
         champion = artifact_utils.get_single_instance(input_dict[CHAMPION_KEY])
+        gate = artifact_utils.get_single_uri(input_dict[GATE_KEY])
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_KEY])
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
@@ -62,6 +65,7 @@ class Executor(executor.Executor):
             metrics=metrics,
             champion=compared_version(champion),
             keep=exec_properties[KEEP_KEY] or None,
+            statistics=Path(gate, KEPT_FILE),
         )
 
         pushed.set_string_custom_property(STATUS_KEY, outcome.status)

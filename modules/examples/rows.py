@@ -220,7 +220,7 @@ class RowParser:
 
     def _sequence(self, row: Row, part: SequenceFeature) -> np.ndarray:
         value = _cell(row, part.column)
-        if isinstance(value, str) and value.endswith(".npy"):
+        if is_file_of_numbers(value):
             path = self._media(part.column, value)
             try:
                 value = np.load(path, allow_pickle=False)
@@ -277,6 +277,11 @@ def _nothing(part: Feature) -> tf.train.Feature:
     if dtype == "string":
         return _bytes_feature([b""] * math.prod(shape))
     return _float_feature([math.nan] * math.prod(shape))
+
+
+def is_file_of_numbers(value: Any) -> bool:
+    """Whether a cell of a sequence names a file, and does not hold the numbers itself."""
+    return isinstance(value, str) and value.endswith(".npy")
 
 
 def _json_list(column: str, value: str) -> Any:

@@ -17,9 +17,9 @@ class RowSource(Part):
 
     @classmethod
     def of(cls, specification: Specification) -> RowSource:
-        """The rows that a specification describes."""
+        """The rows that a specification describes; what is checked of them changes none."""
         return cls(
-            data=specification.data,
+            data=specification.data.unchecked(),
             features=specification.features,
             labels=specification.labels,
         )

@@ -108,6 +108,7 @@ def alone(specification: Specification, merge: str, branch: str) -> Alone:
     )
     training = whole.training.model_copy(update={"stages": stages, "warm_start": None})
     update = {
+        "data": whole.data.unchecked(),
         "features": _features(whole, needed),
         "submodels": kept,
         "graph": {name: node for name, node in graph.items() if name in needed},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
+from modules.data_checks.check import check_problems
 from modules.errors import SpecificationError, suggestion
 from modules.evaluation.check import evaluation_problems
 from modules.spec import CategoryLabel, Graph, Merge, Specification, may_be_missing
@@ -164,6 +165,7 @@ def _name_problems(specification: Specification) -> Iterator[str]:
             yield f"labels.{name}: the name is taken: {RESERVED[name]}"
         if name in specification.features:
             yield f"labels.{name}: features has one of this name already; rename either"
+    yield from check_problems(specification)
     yield from _output_problems(specification)
 
 

@@ -21,6 +21,8 @@ from modules.submodels.interface import Inspection
 
 EXTRA_FOLDER = "assets.extra"
 MANIFEST_FILE = f"{EXTRA_FOLDER}/manifest.json"
+# Of the rows that the model was trained on: what later data are compared with.
+STATISTICS_FILE = f"{EXTRA_FOLDER}/statistics.pb"
 
 Metrics = dict[str, dict[str, float]]
 

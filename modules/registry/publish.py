@@ -13,6 +13,7 @@ from modules.files import write_text
 from modules.registry.changes import PUBLISHING, locked, remove
 from modules.registry.manifest import (
     MANIFEST_FILE,
+    STATISTICS_FILE,
     Gates,
     Manifest,
     Metrics,
@@ -43,6 +44,7 @@ def publish(
     metrics: Metrics,
     champion: str | None,
     keep: int | None,
+    statistics: Path | None = None,
 ) -> Outcome:
     """Publishes a SavedModel as the newest version of a publish folder, whole or not at all.
 
@@ -53,6 +55,7 @@ def publish(
         metrics: what was measured of it, by output.
         champion: the version it was compared with.
         keep: how many versions to keep, this one among them; None keeps all.
+        statistics: the file of the training data's statistics, to go with the version.
     """
     digest = model_digest(model)
     with locked(folder) as own:
@@ -70,6 +73,8 @@ def publish(
                 gates=Gates(evaluation=provenance.specification["evaluation"], champion=champion),
             )
             write_text(aside / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
+            if statistics is not None:
+                shutil.copyfile(statistics, aside / STATISTICS_FILE)
             version = Version(folder / str(number))
             aside.rename(version.path)
             outcome = Outcome(version, "published", manifest)

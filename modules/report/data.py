@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from modules.features.anomalies import anomalies
+from modules.data_checks.anomalies import anomalies
 from modules.report.blocks import Block, Section, Table, Text
 from modules.report.finished import FinishedRun
 from modules.spec import (

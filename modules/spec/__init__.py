@@ -1,6 +1,7 @@
 """The specification of a fusion: its types, its reading from YAML, its checks."""
 
 from modules.spec.card import Card
+from modules.spec.data_checks import DataChecks
 from modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
 from modules.spec.features import (
     CategoryFeature,
@@ -47,6 +48,7 @@ __all__ = [
     "Choice",
     "ColumnSplit",
     "Data",
+    "DataChecks",
     "Evaluation",
     "Feature",
     "Graph",

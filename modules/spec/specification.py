@@ -35,6 +35,7 @@ from modules.spec.base import (
     Whole,
 )
 from modules.spec.card import Card
+from modules.spec.data_checks import DataChecks
 from modules.spec.evaluation import Evaluation, Metric
 from modules.spec.features import Feature, Label, may_be_missing
 from modules.spec.missing import missing_name
@@ -82,6 +83,7 @@ class Data(Part):
         Discriminator(_split_kind),
     ]
     max_rejected: Fraction = 0.01
+    checks: DataChecks = DataChecks()
 
     @field_validator("path")
     @classmethod
@@ -92,6 +94,10 @@ class Data(Part):
                 f"found '{path.name}'"
             )
         return path
+
+    def unchecked(self) -> Data:
+        """The same rows, whatever is checked of them: for what does not depend on the limits."""
+        return self.model_copy(update={"checks": DataChecks()})
 
 
 def manifest_format(path: LocalPath) -> str | None:

@@ -19,7 +19,14 @@ import tensorflow as tf
 
 from modules.embedding.plan import StagePlan
 from modules.errors import RunError
-from modules.spec import Evaluation, Publish, Specification, Training, load_specification
+from modules.spec import (
+    DataChecks,
+    Evaluation,
+    Publish,
+    Specification,
+    Training,
+    load_specification,
+)
 from modules.submodels.layer import SubmodelLayer
 
 pytestmark = pytest.mark.component
@@ -347,12 +354,15 @@ def test_what_training_reads_is_a_whole_specification(specification: Specificati
     [
         {"evaluation": Evaluation(slices=())},
         {"publish": Publish(path=Path("/elsewhere"))},
+        {"data": DataChecks(max_leakage=0.1)},
     ],
-    ids=["evaluation", "publish"],
+    ids=["evaluation", "publish", "data.checks"],
 )
-def test_a_threshold_or_a_publishing_folder_trains_nothing_again(
+def test_a_threshold_a_limit_of_the_data_or_a_publishing_folder_trains_nothing_again(
     change: dict[str, Any], specification: Specification
 ) -> None:
+    if "data" in change:
+        change = {"data": specification.data.model_copy(update={"checks": change["data"]})}
     changed = specification.model_copy(update=change)
 
     assert changed != specification

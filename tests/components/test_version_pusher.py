@@ -47,6 +47,7 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
     ) -> Any:
         from tfx.types import standard_artifacts
 
+        from components.artifacts import DataGateReport
         from components.version_pusher import executor
 
         inputs = {
@@ -54,6 +55,7 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
             executor.INFRA_BLESSING_KEY: standard_artifacts.InfraBlessing(),
             executor.EVALUATION_KEY: standard_artifacts.ModelEvaluation(),
             executor.CHAMPION_KEY: standard_artifacts.Model(),
+            executor.GATE_KEY: DataGateReport(),
         }
         for key in (MODEL_BLESSED, HAS_MODEL):
             inputs[executor.INFRA_BLESSING_KEY].set_int_custom_property(key, int(served))
@@ -61,6 +63,9 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
         inputs[executor.EVALUATION_KEY].uri = str(tmp_path / "evaluation")
         inputs[executor.MODEL_BLESSING_KEY].set_int_custom_property("blessed", int(blessed))
         inputs[executor.CHAMPION_KEY].set_string_custom_property("version", champion)
+        inputs[executor.GATE_KEY].uri = str(tmp_path / "gate")
+        (tmp_path / "gate").mkdir(exist_ok=True)
+        (tmp_path / "gate" / "statistics.pb").write_text(f"statistics of {content}")
         model = tmp_path / content / "stamped_model"
         model.mkdir(parents=True, exist_ok=True)
         (model / "saved_model.pb").write_text(content)
@@ -96,12 +101,14 @@ def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from
     assert manifest.metrics == METRICS
     assert manifest.gates.champion == "17"
     assert manifest.gates.evaluation["thresholds"] == {
-        "colour": {"accuracy": {"min": 0.2, "max": None}}
+        "colour": {"accuracy": {"min": 0.2, "max": None, "change": None}}
     }
     assert (manifest.run, manifest.data) == (provenance.run, provenance.data)
     vision = shared_world / "models" / "vision.keras"
     assert manifest.submodels["vision"].origin == str(vision)
     assert manifest.specification["name"] == "colours"
+    kept = version.path / "assets.extra" / "statistics.pb"
+    assert kept.read_text() == "statistics of a"
     # The artifact holds no further copy of the model.
     assert [file.name for file in Path(pushed.uri).iterdir()] == ["manifest.json"]
 
@@ -158,6 +165,7 @@ def test_each_run_asks_anew_since_the_cache_cannot_see_the_publish_folder(
 ) -> None:
     from tfx.types import channel_utils, standard_artifacts
 
+    from components.artifacts import DataGateReport
     from components.version_pusher.component import VersionPusher
 
     def component(run: str) -> VersionPusher:
@@ -172,6 +180,7 @@ def test_each_run_asks_anew_since_the_cache_cannot_see_the_publish_folder(
             infra_blessing=channel(standard_artifacts.InfraBlessing),
             evaluation=channel(standard_artifacts.ModelEvaluation),
             champion=channel(standard_artifacts.Model),
+            data_gate=channel(DataGateReport),
         )
 
     one, other = component("one"), component("other")

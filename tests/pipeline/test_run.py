@@ -23,8 +23,8 @@ from pipeline.commands.lineage import lineage
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
 ALL = {
-    "Rows", "Statistics", "DataChecks", "Import-vision", "Import-text", "Transform", "Embed",
-    "Train", "Champion", "Evaluate", "ServingCheck", "Publish",
+    "Rows", "Statistics", "DataChecks", "DataGate", "Import-vision", "Import-text", "Transform",
+    "Embed", "Train", "Champion", "Evaluate", "ServingCheck", "Publish",
 }  # fmt: skip
 
 
@@ -74,6 +74,10 @@ def test_a_run_publishes_a_model_and_records_every_stage(first: tuple[Path, Done
     assert version.parent == folder / "serving"
     assert (version / "saved_model.pb").is_file()
     assert (version / "assets.extra" / "tf_serving_warmup_requests").is_file()
+    assert (version / "assets.extra" / "statistics.pb").is_file()
+    assert done.made("DataGate") == (
+        "no anomalies, 0 of 23 eval rows leak, drift passed over: no champion"
+    )
     [told] = [s["made"] for s in done.record["stages"] if s["name"] == "ServingCheck"]
     assert told.startswith("23 rows answered by fusion serve as in training, p50 ")
     assert done.record["metrics"]["colour"]["example_count"] == pytest.approx(23)
@@ -160,11 +164,13 @@ def test_a_second_run_does_only_what_depends_on_the_champion_and_publishes_nothi
     folder, before = first
     done = run(folder)
     assert done.code == 0, done.text
-    assert done.stages("done") == {"Champion", "Evaluate", "Publish"}
-    assert done.stages("reused") == ALL - {"Champion", "Evaluate", "Publish"}
+    assert done.stages("done") == {"Champion", "DataGate", "Evaluate", "Publish"}
+    assert done.stages("reused") == ALL - done.stages("done")
     published = before.record["published"]
+    version = Path(published).name
+    assert done.made("DataGate").endswith(f"drift from version {version} at most 0.000 (colour)")
     assert before.made("Champion") == "none is published yet"
-    assert done.made("Champion") == f"version {Path(published).name}"
+    assert done.made("Champion") == f"version {version}"
     assert before.made("Publish") == f"published {published}"
     assert done.made("Publish") == f"already published {published}"
     assert done.record["published"] == published
@@ -178,11 +184,14 @@ def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
     file = first[0] / "fusion.yaml"
     text = file.read_text()
     limit = "serving: {rows: 4, max_p99_ms: 1e-6}\n"
-    file.write_text(text.replace("{min: 0.2}", "{min: 1.01}") + limit)
+    checks = "eval: 0.3}\n  checks: {max_leakage: 0.1, drift: {colour: 0.2}}\n"
+    changed = text.replace("eval: 0.3}\n", checks).replace("{min: 0.2}", "{min: 1.01}")
+    file.write_text(changed + limit)
     done = run(first[0])
     file.write_text(text)
     assert done.code == 1
-    assert {"Train", "Champion"} <= done.stages("reused")
+    assert {"Rows", "Embed", "Train", "Champion"} <= done.stages("reused")
+    assert "DataGate" in done.stages("done")
     assert done.record["published"] is None
     assert "the model was not published: colour.accuracy is" in done.text
     assert "at least 1.01 is needed" in done.text
@@ -192,6 +201,26 @@ def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
     html = Path(done.record["report"]).read_text()
     assert "Missed: colour.accuracy is" in html
     assert "Confusion matrix of colour" in html
+
+
+def test_a_picture_in_both_splits_stops_the_run_before_anything_is_trained(
+    first: tuple[Path, Done],
+) -> None:
+    folder = first[0]
+    file = folder / "data" / "rows.csv"
+    rows = file.read_bytes()
+    shutil.copy(folder / "data" / "images" / "0.png", folder / "data" / "images" / "90.png")
+    with file.open("a") as stream:
+        stream.write("94,images/90.png,very red,red\n")  # id 0 is hashed to train, 94 to eval
+    done = run(folder)
+    file.write_bytes(rows)
+    assert done.code == 1
+    assert done.stages("failed") == {"DataGate"}
+    assert {"Embed", "Train"} <= done.stages("waiting")
+    assert "stage DataGate failed: the data must not be trained on:" in done.text
+    assert "leakage: 1 of 24 eval rows (4.2%) hold media of a row to train on" in done.text
+    assert "data.checks.max_leakage allows 0.0%. First: row 91 ('image' as in row 1)." in done.text
+    assert len(all_versions(folder / "serving")) == 1
 
 
 def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path, Done]) -> None:
@@ -246,7 +275,7 @@ def test_the_manifest_tells_what_was_measured_and_which_champion_was_compared(
     assert manifest.metrics == last["metrics"]
     assert (earlier.gates.champion, manifest.gates.champion) == (None, old.name)
     assert manifest.gates.evaluation["thresholds"] == {
-        "colour": {"accuracy": {"min": 0.2, "max": None}}
+        "colour": {"accuracy": {"min": 0.2, "max": None, "change": None}}
     }
     assert earlier.data.fingerprint != manifest.data.fingerprint
     assert earlier.metrics == before.record["metrics"]

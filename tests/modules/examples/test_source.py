@@ -43,6 +43,12 @@ def test_a_source_is_what_the_specification_says_of_rows(source: Callable[..., R
     assert RowSource.model_validate_json(given.model_dump_json()) == given
 
 
+def test_a_limit_of_the_data_makes_no_other_rows(source: Callable[..., RowSource]) -> None:
+    split = "eval: 0.3}\n"
+
+    assert source((split, f"{split}  checks: {{max_leakage: 0.1}}\n")) == source()
+
+
 def test_columns_in_any_order_with_others_between_are_fine(
     source: Callable[..., RowSource], data: Path
 ) -> None:

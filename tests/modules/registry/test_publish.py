@@ -62,6 +62,20 @@ def test_a_version_is_a_copy_of_the_model_with_a_manifest_in_it(
     assert manifest.model_digest == model_digest(make_model("a"))
 
 
+def test_the_statistics_of_its_data_go_with_a_version_and_do_not_make_it_another_model(
+    make_model: Callable[[str], Path], provenance: Provenance, serving: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "of.pb").write_bytes(b"statistics")
+    model = make_model("a")
+
+    outcome = publish(model, serving, provenance, {}, None, None, tmp_path / "of.pb")
+
+    version = outcome.version.path
+    assert (version / "assets.extra" / "statistics.pb").read_bytes() == b"statistics"
+    assert model_digest(version) == model_digest(model)
+    assert publish(model, serving, provenance, {}, None, None).status == "already published"
+
+
 def test_a_version_that_is_copied_elsewhere_takes_its_manifest_along(
     publish_content: Publish, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the data checks found against the schema."""
+"""What ExampleValidator found in the data against the schema that the specification implies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 
 def anomalies(folder: Path) -> list[str]:
-    """What ExampleValidator found against the schema, one line each."""
+    """One line each, with the split and the feature."""
     found = []
     for file in sorted(folder.glob("Split-*/SchemaDiff.pb")):
         proto = anomalies_pb2.Anomalies.FromString(file.read_bytes())

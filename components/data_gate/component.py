@@ -1,0 +1,70 @@
+"""Data gate: nothing is trained on data that do not keep the specification's limits."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import channel_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import DataGateReport
+from components.data_gate import executor
+from modules.examples.source import RowSource
+from modules.spec import Specification
+
+
+class DataGateSpec(ComponentSpec):
+    """The limits are parameters of this component alone, so that others are not done anew."""
+
+    PARAMETERS = {
+        executor.SOURCE_KEY: ExecutionParameter(type=str),
+        executor.CHECKS_KEY: ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
+        executor.STATISTICS_KEY: ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        executor.ANOMALIES_KEY: ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        executor.CHAMPION_KEY: ChannelParameter(type=standard_artifacts.Model),
+    }
+    OUTPUTS = {executor.GATE_KEY: ChannelParameter(type=DataGateReport)}
+
+
+class DataGate(base_component.BaseComponent):
+    """Fails on anomalies, on rows that leak from one split to the other, and on drift.
+
+    What trains waits for it by `add_upstream_node` and reads nothing of it: a report made anew
+    must not train anything again.
+    """
+
+    SPEC_CLASS = DataGateSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        specification: Specification,
+        examples: types.BaseChannel,
+        statistics: types.BaseChannel,
+        anomalies: types.BaseChannel,
+        champion: types.BaseChannel,
+    ) -> None:
+        """
+        Args:
+            specification: what the rows are, with the limits in `data.checks`.
+            examples: raw tf.Examples, splits `train` and `eval`.
+            statistics: StatisticsGen's over them.
+            anomalies: ExampleValidator's.
+            champion: the last published model, of a ChampionResolver.
+        """
+        super().__init__(
+            spec=DataGateSpec(
+                **{
+                    executor.SOURCE_KEY: RowSource.of(specification).model_dump_json(),
+                    executor.CHECKS_KEY: specification.data.checks.model_dump_json(),
+                    executor.EXAMPLES_KEY: examples,
+                    executor.STATISTICS_KEY: statistics,
+                    executor.ANOMALIES_KEY: anomalies,
+                    executor.CHAMPION_KEY: champion,
+                    executor.GATE_KEY: channel_utils.as_channel([DataGateReport()]),
+                }
+            )
+        )

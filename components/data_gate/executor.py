@@ -1,0 +1,58 @@
+"""DataGate's work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from components.champion_channel import EXISTS_KEY, VERSION_KEY
+from modules.data_checks.gate import Given, check_data
+from modules.examples.source import RowSource
+from modules.examples.split import SPLITS
+from modules.spec import DataChecks
+
+SOURCE_KEY = "source"
+CHECKS_KEY = "checks"
+EXAMPLES_KEY = "examples"
+STATISTICS_KEY = "statistics"
+ANOMALIES_KEY = "anomalies"
+CHAMPION_KEY = "champion"
+GATE_KEY = "data_gate"
+
+# What a run tells its user.
+TOLD_KEY = "told"
+STATISTICS_FILE = "FeatureStats.pb"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Fails where the data must not be trained on."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        source = RowSource.model_validate_json(exec_properties[SOURCE_KEY])
+        checks = DataChecks.model_validate_json(exec_properties[CHECKS_KEY])
+        examples = input_dict[EXAMPLES_KEY]
+        statistics = artifact_utils.get_split_uri(input_dict[STATISTICS_KEY], "train")
+        champion = artifact_utils.get_single_instance(input_dict[CHAMPION_KEY])
+        gate = artifact_utils.get_single_instance(output_dict[GATE_KEY])
+
+        exists = champion.get_int_custom_property(EXISTS_KEY)
+        given = Given(
+            anomalies=Path(artifact_utils.get_single_uri(input_dict[ANOMALIES_KEY])),
+            statistics=Path(statistics, STATISTICS_FILE),
+            splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
+            champion=Path(path_utils.serving_model_path(champion.uri)) if exists else None,
+            version=champion.get_string_custom_property(VERSION_KEY),
+        )
+        report = check_data(source, checks, given, Path(gate.uri))
+
+        gate.set_string_custom_property(TOLD_KEY, str(report))

@@ -1,0 +1,48 @@
+"""The pipeline as it is wired: what waits for what, before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.component
+
+
+@pytest.mark.parametrize("train", [True, False], ids=["run", "tune"])
+def test_what_trains_waits_for_the_data_gate_and_reads_nothing_of_it(
+    world: Path, train: bool
+) -> None:
+    from tfx.dsl.compiler.compiler import Compiler
+
+    from pipeline.pipeline import Places, create_pipeline
+    from pipeline.prepare import prepare
+    from pipeline.run import stage_plans
+
+    prepared = prepare(world / "fusion.yaml", lambda _: None)
+    pipeline = create_pipeline(
+        prepared.specification,
+        prepared.inspections,
+        stage_plans(prepared),
+        "fingerprint",
+        Places(str(world / "artifacts"), str(world / "metadata.sqlite"), str(world / "state")),
+        "20261123-041501",
+        train,
+    )
+
+    compiled = {
+        node.pipeline_node.node_info.id: node.pipeline_node
+        for node in Compiler().compile(pipeline).nodes
+    }
+
+    waiting = {"Embed", "Train"} & compiled.keys()
+    assert waiting == ({"Embed", "Train"} if train else {"Embed"})
+    for name in waiting:
+        assert "DataGate" in compiled[name].upstream_nodes
+        producers = {
+            channel.producer_node_query.id
+            for given in compiled[name].inputs.inputs.values()
+            for channel in given.channels
+        }
+        assert "Rows" in producers
+        assert "DataGate" not in producers
