@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
 from google.protobuf import json_format
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tensorflow_serving.apis import (
@@ -29,6 +30,7 @@ VERSION = r"/versions/{version:\d+}"
 METRICS_PATH = "/monitoring/prometheus/metrics"  # TF Serving's own
 HEALTH_PATH = "/healthz"
 LARGEST_BODY = 256 << 20
+MOST_DIGITS = 19  # of an int64; Python refuses to read thousands of them
 # As TF Serving translates them.
 HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -131,6 +133,12 @@ async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except RefusalError as refusal:
         return _json(json.dumps({"error": refusal.message}), HTTP.get(refusal.code, 500))
+    except RequestPayloadError as error:
+        request.content.feed_eof()  # else aiohttp reads the rest, and fails once more
+        told = f"the body is not what its headers say: {' '.join(str(error).split())}"
+        response = _json(json.dumps({"error": told}), 400)
+        response.force_close()
+        return response
     except web.HTTPException as error:
         return _json(json.dumps({"error": error.text or error.reason}), error.status)
 
@@ -139,8 +147,8 @@ def _spec(request: web.Request) -> model_pb2.ModelSpec:
     spec = model_pb2.ModelSpec(name=request.match_info["name"])
     version = request.match_info.get("version")
     if version is not None:
-        if int(version) >= 1 << 63:
-            raise invalid(f"version {version} is no int64")
+        if len(version) > MOST_DIGITS or int(version) >= 1 << 63:
+            raise invalid(f"version {version[: MOST_DIGITS + 1]} is no int64")
         spec.version.value = int(version)
     return spec
 
