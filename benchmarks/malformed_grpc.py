@@ -25,7 +25,6 @@ METHODS = (
 )
 SECONDS = 60
 Random = np.random.Generator
-Request = predict_pb2.PredictRequest
 
 
 class GrpcFuzzer:
@@ -77,58 +76,58 @@ class GrpcFuzzer:
             return Verdict(status, "" if proper else f"{content[:200]!r}: {error.details()}")
         if kind not in MAY_BE_ANSWERED:
             return Verdict("answered", f"expected a refusal of {content[:200]!r}")
-        asked = Request.FromString(content)
+        asked = predict_pb2.PredictRequest.FromString(content)
         inputs = {name: tf.make_ndarray(proto) for name, proto in asked.inputs.items()}
         found = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
         signature = asked.model_spec.signature_name or "serving_default"
         return Verdict("answered", differences(self._target, signature, inputs, found))
 
 
-def good_request(target: Target, signature: str) -> Request:
+def good_request(target: Target, signature: str) -> predict_pb2.PredictRequest:
     """A request that must be answered."""
-    request = Request()
+    request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = target.name, signature
     for name, values in target.good[signature].items():
         request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
     return request
 
 
-def _one(random: Random, request: Request) -> tuple[str, np.ndarray]:
+def _one(random: Random, request: predict_pb2.PredictRequest) -> tuple[str, np.ndarray]:
     name = any_of(random, request.inputs)
     return name, tf.make_ndarray(request.inputs[name])
 
 
-def _put(request: Request, name: str, values: np.ndarray) -> None:
+def _put(request: predict_pb2.PredictRequest, name: str, values: np.ndarray) -> None:
     request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
 
 
-def _wrong_dtype(random: Random, request: Request) -> None:
+def _wrong_dtype(random: Random, request: predict_pb2.PredictRequest) -> None:
     name, values = _one(random, request)
     other = DTYPES[random.integers(len(DTYPES) - (values.dtype == object))]
     _put(request, name, np.ones(values.shape, other))
 
 
-def _wrong_shape(random: Random, request: Request) -> None:
+def _wrong_shape(random: Random, request: predict_pb2.PredictRequest) -> None:
     name, values = _one(random, request)
     deeper = np.stack([values] * int(random.integers(1, 4)), axis=-1)
     _put(request, name, deeper if random.random() < 0.5 else values[0])
 
 
-def _missing_input(random: Random, request: Request) -> None:
+def _missing_input(random: Random, request: predict_pb2.PredictRequest) -> None:
     del request.inputs[any_of(random, request.inputs)]
 
 
-def _unknown_input(random: Random, request: Request) -> None:
+def _unknown_input(random: Random, request: predict_pb2.PredictRequest) -> None:
     name, values = _one(random, request)
     _put(request, f"{name}é" if random.random() < 0.5 else "", values)
 
 
-def _other_rows(random: Random, request: Request) -> None:
+def _other_rows(random: Random, request: predict_pb2.PredictRequest) -> None:
     name, values = _one(random, request)
     _put(request, name, np.repeat(values, int(random.integers(0, 4)), axis=0))
 
 
-def _contradicting_tensor(random: Random, request: Request) -> None:
+def _contradicting_tensor(random: Random, request: predict_pb2.PredictRequest) -> None:
     proto = request.inputs[any_of(random, request.inputs)]
     numbers = (-1, 0, 3, 1 << 20, 1 << 33, (1 << 63) - 1)
     match random.integers(5):
@@ -150,7 +149,7 @@ def _contradicting_tensor(random: Random, request: Request) -> None:
             proto.tensor_shape.unknown_rank = bool(random.integers(2))
 
 
-def _not_a_number(random: Random, request: Request) -> None:
+def _not_a_number(random: Random, request: predict_pb2.PredictRequest) -> None:
     for name in request.inputs:
         values = tf.make_ndarray(request.inputs[name])
         if values.dtype.kind == "f":
@@ -158,7 +157,7 @@ def _not_a_number(random: Random, request: Request) -> None:
             _put(request, name, random.choice(extremes, values.shape).astype(values.dtype))
 
 
-def _another_model(random: Random, request: Request) -> None:
+def _another_model(random: Random, request: predict_pb2.PredictRequest) -> None:
     spec = request.model_spec
     match random.integers(4):
         case 0:
@@ -171,19 +170,19 @@ def _another_model(random: Random, request: Request) -> None:
             spec.signature_name = str(random.choice(["other", "é", "__saved_model_init_op"]))
 
 
-def _unknown_output(random: Random, request: Request) -> None:
+def _unknown_output(random: Random, request: predict_pb2.PredictRequest) -> None:
     request.output_filter.append(str(random.choice(["", "other", "é" * 1000])))
 
 
-def _empty(random: Random, request: Request) -> None:
+def _empty(random: Random, request: predict_pb2.PredictRequest) -> None:
     request.Clear() if random.random() < 0.5 else request.ClearField("inputs")
 
 
-def _as_it_is(random: Random, request: Request) -> None:
+def _as_it_is(random: Random, request: predict_pb2.PredictRequest) -> None:
     """Nothing: the bytes or the path are changed."""
 
 
-KINDS: dict[str, Callable[[Random, Request], None]] = {
+KINDS: dict[str, Callable[[Random, predict_pb2.PredictRequest], None]] = {
     "wrong_dtype": _wrong_dtype, "wrong_shape": _wrong_shape, "missing_input": _missing_input,
     "unknown_input": _unknown_input, "other_rows": _other_rows,
     "contradicting_tensor": _contradicting_tensor, "not_a_number": _not_a_number,

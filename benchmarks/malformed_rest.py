@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.malformed import Arrays, Target, Verdict, any_of, changed_bytes, differences
-from modules.serving.server.rest import LARGEST_BODY
+from modules.serving.server.bodies import LARGEST_BODY
 
 # What may still mean something; all others must be refused.
 MAY_BE_ANSWERED = {"changed_bytes", "not_a_number", "content_type", "huge_number"}
@@ -221,7 +221,7 @@ def _content_type(random: Random, request: Request) -> None:
 
 
 def _encoding(random: Random, request: Request) -> None:
-    kind = any_of(random, ["gzip", "deflate"])
+    kind = any_of(random, ["gzip", "deflate", "br", "none, é"])
     request.headers["Content-Encoding"] = kind
     cut = gzip.compress(request.content())[:-12]
     request.body = cut if kind == "gzip" and random.random() < 0.5 else request.content()
