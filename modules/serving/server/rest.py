@@ -67,7 +67,10 @@ class RestServer:
         try:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
-            raise RunError(f"REST: cannot listen on {host}:{port}: {error.strerror}") from None
+            raise RunError(
+                f"REST: cannot listen on {host}:{port}: {error.strerror}; "
+                "choose another one (--rest-port, --host)"
+            ) from None
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

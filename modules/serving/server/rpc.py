@@ -114,8 +114,11 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         try:
             found = self._server.add_insecure_port(f"{host}:{port}")
-        except RuntimeError as error:
-            raise RunError(f"gRPC: cannot listen on {host}:{port}: {error}") from None
+        except RuntimeError:  # which does not say why
+            raise RunError(
+                f"gRPC: cannot listen on {host}:{port}: in use, or no address of this machine; "
+                "choose another one (--grpc-port, --host)"
+            ) from None
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
         return found
