@@ -11,6 +11,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["pipeline*", "components*", "modules*"]),
+    package_data={"modules.report": ["page.html.j2", "style.css"]},
     install_requires=[
         "tfx>=1.21,<1.22",
         "tensorflow>=2.21,<2.22",
@@ -36,6 +37,7 @@ setup(
         "ruamel.yaml>=0.18",
         # Keras's NumPy backend, on which `fusion validate` infers shapes, needs it.
         "jax>=0.6",
+        "jinja2>=3.1,<4",
         "click>=8.1",
         "rich>=13",
     ],

@@ -27,7 +27,7 @@ from pipeline.consoles import wide_console
 
 NAME = "fuzzed"
 OVERSIZE = 1000  # one body in so many is larger than the server takes
-SETTLED = 10  # memory counts from a tenth of the requests on, when all code has run once
+LOOKS = 10  # at the memory; it counts from the first of them on, when all code has run once
 
 
 def save_model(path: Path) -> None:
@@ -57,10 +57,10 @@ def save_model(path: Path) -> None:
 def fuzz(target: Target, requests: int, seed: int, memory: Any) -> dict[str, Any]:
     """Sends malformed requests over both protocols in turn, and tells what came of them."""
     over_grpc, over_rest, tally = GrpcFuzzer(target), RestFuzzer(target), Tally()
-    before = 0.0
+    held: list[float] = []
     for number in range(requests):
-        if number == requests // SETTLED:
-            before = memory()
+        if number and number % (requests // LOOKS) == 0:
+            held.append(memory())
         if number % OVERSIZE == 0:
             kind, verdict = over_rest.send_kind("oversize", np.random.default_rng(seed))
         else:
@@ -73,8 +73,9 @@ def fuzz(target: Target, requests: int, seed: int, memory: Any) -> dict[str, Any
         "kinds": dict(tally.kinds.most_common()),
         "wrong": tally.wrong,
         "good_request_after": over_grpc.good_answer() or over_rest.good_answer() or "right",
-        "memory_before_mebibytes": before,
+        "memory_before_mebibytes": held[0],
         "memory_after_mebibytes": memory(),
+        "mebibytes": held,
     }
     over_grpc.close()
     over_rest.close()
@@ -82,7 +83,7 @@ def fuzz(target: Target, requests: int, seed: int, memory: Any) -> dict[str, Any
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--requests", default=2000, show_default=True)
+@click.option("--requests", default=2000, show_default=True, type=click.IntRange(min=2 * LOOKS))
 @click.option("--seed", default=1, show_default=True)
 @click.option(
     "--json", "file", type=click.Path(path_type=Path), help="Writes the figures to a file as well."

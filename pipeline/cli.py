@@ -10,6 +10,7 @@ from rich.console import Console
 from modules.errors import SpecificationError, UserError
 from pipeline.commands.lineage import lineage
 from pipeline.commands.predict import predict
+from pipeline.commands.report import report
 from pipeline.commands.rollback import rollback
 from pipeline.commands.run import run
 from pipeline.commands.schema import schema
@@ -30,7 +31,7 @@ def fusion() -> None:
 
 
 for command in (
-    validate, run, tune, predict, score, serve, versions, rollback, lineage, schema,
+    validate, run, report, tune, predict, score, serve, versions, rollback, lineage, schema,
 ):  # fmt: skip
     fusion.add_command(command)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.files import write_text
+from modules.report.finished import PROVENANCE_FILE, RUN_FILE
 
 if TYPE_CHECKING:  # importing TFX takes ten seconds, and a record is made before that
     from pipeline.stages import Stage
@@ -30,6 +31,7 @@ class RunRecord:
     rejected: int = 0
     rejected_file: str | None = None
     error: str | None = None
+    report: str | None = None
 
     @classmethod
     def start(cls, runs: Path, name: str, specification: Path) -> RunRecord:
@@ -49,7 +51,12 @@ class RunRecord:
 
     @property
     def file(self) -> Path:
-        return self.folder / "run.json"
+        return self.folder / RUN_FILE
+
+    @property
+    def provenance(self) -> Path:
+        """What is known of what the model comes from, written once the stages start."""
+        return self.folder / PROVENANCE_FILE
 
     def write(self) -> None:
         """Writes `run.json` whole."""
@@ -76,5 +83,6 @@ class RunRecord:
             "training_record": self.training_record,
             "rejected": {"rows": self.rejected, "file": self.rejected_file},
             "error": self.error,
+            "report": self.report,
         }
         write_text(self.file, json.dumps(content, indent=1) + "\n")

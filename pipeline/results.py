@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
-from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from modules.evaluation.quality import read_quality
 from modules.evaluation.worth import read_worth
 from modules.examples.write import REJECTED_FILE
+from modules.features.anomalies import anomalies
 from modules.trainer.record import RECORD_FILE
-from modules.trainer.run import last_epoch
+from modules.trainer.run import last_epoch, learnt_from
 from pipeline.stages import Stage
 
 
@@ -46,7 +46,8 @@ def made(stage: Stage) -> str:
         values = last_epoch(Path(artifacts["training_record"].uri))
         proven = _number(artifacts["model"], "frozen_tensors_proven")
         start = artifacts["model"].custom_properties["warm_start"].string_value
-        trained = f"loss {values['loss']:.4f}, {proven} frozen tensors proven"
+        sources = " and ".join(learnt_from(Path(artifacts["training_record"].uri)))
+        trained = f"on {sources}, loss {values['loss']:.4f}, {proven} frozen tensors proven"
         return f"{trained}, {start}" if start else trained
     if "worth" in artifacts:
         best = read_worth(Path(artifacts["worth"].uri)).best()
@@ -71,19 +72,6 @@ def made(stage: Stage) -> str:
         path = pushed_path(artifacts["pushed_model"])
         return f"{_text(artifacts['pushed_model'], 'status')} {path}" if path else "not published"
     return ""
-
-
-def anomalies(folder: Path) -> list[str]:
-    """What ExampleValidator found against the schema, one line each."""
-    found = []
-    for file in sorted(folder.glob("Split-*/SchemaDiff.pb")):
-        proto = anomalies_pb2.Anomalies.FromString(file.read_bytes())
-        split = file.parent.name.removeprefix("Split-")
-        found += [
-            f"{split}: {name}: {info.description}"
-            for name, info in sorted(proto.anomaly_info.items())
-        ]
-    return found
 
 
 def serving_told(blessing: metadata_store_pb2.Artifact) -> str:

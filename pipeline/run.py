@@ -14,12 +14,15 @@ from rich.console import Console
 from modules.errors import RejectedRowsError, RunError, SpecificationError
 from modules.examples.fingerprint import fingerprint
 from modules.examples.source import RowSource
+from modules.files import write_text
+from modules.registry.manifest import Provenance
 from modules.registry.versions import check_publish_folder
 from pipeline.consoles import wide_console
 from pipeline.failure import cause_of
 from pipeline.prepare import Prepared, Workplace, check_writable, prepare
 from pipeline.quiet import log_everything, output_to
 from pipeline.record import RunRecord
+from pipeline.report import report_on
 
 if TYPE_CHECKING:  # it imports Keras
     from modules.embedding.plan import StagePlan
@@ -70,6 +73,8 @@ def recorded(specification_file: Path, console: Console, action: Action) -> RunR
                     raise
             finally:
                 record.write()
+            if record.provenance.is_file():
+                report_on(record, terminal)
     if record.error is not None:
         where = [stage.name for stage in record.stages.values() if stage.status == "failed"]
         at = f"stage {where[0]} failed: " if where else ""
@@ -117,11 +122,15 @@ def run_stages(
 
         log_everything()
     plans = stage_plans(prepared)
+    content = fingerprint(specification.data.path, specification.features)
+    if train:
+        origin = Provenance.of(specification, prepared.inspections, content, record.folder.name)
+        write_text(record.provenance, origin.model_dump_json(indent=1) + "\n")
     pipeline = create_pipeline(
         specification,
         prepared.inspections,
         plans,
-        fingerprint(specification.data.path, specification.features),
+        content,
         Places(str(place.artifacts), str(place.metadata), str(place.checkpoints)),
         record.folder.name,
         train,

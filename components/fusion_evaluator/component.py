@@ -46,7 +46,7 @@ class FusionEvaluatorSpec(ComponentSpec):
 def evaluated_part(specification: Specification) -> str:
     """The specification as JSON, without what an evaluation does not depend on."""
     update = {"publish": Publish(path=Path("/")), "tuning": None}
-    return specification.model_copy(update=update).model_dump_json()
+    return specification.without_card().model_copy(update=update).model_dump_json()
 
 
 class FusionEvaluator(base_beam_component.BaseBeamComponent):

@@ -52,7 +52,7 @@ def training_part(specification: Specification, evaluation: Evaluation | None = 
         "tuning": None,
         "serving": Serving(),
     }
-    return specification.model_copy(update=update).model_dump_json()
+    return specification.without_card().model_copy(update=update).model_dump_json()
 
 
 class FusionTrainer(base_component.BaseComponent):

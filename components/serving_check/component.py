@@ -44,7 +44,7 @@ class ServingCheck(base_component.BaseComponent):
         """
         # What the check does not depend on must not make it anew.
         update = {"evaluation": Evaluation(), "publish": Publish(path=Path("/")), "tuning": None}
-        part = specification.model_copy(update=update)
+        part = specification.without_card().model_copy(update=update)
         super().__init__(
             spec=ServingCheckSpec(
                 **{

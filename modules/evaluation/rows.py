@@ -35,7 +35,11 @@ class EvaluatedRows:
 
 
 def evaluate_rows(
-    specification: Specification, model: Path, folder: str, names: Iterable[str]
+    specification: Specification,
+    model: Path,
+    folder: str,
+    names: Iterable[str],
+    most: int | None = None,
 ) -> EvaluatedRows:
     """Asks an exported model for every row of a split.
 
@@ -44,13 +48,14 @@ def evaluate_rows(
         model: the SavedModel's folder.
         folder: the split's tf.Examples.
         names: features and labels that rows are sliced by.
+        most: how many rows to ask for, from the first; None for all.
     """
     loaded = tf.saved_model.load(str(model))
     predict, label = (loaded.signatures[name] for name in (EXAMPLES_SIGNATURE, LABELS_SIGNATURE))
     predictions: list[dict[str, np.ndarray]] = []
     labels: list[dict[str, np.ndarray]] = []
     values: dict[str, list[str]] = {name: [] for name in names}
-    dataset = tf.data.TFRecordDataset(example_files(folder))
+    dataset = tf.data.TFRecordDataset(example_files(folder)).take(-1 if most is None else most)
     for serialized in dataset.batch(specification.training.batch_size).prefetch(1):
         predictions.append(_arrays(predict(examples=serialized)))
         labels.append(_arrays(label(examples=serialized)))

@@ -1,5 +1,6 @@
 """The specification of a fusion: its types, its reading from YAML, its checks."""
 
+from modules.spec.card import Card
 from modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
 from modules.spec.features import (
     CategoryFeature,
@@ -40,6 +41,7 @@ from modules.spec.tuning import Choice, Range, Tuning
 
 __all__ = [
     "Bounds",
+    "Card",
     "CategoryFeature",
     "CategoryLabel",
     "Choice",

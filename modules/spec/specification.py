@@ -34,6 +34,7 @@ from modules.spec.base import (
     Reference,
     Whole,
 )
+from modules.spec.card import Card
 from modules.spec.evaluation import Evaluation, Metric
 from modules.spec.features import Feature, Label, may_be_missing
 from modules.spec.missing import missing_name
@@ -335,6 +336,7 @@ class Specification(Graph):
     training: Training
     evaluation: Evaluation = Evaluation()
     tuning: Tuning | None = None
+    card: Card = Card()
     serving: Serving = Serving()
     publish: Publish
 
@@ -342,6 +344,14 @@ class Specification(Graph):
         """What each output predicts from."""
         for name, output in self.outputs.items():
             yield f"outputs.{name}.from", f"outputs.{name}", output.from_
+
+    def without_card(self) -> Specification:
+        """The specification without what only people read: new words must compute nothing anew."""
+        submodels = {
+            name: submodel.model_copy(update={"licence": None})
+            for name, submodel in self.submodels.items()
+        }
+        return self.model_copy(update={"card": Card(), "submodels": submodels})
 
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:
         """The names that evaluated rows are sliced by, those crossed together.

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, JsonValue, ValidationInfo, model_validator
 
 from modules.spec.base import LocalPath, Name, Part, Reference, from_folder
+from modules.spec.card import Words
 
 NAMED_WEIGHTS = ("imagenet", "random")
 # Where KerasHub may fetch a preset from.
@@ -48,6 +49,7 @@ GOES_WITH = {
     "signature": ("path",),
     "custom_objects": ("path",),
     "origin": ("path",),
+    "licence": ("path", "application", "preset"),
     "config": ("application", "preset"),
     "weights": ("application",),
 }
@@ -60,7 +62,8 @@ class Submodel(Part):
     a named output where there are several, or an inner layer to cut at. `signature` picks one of
     a SavedModel's signatures. `custom_objects` are the classes of your own that a `.keras` file
     may hold, as `package.module:Class`; nothing else but Keras and KerasHub is imported for it.
-    `origin` is kept with the model in place of its path: where you have it from, say.
+    `origin` is kept with the model in place of its path: where you have it from, say. `licence`
+    stands in the report of a run.
 
     In place of `path`, `application` names a function of keras.applications and `config` its
     arguments; `weights` are `imagenet` (unless given), `random`, or a file. `preset` is one of
@@ -78,6 +81,7 @@ class Submodel(Part):
     signature: str | None = None
     custom_objects: tuple[CustomObject, ...] = ()
     origin: str | None = None
+    licence: Words | None = None
     config: dict[str, JsonValue] = {}
     weights: Weights | None = None
 

@@ -30,6 +30,7 @@ def in_place(submodel: Submodel, folder: Path) -> Submodel:
         inputs=submodel.inputs,
         output=submodel.output,
         origin=origin,
+        licence=submodel.licence,
     )
 
 

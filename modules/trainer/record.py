@@ -17,6 +17,10 @@ CURVES_FILE = "curves.svg"
 GRAPH_FILE = "graph.svg"
 
 RUNS = ("train", "eval")
+STAGE_HEADER = (
+    "stage", "learns from", "unfrozen", "optimizer", "learning rate", "epochs", "seconds",
+)  # fmt: skip
+VALUES_HEADER = ("stage", "quantity", *RUNS)
 SHOWN_LAYERS = 4
 SHOWN_DIGEST = 12
 
@@ -30,13 +34,13 @@ def record_text(specification: Specification, history: TrainingHistory) -> str:
         f"[every number and digest]({HISTORY_FILE}).",
         "## Stages",
         _table(
-            ("stage", "learns from", "unfrozen", "optimizer", "learning rate", "epochs", "seconds"),
-            (_stage(stage, done) for stage, done in zip(planned, history.stages, strict=True)),
+            STAGE_HEADER,
+            (stage_cells(stage, done) for stage, done in zip(planned, history.stages, strict=True)),
         ),
         "What each stage's last epoch came to:",
         _table(
-            ("stage", "quantity", "train", "eval"),
-            (row for done in history.stages for row in _last_values(done)),
+            VALUES_HEADER,
+            (row for done in history.stages for row in last_values(done)),
         ),
         "## Frozen",
         *_proof(history.proof),
@@ -62,7 +66,8 @@ def _with_config(named: dict[str, dict[str, Any]]) -> str:
     return f"{name} ({told})" if told else name
 
 
-def _stage(planned: Stage, done: dict[str, Any]) -> list[str]:
+def stage_cells(planned: Stage, done: dict[str, Any]) -> list[str]:
+    """A stage as it was planned and done, under `STAGE_HEADER`."""
     unfrozen = [f"{name}: {_few(layers)}" for name, layers in done["unfrozen"].items()]
     optimizer = _with_config(planned.optimizer)
     if planned.clip_norm is not None:
@@ -92,7 +97,7 @@ def _few(layers: list[str]) -> str:
     return f"{layers[0]}, …, {layers[-1]} ({len(layers)} in all)"
 
 
-def _last_values(done: dict[str, Any]) -> list[list[str]]:
+def last_values(done: dict[str, Any]) -> list[list[str]]:
     """A row for each loss and metric of a stage's last epoch."""
     return [
         [done["name"], name, *(f"{runs[run][1]:.4f}" if run in runs else "" for run in RUNS)]

@@ -25,10 +25,12 @@ def validate(file: Path) -> None:
     prepared = prepare(file, lambda text: console.print(text, highlight=False))
     specification = prepared.specification
     import_light_keras()
+    from modules.embedding.plan import plan_stages
     from modules.fusion.describe import describe
     from pipeline.check import check
 
-    rows = describe(specification, prepared.interfaces, check(prepared))
+    fused = check(prepared)
+    rows = describe(specification, prepared.interfaces, fused)
     table = Table(box=None, pad_edge=False)
     for column in ("node", "kind", "inputs", "output"):
         table.add_column(column, overflow="fold")
@@ -44,6 +46,9 @@ def validate(file: Path) -> None:
     table.add_section()
     table.add_row("all", "", "", "", f"{trainable:,}", f"{frozen:,}")
     console.print(table)
+    plans = plan_stages(specification, fused)
+    for stage, plan in zip(specification.training.stages, plans, strict=True):
+        console.print(f"stage {stage.name} learns from {plan.why}", highlight=False, markup=False)
     if specification.data.path.exists():
         RowSource.of(specification).check_columns()
     else:

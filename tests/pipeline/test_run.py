@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -120,6 +121,27 @@ def test_the_imported_submodels_are_in_ml_metadata_with_digest_origin_and_interf
     assert json.loads(vision["interface"].string_value)["inputs"]["image"]["shape"] == [8, 8, 3]
 
 
+def test_the_report_tells_what_the_run_came_to(first: tuple[Path, Done]) -> None:
+    _, done = first
+    page = Path(done.record["report"])
+    assert page == Path(done.record["log"]).with_name("report.html")
+    assert f"report {page}" in done.text
+    html = page.read_text()
+    text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    accuracy = done.record["metrics"]["colour"]["accuracy"]
+    assert "67 rows in train, 23 rows in eval." in text
+    assert f"colour accuracy 23 {accuracy:.4f} ≥ 0.2 kept" in text
+    assert f"Confusion matrix of colour: {round(23 * accuracy)} of 23 rows are right." in html
+    assert "vision 8 158 " in text  # tensors and parameters that are proven frozen
+    assert "This could not be told" not in text
+    assert "<script" not in html
+    assert not re.search(r'(src|href)="(?!data:image/|#)', html)
+    examples = html.count("<h4>")
+    assert examples == min(12, 23 - round(23 * accuracy))
+    pictures = re.findall(r'src="data:image/png', html)
+    assert len(pictures) == examples
+
+
 def test_predict_tells_the_class_of_each_row(first: tuple[Path, Done]) -> None:
     folder, _ = first
     command = [str(FUSION), "predict", "serving", "data/rows.csv", "--rows", "5", "--json"]
@@ -167,6 +189,9 @@ def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
     assert "in a model server: p99 is" in done.text
     assert "serving.max_p99_ms allows 1e-06" in done.text
     assert len(all_versions(first[0] / "serving")) == 1
+    html = Path(done.record["report"]).read_text()
+    assert "Missed: colour.accuracy is" in html
+    assert "Confusion matrix of colour" in html
 
 
 def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path, Done]) -> None:
@@ -186,6 +211,9 @@ def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path
         "row", "row 4", "row 91",
     ]  # fmt: skip
     assert "log: " in done.text
+    html = Path(done.record["report"]).read_text()
+    assert "2 rows were rejected, by column: image_path 1, colour 1." in html
+    assert "The run did not come to a trained model." in html
 
 
 def test_allowed_bad_rows_are_counted_and_kept_with_their_reasons(

@@ -10,6 +10,7 @@ from aiohttp import web
 from modules.serving.server.refusal import invalid
 
 LARGEST_BODY = 256 << 20
+PIECE = 64 << 10
 GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -31,13 +32,20 @@ async def unpacked(request: web.Request) -> bytes:
 
 
 def _unzipped(body: bytes) -> bytes:
-    unzip = zlib.decompressobj(GZIP)
+    size = _unzipped_size(body)  # first, so that what is too large never takes the memory
+    return zlib.decompress(body, GZIP, bufsize=max(size, 1))
+
+
+def _unzipped_size(body: bytes) -> int:
+    unzip, size, left = zlib.decompressobj(GZIP), 0, body
     try:
-        found = unzip.decompress(body, LARGEST_BODY + 1)
+        while left and not unzip.eof:
+            size += len(unzip.decompress(left, PIECE))
+            if size > LARGEST_BODY:
+                raise web.HTTPRequestEntityTooLarge(LARGEST_BODY)
+            left = unzip.unconsumed_tail
     except zlib.error as error:
         raise invalid(f"the body is not gzip, as its Content-Encoding says: {error}") from None
-    if len(found) > LARGEST_BODY:
-        raise web.HTTPRequestEntityTooLarge(LARGEST_BODY)
     if not unzip.eof or unzip.unused_data:
         raise invalid("the body is not one whole gzip file, as its Content-Encoding says")
-    return found
+    return size

@@ -1,0 +1,20 @@
+"""What the data checks found against the schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+
+def anomalies(folder: Path) -> list[str]:
+    """What ExampleValidator found against the schema, one line each."""
+    found = []
+    for file in sorted(folder.glob("Split-*/SchemaDiff.pb")):
+        proto = anomalies_pb2.Anomalies.FromString(file.read_bytes())
+        split = file.parent.name.removeprefix("Split-")
+        found += [
+            f"{split}: {name}: {info.description}"
+            for name, info in sorted(proto.anomaly_info.items())
+        ]
+    return found

@@ -1,0 +1,75 @@
+"""What a specification may say to people: a card, and the licences of its sub-models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modules.errors import SpecificationError
+from modules.spec import Card, Specification, load_specification
+from modules.submodels.place import in_place
+
+PUBLISH = "publish: {path: serving}\n"
+CARD = f"{PUBLISH}card: {{intended_use: to sort marbles, limits: no glass}}\n"
+LICENSED = ("output: features}", "output: features, licence: Apache-2.0}")
+
+
+@pytest.fixture
+def plain(world: Path) -> Specification:
+    return load_specification(world / "fusion.yaml")
+
+
+@pytest.fixture
+def told(world: Path, write_specification: Callable[..., Path]) -> Specification:
+    """The same with a card and a licence."""
+    return load_specification(write_specification((PUBLISH, CARD), LICENSED, folder=world))
+
+
+def test_a_card_and_a_licence_are_optional(plain: Specification, told: Specification) -> None:
+    assert plain.card == Card(intended_use=None, limits=None)
+    assert told.card == Card(intended_use="to sort marbles", limits="no glass")
+    assert [submodel.licence for submodel in plain.submodels.values()] == [None, None]
+    assert [submodel.licence for submodel in told.submodels.values()] == ["Apache-2.0", None]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (PUBLISH, f"{PUBLISH}card: {{intended: x}}\n", "did you mean 'intended_use'?"),
+        (PUBLISH, f"{PUBLISH}card: {{limits: '  '}}\n", "card.limits"),
+        ("output: features}", "output: features, license: MIT}", "did you mean 'licence'?"),
+        ("models/vision.keras", "models/vision.keras, licence: ''", "submodels.vision.licence"),
+    ],
+)
+def test_words_that_say_nothing_are_refused(
+    write_specification: Callable[..., Path], old: str, new: str, message: str
+) -> None:
+    with pytest.raises(SpecificationError) as caught:
+        load_specification(write_specification((old, new)))
+    assert message in str(caught.value)
+
+
+def test_the_file_made_of_an_application_keeps_its_licence(tmp_path: Path) -> None:
+    from modules.spec import Submodel
+
+    given = Submodel(application="MobileNet", inputs={"image": "image"}, licence="Apache-2.0")
+    assert in_place(given, tmp_path).licence == "Apache-2.0"
+
+
+@pytest.mark.component
+def test_new_words_compute_nothing_anew(plain: Specification, told: Specification) -> None:
+    from components.fusion_evaluator.component import evaluated_part
+    from components.fusion_trainer.component import training_part
+    from modules.embedding.plan import plan_stages
+    from modules.fusion.build import build, open_interface
+    from modules.submodels.inspection import inspect_submodel
+
+    assert plain != told
+    assert training_part(plain) == training_part(told)
+    assert evaluated_part(plain) == evaluated_part(told)
+    interfaces = {n: inspect_submodel(p).interface for n, (_, p) in plain.imported().items()}
+    plans = [plan_stages(s, build(s, interfaces, open_interface)) for s in (plain, told)]
+    assert plans[0] == plans[1]
+    assert plans[0][0].plan is not None

@@ -1,0 +1,100 @@
+"""Which run is reported on, and what becomes of a run whose report fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import webbrowser
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from modules.errors import RunError
+from modules.registry.manifest import DataSource, Provenance
+from modules.spec import load_specification
+from pipeline.commands.report import report
+from pipeline.record import RunRecord
+from pipeline.report import find_run, report_on
+
+
+@pytest.fixture
+def file(world: Path) -> Path:
+    return world / "fusion.yaml"
+
+
+def make_run(file: Path, name: str, age: int = 0, reportable: bool = True) -> RunRecord:
+    """A run that failed before its first stage had ended, some seconds ago."""
+    folder = file.parent / "runs" / name
+    folder.mkdir(parents=True)
+    record = RunRecord(folder, "colours", file, status="failed", error="it was stopped")
+    record.write()
+    changed = record.file.stat().st_mtime - age
+    os.utime(record.file, (changed, changed))
+    if reportable:
+        provenance = Provenance(
+            run=name,
+            specification=load_specification(file).model_dump(mode="json"),
+            data=DataSource(path="rows.csv", fingerprint="f"),
+            submodels={},
+        )
+        record.provenance.write_text(provenance.model_dump_json())
+    return record
+
+
+def test_the_newest_run_of_the_file_is_taken_unless_one_is_named(file: Path) -> None:
+    old = make_run(file, "20260101-000000-2", age=60)
+    new = make_run(file, "20260101-000000-10", age=30)
+    make_run(file, "20260101-000001", reportable=False)  # of `fusion tune`, say
+    other = file.with_name("other.yaml")
+    other.write_text(file.read_text())
+    make_run(other, "20260101-000002")
+    assert find_run(file, None) == new.folder
+    assert find_run(file, old.folder.name) == old.folder
+    with pytest.raises(RunError, match="has no run '20260101-000002'; did you mean"):
+        find_run(file, "20260101-000002")
+
+
+def test_without_a_run_the_message_says_how_to_make_one(file: Path) -> None:
+    with pytest.raises(RunError, match=r"no run to report on: `fusion run .*fusion.yaml` makes"):
+        find_run(file, None)
+
+
+def test_the_command_writes_the_page_and_opens_it_where_asked(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    page = make_run(file, "20260101-000000").folder / "report.html"
+
+    plain = CliRunner().invoke(report, [str(file)])
+    assert (plain.exit_code, plain.stdout, opened) == (0, f"report {page}\n", [])
+    assert "it was stopped" in page.read_text()
+
+    page.write_text("")
+    assert CliRunner().invoke(report, [str(file), "20260101-000000", "--open"]).exit_code == 0
+    assert opened == [page.as_uri()]
+    assert "it was stopped" in page.read_text()
+
+
+def test_a_run_remembers_its_report(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = make_run(file, "20260101-000000")
+    report_on(record, Console(width=500))
+    page = record.folder / "report.html"
+    assert capsys.readouterr().out == f"report {page}\n"
+    assert json.loads(record.file.read_text())["report"] == str(page)
+
+
+def test_a_report_that_fails_is_told_and_leaves_the_run_as_it_was(
+    file: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    record = make_run(file, "20260101-000000")
+    record.status, record.published = "published", "/serving/1"
+    record.provenance.write_text("{")
+    report_on(record, Console(width=500))
+    [line] = capsys.readouterr().out.splitlines()
+    told = "expected a whole run.json and provenance.json"
+    assert line.startswith(f"no report could be written: {record.folder}: {told}: ")
+    assert "Traceback" in caplog.text
+    assert (record.status, record.published, record.report) == ("published", "/serving/1", None)
