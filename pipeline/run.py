@@ -16,6 +16,7 @@ from modules.examples.fingerprint import fingerprint
 from modules.examples.source import RowSource
 from modules.files import write_text
 from modules.registry.manifest import Provenance
+from modules.registry.versions import check_publish_folder
 from pipeline.consoles import wide_console
 from pipeline.failure import cause_of
 from pipeline.prepare import Prepared, Workplace, check_writable, prepare
@@ -52,6 +53,7 @@ def recorded(specification_file: Path, console: Console, action: Action) -> RunR
     place = Workplace.of(specification_file)
     check_writable(place.folder, "the folder of the runs")
     check_writable(specification.publish.path, "publish.path")
+    check_publish_folder(specification.publish.path)
     RowSource.of(specification).check_columns()
     with _one_at_a_time(place.folder):
         record = RunRecord.start(place.folder, specification.name, specification_file.resolve())

@@ -40,11 +40,10 @@ def locked(folder: Path) -> Iterator[Path]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _settle(own)
-        for left in own.iterdir():
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            elif left.name != LOCK:
-                left.unlink()
+        for name in (PUBLISHING, REMOVING):
+            shutil.rmtree(own / name, ignore_errors=True)
+        for left in own.glob(f".{RENAMES}.*.tmp"):
+            left.unlink()
         yield own
 
 

@@ -21,7 +21,7 @@ from modules.registry.manifest import (
     model_digest,
     published_digest,
 )
-from modules.registry.versions import Version, all_versions, next_number
+from modules.registry.versions import Version, all_versions, check_publish_folder, next_number
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def publish(
         keep: how many versions to keep, this one among them; None keeps all.
         statistics: the file of the training data's statistics, to go with the version.
     """
+    check_publish_folder(folder)
     digest = model_digest(model)
     with locked(folder) as own:
         outcome = _known(folder, digest)
@@ -79,7 +80,9 @@ def publish(
             aside.rename(version.path)
             outcome = Outcome(version, "published", manifest)
         if keep is not None and outcome.status != "rolled back":
-            for surplus in _surplus(all_versions(folder), keep):
+            # One without a manifest was put there by somebody else: it is not ours to delete.
+            ours = [one for one in all_versions(folder) if (one.path / MANIFEST_FILE).is_file()]
+            for surplus in _surplus(ours, keep):
                 remove(own, surplus.path)
     return outcome
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modules.errors import RunError
 from modules.registry.changes import locked, rename_all
-from modules.registry.versions import Version, all_versions, version_named
+from modules.registry.versions import Version, all_versions, check_publish_folder, version_named
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ def roll_back(folder: Path, name: str | None) -> Rollback:
 
     Raises RunError where there is no such version.
     """
+    check_publish_folder(folder)
     if not all_versions(folder):
         raise RunError(f"{folder}: nothing has been published yet, so there is nothing to go back")
     with locked(folder) as own:

@@ -41,6 +41,15 @@ def holds_model(folder: Path) -> bool:
     return (folder / "saved_model.pb").is_file()
 
 
+def check_publish_folder(folder: Path) -> None:
+    """Raises RunError where versions would come to lie inside of a model."""
+    if holds_model(folder):
+        raise RunError(
+            f"{folder}: expected a folder of versions, found a SavedModel: name another folder; "
+            f"of a version, {folder.parent}"
+        )
+
+
 def all_versions(folder: Path) -> list[Version]:
     """Every version in a publish folder by its number, those rolled back too."""
     found = [version for version in _numbered(folder) if holds_model(version.path)]

@@ -31,13 +31,14 @@ class Running:
 
 
 @contextmanager
-def model_server(folder: Path, name: str, log: Path) -> Iterator[Running]:
+def model_server(folder: Path, name: str, log: Path, ours: bool = False) -> Iterator[Running]:
     """Serves a publish folder on free loopback ports while the block runs.
 
-    Its messages go to `log`. Raises RunError where it does not come to serve the model.
+    Its messages go to `log`; `ours` takes our server though TF Serving is installed. Raises
+    RunError where it does not come to serve the model.
     """
     grpc_port, rest_port = _free_ports()
-    tf_serving = shutil.which(TF_SERVING)
+    tf_serving = None if ours else shutil.which(TF_SERVING)
     if tf_serving:
         kind, command = TF_SERVING, [
             tf_serving, f"--port={grpc_port}", f"--rest_api_port={rest_port}",

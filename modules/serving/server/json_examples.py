@@ -37,13 +37,14 @@ def _example(where: str, values: Any) -> tf.train.Example:
     example = tf.train.Example()
     for name, value in values.items():
         items = value if isinstance(value, list) else [value]
-        _fill(f"{where}: '{name}'", example.features.feature[name], items)
+        _fill(f"{where}: '{name}'", example, name, items)
     return example
 
 
-def _fill(where: str, feature: tf.train.Feature, items: list[Any]) -> None:
+def _fill(where: str, example: tf.train.Example, name: str, items: list[Any]) -> None:
     """Text and bytes, decimal numbers, whole numbers and flags; of one kind in a feature."""
     try:
+        feature = example.features.feature[name]
         if all(isinstance(item, str) or is_base64(item) for item in items):
             feature.bytes_list.value.extend(
                 item.encode() if isinstance(item, str) else decoded(item["b64"]) for item in items

@@ -21,6 +21,7 @@ from modules.serving.server.servable import Arrays
 
 Specs = Mapping[str, tf.TensorSpec]
 SHOWN = 80
+MOST_DIMENSIONS = 32
 
 
 class Question(NamedTuple):
@@ -40,7 +41,7 @@ def parse(body: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise invalid(f"expected a JSON object, found {shown(content)}")
     signature = content.get("signature_name", "")
-    if not isinstance(signature, str):
+    if not isinstance(signature, str) or not signature.isprintable():  # half a character is not
         raise invalid(f"signature_name: expected a string, found {shown(signature)}")
     return content
 
@@ -94,8 +95,8 @@ def _check_names(given: Mapping[str, Any], specs: Specs, where: str) -> None:
 
 def _array(name: str, value: Any, dtype: tf.DType) -> np.ndarray:
     leaves: list[Any] = []
-    shape = _shape(value)
     try:
+        shape = _shape(value)
         _flatten(value, shape, dtype, leaves)
         kind = object if dtype == tf.string else dtype.as_numpy_dtype
         with np.errstate(over="raise"):
@@ -108,6 +109,8 @@ def _shape(value: Any) -> list[int]:
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
+        if len(shape) > MOST_DIMENSIONS:
+            raise ValueError(f"expected at most {MOST_DIMENSIONS} lists within each other")
         value = value[0] if value else None
     return shape
 
@@ -147,7 +150,10 @@ def decoded(text: str) -> bytes:
 
 
 def shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except RecursionError:
+        return "values too deep within each other"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 

@@ -20,6 +20,7 @@ from tensorflow_serving.apis import (
 
 from modules.errors import RunError
 from modules.serving.server import json_examples, json_tensors
+from modules.serving.server.bodies import LARGEST_BODY, unpacked
 from modules.serving.server.metrics import Metrics
 from modules.serving.server.refusal import RefusalError, invalid
 from modules.serving.server.service import Service
@@ -28,7 +29,7 @@ MODEL = r"/v1/models/{name:[^/:]+}"
 VERSION = r"/versions/{version:\d+}"
 METRICS_PATH = "/monitoring/prometheus/metrics"  # TF Serving's own
 HEALTH_PATH = "/healthz"
-LARGEST_BODY = 256 << 20
+MOST_DIGITS = 19  # of an int64; Python refuses to read thousands of them
 # As TF Serving translates them.
 HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -55,7 +56,10 @@ class RestServer:
             app.router.add_post(f"{path}:{{method:predict|classify|regress}}", self._ask)
         app.router.add_get(HEALTH_PATH, self._healthy)
         app.router.add_get(METRICS_PATH, self._measures)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace)
+        # aiohttp leaves a client without an answer whose packed body breaks off.
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=grace, auto_decompress=False
+        )
 
     async def start(self, host: str, port: int) -> int:
         """Listens, and returns the port, which is a free one for 0. RunError where it is taken."""
@@ -63,7 +67,10 @@ class RestServer:
         try:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
-            raise RunError(f"REST: cannot listen on {host}:{port}: {error.strerror}") from None
+            raise RunError(
+                f"REST: cannot listen on {host}:{port}: {error.strerror}; "
+                "choose another one (--rest-port, --host)"
+            ) from None
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -72,7 +79,7 @@ class RestServer:
 
     async def _ask(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
-        body = await request.read()
+        body = await unpacked(request)
         answers = {
             "predict": self._predict,
             "classify": self._classify,
@@ -139,8 +146,8 @@ def _spec(request: web.Request) -> model_pb2.ModelSpec:
     spec = model_pb2.ModelSpec(name=request.match_info["name"])
     version = request.match_info.get("version")
     if version is not None:
-        if int(version) >= 1 << 63:
-            raise invalid(f"version {version} is no int64")
+        if len(version) > MOST_DIGITS or int(version) >= 1 << 63:
+            raise invalid(f"version {version[: MOST_DIGITS + 1]} is no int64")
         spec.version.value = int(version)
     return spec
 

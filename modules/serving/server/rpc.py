@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
@@ -22,6 +23,8 @@ OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not one shared by chance
 )
+# A client takes 8 kB of trailers; a character may become 12 bytes in them.
+LONGEST = 600
 
 
 class _Rpc:
@@ -35,7 +38,10 @@ class _Rpc:
             with self._metrics.request("grpc", method):
                 return await answer()
         except RefusalError as refusal:
-            await context.abort(refusal.code, refusal.message)
+            message = refusal.message
+            if len(message) > LONGEST:
+                message = f"{message[:LONGEST]}…"
+            await context.abort(refusal.code, message)
 
 
 class _Prediction(_Rpc, prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -69,6 +75,24 @@ class _Model(_Rpc, model_service_pb2_grpc.ModelServiceServicer):
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the served folder cannot be changed")
 
 
+class _Readable(grpc.aio.ServerInterceptor):
+    """Refuses bytes that are no message, which gRPC would answer as an unknown failure of ours."""
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        async def answer(content: bytes, context: Any) -> Any:
+            try:
+                request = handler.request_deserializer(content)
+            except DecodeError as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{details.method}: {error}")
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(answer, None, handler.response_serializer)
+
+
 class RpcServer:
     """The gRPC server of a service."""
 
@@ -78,7 +102,9 @@ class RpcServer:
 
     async def start(self, host: str, port: int) -> int:
         """Listens, and returns the port, which is a free one for 0. RunError where it is taken."""
-        self._server = grpc.aio.server(options=OPTIONS)  # belongs to the loop that runs now
+        self._server = grpc.aio.server(
+            interceptors=[_Readable()], options=OPTIONS
+        )  # belongs to the loop that runs now
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             _Prediction(self._service, self._metrics), self._server
         )
@@ -88,8 +114,11 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         try:
             found = self._server.add_insecure_port(f"{host}:{port}")
-        except RuntimeError as error:
-            raise RunError(f"gRPC: cannot listen on {host}:{port}: {error}") from None
+        except RuntimeError:  # which does not say why
+            raise RunError(
+                f"gRPC: cannot listen on {host}:{port}: in use, or no address of this machine; "
+                "choose another one (--grpc-port, --host)"
+            ) from None
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
         return found

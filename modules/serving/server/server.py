@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from modules.errors import RunError
 from modules.serving.server.batching import Batcher
 from modules.serving.server.metrics import Metrics
 from modules.serving.server.rest import RestServer
@@ -41,12 +42,14 @@ class ModelServer:
         Raises RunError where there is no version, it cannot be loaded, or a port is taken.
         """
         await self._model.start()
-        ports = (
-            await self._rpc.start(host, grpc_port),
-            await self._rest.start(host, rest_port),
-        )
+        grpc_found = await self._rpc.start(host, grpc_port)
+        try:
+            rest_found = await self._rest.start(host, rest_port)
+        except RunError:
+            await asyncio.gather(self._rpc.stop(0.0), self._rest.stop())
+            raise
         self._watching = asyncio.ensure_future(self._model.watch())
-        return ports
+        return grpc_found, rest_found
 
     async def stop(self) -> None:
         """Takes no new request, answers those that have come, and ends."""

@@ -40,7 +40,7 @@ def _array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
         raise invalid(f"input '{name}': shape {sizes} wants {wanted} values, found {given} bytes")
     try:
         return tf.make_ndarray(proto)
-    except (TypeError, ValueError, KeyError, IndexError) as error:
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         raise invalid(f"input '{name}': its values do not fill shape {sizes}: {error}") from None
 
 

@@ -202,6 +202,43 @@ def test_what_was_rolled_back_to_stays_as_long_as_what_it_replaced(
     assert contents() == {"b": "live", "d": "live"}
 
 
+def test_what_others_put_into_the_folder_is_never_deleted(
+    publish_content: Publish, make_model: Callable[[str], Path], serving: Path
+) -> None:
+    for number in ("3", "9999999999", "5.rolled-back"):
+        shutil.copytree(make_model("foreign"), serving / number)
+    for name in ("notes.txt", "17", "18/data.csv", ".registry/kept", ".registry/theirs/kept"):
+        (serving / name).parent.mkdir(parents=True, exist_ok=True)
+        (serving / name).write_text("theirs")
+    theirs = files(serving)
+
+    for content in "abc":
+        newest = publish_content(content, keep=1).version.name
+
+    assert theirs.items() <= files(serving).items()
+    ours = [one for one in all_versions(serving) if read_manifest(one.path)]
+    assert [one.name for one in ours] == [newest]
+    assert int(newest) > 9999999999
+
+
+def test_a_folder_that_is_itself_a_model_is_refused_and_left_as_it_is(
+    make_model: Callable[[str], Path], provenance: Provenance
+) -> None:
+    model = make_model("a")
+    before = files(model)
+    for change in (
+        lambda: publish(make_model("b"), model, provenance, {}, None, None),
+        lambda: roll_back(model, None),
+    ):
+        with pytest.raises(RunError) as caught:
+            change()
+        assert str(caught.value) == (
+            f"{model}: expected a folder of versions, found a SavedModel: name another folder; "
+            f"of a version, {model.parent}"
+        )
+    assert files(model) == before
+
+
 # ------------------------------------------------------------------------------- disturbances
 
 

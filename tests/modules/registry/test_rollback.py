@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,18 @@ def test_an_unknown_version_is_told_with_the_nearest(names: dict[str, str], serv
     assert str(caught.value) == (
         f"{serving} has no version '{names['b']}0'; did you mean '{names['b']}'?"
     )
+
+
+def test_a_version_that_is_gone_is_told_and_nothing_changes(
+    names: dict[str, str], serving: Path, contents: Callable[[], dict[str, str]]
+) -> None:
+    shutil.rmtree(serving / names["a"])
+    before = contents()
+    with pytest.raises(RunError) as caught:
+        roll_back(serving, names["a"])
+
+    assert str(caught.value).startswith(f"{serving} has no version '{names['a']}'; did you mean ")
+    assert contents() == before
 
 
 def test_there_is_no_way_back_from_the_first_version(

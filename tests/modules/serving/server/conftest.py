@@ -89,14 +89,16 @@ def save_tiny(path: Path, factor: float = 1.0) -> None:
 class Running:
     """A server on an event loop in a thread of its own, with real clients."""
 
-    def __init__(self, folder: Path, name: str = "tiny") -> None:
+    def __init__(
+        self, folder: Path, name: str = "tiny", grpc_port: int = 0, rest_port: int = 0
+    ) -> None:
         self.name = name
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.server = ModelServer(name, folder)
         try:
-            ports = self._do(self.server.start("127.0.0.1", 0, 0))
+            ports = self._do(self.server.start("127.0.0.1", grpc_port, rest_port))
         except BaseException:
             self._end()
             raise
@@ -145,8 +147,8 @@ def serve() -> Iterator[Callable[[Path], Running]]:
     """Starts servers that end with the test."""
     started: list[Running] = []
 
-    def start(folder: Path) -> Running:
-        started.append(Running(folder))
+    def start(folder: Path, **ports: int) -> Running:
+        started.append(Running(folder, **ports))
         return started[-1]
 
     yield start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, predict_pb2
 
 from modules.errors import RunError
+from modules.registry.rollback import roll_back
 from modules.serving.warmup import write_warmup
 
 SECONDS = 30
@@ -102,6 +104,44 @@ def test_a_version_that_was_taken_back_gives_way_to_the_one_before(
     shutil.rmtree(folder / "3")
     time.sleep(1.5)  # more than the server waits between looks
     assert server.prediction.Predict(halve(), timeout=SECONDS).model_spec.version.value == 3
+
+
+def test_a_rollback_under_load_fails_no_request(tiny: Path, folder: Path, serve: Any) -> None:
+    publish(tiny / "3", folder, 4)
+    server = serve(folder)
+    answered: list[int] = []
+
+    def ask() -> int:
+        response = server.prediction.Predict(halve(), timeout=SECONDS)
+        answered.append(response.model_spec.version.value)
+        return answered[-1]
+
+    with ThreadPoolExecutor(8) as clients:
+        for wanted in (3, 4):  # back, and forward again
+            assert roll_back(folder, str(wanted)).served.number == wanted
+            end = time.monotonic() + SECONDS
+            while {one.result() for one in [clients.submit(ask) for _ in range(8)]} != {wanted}:
+                assert time.monotonic() < end
+    assert set(answered) == {3, 4}
+
+
+@pytest.mark.parametrize("protocol", ["gRPC", "REST"])
+def test_a_port_in_use_is_told_and_nothing_is_left_listening(
+    folder: Path, serve: Any, protocol: str
+) -> None:
+    with socket.socket() as taken, socket.socket() as other:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        other.bind(("127.0.0.1", 0))
+        ports = [taken.getsockname()[1], other.getsockname()[1]]
+        other.close()
+        names = ["grpc_port", "rest_port"] if protocol == "gRPC" else ["rest_port", "grpc_port"]
+        with pytest.raises(RunError) as caught:
+            serve(folder, **dict(zip(names, ports, strict=True)))
+    assert f"{protocol}: cannot listen on 127.0.0.1:{ports[0]}: " in str(caught.value)
+    assert f"choose another one (--{protocol.lower()}-port, --host)" in str(caught.value)
+    with socket.socket() as free:
+        assert free.connect_ex(("127.0.0.1", ports[1])) != 0
 
 
 def test_a_damaged_version_is_told_and_the_old_one_goes_on(

@@ -1,0 +1,130 @@
+"""Malformed requests to `fusion serve`: each must get a proper error, and none may harm it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import click
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.malformed import Arrays, Tally, Target
+from benchmarks.malformed_grpc import GrpcFuzzer
+from benchmarks.malformed_rest import RestFuzzer
+from benchmarks.serving_load import mebibytes
+from modules.files import write_text
+from modules.serving.check.process import model_server
+from pipeline.consoles import wide_console
+
+NAME = "fuzzed"
+OVERSIZE = 1000  # one body in so many is larger than the server takes
+LOOKS = 10  # at the memory; it counts from the first of them on, when all code has run once
+
+
+def save_model(path: Path) -> None:
+    """A signature of every kind of input that a published model takes."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None,), tf.string, "words"),
+            tf.TensorSpec((None, 3), tf.float32, "numbers"),
+            tf.TensorSpec((None, 2), tf.int64, "ids"),
+        ],
+        autograph=False,
+    )
+    def serving_default(words: Any, numbers: Any, ids: Any) -> dict[str, Any]:
+        length = tf.cast(tf.strings.length(words), tf.float32)
+        total = tf.reduce_sum(numbers, 1) + tf.cast(tf.reduce_sum(ids, 1), tf.float32) + length
+        return {"total": total[:, None], "words": tf.strings.lower(words)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, "x")], autograph=False)
+    def halve(x: Any) -> dict[str, Any]:
+        return {"half": x / 2.0}
+
+    signatures = {"serving_default": serving_default, "halve": halve}
+    tf.saved_model.save(tf.Module(), str(path), signatures=signatures)
+
+
+def fuzz(target: Target, requests: int, seed: int, memory: Any) -> dict[str, Any]:
+    """Sends malformed requests over both protocols in turn, and tells what came of them."""
+    over_grpc, over_rest, tally = GrpcFuzzer(target), RestFuzzer(target), Tally()
+    held: list[float] = []
+    for number in range(requests):
+        if number and number % (requests // LOOKS) == 0:
+            held.append(memory())
+        if number % OVERSIZE == 0:
+            kind, verdict = over_rest.send_kind("oversize", np.random.default_rng(seed))
+        else:
+            fuzzer = over_grpc if number % 2 else over_rest
+            kind, verdict = fuzzer.send(seed + number)
+        tally.add(kind, verdict)
+    figures = {
+        "requests": requests,
+        "statuses": dict(tally.statuses.most_common()),
+        "kinds": dict(tally.kinds.most_common()),
+        "wrong": tally.wrong,
+        "good_request_after": over_grpc.good_answer() or over_rest.good_answer() or "right",
+        "memory_before_mebibytes": held[0],
+        "memory_after_mebibytes": memory(),
+        "mebibytes": held,
+    }
+    over_grpc.close()
+    over_rest.close()
+    return figures
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--requests", default=2000, show_default=True, type=click.IntRange(min=2 * LOOKS))
+@click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--json", "file", type=click.Path(path_type=Path), help="Writes the figures to a file as well."
+)
+def main(requests: int, seed: int, file: Path | None) -> None:
+    """Send malformed requests to a server, half of them over gRPC, half over REST.
+
+    Each must be refused with a status that says it is the client's fault, or where it still means
+    something be answered as the model answers in this process.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, NAME)
+        save_model(folder / "1")
+        loaded = tf.saved_model.load(str(folder / "1"))
+
+        def oracle(signature: str, inputs: Arrays) -> Arrays:
+            given = loaded.signatures[signature](**{n: tf.constant(a) for n, a in inputs.items()})
+            return {name: value.numpy() for name, value in given.items()}
+
+        good: dict[str, Arrays] = {
+            "serving_default": {
+                "words": np.array([b"one", b"two"], object),
+                "numbers": np.array([[0.5, 1, 2], [3, 4, 5]], np.float32),
+                "ids": np.array([[1, 2], [3, 4]], np.int64),
+            },
+            "halve": {"x": np.array([[1, 2.5]], np.float32)},
+        }
+        with model_server(folder, NAME, Path(temporary, "log"), ours=True) as running:
+            grpc_address = running.grpc.removeprefix("grpc://")
+            target = Target(NAME, grpc_address, running.rest, good, oracle)
+            figures = fuzz(target, requests, seed, lambda: mebibytes(running))
+        figures["log_bytes"] = Path(temporary, "log").stat().st_size
+        figures["log_end"] = Path(temporary, "log").read_text()[-3000:]
+    console = wide_console()
+    for key, value in figures.items():
+        console.print(f"{key}: {value}", highlight=False, markup=False)
+    if file:
+        write_text(file, json.dumps(figures, indent=1) + "\n")
+    if figures["wrong"] or figures["good_request_after"] != "right":
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""One call to a fused model against calls to its parts, whose answers the client passes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import numpy as np
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from benchmarks.serving_load import TIMEOUT, request_of
+from benchmarks.serving_models import FUSED, PARTS, Inputs, some
+from benchmarks.timing import interleaved
+from modules.serving.check.process import Running
+
+WARM_UP = 20
+
+
+class Chain:
+    """A client of the fused model and of its parts, one row at a time."""
+
+    def __init__(self, servers: dict[str, Running], inputs: Inputs) -> None:
+        """
+        Args:
+            servers: by the name of the model.
+            inputs: the rows to ask for.
+        """
+        self._inputs = inputs
+        self._channels = {
+            name: grpc.insecure_channel(running.grpc.removeprefix("grpc://"))
+            for name, running in servers.items()
+        }
+        self._ask = {
+            name: prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
+            for name, channel in self._channels.items()
+        }
+
+    def close(self) -> None:
+        for channel in self._channels.values():
+            channel.close()
+
+    def fused(self, number: int) -> Any:
+        """A row's probabilities, from a single call."""
+        asked = some(self._inputs, number, 1)
+        return self._ask[FUSED](request_of(FUSED, asked), timeout=TIMEOUT).outputs["probabilities"]
+
+    def one_by_one(self, number: int) -> Any:
+        """The same from a call to each part, one after the other."""
+        seen, read = (
+            self._ask[name](request, timeout=TIMEOUT)
+            for name, request in self._branches(number).items()
+        )
+        return self._head(seen, read)
+
+    def branches_at_once(self, number: int) -> Any:
+        """The same, with both branches called at once."""
+        waiting = [
+            self._ask[name].future(request, timeout=TIMEOUT)
+            for name, request in self._branches(number).items()
+        ]
+        seen, read = (one.result() for one in waiting)
+        return self._head(seen, read)
+
+    def _branches(self, number: int) -> dict[str, predict_pb2.PredictRequest]:
+        asked = some(self._inputs, number, 1)
+        vision, text, _ = PARTS
+        return {
+            vision: request_of(vision, {"image": asked["image"]}),
+            text: request_of(text, {"words": asked["words"]}),
+        }
+
+    def _head(self, seen: Any, read: Any) -> Any:
+        head = PARTS[2]
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = head
+        # As they came: a client that opened them would lose more time.
+        request.inputs["seen"].CopyFrom(seen.outputs["seen"])
+        request.inputs["read"].CopyFrom(read.outputs["read"])
+        return self._ask[head](request, timeout=TIMEOUT).outputs["probabilities"]
+
+
+def latencies(servers: dict[str, Running], inputs: Inputs, requests: int) -> dict[str, Any]:
+    """Milliseconds of a row by either way, in turn; both must give the same."""
+    chain = Chain(servers, inputs)
+    numbers = {way: iter(range(requests + WARM_UP)) for way in ("fused", "one", "at_once")}
+    try:
+        wanted = np.array(chain.fused(0).float_val)
+        for found in (chain.one_by_one(0), chain.branches_at_once(0)):
+            np.testing.assert_allclose(found.float_val, wanted, rtol=1e-4, atol=1e-6)
+        timings = interleaved(
+            {
+                "fused": lambda: chain.fused(next(numbers["fused"])),
+                "one": lambda: chain.one_by_one(next(numbers["one"])),
+                "at_once": lambda: chain.branches_at_once(next(numbers["at_once"])),
+            },
+            requests,
+            WARM_UP,
+        )
+    finally:
+        chain.close()
+    fused, one, at_once = (timings.median(way) * 1000 for way in ("fused", "one", "at_once"))
+    return {
+        "requests": requests, "fused_p50_ms": fused, "chained_p50_ms": one,
+        "chained_branches_at_once_p50_ms": at_once, "ratio": fused / one,
+        "ratio_branches_at_once": fused / at_once,
+    }  # fmt: skip

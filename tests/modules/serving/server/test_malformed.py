@@ -1,0 +1,95 @@
+"""Requests with something wrong in them, each by a seed: a proper error, or a right answer."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import requests
+
+from benchmarks.malformed import Tally, Target
+from benchmarks.malformed_grpc import GrpcFuzzer
+from benchmarks.malformed_rest import RestFuzzer
+
+REQUESTS = 300
+
+
+@pytest.fixture(scope="module")
+def target(running: Any, oracle: Any, picture: Callable[[int], bytes]) -> Target:
+    good = {
+        "serving_default": {
+            "image": np.array([picture(1), picture(2)], object),
+            "words": np.array([b"one", "größer".encode()], object),
+        },
+        "halve": {"x": np.array([[1, 2.5], [3, 4]], np.float32)},
+    }
+    return Target(
+        running.name, running.grpc, running.rest, good,
+        lambda signature, inputs: oracle(signature, **inputs),
+    )  # fmt: skip
+
+
+@pytest.fixture(params=[GrpcFuzzer, RestFuzzer])
+def fuzzer(target: Target, request: pytest.FixtureRequest) -> Iterator[Any]:
+    made = request.param(target)
+    yield made
+    made.close()
+
+
+def test_each_is_refused_properly_or_answered_right_and_harms_no_later_one(fuzzer: Any) -> None:
+    tally = Tally()
+    for seed in range(REQUESTS):
+        tally.add(*fuzzer.send(seed))
+    assert tally.wrong == {}
+    assert min(tally.kinds.values()) > 3
+    assert fuzzer.good_answer() == ""
+
+
+def test_the_fuzzers_would_notice_a_wrong_answer(target: Target) -> None:
+    def doubled(signature: str, inputs: Any) -> Any:
+        given = target.oracle(signature, inputs)
+        return {n: a if a.dtype == object else 2 * a + 1 for n, a in given.items()}
+
+    wrong = Target(target.name, target.grpc, target.rest, target.good, doubled)
+    for kind in (GrpcFuzzer, RestFuzzer):
+        fuzzer = kind(wrong)
+        assert "expected [[" in fuzzer.good_answer()
+        fuzzer.close()
+
+
+def test_a_small_body_that_unpacks_to_more_than_is_taken_is_refused(target: Target) -> None:
+    fuzzer = RestFuzzer(target)
+    _, verdict = fuzzer.send_kind("oversize", np.random.default_rng(0))
+    assert (verdict.status, verdict.wrong) == ("413", "")
+    assert fuzzer.good_answer() == ""
+    fuzzer.close()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "code", "message"),
+    [
+        ("gzip", b"{}", 400, "the body is not gzip, as its Content-Encoding says"),
+        ("gzip", gzip.compress(b"{}")[:-3], 400, "not one whole gzip file"),
+        ("gzip", gzip.compress(b"{}") + b"{}", 400, "not one whole gzip file"),
+        ("deflate", b"{}", 415, "Content-Encoding: expected gzip or none, found 'deflate'"),
+    ],
+)
+def test_a_body_that_is_not_packed_as_said_is_told_so(
+    running: Any, encoding: str, body: bytes, code: int, message: str
+) -> None:
+    headers = {"Content-Encoding": encoding}
+    answer = requests.post(f"{running.url}:predict", body, headers=headers, timeout=30)
+    assert answer.status_code == code
+    assert message in answer.json()["error"]
+
+
+def test_bytes_that_are_no_message_are_the_clients_fault(running: Any) -> None:
+    call = running.channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    with pytest.raises(grpc.RpcError) as caught:
+        call(b"\xff\xff", timeout=30)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "PredictionService/Predict: Error parsing message" in caught.value.details()
