@@ -517,7 +517,7 @@ def test_a_specification_never_changes(write_specification: Write) -> None:
         (
             "seed: 7",
             "verbose: true",
-            "training.verbose: unknown key: known: batch_size, precision, se",
+            "training.verbose: unknown key: known: batch_size, embed_once, precision, se",
         ),
         ("{by: id, train", "{bye: id, train", "data.split.bye: unknown key: did you mean 'by'?"),
         (SPLIT, "{colum: part}", "data.split.colum: unknown key: did you mean 'column'?"),
