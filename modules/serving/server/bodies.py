@@ -37,13 +37,15 @@ def _unzipped(body: bytes) -> bytes:
 
 
 def _unzipped_size(body: bytes) -> int:
-    unzip, size, left = zlib.decompressobj(GZIP), 0, body
+    unzip, size = zlib.decompressobj(GZIP), 0
     try:
-        while left and not unzip.eof:
-            size += len(unzip.decompress(left, PIECE))
-            if size > LARGEST_BODY:
-                raise web.HTTPRequestEntityTooLarge(LARGEST_BODY)
-            left = unzip.unconsumed_tail
+        for start in range(0, len(body), PIECE):
+            left = body[start : start + PIECE]
+            while left:
+                size += len(unzip.decompress(left, PIECE))
+                if size > LARGEST_BODY:
+                    raise web.HTTPRequestEntityTooLarge(LARGEST_BODY)
+                left = unzip.unconsumed_tail
     except zlib.error as error:
         raise invalid(f"the body is not gzip, as its Content-Encoding says: {error}") from None
     if not unzip.eof or unzip.unused_data:
