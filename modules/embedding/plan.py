@@ -15,7 +15,7 @@ from modules.embedding.partial import still_below
 from modules.freezing.unfreeze import chosen_layers
 from modules.fusion.build import FusedModel
 from modules.fusion.topology import in_order, inputs_of, replaced_at, source_of, upstream
-from modules.spec import Graph, Label, Layers, Specification, Stage, Submodel, missing_name
+from modules.spec import Graph, Label, Layers, Specification, Stage, Submodel, as_read, missing_name
 from modules.spec.base import Part
 
 # Layers that take a `training` argument, as all of Keras's for images do, and make no use of it.
@@ -111,7 +111,7 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
     needed = _before(specification, frontier.embeddings)
     graph = {name: node for name, node in specification.graph.items() if name in needed}
     plan = EmbeddingPlan(
-        features=specification.features,
+        features=as_read(specification.features),
         labels=specification.labels,
         submodels=_submodels(specification, needed),
         graph=graph,

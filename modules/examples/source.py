@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modules.errors import SpecificationError, suggestion
 from modules.examples import manifest
-from modules.spec import ColumnSplit, Data, Feature, Label, Specification, columns_of
+from modules.spec import ColumnSplit, Data, Feature, Label, Specification, as_read, columns_of
 from modules.spec.base import Part
 
 
@@ -20,7 +20,7 @@ class RowSource(Part):
         """The rows that a specification describes; what is checked of them changes none."""
         return cls(
             data=specification.data.unchecked(),
-            features=specification.features,
+            features=as_read(specification.features),
             labels=specification.labels,
         )
 

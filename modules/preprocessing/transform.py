@@ -24,6 +24,7 @@ from modules.spec import (
     NumberFeature,
     SequenceFeature,
     TextFeature,
+    as_read,
     missing_name,
 )
 from modules.spec.vocabulary import UNKNOWN, read_vocabulary
@@ -161,6 +162,6 @@ def transform_config(
     }
     return {
         "vocabulary_digests": json.dumps(digests),
-        "features": FEATURES.dump_json(dict(features)).decode(),
+        "features": FEATURES.dump_json(as_read(features)).decode(),
         "labels": LABELS.dump_json(dict(labels)).decode(),
     }

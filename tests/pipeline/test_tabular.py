@@ -144,6 +144,11 @@ def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> N
     for output in metrics:
         assert any(key[0] == output and key[2] == "read alone" for key in lines)
 
+    page = Path(parquet["report"]).read_text()
+    assert "This could not be told" not in page
+    for picture in ("Confusion matrix of high", "Residuals of total", "Classes of tags"):
+        assert f'alt="{picture}' in page
+
     from modules.serving.published import PublishedModel
 
     model = PublishedModel(Path(records["published"]))

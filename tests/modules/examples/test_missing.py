@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from modules.examples.rows import RowError, RowParser
 from modules.features.schema import implied_schema
 from modules.preprocessing.transform import preprocessing_fn, transform_config
-from modules.spec import Feature, may_be_missing
+from modules.spec import Feature, as_read, may_be_missing
 
 # By name: what the specification says, and a cell that has it.
 FEATURES: dict[str, tuple[dict[str, Any], Any]] = {
@@ -128,3 +128,12 @@ def test_what_may_not_be_missing_has_no_flag(folder: Path) -> None:
     assert set(example(part, "2", folder).features.feature) == {"row_id", "x"}
     with pytest.raises(RowError, match="expected a value, found an empty cell"):
         example(part, "", folder)
+
+
+def test_what_stands_for_a_missing_feature_in_the_model_changes_no_rows() -> None:
+    def read(missing: Any) -> Any:
+        return as_read({"x": feature("image", missing)})
+
+    assert read({"replace": "mean", "drop": 0.5}) == read("allowed")
+    assert read({"unreadable": "missing"}) != read("allowed")
+    assert read("allowed") != read(None)
