@@ -37,6 +37,16 @@ def embeddings_key(position: int) -> str:
     return f"embeddings_{position}"
 
 
+def given_embeddings(
+    input_dict: dict[str, list[types.Artifact]], stages: list[StagePlan]
+) -> list[str]:
+    """The folder of embedded rows of each distinct plan that a component was given."""
+    return [
+        artifact_utils.get_single_uri(input_dict[embeddings_key(position)])
+        for position in range(len(distinct_plans(stages)))
+    ]
+
+
 def checkpoint_of(
     input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
 ) -> Checkpoint:
@@ -78,10 +88,7 @@ class Executor(base_executor.BaseExecutor):
             transform_path=str(Path(transform_graph, "transform_fn")),
             splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
             stages=stages,
-            embeddings=[
-                artifact_utils.get_single_uri(input_dict[embeddings_key(position)])
-                for position in range(len(distinct_plans(stages)))
-            ],
+            embeddings=given_embeddings(input_dict, stages),
             model_path=Path(path_utils.serving_model_dir(model.uri)),
             record_path=Path(record.uri),
             checkpoint=checkpoint_of(input_dict, exec_properties),

@@ -10,9 +10,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.fusion_trainer.executor import STAGES, embeddings_key
+from components.fusion_trainer.executor import STAGES, given_embeddings
 from components.submodel_channels import given_submodels
-from modules.embedding.plan import distinct_plans
 from modules.evaluation.contributions import measure_worth
 from modules.evaluation.worth import write_worth
 from modules.examples.split import SPLITS
@@ -49,10 +48,7 @@ class Executor(base_executor.BaseExecutor):
             transform_path=str(Path(transform_graph, "transform_fn")),
             splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
             stages=stages,
-            embeddings=[
-                artifact_utils.get_single_uri(input_dict[embeddings_key(position)])
-                for position in range(len(distinct_plans(stages)))
-            ],
+            embeddings=given_embeddings(input_dict, stages),
             model=Path(path_utils.serving_model_dir(model)),
         )
         write_worth(worth, Path(artifact_utils.get_single_uri(output_dict[WORTH_KEY])))
