@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tfx import v1 as tfx
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_node import BaseNode
 
 from components.champion_resolver.component import ChampionResolver
@@ -24,9 +25,9 @@ from modules.preprocessing.transform import transform_config
 from modules.registry.champion import Task, champion_state
 from modules.registry.manifest import Provenance
 from modules.registry.versions import newest_version
-from modules.spec import Specification
+from modules.spec import BeamStage, Specification
 from modules.submodels.interface import Inspection
-from pipeline.beam import BEAM_ARGS
+from pipeline.beam import Choice, choose
 
 PREPROCESSING_FN = "modules.preprocessing.transform.preprocessing_fn"
 
@@ -48,6 +49,7 @@ def create_pipeline(
     places: Places,
     run: str,
     train: bool = True,
+    beam: Mapping[BeamStage, Choice] | None = None,
 ) -> tfx.dsl.Pipeline:
     """All stages of a specification.
 
@@ -59,6 +61,7 @@ def create_pipeline(
         places: where artifacts and metadata go.
         run: the name of this run of it.
         train: whether to go on after what training reads has been made.
+        beam: how Beam runs each stage; from the specification alone unless given.
     """
     rows = ManifestExampleGen(RowSource.of(specification), data_fingerprint).with_id("Rows")
     statistics = tfx.components.StatisticsGen(
@@ -154,9 +157,13 @@ def create_pipeline(
     read: list[BaseNode] = [*data, *importers.values(), transform, *embedders]
     judged = [trainer, *([worth] if worth else []), evaluator, serving, pusher]
     nodes = [*read, *judged] if train else read
+    choices = beam or choose(specification, None)
     for node in nodes:
         if isinstance(node, EmbeddingGen | FusionTrainer):
             node.add_upstream_node(gate)  # they wait for it, but read nothing of it
+        if isinstance(node, BaseBeamComponent):
+            # All of Embed, Embed-2 and so on run alike.
+            node.with_beam_pipeline_args(choices[node.id.partition("-")[0]].arguments)
     return tfx.dsl.Pipeline(
         pipeline_name=specification.name,
         pipeline_root=places.root,
@@ -165,5 +172,4 @@ def create_pipeline(
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             places.metadata
         ),
-        beam_pipeline_args=list(BEAM_ARGS),
     )

@@ -17,6 +17,7 @@ from modules.examples.source import RowSource
 from modules.files import write_text
 from modules.registry.manifest import Provenance
 from modules.registry.versions import check_publish_folder
+from pipeline.beam import choose, in_words, size_to_choose_by
 from pipeline.consoles import wide_console
 from pipeline.failure import cause_of
 from pipeline.prepare import Prepared, Workplace, check_writable, prepare
@@ -116,13 +117,18 @@ def run_stages(
     with terminal.status("importing TensorFlow, Beam and TFX"):
         # TFX takes ten seconds to import, so it is imported when all else is known to be sound.
         from pipeline import results
+        from pipeline.beam_options import check_options
         from pipeline.live import StageTable
         from pipeline.pipeline import Places, create_pipeline
         from pipeline.stages import Stage, StageRun
 
         log_everything()
+    check_options(specification.beam)
     plans = stage_plans(prepared)
     content = fingerprint(specification.data.path, specification.features)
+    choices = choose(specification, size_to_choose_by(specification))
+    for line in in_words(choices):
+        terminal.print(line, highlight=False, soft_wrap=True, markup=False)
     if train:
         origin = Provenance.of(specification, prepared.inspections, content, record.folder.name)
         write_text(record.provenance, origin.model_dump_json(indent=1) + "\n")
@@ -134,6 +140,7 @@ def run_stages(
         Places(str(place.artifacts), str(place.metadata), str(place.checkpoints)),
         record.folder.name,
         train,
+        choices,
     )
 
     def changed(stage: Stage) -> None:

@@ -12,6 +12,8 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
+from pipeline.beam_aside import beam_arguments_aside
+
 Status = Literal["waiting", "running", "done", "reused", "failed"]
 STARTED = "Component %s is running."
 FINISHED = "Component %s is finished."
@@ -77,7 +79,8 @@ class StageRun:
         absl.addHandler(watcher)
         own.addHandler(progress)
         try:
-            tfx.orchestration.LocalDagRunner().run(self._pipeline)
+            with beam_arguments_aside(self._pipeline):
+                tfx.orchestration.LocalDagRunner().run(self._pipeline)
         except BaseException:
             for stage in self.stages.values():
                 if stage.status == "running":

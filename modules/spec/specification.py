@@ -34,6 +34,7 @@ from modules.spec.base import (
     Reference,
     Whole,
 )
+from modules.spec.beam import Beam, BeamChoice
 from modules.spec.card import Card
 from modules.spec.data_checks import DataChecks
 from modules.spec.evaluation import Evaluation, Metric
@@ -344,6 +345,7 @@ class Specification(Graph):
     tuning: Tuning | None = None
     card: Card = Card()
     serving: Serving = Serving()
+    beam: BeamChoice = Beam()
     publish: Publish
 
     def ends(self) -> Iterator[tuple[str, str, str]]:
@@ -352,12 +354,16 @@ class Specification(Graph):
             yield f"outputs.{name}.from", f"outputs.{name}", output.from_
 
     def without_card(self) -> Specification:
-        """The specification without what only people read: new words must compute nothing anew."""
+        """The specification without what changes no result: new words compute nothing anew.
+
+        Nor does another runner of Beam.
+        """
         submodels = {
             name: submodel.model_copy(update={"licence": None})
             for name, submodel in self.submodels.items()
         }
-        return self.model_copy(update={"card": Card(), "submodels": submodels})
+        update = {"card": Card(), "submodels": submodels, "beam": Beam()}
+        return self.model_copy(update=update)
 
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:
         """The names that evaluated rows are sliced by, those crossed together.

@@ -8,7 +8,7 @@ import click
 
 from modules.errors import RunError, UserError
 from modules.spec import manifest_format
-from pipeline.beam import BEAM_ARGS
+from pipeline.beam import IN_MEMORY
 from pipeline.failure import cause_of
 from pipeline.quiet import import_tensorflow_quietly
 
@@ -32,7 +32,7 @@ def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> 
     from modules.scoring.score import score as score_rows
 
     try:
-        scored = score_rows(model, data, output, (*BEAM_ARGS, *beam_args))
+        scored = score_rows(model, data, output, (*IN_MEMORY, *beam_args))
     except (RuntimeError, UserError) as error:  # Beam raises a worker's exception anew
         raise RunError(cause_of(error)) from error
     click.echo(f"{scored.rows:,} rows in {output}")
