@@ -45,3 +45,9 @@ class FusionWorth(Artifact):
     """`worth.json`: what the fused model is without each branch, and what each is alone."""
 
     TYPE_NAME = "fusion.FusionWorth"
+
+
+class ReportPage(Artifact):
+    """`report.html`, with `run.json` and `provenance.json`, which it was made from."""
+
+    TYPE_NAME = "fusion.ReportPage"

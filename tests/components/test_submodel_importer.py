@@ -89,7 +89,9 @@ def test_another_origin_than_the_path_is_recorded_where_one_is_known(
     path = shared_world / "models" / "vision.keras"
     origin = "keras.applications.MobileNetV2 (imagenet)"
 
-    assert import_submodel(path, inspect_submodel(path).digest, origin=origin).get_string_custom_property("origin") == origin
+    artifact = import_submodel(path, inspect_submodel(path).digest, origin=origin)
+
+    assert artifact.get_string_custom_property("origin") == origin
 
 
 def test_a_signature_is_handed_on(import_submodel: Callable[..., Any], shared_world: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_model_that_was_not_blessed_is_not_published(
 
 
 def test_an_unchanged_model_is_said_to_be_the_version_served(push: Callable[..., Any]) -> None:
-    from pipeline.results import pushed_path
+    from components.results import pushed_path
 
     first, again = push("a"), push("a")
 
@@ -157,7 +157,7 @@ def test_a_repeated_attempt_of_a_run_publishes_nothing_again(
 def test_a_model_that_was_rolled_back_is_not_published_and_the_run_says_why(
     push: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from pipeline.results import pushed_path, rolled_back
+    from components.results import pushed_path, rolled_back
 
     _, bad = push("a"), push("b")
     roll_back(tmp_path / "serving", None)
