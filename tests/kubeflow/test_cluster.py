@@ -130,7 +130,7 @@ class TestARun:
                 "made": {
                     "artifacts": [
                         {
-                            "name": "1",
+                            "name": "2",  # the first are the logs of the other step
                             "uri": made,
                             "type": {"instanceSchema": ""},
                             "metadata": {"display_name": "made", "store_session_info": "{}"},
@@ -175,6 +175,8 @@ class TestPlaceholders:
             # Only what is nothing but a placeholder is filled in.
             ("id {{$.pipeline_task_name}}", "id {{$.pipeline_task_name}}"),
             (7, "7"),
+            (1e-7, "0.0000001"),
+            ([1, "ä", True], '[1,"ä",true]'),
         ],
     )
     def test_of_the_driver(self, cluster, single, constant, seen):

@@ -158,12 +158,11 @@ class Run:
             step.parameters[key] = json_format.MessageToDict(value)
 
 
-def _killer(kill: float | str | None) -> Callable[[Path], bool]:
+def _killer(kill: float | str | None) -> Callable[[float, Path], bool]:
     """Says when to kill a step: after so many seconds, or when its log holds a text."""
-    start = time.monotonic()
     if isinstance(kill, str):
-        return lambda log: kill in log.read_text(errors="replace")
-    return lambda log: kill is not None and time.monotonic() - start > kill
+        return lambda seconds, log: kill in log.read_text(errors="replace")
+    return lambda seconds, log: kill is not None and seconds > kill
 
 
 @dataclass(frozen=True)

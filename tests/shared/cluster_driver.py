@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from cluster_spec import Pipeline, RefusedError, Task
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
@@ -191,7 +192,21 @@ def as_text(value: Value) -> str:
         return f"{Decimal(repr(value.number_value)):f}".removesuffix(".0")
     if kind == "bool_value":
         return str(value.bool_value).lower()
-    return json.dumps(json_format.MessageToDict(value), separators=(",", ":"))
+    return as_json(value)
+
+
+def as_json(message: Message) -> str:
+    """A message as Go writes it: compact, whole numbers without a point, no escapes."""
+    plain = _whole(json_format.MessageToDict(message))
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _outputs(task: Task, state: RunState, outputs: pb.ExecutorInput.Outputs) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster_driver import LOGS, RunState, TaskFailedError, as_text
+from cluster_driver import LOGS, RunState, TaskFailedError, as_json, as_text
 from cluster_pod import Pod
 from cluster_spec import Task
 from google.protobuf import json_format
@@ -74,7 +74,7 @@ def launch(
     pod: Pod,
     store: ObjectStore,
     state: RunState,
-    stop: Callable[[Path], bool],
+    stop: Callable[[float, Path], bool],
     outcome: Outcome,
 ) -> None:
     """Runs a step in a pod; what is learned on the way is put into `outcome`."""
@@ -87,14 +87,14 @@ def launch(
     log = pod.path(str(local_path(given.outputs.artifacts[LOGS].artifacts[0].uri)))
     log.touch()
     try:
-        outcome.exit_code = pod.run(command, log, lambda: stop(log))
+        outcome.exit_code = pod.run(command, log, lambda seconds: stop(seconds, log))
     finally:
         outcome.log = log.read_text(errors="replace")
     if outcome.exit_code:
         raise TaskFailedError(f"exit status {outcome.exit_code}")
     written = _executor_output(pod.path(given.outputs.output_file))
     _collect_parameters(task, given, written, pod, outcome)
-    for key, artifacts in given.outputs.artifacts.items():
+    for key, artifacts in sorted(given.outputs.artifacts.items()):
         artifact = pb.RuntimeArtifact()
         artifact.CopyFrom(artifacts.artifacts[0])
         if written.artifacts[key].artifacts:
@@ -127,7 +127,7 @@ def _placeholders(task: Task, given: pb.ExecutorInput) -> dict[str, str]:
     for name, definition in task.component.input_definitions.parameters.items():
         if definition.HasField("default_value") and name not in full.inputs.parameter_values:
             full.inputs.parameter_values[name].CopyFrom(definition.default_value)
-    texts = {"{{$}}": json.dumps(json_format.MessageToDict(full), separators=(",", ":"))}
+    texts = {"{{$}}": as_json(full)}
     for side, artifacts in (("inputs", full.inputs.artifacts), ("outputs", full.outputs.artifacts)):
         for name, entry in artifacts.items():
             uri = entry.artifacts[0].uri

@@ -27,6 +27,7 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc"
 # What the launcher uses: object stores appear below the last three.
 WRITABLE = ("/tmp", "/gcs", "/minio", "/s3")  # noqa: S108 the pod's own
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+READY = "ready"
 SHARED_MEMORY = "64m"  # what Kubernetes gives
 UNSHARE = (
     "unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--ipc",
@@ -66,27 +67,32 @@ class Pod:
     def remove(self) -> None:
         shutil.rmtree(self.folder)
 
-    def run(self, command: list[str], log: Path, stop: Callable[[], bool]) -> int:
-        """Runs a command until it ends or `stop` says so; returns its exit code."""
-        setup = self.folder / "setup.sh"
-        setup.write_text(self._script(command))
-        with log.open("ab") as stream:
+    def run(self, command: list[str], log: Path, stop: Callable[[float], bool]) -> int:
+        """Runs a command until it ends or `stop`, told its seconds, says so; returns its code."""
+        script, told = self.folder / "setup.sh", self.folder / "setup.log"
+        script.write_text(self._script(command, log))
+        with told.open("wb") as stream:
             process = subprocess.Popen(
-                [*UNSHARE, "sh", str(setup)],
+                [*UNSHARE, "sh", str(script)],
                 stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
             )  # fmt: skip
             try:
-                while process.poll() is None and not stop():
+                begun = float("inf")
+                while process.poll() is None and not stop(time.monotonic() - begun):
                     time.sleep(0.02)
+                    if told.stat().st_size:
+                        begun = min(begun, time.monotonic())
                 killed = process.poll() is None
             finally:
                 _kill(process)
                 code = process.wait()
+        if not told.read_text().startswith(READY):
+            raise RuntimeError(f"no pod could be made: {told.read_text()}")
         return 128 + signal.SIGKILL if killed else code
 
-    def _script(self, command: list[str]) -> str:
+    def _script(self, command: list[str], log: Path) -> str:
         root = self.folder / "root"
-        lines = ["set -e", f"cd {_q(root)}", f"mount -t tmpfs -o mode=755 tmpfs {_q(root)}"]
+        lines = ["set -e", f"exec 3>>{_q(log)}", f"mount -t tmpfs -o mode=755 tmpfs {_q(root)}"]
         lines += [f"cd {_q(root)}", "mkdir -p dev proc root run var/tmp"]
         lines += [_bind(self.path(path), path) for path in WRITABLE]
         lines += [_read_only(path) for path in _image()]
@@ -99,11 +105,13 @@ class Pod:
             f"mount -t tmpfs -o mode=1777,size={SHARED_MEMORY} tmpfs dev/shm",
             "mount -t proc proc proc",
             "mkdir old && pivot_root . old && cd / && umount -l /old && rmdir /old",
+            f"echo {READY}",
         ]
         environment = {**_environment(), **self.environment}
         words = [f"{name}={value}" for name, value in environment.items()] + command
         # Not the shell's last command, which it would make process 1: a step is not that one.
-        lines += [f"{WITHOUT_RIGHTS} env -i {shlex.join(words)} || exit $?", "exit 0"]
+        lines += [f"{WITHOUT_RIGHTS} env -i {shlex.join(words)} >&3 2>&3 3>&- || exit $?"]
+        lines += ["exit 0"]
         return "\n".join(lines) + "\n"
 
 
