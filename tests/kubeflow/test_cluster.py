@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from cluster import Cluster
-from cluster_driver import OUTPUT_FILE
+from cluster_driver import OUTPUT_FILE, SESSION
 from cluster_pod import SOURCE
 from cluster_spec import NotImitatedError, RefusedError
 from kfp import compiler, dsl
@@ -133,7 +133,7 @@ class TestARun:
                             "name": "2",  # the first are the logs of the other step
                             "uri": made,
                             "type": {"instanceSchema": ""},
-                            "metadata": {"display_name": "made", "store_session_info": "{}"},
+                            "metadata": {"display_name": "made", "store_session_info": SESSION},
                         }
                     ]
                 }
@@ -227,7 +227,7 @@ class TestOutputs:
         assert step.status == "succeeded", step.error
         assert step.metadata["out"] == {
             "n": 2, "blessed": 1, "splits": {"list": ["a", "b"]}, "d": {"struct": {"x": 1}},
-            "s": "t", "display_name": "out", "store_session_info": "{}",
+            "s": "t", "display_name": "out", "store_session_info": SESSION,
         }  # fmt: skip
 
     def test_null_metadata_fails(self, cluster, single):
@@ -386,6 +386,10 @@ class TestRetries:
         assert step.retries == 1
         first, second = step.log.splitlines()
         assert json.loads(first) == json.loads(second) == step.executor_input
+
+    def test_are_killed_by_the_name_of_a_task(self, cluster, single):
+        with pytest.raises(ValueError, match="no task 'stpe': did you mean 'step'"):
+            cluster.run(single(), kill_first_attempt={"stpe": 1})
 
     def test_end(self, cluster, single):
         step = cluster.run(self.path(single, "exit 3", 2)).steps["step"]

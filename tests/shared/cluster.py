@@ -28,6 +28,8 @@ from cluster_spec import Pipeline, Task, read_pipeline, strictly
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
+from modules.errors import suggestion
+
 ROOT = "minio://mlpipeline/v2/artifacts"
 
 
@@ -191,9 +193,12 @@ class Cluster:
         """
         pipeline = read_pipeline(compiled)
         values = root_parameters(pipeline, parameters or {})
+        kill_first_attempt = kill_first_attempt or {}
+        for name in set(kill_first_attempt) - set(pipeline.tasks):
+            raise ValueError(f"no task '{name}': {suggestion(name, pipeline.tasks)}")
         need_pods()
         run = Run(self, pipeline, RunState(pipeline.name, str(uuid4()), root, values))
-        run._go_on(kill_first_attempt or {})
+        run._go_on(kill_first_attempt)
         return run
 
     def pod(self, task: Task, state: RunState) -> Pod:

@@ -19,6 +19,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 OUTPUT_FILE = "/tmp/kfp_outputs/output_metadata.json"  # noqa: S108 the launcher's, in the pod
 LOGS = "executor-logs"
+SESSION = '{"Provider":"minio","Params":{"fromEnv":"true"}}'  # ML Metadata keeps it by the artifact
 TYPES = {
     "number_value": {"NUMBER_DOUBLE", "NUMBER_INTEGER"},
     "bool_value": {"BOOLEAN"},
@@ -59,7 +60,7 @@ class RunState:
         kept.metadata.update({})
         for name, value in artifact.metadata.fields.items():
             kept.metadata.fields[name].CopyFrom(_recorded(key, name, value))
-        for name, text in (("display_name", key), ("store_session_info", "{}")):
+        for name, text in (("display_name", key), ("store_session_info", SESSION)):
             if name not in kept.metadata.fields:
                 kept.metadata.fields[name].string_value = text
         self.artifacts[task, key] = kept
