@@ -21,9 +21,8 @@ from components.version_pusher.component import VersionPusher
 from modules.embedding.plan import StagePlan, distinct_plans
 from modules.examples.source import RowSource
 from modules.preprocessing.transform import transform_config
-from modules.registry.champion import Task, champion_state
+from modules.registry.champion import Task
 from modules.registry.manifest import Provenance
-from modules.registry.versions import newest_version
 from modules.spec import Specification
 from modules.submodels.interface import Inspection
 from pipeline.beam import BEAM_ARGS
@@ -45,6 +44,7 @@ def create_pipeline(
     inspections: Mapping[str, Inspection],
     stages: Sequence[StagePlan],
     data_fingerprint: str,
+    champion_state: str,
     places: Places,
     run: str,
     train: bool = True,
@@ -55,7 +55,8 @@ def create_pipeline(
         specification: checked already (`pipeline.prepare`).
         inspections: the interface and digest of each sub-model.
         stages: what each stage of training learns from.
-        data_fingerprint: digest of the data's content.
+        data_fingerprint: digest of the data's content; empty where it cannot be seen yet.
+        champion_state: what the champion is; empty where that cannot be seen yet.
         places: where artifacts and metadata go.
         run: the name of this run of it.
         train: whether to go on after what training reads has been made.
@@ -69,7 +70,7 @@ def create_pipeline(
     ).with_id("DataChecks")
     champion = ChampionResolver(
         specification.publish.path,
-        champion_state(specification.publish.path),
+        champion_state,
         Task.of(specification),
     ).with_id("Champion")
     gate = DataGate(
@@ -98,7 +99,6 @@ def create_pipeline(
         materialize=False,  # decoded images never go to disk
         disable_statistics=True,
     ).with_id("Transform")
-    warm = specification.training.warm_start is not None
     submodels = {name: node.outputs["submodel"] for name, node in importers.items()}
     embedders = [
         EmbeddingGen(
@@ -117,7 +117,7 @@ def create_pipeline(
         stages=stages,
         embeddings=[node.outputs["embeddings"] for node in embedders],
         checkpoints=places.checkpoints,
-        champion=newest_version(specification.publish.path) if warm else None,
+        champion=champion_state,
     ).with_id("Train")
     worth = None
     if specification.evaluation.worth:

@@ -17,7 +17,7 @@ from pipeline.stages import Stage
 
 
 def _number(artifact: metadata_store_pb2.Artifact, name: str) -> int:
-    return artifact.properties[name].int_value or artifact.custom_properties[name].int_value
+    return artifact.custom_properties[name].int_value
 
 
 def _text(artifact: metadata_store_pb2.Artifact, name: str) -> str:
@@ -39,7 +39,7 @@ def made(stage: Stage) -> str:
         return _text(artifacts["data_gate"], "told")
     if "submodel" in artifacts:
         copied = artifacts["submodel"]
-        digest = copied.properties["digest"].string_value[:12]
+        digest = _text(copied, "digest")[:12]
         return f"{_number(copied, 'parameters'):,} parameters, digest {digest}"
     if "embeddings" in artifacts:
         rows, size = (_number(artifacts["embeddings"], name) for name in ("rows", "bytes_per_row"))

@@ -115,6 +115,7 @@ def run_stages(
     specification = prepared.specification
     with terminal.status("importing TensorFlow, Beam and TFX"):
         # TFX takes ten seconds to import, so it is imported when all else is known to be sound.
+        from modules.registry.champion import champion_state
         from pipeline import results
         from pipeline.live import StageTable
         from pipeline.pipeline import Places, create_pipeline
@@ -131,6 +132,7 @@ def run_stages(
         prepared.inspections,
         plans,
         content,
+        champion_state(specification.publish.path),
         Places(str(place.artifacts), str(place.metadata), str(place.checkpoints)),
         record.folder.name,
         train,

@@ -38,6 +38,7 @@ from modules.spec.card import Card
 from modules.spec.data_checks import DataChecks
 from modules.spec.evaluation import Evaluation, Metric
 from modules.spec.features import Feature, Label, may_be_missing
+from modules.spec.kubeflow import Kubeflow
 from modules.spec.missing import missing_name
 from modules.spec.submodel import Submodel
 from modules.spec.tuning import Tuning
@@ -345,6 +346,7 @@ class Specification(Graph):
     card: Card = Card()
     serving: Serving = Serving()
     publish: Publish
+    kubeflow: Kubeflow | None = None
 
     def ends(self) -> Iterator[tuple[str, str, str]]:
         """What each output predicts from."""
@@ -352,12 +354,15 @@ class Specification(Graph):
             yield f"outputs.{name}.from", f"outputs.{name}", output.from_
 
     def without_card(self) -> Specification:
-        """The specification without what only people read: new words must compute nothing anew."""
+        """The specification without what changes nothing that is computed: words, and where.
+
+        New words, or another cluster, must compute nothing anew.
+        """
         submodels = {
             name: submodel.model_copy(update={"licence": None})
             for name, submodel in self.submodels.items()
         }
-        return self.model_copy(update={"card": Card(), "submodels": submodels})
+        return self.model_copy(update={"card": Card(), "submodels": submodels, "kubeflow": None})
 
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:
         """The names that evaluated rows are sliced by, those crossed together.

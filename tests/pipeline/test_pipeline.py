@@ -25,6 +25,7 @@ def test_what_trains_waits_for_the_data_gate_and_reads_nothing_of_it(
         prepared.inspections,
         stage_plans(prepared),
         "fingerprint",
+        "",
         Places(str(world / "artifacts"), str(world / "metadata.sqlite"), str(world / "state")),
         "20261123-041501",
         train,
