@@ -21,6 +21,7 @@ from modules.spec.features import (
     may_be_missing,
     stored,
 )
+from modules.spec.kubeflow import Kubeflow, Means, Volume
 from modules.spec.load import load_specification, read_tree, validate_tree
 from modules.spec.missing import Missing, missing_name
 from modules.spec.specification import (
@@ -58,8 +59,10 @@ __all__ = [
     "Graph",
     "HashSplit",
     "ImageFeature",
+    "Kubeflow",
     "Label",
     "Layers",
+    "Means",
     "Merge",
     "Missing",
     "MultiLabel",
@@ -81,6 +84,7 @@ __all__ = [
     "Training",
     "Tuning",
     "Unfreeze",
+    "Volume",
     "Worth",
     "as_read",
     "columns_of",

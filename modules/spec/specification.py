@@ -39,6 +39,7 @@ from modules.spec.card import Card
 from modules.spec.data_checks import DataChecks
 from modules.spec.evaluation import Evaluation, Metric
 from modules.spec.features import Feature, Label, may_be_missing
+from modules.spec.kubeflow import Kubeflow
 from modules.spec.missing import missing_name
 from modules.spec.submodel import Submodel
 from modules.spec.tuning import Tuning
@@ -347,6 +348,7 @@ class Specification(Graph):
     serving: Serving = Serving()
     beam: BeamChoice = Beam()
     publish: Publish
+    kubeflow: Kubeflow | None = None
 
     def ends(self) -> Iterator[tuple[str, str, str]]:
         """What each output predicts from."""
@@ -354,15 +356,15 @@ class Specification(Graph):
             yield f"outputs.{name}.from", f"outputs.{name}", output.from_
 
     def without_card(self) -> Specification:
-        """The specification without what changes no result: new words compute nothing anew.
+        """The specification without what changes nothing that is computed: words, and where.
 
-        Nor does another runner of Beam.
+        New words, another cluster or another runner of Beam must compute nothing anew.
         """
         submodels = {
             name: submodel.model_copy(update={"licence": None})
             for name, submodel in self.submodels.items()
         }
-        update = {"card": Card(), "submodels": submodels, "beam": Beam()}
+        update = {"card": Card(), "submodels": submodels, "beam": Beam(), "kubeflow": None}
         return self.model_copy(update=update)
 
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:

@@ -24,7 +24,8 @@ def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> 
     MODEL is a publish folder (its newest version is taken) or one version folder. DATA is a file as
     in training; labels are not needed. OUTPUT ends in .csv, .jsonl or .parquet, and appears whole.
     It has a row for each one of DATA, in their order; one that cannot be used has the reason in
-    `error`. What follows `--` goes to Beam, as `-- --direct_num_workers=4`.
+    `error`. What follows `--` goes to Beam: `-- --direct_running_mode=multi_processing
+    --direct_num_workers=4` for four processes.
     """
     if manifest_format(data) is None:
         raise RunError(f"{data}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")

@@ -64,7 +64,8 @@ def test_a_stage_runs_as_its_component_says_and_is_reused_by_another_runner(
 
 
 def test_no_component_is_told_the_runner(world: Path) -> None:
-    from pipeline.pipeline import Places, create_pipeline
+    from modules.registry.manifest import Provenance
+    from pipeline.pipeline import Seen, create_stages
     from pipeline.prepare import prepare
     from pipeline.run import stage_plans
 
@@ -72,11 +73,12 @@ def test_no_component_is_told_the_runner(world: Path) -> None:
 
     def parameters(beam: Beam) -> dict[str, dict[str, object]]:
         specification = prepared.specification.model_copy(update={"beam": beam})
-        pipeline = create_pipeline(
-            specification, prepared.inspections, stage_plans(prepared), "fingerprint",
-            Places(str(world / "artifacts"), str(world / "metadata"), str(world / "state")), "run",
+        origin = Provenance.of(specification, prepared.inspections, "fingerprint", "run")
+        stages = create_stages(
+            specification, origin, prepared.inspections, stage_plans(prepared), Seen(),
+            str(world / "state"),
         )  # fmt: skip
-        return {node.id: dict(node.exec_properties) for node in pipeline.components}
+        return {node.id: dict(node.exec_properties) for node in stages}
 
     one, other = parameters(Beam()), parameters(Beam(runner="multi_process", workers=3))
     # What is published says all of its specification, and is never reused.
