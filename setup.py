@@ -30,6 +30,8 @@ setup(
         "apache-beam>=2.77,<2.78",
         "ml-metadata>=1.21,<1.22",
         "kfp>=2.16,<2.17",
+        "kubernetes>=26",
+        "pyyaml>=6",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "pyarrow>=14",
@@ -50,6 +52,9 @@ setup(
         "dev": [
             KERAS_HUB,
             "import-linter>=2",
+            # What manifests and the platform part of a pipeline are checked against.
+            "kfp-kubernetes>=2.16,<2.17",
+            "kubernetes-validate>=1.37,<2",
             "mypy>=1.10",
             "pytest>=8",
             "ruff>=0.6",
