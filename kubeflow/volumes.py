@@ -14,11 +14,8 @@ from modules.spec import Kubeflow, Specification, TextFeature, Volume
 def check_paths(specification: Specification, kubeflow: Kubeflow) -> None:
     """Raises SpecificationError for each path that no stage on the cluster could see."""
     volumes = kubeflow.volumes
-    known = ", ".join(f"{v.folder} at {v.mount}" if v.folder else str(v.mount) for v in volumes)
     problems = [
-        f"{key}: {path} is on no volume, so no stage on the cluster sees it: give an item of "
-        f"kubeflow.volumes the `folder` that holds it, or move it below one "
-        f"(found: {known or 'no volumes'})"
+        on_no_volume(key, path, volumes)
         for key, path in _paths(specification)
         if there(path, volumes) is None
     ]
@@ -32,6 +29,16 @@ def check_paths(specification: Specification, kubeflow: Kubeflow) -> None:
         raise SpecificationError(problems)
 
 
+def on_no_volume(key: str, path: Path, volumes: Sequence[Volume]) -> str:
+    """What to tell of a path that no volume holds."""
+    known = ", ".join(f"{v.folder} at {v.mount}" if v.folder else str(v.mount) for v in volumes)
+    return (
+        f"{key}: {path} is on no volume, so no stage on the cluster sees it: give an item of "
+        f"kubeflow.volumes the `folder` that holds it, or move it below one "
+        f"(found: {known or 'no volumes'})"
+    )
+
+
 def _paths(specification: Specification) -> Iterator[tuple[str, Path]]:
     yield "data.path", specification.data.path
     for name, feature in specification.features.items():
@@ -43,15 +50,15 @@ def _paths(specification: Specification) -> Iterator[tuple[str, Path]]:
 
 
 def there(path: Path, volumes: Sequence[Volume]) -> Path | None:
-    """Where a path of this machine is in a container; None where no volume holds it.
+    """Where a path of this machine is in a container; None where no volume holds it."""
+    volume = holder(path, volumes)
+    return None if volume is None else volume.there(path)
 
-    Of several volumes that hold it, the one of the innermost folder does.
-    """
+
+def holder(path: Path, volumes: Sequence[Volume]) -> Volume | None:
+    """The volume that holds a path of this machine: of several the one of the innermost folder."""
     holding = [volume for volume in volumes if volume.there(path) is not None]
-    if not holding:
-        return None
-    innermost = max(holding, key=lambda volume: len((volume.folder or volume.mount).parts))
-    return innermost.there(path)
+    return max(holding, key=lambda v: len((v.folder or v.mount).parts), default=None)
 
 
 def moved(value: Any, volumes: Sequence[Volume]) -> Any:
