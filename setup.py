@@ -57,6 +57,7 @@ setup(
             "kubernetes-validate>=1.37,<2",
             "mypy>=1.10",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "ruff>=0.6",
             "types-protobuf",
             "setuptools>=70",
