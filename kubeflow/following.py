@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kfp_server import LostServerError, Server
 from kfp_server_api import V2beta1Run
-from pods import Pod, Pods
+from pods import ROOT, Pod, Pods
 from stage_failure import cause, stuck_message
 from task_states import ENDED, StageState, stage_states, workflow_of
 
@@ -48,6 +48,7 @@ class Following:
         self._pace = pace
         self._workflow: str | None = None
         self._looked = time.monotonic()  # at the pods
+        self._notes: dict[str, str] = {}  # what keeps stages from starting
         self._stuck_since: float | None = None
 
     def until_ended(
@@ -83,15 +84,16 @@ class Following:
             )
         stage = failed[0]
         pods = self._pods.of_stages([stage], self._run_id, self._workflow)
-        ended = [pod for pod in pods if pod.ended] or pods
-        log = self._pods.log(ended[-1].name) if ended else None
-        place = f"{kubectl} {ended[-1].name} -c main" if ended else "the stage's Logs on its page"
+        # A stage that is tried again has several: what failed last tells.
+        pod = max(pods, key=lambda pod: pod.ended_at, default=None)
+        log = self._pods.log(pod.name) if pod else None
+        place = f"{kubectl} {pod.name} -c main" if pod else "the stage's Logs on its page"
         if log:
             file = folder / f"{stage}.log"
             write_text(file, log)
             place = str(file)
         return RunError(
-            f"stage {stage} failed: {cause(pods, log, self._image)}\nlog: {place}\n"
+            f"stage {stage} failed: {cause(pod, log, self._image)}\nlog: {place}\n"
             f"run: {self._server.run_url(self._run_id)}"
         )
 
@@ -101,10 +103,11 @@ class Following:
         while True:
             try:
                 return self._server.run(self._run_id)
-            except LostServerError as error:
-                if time.monotonic() >= lost:
+            except RunError as error:
+                away = isinstance(error, LostServerError)
+                if not away or time.monotonic() >= lost:
                     raise RunError(
-                        f"{error}\nthe run goes on: {self._server.run_url(self._run_id)}"
+                        f"{error}\nthe run may go on: {self._server.run_url(self._run_id)}"
                     ) from error
             time.sleep(self._pace.run)
 
@@ -112,14 +115,17 @@ class Following:
         """Tells what keeps pods from starting; raises where nothing but the user can help."""
         self._looked = time.monotonic()
         running = [name for name, stage in self._stages.items() if stage.status == "running"]
-        pods = self._pods.of_stages(running, self._run_id, self._workflow) if running else []
+        looked_for = running or [ROOT]
+        pods = self._pods.of_stages(looked_for, self._run_id, self._workflow)
         waiting = {pod.stage: pod for pod in pods if pod.waiting}
-        for name in running:
+        for name in looked_for:
             pod = waiting.get(name)
             note = (pod.waiting or "") if pod else ""
-            if note and note != self._stages[name].note:
+            if note and note != self._notes.get(name):
                 tell(f"{name} cannot start yet: {note}")
-            self._stages[name].note = note
+            self._notes[name] = note
+            if name in self._stages:
+                self._stages[name].note = note
         self._refuse_stuck([pod for pod in waiting.values() if pod.stuck])
 
     def _refuse_stuck(self, stuck: list[Pod]) -> None:
@@ -130,7 +136,7 @@ class Following:
             self._stuck_since = time.monotonic()
         if time.monotonic() - self._stuck_since >= self._pace.stuck:
             raise RunError(
-                f"stage {stuck[0].stage} cannot start: {stuck_message(stuck[0], self._image)}\n"
+                f"{stuck_message(stuck[0], self._image)}\n"
                 f"pod: {stuck[0].name}\n"
                 f"the run still waits for it: {self._server.run_url(self._run_id)}"
             )

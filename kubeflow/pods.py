@@ -17,6 +17,7 @@ from kfp_server import LostServerError, Server
 # Argo writes on each pod which node of the workflow it is.
 NODE_NAME = "workflows.argoproj.io/node-name"
 STAGE = re.compile(r"\.root\.(?P<stage>[^.]+?)(?:-driver|\.executor)(?:\(\d+\))?")
+ROOT = "root"  # what comes before the first stage, whose driver has a pod as well
 # Without somebody's doing a container that waits for one of these reasons never starts.
 STUCK = (
     "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
@@ -30,18 +31,22 @@ class Pod:
 
     name: str
     stage: str
+    driver: bool  # KFP's own, in its own image
     waiting: str | None
     stuck: bool
     ended: str | None
+    ended_at: str = ""  # as Kubernetes writes it, which sorts by time
 
     @classmethod
     def of(cls, seen: dict[str, Any]) -> Pod | None:
         """A pod as Kubernetes writes it; None where it belongs to no stage."""
         about, status = seen.get("metadata") or {}, seen.get("status") or {}
-        found = STAGE.search((about.get("annotations") or {}).get(NODE_NAME, ""))
-        if found is None:
+        node = (about.get("annotations") or {}).get(NODE_NAME, "")
+        found = STAGE.search(node)
+        if found is None and not node.endswith(".root-driver"):
             return None
-        waiting, ended, stuck = _unscheduled(status), None, False
+        waiting, stuck = _unscheduled(status), False
+        ended, ended_at = None, ""
         containers = [
             *(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())
         ]  # fmt: skip
@@ -52,7 +57,9 @@ class Pod:
             last = state.get("terminated") or {}
             if last.get("exitCode"):
                 ended = f"{_said(last)} (exit code {last['exitCode']})"
-        return cls(about.get("name", ""), found["stage"], waiting, stuck, ended)
+                ended_at = last.get("finishedAt") or ""
+        stage, driver = (found["stage"], "-driver" in found[0]) if found else (ROOT, True)
+        return cls(about.get("name", ""), stage, driver, waiting, stuck, ended, ended_at)
 
 
 def _unscheduled(status: dict[str, Any]) -> str | None:
@@ -132,18 +139,20 @@ class InterfacePods:
 
 def pod_names(workflow: str, stage: str, retries: int) -> list[str]:
     """What the pods of a stage are called: the template that they are made from, then a hash."""
-    driver = _pod_name(workflow, "system-container-driver", f"{stage}-driver")
+    if stage == ROOT:
+        return [_pod_name(workflow, "system-dag-driver", "root-driver")]
+    driver = _pod_name(workflow, "system-container-driver", f"root.{stage}-driver")
     if not retries:
-        return [driver, _pod_name(workflow, "system-container-impl", f"{stage}.executor")]
+        return [driver, _pod_name(workflow, "system-container-impl", f"root.{stage}.executor")]
     template = "retry-system-container-impl"
     return [driver] + [
-        _pod_name(workflow, template, f"{stage}.executor({attempt})")
+        _pod_name(workflow, template, f"root.{stage}.executor({attempt})")
         for attempt in range(retries + 1)
     ]
 
 
 def _pod_name(workflow: str, template: str, node: str) -> str:
-    return f"{workflow}-{template}-{_fnv1a(f'{workflow}.root.{node}'.encode())}"
+    return f"{workflow}-{template}-{_fnv1a(f'{workflow}.{node}'.encode())}"
 
 
 def _fnv1a(data: bytes) -> int:

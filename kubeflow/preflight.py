@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 import requests
 from cluster_state import ClosedClusterError, Cluster
@@ -46,7 +46,6 @@ def check_server(server: Server) -> str:
     health = _json(answer)
     if health is None:
         _refuse_other_server(server)
-        return ""
     if not health.get("multi_user"):
         namespace = server.namespace or SINGLE_USER_NAMESPACE
         server.namespace = None  # such a server refuses to be told one
@@ -59,7 +58,7 @@ def check_server(server: Server) -> str:
     return server.namespace
 
 
-def _refuse_other_server(server: Server) -> None:
+def _refuse_other_server(server: Server) -> NoReturn:
     """Raises: there is no version 2 of KFP; its user interface answers with a page instead."""
     old = _json(server.get("apis/v1beta1/healthz"))
     if old is not None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
-from pods import Pod
+from pods import ROOT, Pod
 
 # The launcher around a stage writes lines of glog's kind, about itself.
 LAUNCHER = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d|^time=\"")
 RAISED = re.compile(r"^(?:\w+\.)*(?:\w*(?:Error|Exception|Interrupt|Exit))(?:: |$)")
+DIED = re.compile(r"^F\d{4} [^\]]*\] (?P<why>.+)")
+EXITED = re.compile(r"exit status \d+$")  # it says no more than that the stage failed
+KILLED = re.compile(r"failed to execute component: signal: killed")
 OWN = re.compile(r"^modules\.errors\.\w+: ")  # a user's error explains itself
 NO_COMMAND = re.compile(
     r'exec: "?fusion"?: (?:executable file not found|no such file)|fusion: (?:command )?not found'
@@ -17,44 +20,41 @@ NO_COMMAND = re.compile(
 LONGEST = 1500
 
 
-def cause(pods: list[Pod], log: str | None, image: str) -> str:
-    """The cause that the log and the pods tell, with the key to change where it is known."""
-    ended = next((pod.ended for pod in reversed(pods) if pod.ended), None)
-    waiting = next((pod.waiting for pod in pods if pod.waiting), None)
-    told = " ".join(part for part in (log, ended, waiting) if part)
+def cause(pod: Pod | None, log: str | None, image: str) -> str:
+    """The cause that a pod and its log tell, with the key to change where it is known."""
+    ended = pod.ended if pod else None
+    told = " ".join(part for part in (log, ended) if part)
     if NO_COMMAND.search(told) or (ended and "exit code 127" in ended):
         return f"kubeflow.image: {image} has no command `fusion`: build it with kubeflow/Dockerfile"
-    if ended and ended.startswith("OOMKilled"):
-        return f"{ended}: its memory did not suffice, give it more in kubeflow.memory"
-    if waiting and any(pod.stuck for pod in pods):
-        return _with_key(waiting, image)
+    if ended and (ended.startswith("OOMKilled") or KILLED.search(log or "")):
+        return f"{ended}: it was killed, most likely for its memory: give it more, kubeflow.memory"
     return _raised(log or "") or ended or "KFP does not say why; its log does"
-
-
-def _with_key(waiting: str, image: str) -> str:
-    """What keeps a container from starting, with the key that says it otherwise."""
-    if "Image" in waiting.split(":")[0]:
-        return f"kubeflow.image: {image} cannot be had: {waiting}"
-    if "secret" in waiting:
-        return f"kubeflow.secrets: {waiting}"
-    return waiting
-
-
-def _raised(log: str) -> str | None:
-    """The last exception of a log, else the last line that is no launcher's."""
-    lines = [line.rstrip() for line in log.splitlines()]
-    own = [number for number, line in enumerate(lines) if line and not LAUNCHER.match(line)]
-    if not own:
-        return None
-    raised = [number for number in own if RAISED.match(lines[number])]
-    if not raised:
-        return lines[own[-1]][:LONGEST]
-    end = raised[-1] + 1
-    while end < len(lines) and lines[end] and not LAUNCHER.match(lines[end]):
-        end += 1
-    return OWN.sub("", "\n".join(lines[raised[-1] : end]))[:LONGEST]
 
 
 def stuck_message(pod: Pod, image: str) -> str:
     """What keeps a pod from starting, with the key that says it otherwise."""
-    return _with_key(pod.waiting or "", image)
+    waiting = pod.waiting or ""
+    if pod.driver:
+        whose = "the run" if pod.stage == ROOT else f"stage {pod.stage}"
+        return f"{whose} cannot start: KFP's own driver waits: {waiting}"
+    if "Image" in waiting.split(":")[0]:
+        waiting = f"kubeflow.image: {image} cannot be had: {waiting}"
+    elif "secret" in waiting:
+        waiting = f"kubeflow.secrets: {waiting}"
+    return f"stage {pod.stage} cannot start: {waiting}"
+
+
+def _raised(log: str) -> str | None:
+    """The last exception of a log; else what the launcher died of, or the stage wrote last."""
+    lines = [line.rstrip() for line in log.splitlines()]
+    own = [number for number, line in enumerate(lines) if line and not LAUNCHER.match(line)]
+    raised = [number for number in own if RAISED.match(lines[number])]
+    if raised:
+        end = raised[-1] + 1
+        while end < len(lines) and lines[end] and not LAUNCHER.match(lines[end]):
+            end += 1
+        return OWN.sub("", "\n".join(lines[raised[-1] : end]))[:LONGEST]
+    died = [found["why"] for line in lines if (found := DIED.match(line))]
+    if died and not EXITED.search(died[-1]):
+        return str(died[-1])[:LONGEST]
+    return lines[own[-1]][:LONGEST] if own else None

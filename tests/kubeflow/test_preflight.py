@@ -12,6 +12,7 @@ from kfp_api import FakeKfp
 from kfp_server import Server
 from kubernetes_api import FakeKubernetes
 from preflight import check_root, check_server
+from small_pipeline import PIPELINE
 from submission import Submission
 from web_fake import Answer, Request
 
@@ -67,6 +68,8 @@ def test_a_token_is_sent_and_asked_for(kfp: FakeKfp, host: str) -> None:
 
 def test_a_token_goes_with_the_upload_as_well(kfp: FakeKfp, host: str) -> None:
     kfp.token = "right"  # noqa: S105
+    Server(host, token=kfp.token).upload("colours", PIPELINE)
+    assert kfp.uploads == [PIPELINE]
     with pytest.raises(RunError, match=r"refuses to upload the pipeline 'x' \(401\): give a token"):
         Server(host).upload("x", "")
 

@@ -168,7 +168,7 @@ def test_a_server_that_stays_away_ends_the_command_and_not_the_run(
     run_id = started(submission)
     message = followed(submission)
     assert "could not tell of the run (503)" in message
-    assert f"the run goes on: {submission._server.run_url(run_id)}" in message
+    assert f"the run may go on: {submission._server.run_url(run_id)}" in message
 
 
 # Failures
@@ -192,18 +192,24 @@ def test_a_failed_stage_is_told_with_the_last_exception_of_its_log(
     assert file.read_text() == LOG
 
 
+@pytest.mark.parametrize("through", ["kubernetes", "interface"])
 def test_the_pod_that_failed_last_is_read_where_a_stage_is_tried_again(
-    kfp: FakeKfp, submit: Submit
+    kfp: FakeKfp, submit: Submit, request: pytest.FixtureRequest, through: str
 ) -> None:
     kfp.script, kfp.final = FAILED, "FAILED"
-    submission = submit(retries=1)
+    fake = request.getfixturevalue("cluster") if through == "kubernetes" else None
+    submission = submit(retries=2)
     run_id = started(submission)
-    for attempt in (0, 1):
+    for attempt in (2, 0, 1):
         node = f"root.Train.executor({attempt})"
         name = f"{WORKFLOW}-retry-system-container-impl-{node_number(f'{WORKFLOW}.{node}')}"
-        kfp.pods[name] = pod(name, node, run_id, ended(1))
-        kfp.logs[name] = f"ValueError: attempt {attempt}\n"
-    assert followed(submission).startswith("stage Train failed: ValueError: attempt 1\n")
+        of_attempt = pod(name, node, run_id, ended(1, minute=attempt))
+        if fake:
+            fake.pods.append(of_attempt)
+        else:
+            kfp.pods[name] = of_attempt
+        (fake or kfp).logs[name] = f"ValueError: attempt {attempt}\n"
+    assert followed(submission).startswith("stage Train failed: ValueError: attempt 2\n")
 
 
 def test_pods_are_read_through_kubernetes_where_a_kubeconfig_is_at_hand(
@@ -231,8 +237,18 @@ def test_pods_are_read_through_kubernetes_where_a_kubeconfig_is_at_hand(
             "kubeflow/Dockerfile",
         ),
         (ended(127), "sh: 1: fusion: not found\n", "has no command `fusion`: build it with"),
-        (ended(137, "OOMKilled"), "epoch 3\n", "OOMKilled (exit code 137): its memory did not suf"),
+        (ended(137, "OOMKilled"), "epoch 3\n", "OOMKilled (exit code 137): it was killed, most"),
+        (
+            ended(1),
+            "F1124 09:00:00.1 1 main.go:60] failed to execute component: signal: killed\n",
+            "Error (exit code 1): it was killed, most likely for its memory: give it more, kub",
+        ),
         (ended(1), "a line\nthe last line\n\n", "stage Train failed: the last line\n"),
+        (
+            ended(1),
+            "epoch 3\nF1124 09:00:00.1 1 main.go:60] failed to upload output artifact: Denied\n",
+            "stage Train failed: failed to upload output artifact: Denied\n",
+        ),
         (ended(2), "", "stage Train failed: Error (exit code 2)\nlog: kubectl logs -n kubeflow x "),
     ],
 )
@@ -315,6 +331,32 @@ def test_a_stage_that_cannot_start_is_told_and_not_waited_for_for_ever(
     assert failure.startswith(message)
     assert f"pod: {name}\n" in failure
     assert said.getvalue().count(f"Rows cannot start yet: {reason}: {told}") == 1
+
+
+def test_a_run_whose_first_driver_cannot_start_is_told(
+    kfp: FakeKfp, submit: Submit, said: StringIO, cluster: FakeKubernetes
+) -> None:
+    kfp.script = [{}] * 1000
+    submission = submit()
+    status = waiting("ErrImagePull", "manifest unknown")
+    cluster.pods = [pod("x", "root-driver", started(submission), status)]
+    message = (
+        "the run cannot start: KFP's own driver waits: ErrImagePull: manifest unknown\npod: x\n"
+    )
+    assert followed(submission).startswith(message)
+    assert said.getvalue().count("root cannot start yet: ErrImagePull: manifest unknown") == 1
+
+
+def test_a_token_that_is_no_longer_valid_ends_the_command_and_not_the_run(
+    kfp: FakeKfp, submit: Submit
+) -> None:
+    kfp.script = ALL_DONE
+    submission = submit()
+    run_id = started(submission)
+    kfp.token = "another"  # noqa: S105
+    message = followed(submission)
+    assert "refuses to tell of the run (401): give a token" in message
+    assert f"the run may go on: {submission._server.run_url(run_id)}" in message
 
 
 def test_a_stage_that_no_node_has_room_for_is_told_and_waited_for(

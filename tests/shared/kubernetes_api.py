@@ -87,7 +87,8 @@ def waiting(reason: str, message: str) -> dict[str, Any]:
     return {"phase": "Pending", "containerStatuses": [{"name": "main", "state": state}]}
 
 
-def ended(code: int, reason: str = "Error") -> dict[str, Any]:
+def ended(code: int, reason: str = "Error", minute: int = 0) -> dict[str, Any]:
     """The status of a pod whose container ended with an exit code."""
-    state = {"terminated": {"exitCode": code, "reason": reason}}
+    at = f"2026-11-24T09:{minute:02}:00Z"
+    state = {"terminated": {"exitCode": code, "reason": reason, "finishedAt": at}}
     return {"phase": "Failed", "containerStatuses": [{"name": "main", "state": state}]}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -19,7 +20,7 @@ class Request:
     method: str
     path: str
     query: dict[str, str]
-    headers: dict[str, str]
+    headers: Message  # whose names are of any case
     body: bytes
 
 
@@ -59,7 +60,7 @@ def _handler(fake: WebFake) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            query, headers = dict(parse_qsl(parts.query)), dict(self.headers.items())
+            query, headers = dict(parse_qsl(parts.query)), self.headers
             request = Request(self.command, parts.path, query, headers, body)
             fake.requests.append(request)
             answer = fake.answer(request)
