@@ -1,48 +1,53 @@
-"""The artifact types that the project adds to TFX's own."""
+"""The artifact types that the project adds to TFX's own.
+
+Their names have the form that Kubeflow's compiler asks for, and what is told of them are custom
+properties, since it knows no declared ones but TFX's own.
+"""
 
 from __future__ import annotations
 
-from tfx.types.artifact import Artifact, Property, PropertyType
+from tfx.types.artifact import Artifact
 
 
 class RejectedRows(Artifact):
-    """`rejected_rows.csv`: the rows that could not be used, with their reasons."""
+    """`rejected_rows.csv`: the rows that could not be used, with their reasons.
 
-    TYPE_NAME = "RejectedRows"
-    PROPERTIES = {
-        "rejected": Property(type=PropertyType.INT),
-        "train": Property(type=PropertyType.INT),
-        "eval": Property(type=PropertyType.INT),
-    }
+    Its properties `train`, `eval` and `rejected` count rows.
+    """
+
+    TYPE_NAME = "fusion.RejectedRows"
 
 
 class Submodel(Artifact):
-    """A checked copy of a pretrained model: `model.keras`, or the SavedModel folder `model`."""
+    """A checked copy of a pretrained model: `model.keras`, or the SavedModel folder `model`.
 
-    TYPE_NAME = "Submodel"
-    PROPERTIES = {
-        "submodel": Property(type=PropertyType.STRING),
-        "digest": Property(type=PropertyType.STRING),
-        "origin": Property(type=PropertyType.STRING),
-        "interface": Property(type=PropertyType.STRING),
-        "parameters": Property(type=PropertyType.INT),
-    }
+    Its properties are `submodel` (the name), `digest`, `origin`, `interface` (JSON) and
+    `parameters` (a count).
+    """
+
+    TYPE_NAME = "fusion.Submodel"
 
 
 class DataGateReport(Artifact):
     """`data_gate.json`: what was found in the data; `statistics.pb`: what later runs compare."""
 
-    TYPE_NAME = "DataGateReport"
+    TYPE_NAME = "fusion.DataGateReport"
 
 
 class TrainingRecord(Artifact):
     """What happened in training: `record.md` to read, `history.json` (stages, epochs, digests of
     what is frozen), `curves.svg`, `graph.svg`, and `tensorboard/`."""
 
-    TYPE_NAME = "TrainingRecord"
+    TYPE_NAME = "fusion.TrainingRecord"
 
 
 class FusionWorth(Artifact):
     """`worth.json`: what the fused model is without each branch, and what each is alone."""
 
-    TYPE_NAME = "FusionWorth"
+    TYPE_NAME = "fusion.FusionWorth"
+
+
+class ReportPage(Artifact):
+    """`report.html`, with `run.json` and `provenance.json`, which it was made from."""
+
+    TYPE_NAME = "fusion.ReportPage"

@@ -58,7 +58,10 @@ def given_submodels(input_dict: dict[str, list[types.Artifact]], names: Iterable
         name: artifact_utils.get_single_instance(input_dict[submodel_key(name)]) for name in names
     }
     return Imported(
-        {name: Interface.model_validate_json(a.interface) for name, a in found.items()},
+        {
+            name: Interface.model_validate_json(artifact.get_string_custom_property("interface"))
+            for name, artifact in found.items()
+        },
         {name: Path(artifact.uri) for name, artifact in found.items()},
-        {name: artifact.digest for name, artifact in found.items()},
+        {name: artifact.get_string_custom_property("digest") for name, artifact in found.items()},
     )

@@ -6,13 +6,15 @@ import re
 
 from pods import ROOT, Pod
 
+from pipeline.failure import WRAPPED
+
 # The launcher around a stage writes lines of glog's kind, about itself.
 LAUNCHER = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d|^time=\"")
 RAISED = re.compile(r"^(?:\w+\.)*(?:\w*(?:Error|Exception|Interrupt|Exit))(?:: |$)")
 DIED = re.compile(r"^F\d{4} [^\]]*\] (?P<why>.+)")
 EXITED = re.compile(r"exit status \d+$")  # it says no more than that the stage failed
 KILLED = re.compile(r"failed to execute component: signal: killed")
-OWN = re.compile(r"^modules\.errors\.\w+: ")  # a user's error explains itself
+TOLD = ("failed", "the specification is wrong")  # the line before what `fusion` tells a user
 NO_COMMAND = re.compile(
     r'exec: "?fusion"?: (?:executable file not found|no such file)|fusion: (?:command )?not found'
     r"|exec: .*\bfusion\b.*(?:executable file not found|no such file)"
@@ -45,16 +47,26 @@ def stuck_message(pod: Pod, image: str) -> str:
 
 
 def _raised(log: str) -> str | None:
-    """The last exception of a log; else what the launcher died of, or the stage wrote last."""
+    """The error that a log tells a user; else its last exception; else what the launcher died of, or the stage wrote last."""
     lines = [line.rstrip() for line in log.splitlines()]
+    for number in reversed(range(len(lines))):
+        if lines[number] in TOLD:
+            return _paragraph(lines, number + 1)
     own = [number for number, line in enumerate(lines) if line and not LAUNCHER.match(line)]
     raised = [number for number in own if RAISED.match(lines[number])]
     if raised:
-        end = raised[-1] + 1
-        while end < len(lines) and lines[end] and not LAUNCHER.match(lines[end]):
-            end += 1
-        return OWN.sub("", "\n".join(lines[raised[-1] : end]))[:LONGEST]
+        text = _paragraph(lines, raised[-1])
+        wrapped = WRAPPED.search(text)
+        return " ".join(wrapped[1].split()) if wrapped else text
     died = [found["why"] for line in lines if (found := DIED.match(line))]
     if died and not EXITED.search(died[-1]):
         return str(died[-1])[:LONGEST]
     return lines[own[-1]][:LONGEST] if own else None
+
+
+def _paragraph(lines: list[str], start: int) -> str:
+    """Lines from one on, up to the launcher's own."""
+    end = start + 1
+    while end < len(lines) and lines[end] and not LAUNCHER.match(lines[end]):
+        end += 1
+    return "\n".join(line.strip() for line in lines[start:end])[:LONGEST]

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 
 from modules.errors import SpecificationError, UserError
+from pipeline.commands.kubeflow import kubeflow_commands
 from pipeline.commands.lineage import lineage
 from pipeline.commands.predict import predict
 from pipeline.commands.report import report
@@ -32,6 +33,7 @@ def fusion() -> None:
 
 for command in (
     validate, run, report, tune, predict, score, serve, versions, rollback, lineage, schema,
+    *kubeflow_commands(),
 ):  # fmt: skip
     fusion.add_command(command)
 

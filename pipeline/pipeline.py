@@ -21,46 +21,48 @@ from components.version_pusher.component import VersionPusher
 from modules.embedding.plan import StagePlan, distinct_plans
 from modules.examples.source import RowSource
 from modules.preprocessing.transform import transform_config
-from modules.registry.champion import Task, champion_state
+from modules.registry.champion import Task
 from modules.registry.manifest import Provenance
-from modules.registry.versions import newest_version
 from modules.spec import Specification
 from modules.submodels.interface import Inspection
 from pipeline.beam import BEAM_ARGS
+from pipeline.prepare import Workplace
 
 PREPROCESSING_FN = "modules.preprocessing.transform.preprocessing_fn"
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a pipeline keeps what it makes: artifacts, ML Metadata (SQLite), checkpoints."""
+class Seen:
+    """What the stages depend on and their specification does not say.
 
-    root: str
-    metadata: str
-    checkpoints: str
+    Each is empty where it cannot be seen before the stages run, as from outside of a cluster.
+    """
+
+    data_fingerprint: str = ""  # digest of the data's content
+    champion_state: str = ""  # what the champion is
 
 
-def create_pipeline(
+def create_stages(
     specification: Specification,
+    provenance: Provenance,
     inspections: Mapping[str, Inspection],
     stages: Sequence[StagePlan],
-    data_fingerprint: str,
-    places: Places,
-    run: str,
+    seen: Seen,
+    checkpoints: str,
     train: bool = True,
-) -> tfx.dsl.Pipeline:
+) -> list[BaseNode]:
     """All stages of a specification.
 
     Args:
         specification: checked already (`pipeline.prepare`).
+        provenance: what the model will have come from.
         inspections: the interface and digest of each sub-model.
         stages: what each stage of training learns from.
-        data_fingerprint: digest of the data's content.
-        places: where artifacts and metadata go.
-        run: the name of this run of it.
+        seen: what the data and the champion are.
+        checkpoints: the folder where training keeps its state.
         train: whether to go on after what training reads has been made.
     """
-    rows = ManifestExampleGen(RowSource.of(specification), data_fingerprint).with_id("Rows")
+    rows = ManifestExampleGen(RowSource.of(specification), seen.data_fingerprint).with_id("Rows")
     statistics = tfx.components.StatisticsGen(
         examples=rows.outputs["examples"], schema=rows.outputs["schema"]
     ).with_id("Statistics")
@@ -69,7 +71,7 @@ def create_pipeline(
     ).with_id("DataChecks")
     champion = ChampionResolver(
         specification.publish.path,
-        champion_state(specification.publish.path),
+        seen.champion_state,
         Task.of(specification),
     ).with_id("Champion")
     gate = DataGate(
@@ -98,7 +100,6 @@ def create_pipeline(
         materialize=False,  # decoded images never go to disk
         disable_statistics=True,
     ).with_id("Transform")
-    warm = specification.training.warm_start is not None
     submodels = {name: node.outputs["submodel"] for name, node in importers.items()}
     embedders = [
         EmbeddingGen(
@@ -116,8 +117,8 @@ def create_pipeline(
         submodels=submodels,
         stages=stages,
         embeddings=[node.outputs["embeddings"] for node in embedders],
-        checkpoints=places.checkpoints,
-        champion=newest_version(specification.publish.path) if warm else None,
+        checkpoints=checkpoints,
+        champion=seen.champion_state,
     ).with_id("Train")
     worth = None
     if specification.evaluation.worth:
@@ -143,7 +144,7 @@ def create_pipeline(
     pusher = VersionPusher(
         specification.publish.path,
         specification.publish.keep,
-        Provenance.of(specification, inspections, data_fingerprint, run),
+        provenance,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=serving.outputs["blessing"],
         evaluation=evaluator.outputs["evaluation"],
@@ -157,13 +158,18 @@ def create_pipeline(
     for node in nodes:
         if isinstance(node, EmbeddingGen | FusionTrainer):
             node.add_upstream_node(gate)  # they wait for it, but read nothing of it
+    return nodes
+
+
+def create_pipeline(name: str, stages: Sequence[BaseNode], place: Workplace) -> tfx.dsl.Pipeline:
+    """The stages as a pipeline of this machine, with its metadata in SQLite."""
     return tfx.dsl.Pipeline(
-        pipeline_name=specification.name,
-        pipeline_root=places.root,
-        components=nodes,
+        pipeline_name=name,
+        pipeline_root=str(place.artifacts),
+        components=list(stages),
         enable_cache=True,
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            places.metadata
+            str(place.metadata)
         ),
         beam_pipeline_args=list(BEAM_ARGS),
     )

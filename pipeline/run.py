@@ -115,26 +115,28 @@ def run_stages(
     specification = prepared.specification
     with terminal.status("importing TensorFlow, Beam and TFX"):
         # TFX takes ten seconds to import, so it is imported when all else is known to be sound.
-        from pipeline import results
+        from components import results
+        from modules.registry.champion import champion_state
         from pipeline.live import StageTable
-        from pipeline.pipeline import Places, create_pipeline
+        from pipeline.pipeline import Seen, create_pipeline, create_stages
         from pipeline.stages import Stage, StageRun
 
         log_everything()
     plans = stage_plans(prepared)
     content = fingerprint(specification.data.path, specification.features)
+    origin = Provenance.of(specification, prepared.inspections, content, record.folder.name)
     if train:
-        origin = Provenance.of(specification, prepared.inspections, content, record.folder.name)
         write_text(record.provenance, origin.model_dump_json(indent=1) + "\n")
-    pipeline = create_pipeline(
+    stages = create_stages(
         specification,
+        origin,
         prepared.inspections,
         plans,
-        content,
-        Places(str(place.artifacts), str(place.metadata), str(place.checkpoints)),
-        record.folder.name,
+        Seen(content, champion_state(specification.publish.path)),
+        str(place.checkpoints),
         train,
     )
+    pipeline = create_pipeline(specification.name, stages, place)
 
     def changed(stage: Stage) -> None:
         if stage.status in ("done", "reused"):
@@ -163,8 +165,8 @@ def _train_and_publish(
     prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console
 ) -> None:
     run_stages(prepared, place, record, terminal, train=True)
+    from components import results
     from modules.evaluation.quality import read_quality
-    from pipeline import results
     from pipeline.quality_table import quality_table
 
     record.training_record = results.training_record(record.stages)
@@ -173,14 +175,5 @@ def _train_and_publish(
     terminal.print(quality_table(quality))
     for told in quality.passed_over:
         terminal.print(told, highlight=False, soft_wrap=True, markup=False)
-    pushed = results.artifact(record.stages, "pushed_model")
-    record.published = results.pushed_path(pushed)
+    record.published, record.error = results.verdict(record.stages, quality)
     record.status = "published" if record.published else "not published"
-    if record.published is None:
-        missed = [*quality.missed, *results.serving_problems(record.stages)]
-        if not quality.is_bounded:
-            missed.append(
-                "evaluation bounds nothing: write what it must keep in evaluation.thresholds"
-            )
-        why = results.rolled_back(pushed) or "; ".join(missed) or "it was not blessed"
-        record.error = f"the model was not published: {why}"

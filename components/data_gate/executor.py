@@ -11,6 +11,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.champion_channel import EXISTS_KEY, VERSION_KEY
+from components.manifest_example_gen.executor import CONTENT_KEY, READ_FROM_KEY
 from modules.data_checks.gate import Given, check_data
 from modules.examples.source import RowSource
 from modules.examples.split import SPLITS
@@ -56,3 +57,6 @@ class Executor(base_executor.BaseExecutor):
         report = check_data(source, checks, given, Path(gate.uri))
 
         gate.set_string_custom_property(TOLD_KEY, str(report))
+        for key in (READ_FROM_KEY, CONTENT_KEY):
+            data = artifact_utils.get_single_instance(examples)
+            gate.set_string_custom_property(key, data.get_string_custom_property(key))

@@ -25,6 +25,7 @@ class FusionTrainerSpec(ComponentSpec):
         executor.SPECIFICATION_KEY: ExecutionParameter(type=str),
         executor.STAGES_KEY: ExecutionParameter(type=str),
         executor.CHECKPOINTS_KEY: ExecutionParameter(type=str),
+        executor.PUBLISH_FOLDER_KEY: ExecutionParameter(type=str),
         executor.CHAMPION_KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -71,7 +72,7 @@ class FusionTrainer(base_component.BaseComponent):
         stages: Sequence[StagePlan],
         embeddings: Sequence[types.BaseChannel],
         checkpoints: str,
-        champion: Path | None = None,
+        champion: str = "",
     ) -> None:
         """
         Args:
@@ -82,9 +83,10 @@ class FusionTrainer(base_component.BaseComponent):
             stages: what each stage of training learns from.
             embeddings: the channel of each EmbeddingGen, in the order of the distinct plans.
             checkpoints: the folder where training keeps its state, to go on after a kill.
-            champion: the version folder to start from; a parameter, so that TFX's cache sees a
-                new one. None where no warm start is asked for, or nothing is published yet.
+            champion: what the champion is (`modules.registry.champion.champion_state`); a
+                parameter, so that TFX's cache sees a new one where training starts from it.
         """
+        warm = specification.training.warm_start is not None
         embedded = {
             executor.embeddings_key(position): channel
             for position, channel in enumerate(embeddings)
@@ -96,7 +98,8 @@ class FusionTrainer(base_component.BaseComponent):
                     executor.SPECIFICATION_KEY: training_part(specification),
                     executor.STAGES_KEY: executor.STAGES.dump_json(list(stages)).decode(),
                     executor.CHECKPOINTS_KEY: checkpoints,
-                    executor.CHAMPION_KEY: str(champion or ""),
+                    executor.PUBLISH_FOLDER_KEY: str(specification.publish.path) if warm else "",
+                    executor.CHAMPION_KEY: champion if warm else "",
                     executor.EXAMPLES_KEY: examples,
                     executor.TRANSFORM_KEY: transform_graph,
                     executor.MODEL_KEY: channel_utils.as_channel([standard_artifacts.Model()]),

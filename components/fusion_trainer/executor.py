@@ -17,12 +17,14 @@ from components.submodel_channels import given_submodels
 from modules.embedding.plan import StagePlan, distinct_plans
 from modules.examples.split import SPLITS
 from modules.freezing.proof import all_frozen
+from modules.registry.versions import newest_version
 from modules.spec import Specification
 from modules.trainer.checkpoint import Checkpoint
 from modules.trainer.run import fuse_and_train
 
 SPECIFICATION_KEY = "specification"
 CHECKPOINTS_KEY = "checkpoints"
+PUBLISH_FOLDER_KEY = "publish_folder"  # empty where no warm start is asked for
 CHAMPION_KEY = "champion"
 EXAMPLES_KEY = "examples"
 TRANSFORM_KEY = "transform_graph"
@@ -48,12 +50,14 @@ def given_embeddings(
 
 
 def checkpoint_of(
-    input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]
+    input_dict: dict[str, list[types.Artifact]],
+    exec_properties: dict[str, Any],
+    champion: Path | None,
 ) -> Checkpoint:
     """The place of a checkpoint depends on all that training depends on, so none is mistaken."""
     identity = [
         exec_properties[SPECIFICATION_KEY],
-        exec_properties[CHAMPION_KEY],
+        str(champion),
         sorted(
             (key, artifact.uri) for key, artifacts in input_dict.items() for artifact in artifacts
         ),
@@ -72,7 +76,8 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         specification = Specification.model_validate_json(exec_properties[SPECIFICATION_KEY])
-        champion = exec_properties[CHAMPION_KEY]
+        folder = exec_properties[PUBLISH_FOLDER_KEY]
+        champion = newest_version(Path(folder)) if folder else None
         examples = input_dict[EXAMPLES_KEY]
         transform_graph = artifact_utils.get_single_uri(input_dict[TRANSFORM_KEY])
         model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
@@ -91,8 +96,8 @@ class Executor(base_executor.BaseExecutor):
             embeddings=given_embeddings(input_dict, stages),
             model_path=Path(path_utils.serving_model_dir(model.uri)),
             record_path=Path(record.uri),
-            checkpoint=checkpoint_of(input_dict, exec_properties),
-            champion=Path(champion) if champion else None,
+            checkpoint=checkpoint_of(input_dict, exec_properties, champion),
+            champion=champion,
         )
         frozen = all_frozen(history.proof)
         model.set_int_custom_property("frozen_tensors_proven", frozen.tensors)

@@ -16,6 +16,7 @@ class ManifestExampleGenSpec(ComponentSpec):
 
     PARAMETERS = {
         executor.SOURCE_KEY: ExecutionParameter(type=str),
+        executor.PATH_KEY: ExecutionParameter(type=str),
         executor.FINGERPRINT_KEY: ExecutionParameter(type=str),
     }
     INPUTS: dict[str, ChannelParameter] = {}
@@ -36,12 +37,14 @@ class ManifestExampleGen(base_beam_component.BaseBeamComponent):
         """
         Args:
             source: the data file, and the features and labels to read from it.
-            data_fingerprint: digest of the data's content (`modules.examples.fingerprint`).
+            data_fingerprint: digest of the data's content (`modules.examples.fingerprint`); empty
+                where the data cannot be seen before the component runs, which then takes it.
         """
         super().__init__(
             spec=ManifestExampleGenSpec(
                 **{
                     executor.SOURCE_KEY: source.model_dump_json(),
+                    executor.PATH_KEY: str(source.data.path),
                     executor.FINGERPRINT_KEY: data_fingerprint,
                     executor.EXAMPLES_KEY: channel_utils.as_channel(
                         [standard_artifacts.Examples()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tfx import types
@@ -9,16 +10,22 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from modules.examples.fingerprint import fingerprint
 from modules.examples.source import RowSource
 from modules.examples.split import SPLITS
 from modules.examples.write import collect, write_examples
 from modules.features.schema import implied_schema
 
 SOURCE_KEY = "source"
+PATH_KEY = "data_path"
 FINGERPRINT_KEY = "data_fingerprint"
 EXAMPLES_KEY = "examples"
 SCHEMA_KEY = "schema"
 REJECTED_KEY = "rejected_rows"
+
+# Properties of the examples, which the manifest of a published version tells.
+READ_FROM_KEY = "read_from"
+CONTENT_KEY = "data_fingerprint"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -30,11 +37,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        source = RowSource.model_validate_json(exec_properties[SOURCE_KEY])
+        path = Path(exec_properties[PATH_KEY])
+        source = RowSource.model_validate_json(exec_properties[SOURCE_KEY]).at(path)
         examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
         schema = artifact_utils.get_single_instance(output_dict[SCHEMA_KEY])
         rejected = artifact_utils.get_single_instance(output_dict[REJECTED_KEY])
 
+        content = exec_properties[FINGERPRINT_KEY] or fingerprint(path, source.features)
+        examples.set_string_custom_property(READ_FROM_KEY, str(path))
+        examples.set_string_custom_property(CONTENT_KEY, content)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
         summaries = f"{rejected.uri}/shards"
@@ -42,11 +53,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             write_examples(pipeline, source, folders, summaries)
 
         counts = collect(source, summaries, rejected.uri)
-        rejected.rejected, rejected.train, rejected.eval = (
-            counts.rejected,
-            counts.train,
-            counts.eval,
-        )
+        for name in ("train", "eval", "rejected"):
+            rejected.set_int_custom_property(name, getattr(counts, name))
         io_utils.write_pbtxt_file(
             f"{schema.uri}/schema.pbtxt",
             implied_schema(source.features, source.labels),

@@ -47,8 +47,9 @@ class Executor(base_executor.BaseExecutor):
                 f"{exec_properties[DIGEST_KEY][:12]}, found {inspection.digest[:12]}): run again"
             )
 
-        artifact.submodel = exec_properties[NAME_KEY]
-        artifact.digest = inspection.digest
-        artifact.origin = exec_properties[ORIGIN_KEY]
-        artifact.interface = inspection.interface.model_dump_json()
-        artifact.parameters = inspection.interface.parameters
+        interface = inspection.interface
+        artifact.set_string_custom_property("submodel", exec_properties[NAME_KEY])
+        artifact.set_string_custom_property("digest", inspection.digest)
+        artifact.set_string_custom_property("origin", exec_properties[ORIGIN_KEY])
+        artifact.set_string_custom_property("interface", interface.model_dump_json())
+        artifact.set_int_custom_property("parameters", interface.parameters)

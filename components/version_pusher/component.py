@@ -22,6 +22,7 @@ class VersionPusherSpec(ComponentSpec):
         executor.FOLDER_KEY: ExecutionParameter(type=str),
         executor.KEEP_KEY: ExecutionParameter(type=int),
         executor.PROVENANCE_KEY: ExecutionParameter(type=str),
+        executor.RUN_KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
         **PusherSpec.INPUTS,
@@ -58,7 +59,7 @@ class VersionPusher(base_component.BaseComponent):
         Args:
             publish_folder: the folder of TF Serving's version folders.
             keep: how many versions to keep there; None keeps all.
-            provenance: what the model came from.
+            provenance: what the model came from; what data were read, the gate's artifact says.
             model_blessing: the Evaluator's.
             infra_blessing: ServingCheck's, which holds the model that was checked.
             evaluation: what the Evaluator measured.
@@ -70,7 +71,8 @@ class VersionPusher(base_component.BaseComponent):
                 **{
                     executor.FOLDER_KEY: str(publish_folder),
                     executor.KEEP_KEY: keep or 0,
-                    executor.PROVENANCE_KEY: provenance.model_dump_json(),
+                    executor.PROVENANCE_KEY: provenance.model_dump_json(exclude={"run"}),
+                    executor.RUN_KEY: provenance.run,
                     executor.MODEL_BLESSING_KEY: model_blessing,
                     executor.INFRA_BLESSING_KEY: infra_blessing,
                     executor.EVALUATION_KEY: evaluation,

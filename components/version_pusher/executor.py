@@ -11,15 +11,17 @@ from tfx.components.pusher import executor
 from tfx.types import artifact_utils, standard_component_specs
 
 from components.champion_channel import compared_version
+from components.manifest_example_gen.executor import CONTENT_KEY, READ_FROM_KEY
 from modules.data_checks.gate import KEPT_FILE
 from modules.evaluation.quality import read_quality
 from modules.files import write_text
-from modules.registry.manifest import Provenance
+from modules.registry.manifest import DataSource, Provenance
 from modules.registry.publish import publish
 
 FOLDER_KEY = "publish_folder"
 KEEP_KEY = "keep"
 PROVENANCE_KEY = "provenance"
+RUN_KEY = "run"
 MODEL_BLESSING_KEY = standard_component_specs.MODEL_BLESSING_KEY
 INFRA_BLESSING_KEY = standard_component_specs.INFRA_BLESSING_KEY
 EVALUATION_KEY = "evaluation"
@@ -48,24 +50,28 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        provenance = Provenance.model_validate_json(exec_properties[PROVENANCE_KEY])
+        known = Provenance.model_validate_json(exec_properties[PROVENANCE_KEY])
         evaluation = artifact_utils.get_single_uri(input_dict[EVALUATION_KEY])
         champion = artifact_utils.get_single_instance(input_dict[CHAMPION_KEY])
-        gate = artifact_utils.get_single_uri(input_dict[GATE_KEY])
+        gate = artifact_utils.get_single_instance(input_dict[GATE_KEY])
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_KEY])
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
             return
 
+        data = DataSource(
+            path=gate.get_string_custom_property(READ_FROM_KEY),
+            fingerprint=gate.get_string_custom_property(CONTENT_KEY),
+        )
         metrics = read_quality(Path(evaluation)).overall()
         outcome = publish(
             model=Path(self.GetModelPath(input_dict)),
             folder=Path(exec_properties[FOLDER_KEY]),
-            provenance=provenance,
+            provenance=known.model_copy(update={"run": exec_properties[RUN_KEY], "data": data}),
             metrics=metrics,
             champion=compared_version(champion),
             keep=exec_properties[KEEP_KEY] or None,
-            statistics=Path(gate, KEPT_FILE),
+            statistics=Path(gate.uri, KEPT_FILE),
         )
 
         pushed.set_string_custom_property(STATUS_KEY, outcome.status)

@@ -20,6 +20,8 @@ from modules.submodels.opening import opener
 
 ACTIVATION_BYTES = 64 << 20
 MIN_BATCH, MAX_BATCH = 8, 256
+# How many sizes of batches there are, the largest and its parts.
+BATCH_SIZES = 8
 
 
 def mask_name(reference: str) -> str:
@@ -81,10 +83,22 @@ class Embedder:
         # No `map` on the dataset: it would be traced and optimised anew for each file. Inside one
         # function the images of a batch are decoded in parallel as well.
         for serialized in tf.data.TFRecordDataset(path).batch(self._batch).prefetch(1):
-            columns = {name: value.numpy() for name, value in self._embed(serialized).items()}
+            rows = len(serialized)
+            found = self._embed(self._filled(serialized))
+            columns = {name: value.numpy()[:rows] for name, value in found.items()}
             for name in self.plan.embeddings:
                 _check_finite(name, columns[name], columns["row_id"])
             yield columns
+
+    def _filled(self, serialized: Any) -> Any:
+        """A short batch `(rows,)` filled up with its first row, to one of few sizes.
+
+        The end of each file has a size of its own, and TensorFlow prepares its kernels anew for
+        each size that it meets, which takes longer than the rows do.
+        """
+        rows, step = len(serialized), self._batch // BATCH_SIZES
+        missing = -rows % step
+        return tf.concat([serialized, tf.repeat(serialized[:1], missing)], axis=0)
 
     def _embed_batch(self, serialized: Any) -> dict[str, Any]:
         raw = tf.io.parse_example(serialized, self._transform.example_spec())

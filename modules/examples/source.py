@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from modules.errors import SpecificationError, suggestion
 from modules.examples import manifest
 from modules.spec import ColumnSplit, Data, Feature, Label, Specification, as_read, columns_of
@@ -23,6 +25,10 @@ class RowSource(Part):
             features=as_read(specification.features),
             labels=specification.labels,
         )
+
+    def at(self, path: Path) -> RowSource:
+        """The same rows in another data file."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"path": path})})
 
     def check_columns(self) -> None:
         """Raises SpecificationError for each column that is named and that the data lack.

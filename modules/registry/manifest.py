@@ -44,7 +44,7 @@ class DataSource(BaseModel):
 class Provenance(BaseModel):
     """What a model came from, as known when its run starts."""
 
-    run: str
+    run: str = ""
     specification: dict[str, Any]
     data: DataSource
     submodels: dict[str, Source]

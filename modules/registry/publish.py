@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from modules.errors import RunError
 from modules.files import write_text
 from modules.registry.changes import PUBLISHING, locked, remove
 from modules.registry.manifest import (
@@ -20,6 +21,7 @@ from modules.registry.manifest import (
     Provenance,
     model_digest,
     published_digest,
+    read_manifest,
 )
 from modules.registry.versions import Version, all_versions, check_publish_folder, next_number
 
@@ -60,7 +62,7 @@ def publish(
     check_publish_folder(folder)
     digest = model_digest(model)
     with locked(folder) as own:
-        outcome = _known(folder, digest)
+        outcome = _known(folder, digest, provenance.run)
         if outcome is None:
             aside = own / PUBLISHING
             shutil.copytree(model, aside)
@@ -87,19 +89,31 @@ def publish(
     return outcome
 
 
-def _known(folder: Path, digest: str) -> Outcome | None:
-    """What a model is already: the version served, or one rolled back.
+def _known(folder: Path, digest: str, run: str) -> Outcome | None:
+    """What a model is already: the version served, one rolled back, or one of the same run.
 
-    An older version is neither: serving it again means to publish it anew.
+    An older version of another run is none: serving it again means to publish it anew. Of the
+    same run it is what an earlier attempt at this published.
     """
     versions = all_versions(folder)
     live = [version for version in versions if not version.rolled_back]
+    for version in live:
+        if _made_by(version, run) and published_digest(version.path) == digest:
+            return Outcome(version, "already published")
     if live and published_digest(live[-1].path) == digest:
         return Outcome(live[-1], "already published")
     for version in reversed(versions):
         if version.rolled_back and published_digest(version.path) == digest:
             return Outcome(version, "rolled back")
     return None
+
+
+def _made_by(version: Version, run: str) -> bool:
+    try:
+        manifest = read_manifest(version.path)
+    except RunError:  # damaged; who lists the versions is told
+        return False
+    return manifest is not None and manifest.run == run
 
 
 def _surplus(versions: list[Version], keep: int) -> list[Version]:

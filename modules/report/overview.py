@@ -50,7 +50,7 @@ def stages_section(run: FinishedRun) -> Section:
         [
             stage["name"],
             Cell(stage["status"], TONES.get(stage["status"], "quiet")),
-            f"{stage['seconds']:.1f}",
+            "" if stage["seconds"] is None else f"{stage['seconds']:.1f}",
             f"{stage['saved']:.1f}" if stage["saved"] else "",
             stage["made"],
         ]

@@ -22,4 +22,5 @@ def kubeflow_commands() -> Iterator[click.Command]:
         return
     sys.path.insert(0, str(FOLDER))
     for name in FILES:
-        yield importlib.import_module(name).command
+        if (FOLDER / f"{name}.py").is_file():
+            yield importlib.import_module(name).command

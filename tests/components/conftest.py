@@ -48,8 +48,8 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
             submodel = Submodel()
             submodel.uri = str(folder / "imported" / name)
             inspection = inspect_submodel(path)
-            submodel.interface = inspection.interface.model_dump_json()
-            submodel.digest = inspection.digest
+            submodel.set_string_custom_property("interface", inspection.interface.model_dump_json())
+            submodel.set_string_custom_property("digest", inspection.digest)
             copy_submodel(path, Path(submodel.uri))
             inputs[submodel_key(name)] = submodel
         for position, artifact in enumerate(embeddings):
@@ -67,7 +67,8 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
                 executor.SPECIFICATION_KEY: training_part(specification),
                 executor.STAGES_KEY: executor.STAGES.dump_json(stages).decode(),
                 executor.CHECKPOINTS_KEY: str(folder / "checkpoints"),
-                executor.CHAMPION_KEY: str(champion or ""),
+                executor.PUBLISH_FOLDER_KEY: str(champion.parent) if champion else "",
+                executor.CHAMPION_KEY: champion.name if champion else "",
             },
         )
         return outputs

@@ -49,8 +49,8 @@ def imported(specification: Specification, folder: Path) -> dict[str, Any]:
         artifact = found[name] = Submodel()
         artifact.uri = str(folder / "imported" / name)
         inspection = inspect_submodel(path)
-        artifact.interface = inspection.interface.model_dump_json()
-        artifact.digest = inspection.digest
+        artifact.set_string_custom_property("interface", inspection.interface.model_dump_json())
+        artifact.set_string_custom_property("digest", inspection.digest)
         copy_submodel(path, Path(artifact.uri))
     return found
 

@@ -248,15 +248,16 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
     from components.fusion_trainer import executor
     from components.fusion_trainer.component import training_part
 
-    def place(specification: Specification, examples_uri: str, champion: str = "") -> Path:
+    def place(
+        specification: Specification, examples_uri: str, champion: Path | None = None
+    ) -> Path:
         examples = standard_artifacts.Examples()
         examples.uri = examples_uri
         properties = {
             executor.SPECIFICATION_KEY: training_part(specification),
             executor.CHECKPOINTS_KEY: "checkpoints",
-            executor.CHAMPION_KEY: champion,
         }
-        return executor.checkpoint_of({"examples": [examples]}, properties)._folder
+        return executor.checkpoint_of({"examples": [examples]}, properties, champion)._folder
 
     same, again = (place(specification, "rows/1") for _ in range(2))
 
@@ -264,7 +265,7 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
     assert same.parent == Path("checkpoints")
     assert place(specification, "rows/2") != same
     assert place(with_rate(specification, 0.5), "rows/1") != same
-    assert place(specification, "rows/1", champion="serving/1") != same
+    assert place(specification, "rows/1", champion=Path("serving/1")) != same
 
 
 # ------------------------------------------------------------------------------ the component
@@ -329,10 +330,14 @@ def test_two_trainers_of_one_process_keep_their_own_channels(specification: Spec
 def test_the_champion_is_a_parameter_so_that_the_cache_sees_a_new_one(
     specification: Specification,
 ) -> None:
-    without = component_of(specification).exec_properties["champion"]
-    given = component_of(specification, champion=Path("/serving/7")).exec_properties["champion"]
+    training = specification.training.model_copy(update={"warm_start": "champion"})
+    warm = specification.model_copy(update={"training": training})
 
-    assert (without, given) == ("", "/serving/7")
+    cold = component_of(specification, champion="7 d1").exec_properties
+    found = component_of(warm, champion="7 d1").exec_properties
+
+    assert (cold["champion"], cold["publish_folder"]) == ("", "")
+    assert (found["champion"], found["publish_folder"]) == ("7 d1", str(warm.publish.path))
 
 
 def part(specification: Specification) -> str:

@@ -17,6 +17,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from modules.errors import RunError
+from modules.examples.fingerprint import fingerprint
 from modules.examples.source import RowSource
 from modules.features.schema import implied_schema
 from modules.spec import load_specification
@@ -27,10 +28,10 @@ RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
 @pytest.fixture
-def generate(tmp_path: Path) -> Callable[[RowSource], dict[str, Any]]:
+def generate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Runs the executor; returns the artifacts that it filled."""
 
-    def run(source: RowSource) -> dict[str, Any]:
+    def run(source: RowSource, known_fingerprint: str = "known") -> dict[str, Any]:
         from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
         from tfx.types import standard_artifacts
 
@@ -50,11 +51,19 @@ def generate(tmp_path: Path) -> Callable[[RowSource], dict[str, Any]]:
         executor.Executor(context).Do(
             {},
             {key: [artifact] for key, artifact in artifacts.items()},
-            {executor.SOURCE_KEY: source.model_dump_json(), executor.FINGERPRINT_KEY: "any"},
+            {
+                executor.SOURCE_KEY: source.model_dump_json(),
+                executor.PATH_KEY: str(source.data.path),
+                executor.FINGERPRINT_KEY: known_fingerprint,
+            },
         )
         return artifacts
 
     return run
+
+
+def counts(rejected: Any) -> dict[str, int]:
+    return {name: rejected.get_int_custom_property(name) for name in ("train", "eval", "rejected")}
 
 
 def records(folder: Path) -> list[tf.train.Example]:
@@ -70,7 +79,7 @@ def ids(examples: list[tf.train.Example]) -> set[bytes]:
 
 
 def test_every_row_becomes_one_example_of_one_split(
-    generate: Callable[[RowSource], dict[str, Any]], shared_world: Path
+    generate: Callable[..., dict[str, Any]], shared_world: Path
 ) -> None:
     from tfx.types import artifact_utils
 
@@ -89,11 +98,24 @@ def test_every_row_becomes_one_example_of_one_split(
     assert min(len(train), len(evaluation)) > 0
 
     rejected = artifacts["rejected_rows"]
-    assert (rejected.train, rejected.eval, rejected.rejected) == (len(train), len(evaluation), 0)
+    assert counts(rejected) == {"train": len(train), "eval": len(evaluation), "rejected": 0}
+
+
+@pytest.mark.parametrize("known", ["known", ""], ids=["known before", "seen by the component"])
+def test_the_examples_tell_what_they_were_read_from(
+    generate: Callable[..., dict[str, Any]], shared_world: Path, known: str
+) -> None:
+    source = RowSource.of(load_specification(shared_world / "fusion.yaml"))
+
+    examples = generate(source, known)["examples"]
+
+    assert examples.get_string_custom_property("read_from") == str(source.data.path)
+    content = examples.get_string_custom_property("data_fingerprint")
+    assert content == (known or fingerprint(source.data.path, source.features))
 
 
 def test_the_schema_is_the_one_that_the_specification_implies(
-    generate: Callable[[RowSource], dict[str, Any]], shared_world: Path
+    generate: Callable[..., dict[str, Any]], shared_world: Path
 ) -> None:
     specification = load_specification(shared_world / "fusion.yaml")
 
@@ -105,7 +127,7 @@ def test_the_schema_is_the_one_that_the_specification_implies(
 
 
 def test_rejected_rows_are_counted_and_kept_with_their_reasons(
-    generate: Callable[[RowSource], dict[str, Any]], world: Path
+    generate: Callable[..., dict[str, Any]], world: Path
 ) -> None:
     (world / "data" / "images" / "4.png").unlink()
     source = RowSource.of(load_specification(world / "fusion.yaml"))
@@ -115,8 +137,9 @@ def test_rejected_rows_are_counted_and_kept_with_their_reasons(
 
     rejected = generate(patient)["rejected_rows"]
 
-    assert rejected.rejected == 1
-    assert rejected.train + rejected.eval == 89
+    found = counts(rejected)
+    assert found["rejected"] == 1
+    assert found["train"] + found["eval"] == 89
     assert [path.name for path in Path(rejected.uri).iterdir()] == ["rejected_rows.csv"]
     with Path(rejected.uri, "rejected_rows.csv").open(newline="") as stream:
         [row] = csv.DictReader(stream)
@@ -126,7 +149,7 @@ def test_rejected_rows_are_counted_and_kept_with_their_reasons(
 
 
 def test_too_many_rejected_rows_fail_the_stage(
-    generate: Callable[[RowSource], dict[str, Any]], world: Path
+    generate: Callable[..., dict[str, Any]], world: Path
 ) -> None:
     (world / "data" / "images" / "4.png").unlink()
     source = RowSource.of(load_specification(world / "fusion.yaml"))

@@ -58,11 +58,14 @@ def test_the_artifact_tells_what_was_imported_and_holds_a_copy_of_it(
 
     artifact = import_submodel(path, known.digest)
 
-    assert artifact.submodel == "encoder"
-    assert artifact.origin == str(path)
-    assert artifact.digest == known.digest
-    assert artifact.parameters == known.interface.parameters
-    assert Interface.model_validate_json(artifact.interface) == known.interface
+    assert artifact.get_string_custom_property("submodel") == "encoder"
+    assert artifact.get_string_custom_property("origin") == str(path)
+    assert artifact.get_string_custom_property("digest") == known.digest
+    assert artifact.get_int_custom_property("parameters") == known.interface.parameters
+    assert (
+        Interface.model_validate_json(artifact.get_string_custom_property("interface"))
+        == known.interface
+    )
     assert inspect_submodel(Path(artifact.uri) / copy) == known
     # Nothing else is left behind, no half-written folder either.
     assert [entry.name for entry in Path(artifact.uri).iterdir()] == [copy]
@@ -86,7 +89,9 @@ def test_another_origin_than_the_path_is_recorded_where_one_is_known(
     path = shared_world / "models" / "vision.keras"
     origin = "keras.applications.MobileNetV2 (imagenet)"
 
-    assert import_submodel(path, inspect_submodel(path).digest, origin=origin).origin == origin
+    artifact = import_submodel(path, inspect_submodel(path).digest, origin=origin)
+
+    assert artifact.get_string_custom_property("origin") == origin
 
 
 def test_a_signature_is_handed_on(import_submodel: Callable[..., Any], shared_world: Path) -> None:

@@ -38,12 +38,13 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
     quality = Quality(lines=(Line(output="colour", metric="accuracy", rows=40, value=0.75),))
     write_quality(quality, tmp_path / "evaluation")
 
-    def run(
+    def attempt(
         content: str,
         blessed: bool = True,
         served: bool = True,
         champion: str = "",
         keep: int = 0,
+        run: str = "",
     ) -> Any:
         from tfx.types import standard_artifacts
 
@@ -64,6 +65,9 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
         inputs[executor.MODEL_BLESSING_KEY].set_int_custom_property("blessed", int(blessed))
         inputs[executor.CHAMPION_KEY].set_string_custom_property("version", champion)
         inputs[executor.GATE_KEY].uri = str(tmp_path / "gate")
+        for key, value in provenance.data.model_dump().items():
+            name = {"path": "read_from", "fingerprint": "data_fingerprint"}[key]
+            inputs[executor.GATE_KEY].set_string_custom_property(name, value)
         (tmp_path / "gate").mkdir(exist_ok=True)
         (tmp_path / "gate" / "statistics.pb").write_text(f"statistics of {content}")
         model = tmp_path / content / "stamped_model"
@@ -77,12 +81,13 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
             {
                 executor.FOLDER_KEY: str(tmp_path / "serving"),
                 executor.KEEP_KEY: keep,
-                executor.PROVENANCE_KEY: provenance.model_dump_json(),
+                executor.PROVENANCE_KEY: provenance.model_dump_json(exclude={"run"}),
+                executor.RUN_KEY: run or provenance.run,
             },
         )
         return pushed
 
-    return run
+    return attempt
 
 
 def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from(
@@ -124,7 +129,7 @@ def test_a_model_that_was_not_blessed_is_not_published(
 
 
 def test_an_unchanged_model_is_said_to_be_the_version_served(push: Callable[..., Any]) -> None:
-    from pipeline.results import pushed_path
+    from components.results import pushed_path
 
     first, again = push("a"), push("a")
 
@@ -132,10 +137,27 @@ def test_an_unchanged_model_is_said_to_be_the_version_served(push: Callable[...,
     assert pushed_path(again.mlmd_artifact) == pushed_path(first.mlmd_artifact)
 
 
+def test_a_repeated_attempt_of_a_run_publishes_nothing_again(
+    push: Callable[..., Any], tmp_path: Path
+) -> None:
+    first = push("a", run="one")
+    push("b", run="two")
+
+    again = push("a", run="one")
+    anew = push("a", run="three")
+
+    assert again.get_string_custom_property("status") == "already published"
+    assert again.get_string_custom_property("pushed_version") == first.get_string_custom_property(
+        "pushed_version"
+    )
+    assert anew.get_string_custom_property("status") == "published"
+    assert len(all_versions(tmp_path / "serving")) == 3
+
+
 def test_a_model_that_was_rolled_back_is_not_published_and_the_run_says_why(
     push: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from pipeline.results import pushed_path, rolled_back
+    from components.results import pushed_path, rolled_back
 
     _, bad = push("a"), push("b")
     roll_back(tmp_path / "serving", None)
@@ -186,4 +208,5 @@ def test_each_run_asks_anew_since_the_cache_cannot_see_the_publish_folder(
     one, other = component("one"), component("other")
     assert one.exec_properties["publish_folder"] == "serving"
     assert one.exec_properties["keep"] == 0
-    assert one.exec_properties["provenance"] != other.exec_properties["provenance"]
+    assert one.exec_properties["provenance"] == other.exec_properties["provenance"]
+    assert (one.exec_properties["run"], other.exec_properties["run"]) == ("one", "other")

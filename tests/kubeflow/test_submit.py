@@ -33,11 +33,12 @@ FAILED = [
     {"Rows": "done", "Train": "failed", "Report": "omitted"},
 ]
 EXECUTOR = f"{WORKFLOW}-system-container-impl-{node_number(f'{WORKFLOW}.root.Train.executor')}"
+# `fusion step` tells a user's error as every command does, and the launcher that it failed.
 LOG = """\
 I1124 09:00:01.123456      17 main.go:79] Setting log level to: '1'
-Traceback (most recent call last):
-  File "/fusion/kubeflow/entrypoint.py", line 1, in <module>
-modules.errors.RunError: labels.digit: row 7 has '12'; expected one of 0, 1
+INFO epoch 1
+failed
+labels.digit: row 7 has '12'; expected one of 0, 1
 write it as one of them
 F1124 09:00:09.123456      17 main.go:60] failed to execute component: exit status 1
 """
@@ -242,6 +243,17 @@ def test_pods_are_read_through_kubernetes_where_a_kubeconfig_is_at_hand(
             ended(1),
             "F1124 09:00:00.1 1 main.go:60] failed to execute component: signal: killed\n",
             "Error (exit code 1): it was killed, most likely for its memory: give it more, kub",
+        ),
+        (
+            ended(1),
+            "Traceback (most recent call last):\n  File x\nValueError: a shape\n  of two\n"
+            "F1124 09:00:00.1 1 main.go:60] failed to execute component: exit status 1\n",
+            "stage Train failed: ValueError: a shape\nof two\nlog: ",
+        ),
+        (
+            ended(1),
+            "RuntimeError: modules.errors.RunError: row 7 has no image [while running 'Rows']\n",
+            "stage Train failed: row 7 has no image\nlog: ",
         ),
         (ended(1), "a line\nthe last line\n\n", "stage Train failed: the last line\n"),
         (

@@ -15,20 +15,23 @@ def test_what_trains_waits_for_the_data_gate_and_reads_nothing_of_it(
 ) -> None:
     from tfx.dsl.compiler.compiler import Compiler
 
-    from pipeline.pipeline import Places, create_pipeline
-    from pipeline.prepare import prepare
+    from modules.registry.manifest import Provenance
+    from pipeline.pipeline import Seen, create_pipeline, create_stages
+    from pipeline.prepare import Workplace, prepare
     from pipeline.run import stage_plans
 
     prepared = prepare(world / "fusion.yaml", lambda _: None)
-    pipeline = create_pipeline(
-        prepared.specification,
-        prepared.inspections,
+    specification, inspections = prepared.specification, prepared.inspections
+    stages = create_stages(
+        specification,
+        Provenance.of(specification, inspections, "fingerprint", "20261123-041501"),
+        inspections,
         stage_plans(prepared),
-        "fingerprint",
-        Places(str(world / "artifacts"), str(world / "metadata.sqlite"), str(world / "state")),
-        "20261123-041501",
+        Seen("fingerprint"),
+        str(world / "state"),
         train,
     )
+    pipeline = create_pipeline("colours", stages, Workplace.of(world / "fusion.yaml"))
 
     compiled = {
         node.pipeline_node.node_info.id: node.pipeline_node

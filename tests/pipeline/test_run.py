@@ -115,10 +115,11 @@ def test_the_imported_submodels_are_in_ml_metadata_with_digest_origin_and_interf
     config.sqlite.filename_uri = str(metadata(first[0]))
     store = mlmd.MetadataStore(config)
     found = {
-        a.properties["submodel"].string_value: a for a in store.get_artifacts_by_type("Submodel")
+        a.custom_properties["submodel"].string_value: a
+        for a in store.get_artifacts_by_type("fusion.Submodel")
     }
     assert set(found) == {"vision", "text"}
-    vision = found["vision"].properties
+    vision = found["vision"].custom_properties
     assert vision["origin"].string_value == str(first[0] / "models" / "vision.keras")
     assert len(vision["digest"].string_value) == 64
     assert vision["parameters"].int_value == 179

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -49,13 +50,17 @@ def serving(tmp_path: Path) -> Path:
 def publish_content(
     make_model: Callable[[str], Path], provenance: Provenance, serving: Path
 ) -> Callable[..., Outcome]:
-    """Publishes a model of some content."""
+    """Publishes a model of some content, each time as another run's unless one is named."""
+    runs = map(str, count())
 
-    def run(content: str, keep: int | None = None, champion: str | None = None) -> Outcome:
+    def attempt(
+        content: str, keep: int | None = None, champion: str | None = None, run: str | None = None
+    ) -> Outcome:
         metrics = {"colour": {"accuracy": 0.75}}
-        return publish(make_model(content), serving, provenance, metrics, champion, keep)
+        origin = provenance.model_copy(update={"run": run or next(runs)})
+        return publish(make_model(content), serving, origin, metrics, champion, keep)
 
-    return run
+    return attempt
 
 
 @pytest.fixture

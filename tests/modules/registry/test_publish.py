@@ -121,6 +121,17 @@ def test_a_model_served_before_the_served_one_is_published_anew(
     assert newest_version(serving) == back.version.path != first.version.path
 
 
+def test_what_a_run_has_published_it_does_not_publish_again(
+    publish_content: Publish, serving: Path
+) -> None:
+    first, _ = publish_content("a", run="one"), publish_content("b", run="two")
+
+    again = publish_content("a", run="one")
+
+    assert (again.status, again.version.name) == ("already published", first.version.name)
+    assert len(visible(serving)) == 2
+
+
 def test_a_version_that_was_deleted_by_hand_is_published_anew(
     publish_content: Publish, serving: Path
 ) -> None:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from ml_metadata.proto import metadata_store_pb2
 
 from modules.data_checks.anomalies import anomalies
-from modules.evaluation.quality import read_quality
+from modules.evaluation.quality import Quality, read_quality
 from modules.evaluation.worth import read_worth
 from modules.examples.write import REJECTED_FILE
 from modules.trainer.record import RECORD_FILE
 from modules.trainer.run import last_epoch, learnt_from
-from pipeline.stages import Stage
+
+
+class Stage(Protocol):
+    """A finished stage of a run: the class of its component, and what it made."""
+
+    @property
+    def component(self) -> str: ...
+
+    @property
+    def artifacts(self) -> Mapping[str, metadata_store_pb2.Artifact]: ...
 
 
 def _number(artifact: metadata_store_pb2.Artifact, name: str) -> int:
-    return artifact.properties[name].int_value or artifact.custom_properties[name].int_value
+    return artifact.custom_properties[name].int_value
 
 
 def _text(artifact: metadata_store_pb2.Artifact, name: str) -> str:
@@ -39,7 +49,7 @@ def made(stage: Stage) -> str:
         return _text(artifacts["data_gate"], "told")
     if "submodel" in artifacts:
         copied = artifacts["submodel"]
-        digest = copied.properties["digest"].string_value[:12]
+        digest = _text(copied, "digest")[:12]
         return f"{_number(copied, 'parameters'):,} parameters, digest {digest}"
     if "embeddings" in artifacts:
         rows, size = (_number(artifacts["embeddings"], name) for name in ("rows", "bytes_per_row"))
@@ -112,6 +122,19 @@ def rolled_back(artifact: metadata_store_pb2.Artifact) -> str:
         return ""
     version = _text(artifact, "pushed_version")
     return f"it is version {version}, which was rolled back; `fusion rollback` can serve it again"
+
+
+def verdict(stages: Mapping[str, Stage], quality: Quality) -> tuple[str | None, str | None]:
+    """The published version's folder, and else why there is none."""
+    pushed = artifact(stages, "pushed_model")
+    published = pushed_path(pushed)
+    if published is not None:
+        return published, None
+    missed = [*quality.missed, *serving_problems(stages)]
+    if not quality.is_bounded:
+        missed.append("evaluation bounds nothing: write what it must keep in evaluation.thresholds")
+    why = rolled_back(pushed) or "; ".join(missed) or "it was not blessed"
+    return None, f"the model was not published: {why}"
 
 
 def artifact(stages: Mapping[str, Stage], key: str) -> metadata_store_pb2.Artifact:

@@ -1,0 +1,69 @@
+"""Report: the page of a run, made inside the pipeline where nobody else sees what it made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.types import channel_utils
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import ReportPage
+from components.run_report import executor
+from modules.registry.manifest import Provenance
+
+# Large, and the page tells nothing of them.
+LEFT_OUT = ("transform_graph", "embeddings", "schema")
+
+
+class RunReportSpec(ComponentSpec):
+    """Each pipeline adds an input channel for each output of a stage that the page tells of."""
+
+    PARAMETERS = {
+        executor.STAGES_KEY: ExecutionParameter(type=str),
+        executor.PROVENANCE_KEY: ExecutionParameter(type=str),
+        executor.RUN_KEY: ExecutionParameter(type=str),
+    }
+    INPUTS: dict[str, ChannelParameter] = {}
+    OUTPUTS = {executor.REPORT_KEY: ChannelParameter(type=ReportPage)}
+
+
+class RunReport(base_component.BaseComponent):
+    """Writes the page of a run whose stages all ended well.
+
+    A run on one machine writes its page itself, when stages have failed too.
+    """
+
+    SPEC_CLASS = RunReportSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(self, nodes: Iterable[BaseNode], provenance: Provenance) -> None:
+        """
+        Args:
+            nodes: the stages, in their order.
+            provenance: what the model comes from.
+        """
+        stages, channels = [], {}
+        for node in nodes:
+            inputs = {
+                key: f"{node.id}_{key}".replace("-", "_")
+                for key in node.outputs
+                if key not in LEFT_OUT
+            }
+            channels.update({name: node.outputs[key] for key, name in inputs.items()})
+            stages.append({"name": node.id, "component": type(node).__name__, "inputs": inputs})
+        declared = {name: ChannelParameter(type=given.type) for name, given in channels.items()}
+        spec = type("RunReportSpec", (RunReportSpec,), {"INPUTS": declared})
+        super().__init__(
+            spec=spec(
+                **{
+                    executor.STAGES_KEY: json.dumps(stages),
+                    executor.PROVENANCE_KEY: provenance.model_dump_json(exclude={"run"}),
+                    executor.RUN_KEY: provenance.run,
+                    executor.REPORT_KEY: channel_utils.as_channel([ReportPage()]),
+                    **channels,
+                }
+            )
+        )

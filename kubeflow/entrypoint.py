@@ -1,0 +1,120 @@
+"""`fusion step`: what a container of the cluster runs, one stage of the pipeline.
+
+TFX's own entrypoint (`kubeflow_v2_run_executor`) was written for Vertex AI. Open-source Kubeflow
+Pipelines gives a step its inputs and takes its outputs in three other ways, each of which makes
+TFX's fail; they are cured here, around it, and nothing else is. The driver and the launcher that do
+so are in the repository kubeflow/pipelines, backend/src/v2.
+
+1. Input artifacts come without the schema that says their type: it is taken from the input
+   definitions that TFX gives its entrypoint as well.
+2. There is one output more than the component has, for the step's log: it is left out.
+3. Artifacts lie in an object store, and the launcher copies them from and to local folders: the
+   executor gets those, and the places it tells afterwards are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+# Where the launcher keeps local copies (LocalPathForURI in component/launcher_v2.go).
+LOCAL = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
+LOG_OUTPUT = "executor-logs"
+
+
+def local_path(uri: str) -> str:
+    """Where the launcher copies an artifact from and to."""
+    for scheme, folder in LOCAL.items():
+        if uri.startswith(scheme):
+            return folder + uri.removeprefix(scheme)
+    return uri
+
+
+def cure_invocation(invocation: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    """An ExecutorInput as TFX's entrypoint takes it.
+
+    Args:
+        invocation: the ExecutorInput that the driver made, as JSON.
+        inputs: the component's ComponentInputsSpec, as JSON.
+    """
+    given = invocation.get("inputs", {}).get("artifacts", {})
+    wanted = {
+        key: value
+        for key, value in invocation.get("outputs", {}).get("artifacts", {}).items()
+        if key != LOG_OUTPUT
+    }
+    for key, artifact in _artifacts(given):
+        artifact["type"] = inputs["artifacts"][key]["artifactType"]
+        # TFX knows an artifact again by its name, which need not be there.
+        artifact["name"] = artifact.get("name") or artifact["uri"]
+    for _, artifact in (*_artifacts(given), *_artifacts(wanted)):
+        artifact["uri"] = local_path(artifact["uri"])
+    return {**invocation, "outputs": {**invocation["outputs"], "artifacts": wanted}}
+
+
+def _artifacts(lists: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, value in lists.items():
+        for artifact in value.get("artifacts", []):
+            yield key, artifact
+
+
+def cure_output(output: dict[str, Any]) -> dict[str, Any]:
+    """An ExecutorOutput as the launcher takes it: without local places and empty properties."""
+    for _, artifact in _artifacts(output.get("artifacts", {})):
+        artifact.pop("uri", None)
+        found = artifact.get("metadata", {})
+        artifact["metadata"] = {key: value for key, value in found.items() if value is not None}
+    return output
+
+
+def run(argv: list[str]) -> None:
+    """Runs one stage by TFX's entrypoint, given its arguments."""
+    from tfx.orchestration.kubeflow.v2 import compiler_utils
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx_entrypoint
+    from tfx.types.artifact import Artifact
+
+    from components import artifacts
+    from modules.files import write_text
+
+    # By the title of a type's schema, TFX finds its class.
+    for found in vars(artifacts).values():
+        if isinstance(found, type) and issubclass(found, Artifact) and found is not Artifact:
+            compiler_utils.TITLE_TO_CLASS_PATH[found.TYPE_NAME] = (
+                f"{found.__module__}.{found.__name__}"
+            )
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--executor_class_path")
+    parser.add_argument("--json_serialized_invocation_args")
+    parser.add_argument("--json_serialized_inputs_spec_args")
+    arguments, beam_arguments = parser.parse_known_args(argv)
+    inputs = json.loads(arguments.json_serialized_inputs_spec_args)
+    invocation = cure_invocation(json.loads(arguments.json_serialized_invocation_args), inputs)
+    for _, artifact in _artifacts(invocation["outputs"]["artifacts"]):
+        Path(artifact["uri"]).mkdir(parents=True, exist_ok=True)
+    arguments.json_serialized_invocation_args = json.dumps(invocation)
+    tfx_entrypoint._run_executor(arguments, beam_arguments)
+    told = Path(invocation["outputs"]["outputFile"])
+    output = cure_output(json.loads(told.read_text()))
+    write_text(told, json.dumps(output))
+
+
+@click.command(
+    "step",
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def command(arguments: tuple[str, ...]) -> None:
+    """Run one stage inside a container of Kubeflow Pipelines.
+
+    A compiled pipeline calls it; ARGUMENTS are those of TFX's own entrypoint.
+    """
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
+    logging.getLogger("fusion.progress").setLevel(logging.INFO)
+    run(list(arguments))
