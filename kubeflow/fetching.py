@@ -1,27 +1,34 @@
-"""The report of a run, fetched out of the bucket through KFP's user interface."""
+"""What a run left in its bucket, fetched through KFP's user interface."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 
-from kfp_server import LostServerError, Server
+from kfp_server import Server
 from preflight import ROOT
 
-from modules.files import whole_file
+from modules.errors import RunError
 
 SOURCES = {"s3": "s3", "minio": "minio", "gs": "gcs"}
+# `fusion step` writes such lines into the log of a stage.
+OUTPUT = re.compile(r"^output (?P<key>\S+) (?P<uri>\S+)$", re.MULTILINE)
 
 
-def report_uri(root: str, pipeline: str, run_id: str) -> str:
-    """Where a run's last stage writes the report."""
-    return f"{root}/{pipeline}/{run_id}/Report/report.html"
+class NotFetchedError(RunError):
+    """Something could not be had from a bucket; the message says why."""
 
 
-def fetch(server: Server, uri: str, target: Path) -> str | None:
-    """Fetches a page out of a bucket into a file; returns why it could not be, else None."""
+def output_uri(log: str, key: str) -> str | None:
+    """Where an output of a stage lies, by the stage's log."""
+    found = [told["uri"] for told in OUTPUT.finditer(log) if told["key"] == key]
+    return found[-1] if found else None
+
+
+def fetch(server: Server, uri: str) -> bytes:
+    """What lies at a place of a bucket."""
     found = ROOT.fullmatch(uri)
     if found is None:
-        return f"{uri} is in no bucket"
+        raise NotFetchedError(f"{uri} is in no bucket")
     query = {
         "source": SOURCES[found["scheme"]],
         "bucket": found["bucket"],
@@ -29,16 +36,12 @@ def fetch(server: Server, uri: str, target: Path) -> str | None:
     }
     if server.namespace:
         query["namespace"] = server.namespace
-    try:
-        answer = server.get("artifacts/get", **query)
-    except LostServerError as error:
-        return str(error)
+    answer = server.get("artifacts/get", **query)
     if answer.status_code != 200:
-        return f"{server.host} answers {answer.status_code}: {answer.text.strip()[:200]}"
-    head = answer.content[:2000].lower()
+        raise NotFetchedError(
+            f"{server.host} answers {answer.status_code}: {answer.text.strip()[:200]}"
+        )
     # An address that the user interface does not know is answered with its own page.
-    if b"<html" not in head or b"<title>kubeflow pipelines</title>" in head:
-        return f"{server.host} does not give out what is in the bucket"
-    with whole_file(target) as aside:
-        aside.write_bytes(answer.content)
-    return None
+    if b"<title>kubeflow pipelines</title>" in answer.content[:2000].lower():
+        raise NotFetchedError(f"{server.host} does not give out what is in buckets")
+    return answer.content

@@ -47,7 +47,7 @@ def stuck_message(pod: Pod, image: str) -> str:
 
 
 def _raised(log: str) -> str | None:
-    """The error that a log tells a user; else its last exception; else what the launcher died of, or the stage wrote last."""
+    """What a log tells: a user, by an exception, as the launcher's end, or in its last line."""
     lines = [line.rstrip() for line in log.splitlines()]
     for number in reversed(range(len(lines))):
         if lines[number] in TOLD:

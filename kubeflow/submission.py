@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from fetching import fetch, report_uri
+from fetching import NotFetchedError, fetch, output_uri
 from following import Following, Pace
-from kfp_server import Server
+from kfp_server import LostServerError, Server
 from pods import ClusterPods, InterfacePods, Pods
 from preflight import cluster_of_run
 from rich.console import Console
 
-from modules.errors import SpecificationError
-from modules.spec import Specification
+from modules.errors import RunError, SpecificationError
+from modules.files import whole_file
+from modules.report.finished import RUN_FILE
 from modules.spec.kubeflow import Kubeflow
 from pipeline.live import StageTable
 from pipeline.stage import Stage
 
+if TYPE_CHECKING:
+    from compile import Compiled
 
-class Compiled(Protocol):
-    """A specification, compiled for Kubeflow."""
+    from modules.spec import Specification
 
-    specification: Specification
-    name: str
-    stages: list[str]
-
-    def text(self) -> str:
-        """The YAML of both documents."""
+REPORT_STAGE = "Report"
+REPORT_KEY = "report"
+REPORT_FILE = "report.html"
 
 
 class Submission:
@@ -74,27 +74,41 @@ class Submission:
         self._tell(f"run {self._server.run_url(self._run_id)}")
         return self._run_id
 
-    def follow(self) -> None:
-        """Shows the stages until the run has ended; raises RunError where it did not end well."""
+    def follow(self, report: Path | None) -> None:
+        """Shows the stages until the run has ended, then fetches the report into a file.
+
+        Raises RunError where the run did not end well, or did and published no model.
+        """
         stages = {name: Stage(name, name) for name in self._compiled.stages}
         following = Following(
             self._server, self._run_id, stages, self._pods, self._kubeflow.image, self._pace
         )
         with StageTable(self._console, stages) as table:
             run = following.until_ended(table.changed, self._tell)
+        folder = self._folder / self._run_id
         if run.state != "SUCCEEDED":
-            kubectl = f"kubectl logs -n {self._namespace}"
-            raise following.failure(run, self._folder / self._run_id, kubectl)
+            raise following.failure(run, folder, f"kubectl logs -n {self._namespace}")
+        place = output_uri(following.log(REPORT_STAGE), REPORT_KEY)
+        if place is None:
+            below = f"{self._root}/{self._compiled.name}/{self._run_id}/{REPORT_STAGE}"
+            self._tell(f"report in the bucket, below {below} (the stage's log is out of sight)")
+            return
+        self._fetch(place, report or folder / REPORT_FILE)
 
-    def fetch_report(self, target: Path | None) -> None:
-        """Fetches the report, or tells where it lies."""
-        target = target or self._folder / self._run_id / "report.html"
-        uri = report_uri(self._root, self._compiled.name, self._run_id)
-        problem = fetch(self._server, uri, target)
-        if problem is None:
-            self._tell(f"report {target}")
-        else:
-            self._tell(f"report {uri} (it was not fetched: {problem})")
+    def _fetch(self, place: str, target: Path) -> None:
+        """Fetches the report and tells what was published."""
+        try:
+            page = fetch(self._server, f"{place}/{REPORT_FILE}")
+            record = json.loads(fetch(self._server, f"{place}/{RUN_FILE}"))
+        except (NotFetchedError, LostServerError) as error:
+            self._tell(f"report {place}/{REPORT_FILE} (it was not fetched: {error})")
+            return
+        with whole_file(target) as aside:
+            aside.write_bytes(page)
+        self._tell(f"report {target}")
+        if record["error"] is not None:
+            raise RunError(f"{record['error']}\nrun: {self._server.run_url(self._run_id)}")
+        self._tell(f"published {record['published']}")
 
     def _retries(self, stage: str) -> int:
         return self._kubeflow.of_stage(stage).retries or 0

@@ -9,7 +9,7 @@ import click
 from pipeline.consoles import wide_console
 
 
-@click.command()
+@click.command("submit")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--host",
@@ -82,5 +82,4 @@ def command(
     submission.check()
     submission.start(experiment or compiled.name)
     if not no_wait:
-        submission.follow()
-        submission.fetch_report(report)
+        submission.follow(report)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from kfp_api import FakeKfp
 from kfp_server import Server
 from kubernetes_api import FakeKubernetes
 from rich.console import Console
-from small_pipeline import PIPELINE, Compiled
+from small_pipeline import PIPELINE, compiled
 from submission import Submission
 
 from modules.spec.kubeflow import Kubeflow
@@ -67,7 +66,7 @@ def submit(host: str, tmp_path: Path, said: StringIO) -> Callable[..., Submissio
     ) -> Submission:
         section = Kubeflow.model_validate({"image": "registry.example/fusion:1", **kubeflow})
         return Submission(
-            Compiled(SimpleNamespace(kubeflow=section), yaml), Server(host, namespace), root,
+            compiled(section, yaml), Server(host, namespace), root,
             namespace or "kubeflow", tmp_path / "runs" / "kubeflow",
             Console(file=said, width=200), pace,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
+from entrypoint import tell_outputs
+from fetching import output_uri
 from kfp_api import WORKFLOW, FakeKfp, node_number
 from kfp_server import Server
 from kubernetes_api import FakeKubernetes, ended, pod, waiting
@@ -51,7 +55,7 @@ def started(submission: Submission) -> str:
 
 def followed(submission: Submission) -> str:
     with pytest.raises(RunError) as caught:
-        submission.follow()
+        submission.follow(None)
     return str(caught.value)
 
 
@@ -63,7 +67,7 @@ def test_a_first_submission_uploads_the_pipeline_and_starts_a_run_of_it(
 ) -> None:
     run_id = started(submit())
     [pipeline], [version], [experiment] = kfp.pipelines, kfp.versions, kfp.experiments
-    assert kfp.uploads == [PIPELINE]
+    assert list(yaml.safe_load_all(kfp.uploads[0])) == list(yaml.safe_load_all(PIPELINE))
     assert (pipeline["display_name"], experiment["display_name"]) == ("colours", "digits")
     run = kfp.runs[run_id]
     assert run["experiment_id"] == experiment["experiment_id"]
@@ -81,7 +85,7 @@ def test_a_changed_pipeline_becomes_a_version_and_the_same_one_is_uploaded_once(
     changed = PIPELINE.replace("fusion:1", "fusion:2")
     runs = [started(submit(yaml=text)) for text in (PIPELINE, changed, changed)]
     assert [len(kfp.pipelines), len(kfp.experiments)] == [1, 1]
-    assert kfp.uploads == [PIPELINE, changed]
+    assert [text.count("fusion:2") for text in kfp.uploads] == [0, 1]
     used = [kfp.runs[run]["pipeline_version_reference"]["pipeline_version_id"] for run in runs]
     assert used == [kfp.versions[n]["pipeline_version_id"] for n in (0, 1, 1)]
     assert "pipeline colours was there, unchanged" in said.getvalue()
@@ -109,7 +113,7 @@ def test_what_the_server_refuses_of_a_pipeline_is_told(
     submit: Submit, old: str, new: str, problem: str
 ) -> None:
     with pytest.raises(
-        RunError, match=r"could not upload the pipeline 'colours' \(400\)"
+        RunError, match=r"could not upload the pipeline '[cC]olours' \(400\)"
     ) as caught:
         started(submit(yaml=PIPELINE.replace(old, new)))
     assert problem in str(caught.value)
@@ -124,7 +128,7 @@ def test_a_run_is_followed_stage_by_stage_to_its_end(
     kfp.script = ALL_DONE
     submission = submit()
     started(submission)
-    submission.follow()
+    submission.follow(None)
     lines = [line for line in said.getvalue().splitlines() if line.split(":")[0] in
              ("Rows", "Train", "Report")]  # fmt: skip
     assert lines == [
@@ -148,7 +152,7 @@ def test_a_stage_whose_executor_was_skipped_is_told_as_reused(
     ]
     submission = submit()
     started(submission)
-    submission.follow()
+    submission.follow(None)
     assert "Rows: reused in 10.0 s" in said.getvalue()
     assert "Train: done in" in said.getvalue()
 
@@ -157,7 +161,7 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(kfp: FakeKfp, submit:
     kfp.script, kfp.losses = ALL_DONE, [2, 3]
     submission = submit()
     started(submission)
-    submission.follow()
+    submission.follow(None)
     assert kfp.looks >= len(ALL_DONE)
 
 
@@ -380,46 +384,98 @@ def test_a_stage_that_no_node_has_room_for_is_told_and_waited_for(
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
     status = {"phase": "Pending", "conditions": [{**condition, "message": message}]}
     cluster.pods = [pod("x", "root.Rows.executor", started(submission), status)]
-    submission.follow()
+    submission.follow(None)
     assert said.getvalue().count(f"Rows cannot start yet: Unschedulable: {message}") == 1
 
 
 # The report
 
+PAGE = b"<!doctype html>\n<html><title>colours, run 1</title></html>"
+REPORT_POD = f"{WORKFLOW}-system-container-impl-{node_number(f'{WORKFLOW}.root.Report.executor')}"
 
-@pytest.mark.parametrize(
-    ("root", "source"),
-    [
-        ("minio://mlpipeline/fusion", ("minio", "mlpipeline", "fusion/")),
-        ("s3://models", ("s3", "models", "")),
-        ("gs://models/a/b", ("gcs", "models", "a/b/")),
-    ],
-)
+
+def reported(kfp: FakeKfp, submission: Submission, record: dict, scheme: str = "minio") -> str:
+    """A run that ended well, with a report in the bucket and its place in the log."""
+    kfp.script = ALL_DONE
+    run_id = started(submission)
+    folder = f"fusion/colours/{run_id}/Report/0aa8-salt/report"
+    log = f"output executor-logs {scheme}://models/x\noutput report {scheme}://models/{folder}\n"
+    kfp.pods = {REPORT_POD: pod(REPORT_POD, "root.Report.executor", run_id, ended(0))}
+    kfp.logs = {REPORT_POD: log}
+    source = {"gs": "gcs"}.get(scheme, scheme)
+    kfp.bucket = {
+        (source, "models", f"{folder}/report.html"): PAGE,
+        (source, "models", f"{folder}/run.json"): json.dumps(record).encode(),
+    }
+    return run_id
+
+
+PUBLISHED = {"published": "/data/serving/1763975000", "error": None}
+
+
+@pytest.mark.parametrize("scheme", ["minio", "s3", "gs"])
 def test_the_report_is_fetched_through_the_user_interface(
-    kfp: FakeKfp, submit: Submit, tmp_path: Path, root: str, source: tuple[str, str, str]
+    kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path, scheme: str
 ) -> None:
-    submission = submit(root=root)
-    run_id = started(submission)
-    page = b"<!doctype html>\n<html><title>colours, run 1</title></html>"
-    key = f"{source[2]}colours/{run_id}/Report/report.html"
-    kfp.bucket = {(source[0], source[1], key): page}
-    submission.fetch_report(None)
-    assert (tmp_path / "runs" / "kubeflow" / run_id / "report.html").read_bytes() == page
-    submission.fetch_report(tmp_path / "here.html")
-    assert (tmp_path / "here.html").read_bytes() == page
+    submission = submit(root=f"{scheme}://models/fusion")
+    run_id = reported(kfp, submission, PUBLISHED, scheme)
+    submission.follow(None)
+    file = tmp_path / "runs" / "kubeflow" / run_id / "report.html"
+    assert file.read_bytes() == PAGE
+    assert f"report {file}\npublished /data/serving/1763975000\n" in said.getvalue()
 
 
-@pytest.mark.parametrize("interface", [True, False])
-def test_a_report_that_cannot_be_fetched_is_told_where_it_lies(
-    kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path, interface: bool
+def test_the_report_goes_where_it_is_asked_for(
+    kfp: FakeKfp, submit: Submit, tmp_path: Path
 ) -> None:
-    kfp.interface = interface
+    kfp.multi_user = True
+    submission = submit("anna")
+    reported(kfp, submission, PUBLISHED)
+    submission.follow(tmp_path / "here.html")
+    assert (tmp_path / "here.html").read_bytes() == PAGE
+
+
+def test_a_run_that_published_nothing_is_refused_with_its_reason_after_the_report(
+    kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path
+) -> None:
     submission = submit()
-    run_id = started(submission)
-    submission.fetch_report(tmp_path / "here.html")
-    place = f"report minio://mlpipeline/fusion/colours/{run_id}/Report/report.html (it was not"
-    assert place in said.getvalue()
+    error = "the model was not published: digit.accuracy: 0.3 is below 0.9"
+    reported(kfp, submission, {"published": None, "error": error})
+    with pytest.raises(RunError, match=r"the model was not published: digit\.accuracy"):
+        submission.follow(tmp_path / "here.html")
+    assert (tmp_path / "here.html").read_bytes() == PAGE
+    assert "\npublished" not in said.getvalue()
+
+
+def test_a_report_that_is_not_given_out_is_told_where_it_lies(
+    kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path
+) -> None:
+    submission = submit()
+    run_id = reported(kfp, submission, PUBLISHED)
+    kfp.bucket = {}
+    submission.follow(tmp_path / "here.html")
+    place = f"report minio://models/fusion/colours/{run_id}/Report/0aa8-salt/report/report.html"
+    assert f"{place} (it was not fetched: " in said.getvalue()
     assert not (tmp_path / "here.html").exists()
+
+
+def test_without_the_user_interface_the_folder_of_the_report_is_told(
+    kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path
+) -> None:
+    submission = submit()
+    run_id = reported(kfp, submission, PUBLISHED)
+    kfp.interface = False
+    submission.follow(tmp_path / "here.html")
+    place = f"below minio://mlpipeline/fusion/colours/{run_id}/Report ("
+    assert place in said.getvalue()
+
+
+def test_a_step_tells_where_its_outputs_lie_as_they_are_looked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    uri = "minio://models/fusion/colours/1/Report/0aa8/report"
+    tell_outputs({"outputs": {"artifacts": {"report": {"artifacts": [{"uri": uri}]}}}})
+    assert output_uri(f"INFO a line\n{capsys.readouterr().err}", "report") == uri
 
 
 # The servers that stand for KFP and Kubernetes, and the command

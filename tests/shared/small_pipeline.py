@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
 
-STAGES = ["Rows", "Train", "Report"]
+import yaml
+from compile import Compiled
+
+from modules.spec.kubeflow import Kubeflow
+
 PIPELINE = """\
 pipelineInfo: {name: colours}
 schemaVersion: 2.1.0
@@ -36,17 +39,7 @@ platforms:
 """
 
 
-@dataclass
-class Compiled:
-    """What a compilation gives."""
-
-    specification: Any
-    yaml: str = PIPELINE
-    name: str = "colours"
-
-    @property
-    def stages(self) -> list[str]:
-        return list(STAGES)
-
-    def text(self) -> str:
-        return self.yaml
+def compiled(kubeflow: Kubeflow, text: str = PIPELINE) -> Compiled:
+    """The pipeline as a compilation of a specification with this section gives it."""
+    spec, platform = yaml.safe_load_all(text)
+    return Compiled(SimpleNamespace(kubeflow=kubeflow), spec, platform)  # type: ignore[arg-type]
