@@ -65,15 +65,6 @@ def _artifacts(lists: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield key, artifact
 
 
-def tell_outputs(invocation: dict[str, Any]) -> None:
-    """Writes into the log where each output will lie: `fusion submit` finds the report by it.
-
-    KFP's API does not tell, and a part of the place is made up for each step.
-    """
-    for key, artifact in _artifacts(invocation["outputs"]["artifacts"]):
-        click.echo(f"output {key} {artifact['uri']}", err=True)
-
-
 def cure_output(output: dict[str, Any]) -> dict[str, Any]:
     """An ExecutorOutput as the launcher takes it: without local places and empty properties."""
     for _, artifact in _artifacts(output.get("artifacts", {})):
@@ -104,9 +95,7 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--json_serialized_inputs_spec_args")
     arguments, beam_arguments = parser.parse_known_args(argv)
     inputs = json.loads(arguments.json_serialized_inputs_spec_args)
-    invocation = json.loads(arguments.json_serialized_invocation_args)
-    tell_outputs(invocation)
-    invocation = cure_invocation(invocation, inputs)
+    invocation = cure_invocation(json.loads(arguments.json_serialized_invocation_args), inputs)
     for _, artifact in _artifacts(invocation["outputs"]["artifacts"]):
         Path(artifact["uri"]).mkdir(parents=True, exist_ok=True)
     arguments.json_serialized_invocation_args = json.dumps(invocation)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
-
 from kfp_server import Server
 from preflight import ROOT
 
 from modules.errors import RunError
 
 SOURCES = {"s3": "s3", "minio": "minio", "gs": "gcs"}
-# `fusion step` writes such lines into the log of a stage.
-OUTPUT = re.compile(r"^output (?P<key>\S+) (?P<uri>\S+)$", re.MULTILINE)
 
 
 class NotFetchedError(RunError):
     """Something could not be had from a bucket; the message says why."""
 
 
-def output_uri(log: str, key: str) -> str | None:
-    """Where an output of a stage lies, by the stage's log."""
-    found = [told["uri"] for told in OUTPUT.finditer(log) if told["key"] == key]
-    return found[-1] if found else None
+def report_uri(root: str, pipeline: str, run_id: str) -> str:
+    """Where the last stage of a run keeps the report (`cure_output` in entrypoint.py)."""
+    return f"{root}/{pipeline}/{run_id}/Report/report.html"
 
 
 def fetch(server: Server, uri: str) -> bytes:

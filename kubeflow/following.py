@@ -97,11 +97,6 @@ class Following:
             f"run: {self._server.run_url(self._run_id)}"
         )
 
-    def log(self, stage: str) -> str:
-        """What a stage has written; nothing where its pod is out of sight."""
-        pods = self._pods.of_stages([stage], self._run_id, self._workflow)
-        return "\n".join(self._pods.log(pod.name) or "" for pod in pods if not pod.driver)
-
     def _seen(self) -> V2beta1Run:
         """What the server tells, which a port-forward that is made anew may interrupt."""
         lost = time.monotonic() + self._pace.lost

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from fetching import NotFetchedError, fetch, output_uri
+from fetching import NotFetchedError, fetch, report_uri
 from following import Following, Pace
 from kfp_server import LostServerError, Server
 from pods import ClusterPods, InterfacePods, Pods
 from preflight import cluster_of_run
 from rich.console import Console
+from verdict import glance
 
-from modules.errors import RunError, SpecificationError
+from modules.errors import RunError
 from modules.files import whole_file
-from modules.report.finished import RUN_FILE
 from modules.spec.kubeflow import Kubeflow
 from pipeline.live import StageTable
 from pipeline.stage import Stage
 
 if TYPE_CHECKING:
     from compile import Compiled
-
-    from modules.spec import Specification
-
-REPORT_STAGE = "Report"
-REPORT_KEY = "report"
-REPORT_FILE = "report.html"
 
 
 class Submission:
@@ -50,7 +43,8 @@ class Submission:
         self._folder = folder
         self._console = console
         self._pace = pace or Pace()
-        self._kubeflow = _section(compiled.specification)
+        # Without that section nothing is compiled.
+        self._kubeflow = cast(Kubeflow, compiled.specification.kubeflow)
         self._run_id = ""
         self._pods: Pods
 
@@ -88,38 +82,27 @@ class Submission:
         folder = self._folder / self._run_id
         if run.state != "SUCCEEDED":
             raise following.failure(run, folder, f"kubectl logs -n {self._namespace}")
-        place = output_uri(following.log(REPORT_STAGE), REPORT_KEY)
-        if place is None:
-            below = f"{self._root}/{self._compiled.name}/{self._run_id}/{REPORT_STAGE}"
-            self._tell(f"report in the bucket, below {below} (the stage's log is out of sight)")
-            return
-        self._fetch(place, report or folder / REPORT_FILE)
+        self._fetch(report or folder / "report.html")
 
-    def _fetch(self, place: str, target: Path) -> None:
+    def _fetch(self, target: Path) -> None:
         """Fetches the report and tells what was published."""
+        place = report_uri(self._root, self._compiled.name, self._run_id)
         try:
-            page = fetch(self._server, f"{place}/{REPORT_FILE}")
-            record = json.loads(fetch(self._server, f"{place}/{RUN_FILE}"))
+            page = fetch(self._server, place)
         except (NotFetchedError, LostServerError) as error:
-            self._tell(f"report {place}/{REPORT_FILE} (it was not fetched: {error})")
+            self._tell(f"report {place} (it was not fetched: {error})")
             return
         with whole_file(target) as aside:
             aside.write_bytes(page)
         self._tell(f"report {target}")
-        if record["error"] is not None:
-            raise RunError(f"{record['error']}\nrun: {self._server.run_url(self._run_id)}")
-        self._tell(f"published {record['published']}")
+        status, more = glance(page.decode("utf-8", "replace"))
+        if status == "not published":
+            raise RunError(f"{more}\nrun: {self._server.run_url(self._run_id)}")
+        if more:
+            self._tell(more)
 
     def _retries(self, stage: str) -> int:
         return self._kubeflow.of_stage(stage).retries or 0
 
     def _tell(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True, markup=False)
-
-
-def _section(specification: Specification) -> Kubeflow:
-    if specification.kubeflow is None:
-        raise SpecificationError(
-            ["kubeflow: missing: say at least the image that holds the project, `image: …`"]
-        )
-    return specification.kubeflow

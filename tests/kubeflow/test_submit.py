@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
-from entrypoint import tell_outputs
-from fetching import output_uri
 from kfp_api import WORKFLOW, FakeKfp, node_number
 from kfp_server import Server
 from kubernetes_api import FakeKubernetes, ended, pod, waiting
@@ -20,6 +19,8 @@ from small_pipeline import PIPELINE
 from submission import Submission
 
 from modules.errors import RunError
+from modules.report.overview import glance_section
+from modules.report.page import render
 
 Submit = Callable[..., Submission]
 ALL_DONE = [
@@ -390,27 +391,23 @@ def test_a_stage_that_no_node_has_room_for_is_told_and_waited_for(
 
 # The report
 
-PAGE = b"<!doctype html>\n<html><title>colours, run 1</title></html>"
-REPORT_POD = f"{WORKFLOW}-system-container-impl-{node_number(f'{WORKFLOW}.root.Report.executor')}"
+
+def page(**record: Any) -> bytes:
+    """A report that says at a glance what a run came to, as the report's own code writes it."""
+    run = SimpleNamespace(record={"quality": None, **record})
+    return render("colours", "1", [glance_section(run)]).encode()  # type: ignore[arg-type]
 
 
-def reported(kfp: FakeKfp, submission: Submission, record: dict, scheme: str = "minio") -> str:
-    """A run that ended well, with a report in the bucket and its place in the log."""
+PUBLISHED = page(status="published", error=None, published="/data/serving/1763975000")
+
+
+def reported(kfp: FakeKfp, submission: Submission, content: bytes, scheme: str = "minio") -> str:
+    """A run that ended well, with a report in the bucket."""
     kfp.script = ALL_DONE
     run_id = started(submission)
-    folder = f"fusion/colours/{run_id}/Report/0aa8-salt/report"
-    log = f"output executor-logs {scheme}://models/x\noutput report {scheme}://models/{folder}\n"
-    kfp.pods = {REPORT_POD: pod(REPORT_POD, "root.Report.executor", run_id, ended(0))}
-    kfp.logs = {REPORT_POD: log}
     source = {"gs": "gcs"}.get(scheme, scheme)
-    kfp.bucket = {
-        (source, "models", f"{folder}/report.html"): PAGE,
-        (source, "models", f"{folder}/run.json"): json.dumps(record).encode(),
-    }
+    kfp.bucket = {(source, "models", f"fusion/colours/{run_id}/Report/report.html"): content}
     return run_id
-
-
-PUBLISHED = {"published": "/data/serving/1763975000", "error": None}
 
 
 @pytest.mark.parametrize("scheme", ["minio", "s3", "gs"])
@@ -421,61 +418,44 @@ def test_the_report_is_fetched_through_the_user_interface(
     run_id = reported(kfp, submission, PUBLISHED, scheme)
     submission.follow(None)
     file = tmp_path / "runs" / "kubeflow" / run_id / "report.html"
-    assert file.read_bytes() == PAGE
-    assert f"report {file}\npublished /data/serving/1763975000\n" in said.getvalue()
+    assert file.read_bytes() == PUBLISHED
+    assert f"report {file}\nPublished as /data/serving/1763975000\n" in said.getvalue()
 
 
 def test_the_report_goes_where_it_is_asked_for(
     kfp: FakeKfp, submit: Submit, tmp_path: Path
 ) -> None:
     kfp.multi_user = True
-    submission = submit("anna")
-    reported(kfp, submission, PUBLISHED)
+    submission = submit("anna", root="s3://models/fusion")
+    reported(kfp, submission, PUBLISHED, "s3")
     submission.follow(tmp_path / "here.html")
-    assert (tmp_path / "here.html").read_bytes() == PAGE
+    assert (tmp_path / "here.html").read_bytes() == PUBLISHED
 
 
 def test_a_run_that_published_nothing_is_refused_with_its_reason_after_the_report(
-    kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path
+    kfp: FakeKfp, submit: Submit, tmp_path: Path
 ) -> None:
-    submission = submit()
-    error = "the model was not published: digit.accuracy: 0.3 is below 0.9"
-    reported(kfp, submission, {"published": None, "error": error})
-    with pytest.raises(RunError, match=r"the model was not published: digit\.accuracy"):
+    submission = submit(root="s3://models/fusion")
+    error = "the model was not published: digit.accuracy: 0.3 < 0.9"
+    content = page(status="not published", error=error, published=None)
+    run_id = reported(kfp, submission, content, "s3")
+    with pytest.raises(RunError) as caught:
         submission.follow(tmp_path / "here.html")
-    assert (tmp_path / "here.html").read_bytes() == PAGE
-    assert "\npublished" not in said.getvalue()
+    assert str(caught.value) == f"{error}\nrun: {submission._server.run_url(run_id)}"
+    assert (tmp_path / "here.html").read_bytes() == content
 
 
-def test_a_report_that_is_not_given_out_is_told_where_it_lies(
-    kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path
+@pytest.mark.parametrize("interface", [True, False])
+def test_a_report_that_cannot_be_fetched_is_told_where_it_lies(
+    kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path, interface: bool
 ) -> None:
-    submission = submit()
-    run_id = reported(kfp, submission, PUBLISHED)
-    kfp.bucket = {}
+    kfp.script, kfp.interface = ALL_DONE, interface
+    submission = submit(root="s3://models")
+    run_id = started(submission)
     submission.follow(tmp_path / "here.html")
-    place = f"report minio://models/fusion/colours/{run_id}/Report/0aa8-salt/report/report.html"
-    assert f"{place} (it was not fetched: " in said.getvalue()
-    assert not (tmp_path / "here.html").exists()
-
-
-def test_without_the_user_interface_the_folder_of_the_report_is_told(
-    kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path
-) -> None:
-    submission = submit()
-    run_id = reported(kfp, submission, PUBLISHED)
-    kfp.interface = False
-    submission.follow(tmp_path / "here.html")
-    place = f"below minio://mlpipeline/fusion/colours/{run_id}/Report ("
+    place = f"report s3://models/colours/{run_id}/Report/report.html (it was not fetched: "
     assert place in said.getvalue()
-
-
-def test_a_step_tells_where_its_outputs_lie_as_they_are_looked_for(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    uri = "minio://models/fusion/colours/1/Report/0aa8/report"
-    tell_outputs({"outputs": {"artifacts": {"report": {"artifacts": [{"uri": uri}]}}}})
-    assert output_uri(f"INFO a line\n{capsys.readouterr().err}", "report") == uri
+    assert not (tmp_path / "here.html").exists()
 
 
 # The servers that stand for KFP and Kubernetes, and the command
