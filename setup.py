@@ -32,6 +32,7 @@ setup(
         "kfp>=2.16,<2.17",
         "kfp-server-api>=2.16,<3",
         "kubernetes>=26",
+        "pyyaml>=6",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "pyarrow>=14",
@@ -52,6 +53,9 @@ setup(
         "dev": [
             KERAS_HUB,
             "import-linter>=2",
+            # What manifests and the platform part of a pipeline are checked against.
+            "kfp-kubernetes>=2.16,<2.17",
+            "kubernetes-validate>=1.37,<2",
             "mypy>=1.10",
             "pytest>=8",
             "ruff>=0.6",

@@ -48,6 +48,9 @@ class FusionWorth(Artifact):
 
 
 class ReportPage(Artifact):
-    """`report.html`, with `run.json` and `provenance.json`, which it was made from."""
+    """`report.html`, with `run.json` and `provenance.json`, which it was made from.
 
-    TYPE_NAME = "fusion.ReportPage"
+    The type is Kubeflow's own, whose pages show it.
+    """
+
+    TYPE_NAME = "system.HTML"

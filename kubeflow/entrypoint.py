@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ import click
 # Where the launcher keeps local copies (LocalPathForURI in component/launcher_v2.go).
 LOCAL = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 LOG_OUTPUT = "executor-logs"
+KEPT_AS_KEY = "kept_as"  # a property, of components/run_report
 
 
 def local_path(uri: str) -> str:
@@ -65,12 +66,21 @@ def _artifacts(lists: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield key, artifact
 
 
-def cure_output(output: dict[str, Any]) -> dict[str, Any]:
-    """An ExecutorOutput as the launcher takes it: without local places and empty properties."""
-    for _, artifact in _artifacts(output.get("artifacts", {})):
+def cure_output(output: dict[str, Any], places: dict[str, str]) -> dict[str, Any]:
+    """An ExecutorOutput as the launcher takes it: without local places and empty properties.
+
+    An artifact that says which of its files belongs at a fixed place gets that for its place: who
+    submits a run can fetch it without asking where it is. `places` are the URIs by output.
+    """
+    for key, artifact in _artifacts(output.get("artifacts", {})):
         artifact.pop("uri", None)
         found = artifact.get("metadata", {})
         artifact["metadata"] = {key: value for key, value in found.items() if value is not None}
+        file = found.get(KEPT_AS_KEY)
+        if file:
+            # From ROOT/PIPELINE/RUN/STAGE/ATTEMPT/OUTPUT to ROOT/PIPELINE/RUN/STAGE/FILE.
+            artifact["uri"] = f"{places[key].rsplit('/', 2)[0]}/{file}"
+            shutil.copyfile(Path(local_path(places[key]), file), local_path(artifact["uri"]))
     return output
 
 
@@ -78,30 +88,32 @@ def run(argv: list[str]) -> None:
     """Runs one stage by TFX's entrypoint, given its arguments."""
     from tfx.orchestration.kubeflow.v2 import compiler_utils
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx_entrypoint
-    from tfx.types.artifact import Artifact
 
     from components import artifacts
     from modules.files import write_text
+    from pipeline.quiet import log_everything
 
+    log_everything()
+    logging.getLogger("fusion.progress").setLevel(logging.INFO)
     # By the title of a type's schema, TFX finds its class.
-    for found in vars(artifacts).values():
-        if isinstance(found, type) and issubclass(found, Artifact) and found is not Artifact:
-            compiler_utils.TITLE_TO_CLASS_PATH[found.TYPE_NAME] = (
-                f"{found.__module__}.{found.__name__}"
-            )
+    for name, found in vars(artifacts).items():
+        if getattr(found, "__module__", None) == artifacts.__name__:
+            compiler_utils.TITLE_TO_CLASS_PATH[found.TYPE_NAME] = f"{artifacts.__name__}.{name}"
     parser = argparse.ArgumentParser()
     parser.add_argument("--executor_class_path")
     parser.add_argument("--json_serialized_invocation_args")
     parser.add_argument("--json_serialized_inputs_spec_args")
     arguments, beam_arguments = parser.parse_known_args(argv)
     inputs = json.loads(arguments.json_serialized_inputs_spec_args)
-    invocation = cure_invocation(json.loads(arguments.json_serialized_invocation_args), inputs)
+    given = json.loads(arguments.json_serialized_invocation_args)
+    places = {key: a["uri"] for key, a in _artifacts(given["outputs"].get("artifacts", {}))}
+    invocation = cure_invocation(given, inputs)
     for _, artifact in _artifacts(invocation["outputs"]["artifacts"]):
         Path(artifact["uri"]).mkdir(parents=True, exist_ok=True)
     arguments.json_serialized_invocation_args = json.dumps(invocation)
     tfx_entrypoint._run_executor(arguments, beam_arguments)
     told = Path(invocation["outputs"]["outputFile"])
-    output = cure_output(json.loads(told.read_text()))
+    output = cure_output(json.loads(told.read_text()), places)
     write_text(told, json.dumps(output))
 
 
@@ -115,6 +127,4 @@ def command(arguments: tuple[str, ...]) -> None:
 
     A compiled pipeline calls it; ARGUMENTS are those of TFX's own entrypoint.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
-    logging.getLogger("fusion.progress").setLevel(logging.INFO)
     run(list(arguments))

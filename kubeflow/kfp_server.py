@@ -6,7 +6,6 @@ Google, and waits for ever where nothing answers: here nothing is said or read t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -70,13 +69,11 @@ class Server:
         """The page of a run."""
         return f"{self.host}/#/runs/details/{run_id}"
 
-    def upload(self, name: str, text: str) -> tuple[str, str, bool]:
-        """Uploads a pipeline, or a version of it where it exists.
+    def upload(self, name: str, version_name: str, text: str) -> tuple[str, str, bool]:
+        """Uploads a pipeline, or a version of it where it exists and has none of that name.
 
-        Returns the identifiers of both, and whether it was new. A version is named by its text: the
-        same one is uploaded once.
+        Returns the identifiers of both, and whether it was new.
         """
-        version_name = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         with _told(self, f"upload the pipeline '{name}'"), tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "pipeline.yaml")
             file.write_text(text)

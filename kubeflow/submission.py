@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -61,7 +63,9 @@ class Submission:
     def start(self, experiment: str) -> str:
         """Uploads the pipeline and starts a run, whose identifier it returns."""
         name = self._compiled.name
-        pipeline_id, version_id, new = self._server.upload(name, self._compiled.text())
+        pipeline_id, version_id, new = self._server.upload(
+            name, self._version(), self._compiled.text()
+        )
         self._tell(f"pipeline {name} {'uploaded' if new else 'was there, unchanged'}")
         run = self._server.start(name, experiment, pipeline_id, version_id, self._root)
         self._run_id = run.run_id
@@ -100,6 +104,12 @@ class Submission:
             raise RunError(f"{more}\nrun: {self._server.run_url(self._run_id)}")
         if more:
             self._tell(more)
+
+    def _version(self) -> str:
+        """A version is named by what it holds, so that the same one is uploaded once."""
+        documents = [self._compiled.spec, self._compiled.platform]
+        content = json.dumps(documents, sort_keys=True)  # they are compiled in no certain order
+        return f"{self._compiled.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
     def _retries(self, stage: str) -> int:
         return self._kubeflow.of_stage(stage).retries or 0

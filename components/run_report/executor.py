@@ -18,13 +18,16 @@ from components.manifest_example_gen.executor import CONTENT_KEY, READ_FROM_KEY
 from modules.evaluation.quality import read_quality
 from modules.files import write_text
 from modules.registry.manifest import DataSource, Provenance
-from modules.report.finished import PROVENANCE_FILE, RUN_FILE
+from modules.report.finished import PROVENANCE_FILE, REPORT_FILE, RUN_FILE
 from modules.report.page import write_report
 
 STAGES_KEY = "stages"
 PROVENANCE_KEY = "provenance"
 RUN_KEY = "run"
 REPORT_KEY = "report"
+
+# Property of an artifact whose one file belongs at a fixed place, beside those of other attempts.
+KEPT_AS_KEY = "kept_as"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        folder = Path(artifact_utils.get_single_uri(output_dict[REPORT_KEY]))
+        page = artifact_utils.get_single_instance(output_dict[REPORT_KEY])
+        folder = Path(page.uri)
         stages = {
             told["name"]: _Stage(
                 told["name"],
@@ -65,6 +69,7 @@ class Executor(base_executor.BaseExecutor):
         record = run_record(provenance, stages)
         write_text(folder / RUN_FILE, json.dumps(record, indent=1) + "\n")
         write_report(folder)
+        page.set_string_custom_property(KEPT_AS_KEY, REPORT_FILE)
 
 
 def run_record(provenance: Provenance, stages: Mapping[str, _Stage]) -> dict[str, Any]:

@@ -93,13 +93,18 @@ Column = Annotated[str, Field(min_length=1)]
 
 def from_folder(path: Path, info: ValidationInfo) -> Path:
     """Paths are relative to the specification's own file; from Python, to the working folder."""
-    if path == Path():
-        raise ValueError("expected a path, found an empty one")
     folder = (info.context or {}).get("folder", Path.cwd())
     return Path(folder, path.expanduser())
 
 
-LocalPath = Annotated[Path, AfterValidator(from_folder)]
+def _not_empty(path: Path) -> Path:
+    if path == Path():
+        raise ValueError("expected a path, found an empty one")
+    return path
+
+
+LocalFolder = Annotated[Path, AfterValidator(from_folder)]  # `.` is the file's own
+LocalPath = Annotated[Path, AfterValidator(_not_empty), AfterValidator(from_folder)]
 
 
 def as_cell(value: object) -> object:

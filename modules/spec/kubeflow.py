@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
-from modules.spec.base import Count, LocalPath, Part, PositiveNumber, Whole
+from modules.spec.base import Count, LocalFolder, Part, PositiveNumber, Whole
 
 # Names of Kubernetes objects: RFC 1123 subdomains.
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
@@ -34,7 +34,7 @@ class Volume(Part):
 
     claim: ObjectName
     mount: MountPath
-    folder: LocalPath | None = None
+    folder: LocalFolder | None = None
 
     def there(self, path: Path) -> Path | None:
         """Where a path of this machine is in a stage; None where it is not on the claim."""

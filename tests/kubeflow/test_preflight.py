@@ -68,10 +68,10 @@ def test_a_token_is_sent_and_asked_for(kfp: FakeKfp, host: str) -> None:
 
 def test_a_token_goes_with_the_upload_as_well(kfp: FakeKfp, host: str) -> None:
     kfp.token = "right"  # noqa: S105
-    Server(host, token=kfp.token).upload("colours", PIPELINE)
+    Server(host, token=kfp.token).upload("colours", "1", PIPELINE)
     assert kfp.uploads == [PIPELINE]
     with pytest.raises(RunError, match=r"refuses to upload the pipeline 'x' \(401\): give a token"):
-        Server(host).upload("x", "")
+        Server(host).upload("x", "1", "")
 
 
 def test_a_login_page_asks_for_a_token(
