@@ -106,7 +106,10 @@ class Submission:
             self._tell(more)
 
     def _version(self) -> str:
-        """A version is named by what it holds, so that the same one is uploaded once."""
+        """A version is named by what it holds, so that it is not uploaded again.
+
+        Only the first of a pipeline is: KFP gives it the pipeline's own name.
+        """
         documents = [self._compiled.spec, self._compiled.platform]
         content = json.dumps(documents, sort_keys=True)  # they are compiled in no certain order
         return f"{self._compiled.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
