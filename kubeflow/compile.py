@@ -121,13 +121,8 @@ def pipeline_spec(name: str, stages: list[Any], image: str) -> dict[str, Any]:
         KubeflowV2DagRunnerConfig,
     )
 
-    from pipeline.beam import BEAM_ARGS
-
     pipeline = tfx.dsl.Pipeline(
-        pipeline_name=name,
-        pipeline_root="given to the run",
-        components=stages,
-        beam_pipeline_args=list(BEAM_ARGS),
+        pipeline_name=name, pipeline_root="given to the run", components=stages
     )
     config = KubeflowV2DagRunnerConfig(
         default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True

@@ -1,11 +1,136 @@
-"""How Beam runs on this machine."""
+"""Which runner of Beam a stage takes, why, and the arguments that say so."""
 
 from __future__ import annotations
 
-BEAM_ARGS = (
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from modules.examples.size import DataSize, data_size
+from modules.examples.source import RowSource
+from modules.spec import BeamStage, NumberFeature, Runner, Specification
+
+# Workers that hold the project already. TFX would else pack itself up for them, two seconds a
+# stage, and without the project (tfx/utils/dependency_utils.py); an image that is named keeps it
+# from that. Beam looks at it on Dataflow alone.
+NO_PACKAGE = "--sdk_container_image=none"
+IN_MEMORY = (
     # Pinned: Beam's DirectRunner would first look for another runner, and download it.
     "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    # That runner starts no container. Naming one keeps TFX from packing itself up for workers
-    # elsewhere, two seconds a stage (tfx/utils/dependency_utils.py).
-    "--sdk_container_image=none",
+    NO_PACKAGE,
 )
+ELSEWHERE = {"flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
+
+# Seconds until the workers have imported all they need.
+START_SECONDS = 14.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The seconds of a stage in memory, on one CPU, for each row and each byte of media."""
+
+    row: float
+    media_byte: float = 0.0
+
+
+# Measured on two CPUs with text, a number and a class in a row, and with JPEGs of 70 kB. Rows and
+# Statistics of 500,000 such rows took 14 and 26 s in memory, 21 and 31 s in two processes. In Embed
+# and Evaluate TensorFlow fills the CPUs by itself: several processes gain nothing.
+COSTS: dict[BeamStage, Cost] = {
+    "Rows": Cost(28e-6, 17e-9),
+    "Statistics": Cost(50e-6),
+    "Transform": Cost(16e-6),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How Beam runs a stage; `why` is for people, and empty where nothing was asked for."""
+
+    arguments: tuple[str, ...]
+    why: str = ""
+
+
+def choose(specification: Specification, size: DataSize | None) -> dict[BeamStage, Choice]:
+    """How Beam runs each stage. Where the size is not known, `auto` stays in memory."""
+    cpus = len(os.sched_getaffinity(0))
+    return {
+        stage: _choice(specification.beam.of(stage), _cost(stage, specification), size, cpus)
+        for stage in get_args(BeamStage)
+    }
+
+
+def size_to_choose_by(specification: Specification) -> DataSize | None:
+    """The size of the data, where a choice depends on it.
+
+    Raises RunError where the data file is missing or empty.
+    """
+    wanted = {specification.beam.of(stage).runner for stage in COSTS}
+    return data_size(RowSource.of(specification)) if "auto" in wanted else None
+
+
+def in_words(choices: Mapping[BeamStage, Choice]) -> list[str]:
+    """What was chosen, a line for all stages of one choice; nothing of those left as they are."""
+    stages: dict[str, list[str]] = {}
+    for stage, choice in choices.items():
+        if choice.why:
+            stages.setdefault(choice.why, []).append(stage)
+    return [f"{', '.join(names)} on Beam: {why}" for why, names in stages.items()]
+
+
+def _cost(stage: BeamStage, specification: Specification) -> Cost | None:
+    """What a stage costs; None where several processes gain nothing."""
+    scaled = (
+        isinstance(feature, NumberFeature) and feature.normalize != "none"
+        for feature in specification.features.values()
+    )
+    if stage == "Transform" and not any(scaled):
+        return Cost(0)  # it has no row to read
+    return COSTS.get(stage)
+
+
+def _choice(runner: Runner, cost: Cost | None, size: DataSize | None, cpus: int) -> Choice:
+    free = as_arguments(runner)
+    if runner.runner == "in_memory":
+        return Choice((*IN_MEMORY, *free), "in memory, with options" if free else "")
+    if runner.runner in ELSEWHERE:
+        package = () if runner.runner == "dataflow" else (NO_PACKAGE,)
+        arguments = (f"--runner={ELSEWHERE[runner.runner]}", *package, *free)
+        return Choice(arguments, f"runner {runner.runner}")
+    workers = runner.workers or cpus
+    several = (
+        *IN_MEMORY,
+        "--direct_running_mode=multi_processing",
+        f"--direct_num_workers={workers}",
+        *free,
+    )
+    if runner.runner == "multi_process":
+        return Choice(several, f"{workers} processes")
+    pays, why = _pays(cost, size, min(workers, cpus))
+    if pays:
+        return Choice(several, f"{workers} processes, {why}")
+    return Choice((*IN_MEMORY, *free), f"in memory, {why}")
+
+
+def _pays(cost: Cost | None, size: DataSize | None, at_once: int) -> tuple[bool, str]:
+    """Whether several processes repay their start, and why."""
+    if cost is None:
+        return False, "where TensorFlow fills the CPUs by itself"
+    if size is None:
+        return False, "until the data are there to be measured"
+    if at_once == 1:
+        return False, "for want of a second CPU"
+    seconds = size.rows * cost.row + size.media_bytes * cost.media_byte
+    if seconds * (1 - 1 / at_once) <= START_SECONDS:
+        return False, f"since {size.rows:,} rows do not repay the start of processes"
+    return True, f"whose start {size.rows:,} rows repay"
+
+
+def as_arguments(runner: Runner) -> list[str]:
+    """The options of a runner as Beam reads them: a list gives its option several times."""
+    return [
+        f"--{name}" if item is True else f"--{name}={item}"
+        for name, value in runner.options.items()
+        for item in (value if isinstance(value, list) else [value])
+    ]

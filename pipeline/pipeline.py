@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tfx import v1 as tfx
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_node import BaseNode
 
 from components.champion_resolver.component import ChampionResolver
@@ -23,9 +24,9 @@ from modules.examples.source import RowSource
 from modules.preprocessing.transform import transform_config
 from modules.registry.champion import Task
 from modules.registry.manifest import Provenance
-from modules.spec import Specification
+from modules.spec import BeamStage, Specification
 from modules.submodels.interface import Inspection
-from pipeline.beam import BEAM_ARGS
+from pipeline.beam import Choice, choose
 from pipeline.prepare import Workplace
 
 PREPROCESSING_FN = "modules.preprocessing.transform.preprocessing_fn"
@@ -50,6 +51,7 @@ def create_stages(
     seen: Seen,
     checkpoints: str,
     train: bool = True,
+    beam: Mapping[BeamStage, Choice] | None = None,
 ) -> list[BaseNode]:
     """All stages of a specification.
 
@@ -61,6 +63,7 @@ def create_stages(
         seen: what the data and the champion are.
         checkpoints: the folder where training keeps its state.
         train: whether to go on after what training reads has been made.
+        beam: how Beam runs each stage; from the specification alone unless given.
     """
     rows = ManifestExampleGen(RowSource.of(specification), seen.data_fingerprint).with_id("Rows")
     statistics = tfx.components.StatisticsGen(
@@ -155,9 +158,13 @@ def create_stages(
     read: list[BaseNode] = [*data, *importers.values(), transform, *embedders]
     judged = [trainer, *([worth] if worth else []), evaluator, serving, pusher]
     nodes = [*read, *judged] if train else read
+    choices = beam or choose(specification, None)
     for node in nodes:
         if isinstance(node, EmbeddingGen | FusionTrainer):
             node.add_upstream_node(gate)  # they wait for it, but read nothing of it
+        if isinstance(node, BaseBeamComponent):
+            # All of Embed, Embed-2 and so on run alike.
+            node.with_beam_pipeline_args(choices[node.id.partition("-")[0]].arguments)
     return nodes
 
 
@@ -171,5 +178,4 @@ def create_pipeline(name: str, stages: Sequence[BaseNode], place: Workplace) -> 
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(place.metadata)
         ),
-        beam_pipeline_args=list(BEAM_ARGS),
     )

@@ -17,6 +17,7 @@ from modules.examples.source import RowSource
 from modules.files import write_text
 from modules.registry.manifest import Provenance
 from modules.registry.versions import check_publish_folder
+from pipeline.beam import choose, in_words, size_to_choose_by
 from pipeline.consoles import wide_console
 from pipeline.failure import cause_of
 from pipeline.prepare import Prepared, Workplace, check_writable, prepare
@@ -117,13 +118,18 @@ def run_stages(
         # TFX takes ten seconds to import, so it is imported when all else is known to be sound.
         from components import results
         from modules.registry.champion import champion_state
+        from pipeline.beam_options import check_options
         from pipeline.live import StageTable
         from pipeline.pipeline import Seen, create_pipeline, create_stages
         from pipeline.stages import Stage, StageRun
 
         log_everything()
+    check_options(specification.beam)
     plans = stage_plans(prepared)
     content = fingerprint(specification.data.path, specification.features)
+    choices = choose(specification, size_to_choose_by(specification))
+    for line in in_words(choices):
+        terminal.print(line, highlight=False, soft_wrap=True, markup=False)
     origin = Provenance.of(specification, prepared.inspections, content, record.folder.name)
     if train:
         write_text(record.provenance, origin.model_dump_json(indent=1) + "\n")
@@ -135,6 +141,7 @@ def run_stages(
         Seen(content, champion_state(specification.publish.path)),
         str(place.checkpoints),
         train,
+        choices,
     )
     pipeline = create_pipeline(specification.name, stages, place)
 

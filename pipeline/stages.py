@@ -10,6 +10,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
+from pipeline.beam_aside import beam_arguments_aside
 from pipeline.stage import Stage, Status
 
 STARTED = "Component %s is running."
@@ -57,7 +58,8 @@ class StageRun:
         absl.addHandler(watcher)
         own.addHandler(progress)
         try:
-            tfx.orchestration.LocalDagRunner().run(self._pipeline)
+            with beam_arguments_aside(self._pipeline):
+                tfx.orchestration.LocalDagRunner().run(self._pipeline)
         except BaseException:
             for stage in self.stages.values():
                 if stage.status == "running":

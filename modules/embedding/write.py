@@ -55,7 +55,7 @@ class _EmbedFile(beam.DoFn):
                     example = tf.train.Example()
                     for column, feature in zip(columns, features, strict=True):
                         example.features.feature[column.name].CopyFrom(feature)
-                    writer.write(example.SerializeToString())
+                    writer.write(example.SerializeToString(deterministic=True))
                 rows += len(batch["row_id"])
                 self._worker.rows += len(batch["row_id"])
                 progress.info("%s rows embedded", f"{self._worker.rows:,}")

@@ -1,5 +1,6 @@
 """The specification of a fusion: its types, its reading from YAML, its checks."""
 
+from modules.spec.beam import Beam, BeamStage, Runner
 from modules.spec.card import Card
 from modules.spec.data_checks import DataChecks
 from modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
@@ -43,6 +44,8 @@ from modules.spec.submodel import Submodel
 from modules.spec.tuning import Choice, Range, Tuning
 
 __all__ = [
+    "Beam",
+    "BeamStage",
     "Bounds",
     "Card",
     "CategoryFeature",
@@ -69,6 +72,7 @@ __all__ = [
     "Publish",
     "Range",
     "RawFeature",
+    "Runner",
     "SequenceFeature",
     "Serving",
     "SliceThreshold",

@@ -34,6 +34,7 @@ from modules.spec.base import (
     Reference,
     Whole,
 )
+from modules.spec.beam import Beam, BeamChoice
 from modules.spec.card import Card
 from modules.spec.data_checks import DataChecks
 from modules.spec.evaluation import Evaluation, Metric
@@ -345,6 +346,7 @@ class Specification(Graph):
     tuning: Tuning | None = None
     card: Card = Card()
     serving: Serving = Serving()
+    beam: BeamChoice = Beam()
     publish: Publish
     kubeflow: Kubeflow | None = None
 
@@ -356,13 +358,14 @@ class Specification(Graph):
     def without_card(self) -> Specification:
         """The specification without what changes nothing that is computed: words, and where.
 
-        New words, or another cluster, must compute nothing anew.
+        New words, another cluster or another runner of Beam must compute nothing anew.
         """
         submodels = {
             name: submodel.model_copy(update={"licence": None})
             for name, submodel in self.submodels.items()
         }
-        return self.model_copy(update={"card": Card(), "submodels": submodels, "kubeflow": None})
+        update = {"card": Card(), "submodels": submodels, "beam": Beam(), "kubeflow": None}
+        return self.model_copy(update=update)
 
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:
         """The names that evaluated rows are sliced by, those crossed together.

@@ -8,7 +8,7 @@ import click
 
 from modules.errors import RunError, UserError
 from modules.spec import manifest_format
-from pipeline.beam import BEAM_ARGS
+from pipeline.beam import IN_MEMORY
 from pipeline.failure import cause_of
 from pipeline.quiet import import_tensorflow_quietly
 
@@ -24,7 +24,8 @@ def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> 
     MODEL is a publish folder (its newest version is taken) or one version folder. DATA is a file as
     in training; labels are not needed. OUTPUT ends in .csv, .jsonl or .parquet, and appears whole.
     It has a row for each one of DATA, in their order; one that cannot be used has the reason in
-    `error`. What follows `--` goes to Beam, as `-- --direct_num_workers=4`.
+    `error`. What follows `--` goes to Beam: `-- --direct_running_mode=multi_processing
+    --direct_num_workers=4` for four processes.
     """
     if manifest_format(data) is None:
         raise RunError(f"{data}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")
@@ -32,7 +33,7 @@ def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> 
     from modules.scoring.score import score as score_rows
 
     try:
-        scored = score_rows(model, data, output, (*BEAM_ARGS, *beam_args))
+        scored = score_rows(model, data, output, (*IN_MEMORY, *beam_args))
     except (RuntimeError, UserError) as error:  # Beam raises a worker's exception anew
         raise RunError(cause_of(error)) from error
     click.echo(f"{scored.rows:,} rows in {output}")

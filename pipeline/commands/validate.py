@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from modules.examples.source import RowSource
+from pipeline.beam import choose, in_words, size_to_choose_by
 from pipeline.consoles import wide_console
 from pipeline.light_keras import import_light_keras
 from pipeline.prepare import prepare
@@ -49,8 +50,12 @@ def validate(file: Path) -> None:
     plans = plan_stages(specification, fused)
     for stage, plan in zip(specification.training.stages, plans, strict=True):
         console.print(f"stage {stage.name} learns from {plan.why}", highlight=False, markup=False)
+    size = None
     if specification.data.path.exists():
         RowSource.of(specification).check_columns()
+        size = size_to_choose_by(specification)
     else:
         console.print(f"data not checked: {specification.data.path} does not exist yet")
+    for line in in_words(choose(specification, size)):
+        console.print(line, highlight=False, markup=False)
     console.print(f"[green]{file} is sound[/]", highlight=False)

@@ -62,7 +62,7 @@ def run(specification: Specification, inputs: Any, folder: Path) -> Any:
 
     from components.embedding_gen import executor
     from components.submodel_channels import submodel_key
-    from pipeline.pipeline import BEAM_ARGS
+    from pipeline.beam import IN_MEMORY
 
     examples, graph = standard_artifacts.Examples(), standard_artifacts.TransformGraph()
     examples.split_names = artifact_utils.encode_split_names(list(inputs.splits))
@@ -72,7 +72,7 @@ def run(specification: Specification, inputs: Any, folder: Path) -> Any:
     embeddings.uri = str(folder / "embeddings")
     submodels = imported(specification, folder)
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(folder / "tmp"), unique_id="1"
+        beam_pipeline_args=list(IN_MEMORY), tmp_dir=str(folder / "tmp"), unique_id="1"
     )
     executor.Executor(context).Do(
         {

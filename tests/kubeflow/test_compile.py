@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,23 +41,32 @@ kubeflow:
 """
 
 
-@pytest.fixture
-def with_section(world: Path) -> Callable[..., Path]:
-    """The small specification with a kubeflow section, pieces of its text replaced."""
+@pytest.fixture(scope="module")
+def folder(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world of its own, whose sub-models are looked at once."""
+    folder = tmp_path_factory.mktemp("compile") / "world"
+    shutil.copytree(shared_world, folder)
+    return folder
 
-    def write(*changes: tuple[str, str], section: str = SECTION) -> Path:
-        file = world / "fusion.yaml"
-        text = file.read_text() + section
+
+@pytest.fixture(scope="module")
+def with_section(folder: Path) -> Callable[..., Path]:
+    """The small specification with a kubeflow section, pieces of its text replaced."""
+    numbers = count()
+
+    def write(*changes: tuple[str, str]) -> Path:
+        text = (folder / "fusion.yaml").read_text() + SECTION
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
+        file = folder / f"{next(numbers)}.yaml"
         file.write_text(text)
         return file
 
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def compiled(with_section: Callable[..., Path]) -> Compiled:
     return compile_file(with_section(), lambda _: None)
 
@@ -94,8 +105,8 @@ def test_the_stages_are_those_of_a_run_and_the_report(compiled: Compiled) -> Non
     assert "DataGate" in task(compiled, "Embed")["dependentTasks"]
 
 
-def test_no_path_of_this_machine_is_in_it(compiled: Compiled, world: Path) -> None:
-    assert str(world) not in compiled.text()
+def test_no_path_of_this_machine_is_in_it(compiled: Compiled, folder: Path) -> None:
+    assert str(folder) not in compiled.text()
     source = task(compiled, "Rows")["inputs"]["parameters"]["source"]["runtimeValue"]["constant"]
     assert json.loads(source)["data"]["path"] == "/fusion/data/rows.csv"
     path = task(compiled, "Import-text")["inputs"]["parameters"]["path"]["runtimeValue"]["constant"]
@@ -184,8 +195,8 @@ def refused(file: Path, target: str = "kubeflow") -> list[str]:
     return caught.value.problems
 
 
-def test_without_a_section_it_is_told_what_is_needed(world: Path) -> None:
-    assert refused(world / "fusion.yaml") == [
+def test_without_a_section_it_is_told_what_is_needed(folder: Path) -> None:
+    assert refused(folder / "fusion.yaml") == [
         "kubeflow: this key is missing; it says at least the `image`, see kubeflow/README.md"
     ]
 

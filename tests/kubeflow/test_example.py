@@ -1,0 +1,126 @@
+"""The example on Kubeflow, without a cluster: each step of the compiled pipeline as a pod runs it.
+
+A step is a process with a file system of its own, which gets what KFP's driver and launcher would
+give it and nothing else (`tests/shared/cluster.py`). What it publishes must be what a run on this
+machine publishes, however often steps die or are repeated.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner
+from cluster import ROOT, Cluster
+from compile import command
+
+pytestmark = pytest.mark.end_to_end
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "image_text"
+FUSION = Path(sys.executable).with_name("fusion")
+SECTION = """\
+kubeflow:
+  image: fusion:0.1.0
+  volumes:
+    - {claim: fusion, mount: /fusion, folder: .}
+  checkpoints: /fusion/checkpoints
+  retries: 1
+"""
+
+
+class Ran(NamedTuple):
+    """The example's folder on this machine, the claim, and the run."""
+
+    here: Path
+    claim: Path
+    run: Any
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The example trained here, then on the cluster, where training dies once on the way."""
+    subprocess.run([sys.executable, str(EXAMPLE / "pretrain.py")], check=True, capture_output=True)
+    here, claim = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("claim")
+    for folder in (here, claim):
+        for part in ("data", "models"):
+            shutil.copytree(EXAMPLE / part, folder / part)
+    file = here / "fusion.yaml"
+    file.write_text((EXAMPLE / "fusion.yaml").read_text() + SECTION)
+    done = subprocess.run([str(FUSION), "run", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    compiled = CliRunner().invoke(command, [str(file), "-o", str(here / "pipeline.yaml")])
+    assert compiled.exit_code == 0, compiled.output
+
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), claims={"fusion": claim})
+    run = cluster.run(here / "pipeline.yaml", kill_first_attempt={"Train": "epoch 5/15"})
+
+    print(run)  # with `-s`, or where a test fails
+    return Ran(here, claim, run)
+
+
+def published(folder: Path) -> Path:
+    [version] = (folder / "serving").glob("[0-9]*")
+    return version
+
+
+def test_every_step_succeeds_and_gives_what_it_declares(ran: Ran) -> None:
+    assert ran.run.succeeded, str(ran.run)
+    assert [step.warnings for step in ran.run.steps.values() if step.warnings] == []
+
+
+def test_training_that_died_goes_on_from_its_checkpoint(ran: Ran) -> None:
+    train = ran.run.steps["Train"]
+
+    assert train.retries == 1
+    assert "going on after epoch" in train.log
+
+
+def test_the_published_model_answers_as_the_one_of_a_run_on_this_machine(ran: Ran) -> None:
+    from modules.examples import manifest
+    from modules.serving.published import PublishedModel
+
+    rows = [row for shard in manifest.shards(ran.here / "data" / "rows.csv")
+            for row in manifest.read(shard)]  # fmt: skip
+    answers = [
+        PublishedModel(published(folder)).predict(rows, ran.here / "data")
+        for folder in (ran.here, ran.claim)
+    ]
+
+    for here, there in zip(*answers, strict=True):
+        assert there.outputs["digit"] == pytest.approx(here.outputs["digit"], abs=1e-6)
+
+
+def test_the_manifest_tells_the_clusters_run_and_the_data_read_there(ran: Ran) -> None:
+    from modules.examples.fingerprint import fingerprint
+    from modules.registry.manifest import read_manifest
+    from modules.spec import load_specification
+
+    manifest = read_manifest(published(ran.claim))
+
+    assert manifest is not None
+    assert f"/{manifest.run}/" in ran.run.steps["Publish"].uris["pushed_model"]
+    assert manifest.data.path == "/fusion/data/rows.csv"
+    features = load_specification(ran.here / "fusion.yaml").features
+    assert manifest.data.fingerprint == fingerprint(ran.claim / "data" / "rows.csv", features)
+
+
+def test_the_report_lies_at_its_fixed_place(ran: Ran) -> None:
+    run = ran.run.steps["Publish"].uris["pushed_model"].split("/image-text/")[1].split("/")[0]
+
+    assert ran.run.steps["Report"].uris["report"] == f"{ROOT}/image-text/{run}/Report/report.html"
+    page = ran.run.artifact("Report", "report").read_text()
+    assert "Published as /fusion/serving/" in page
+    assert "could not be told" not in page
+
+
+def test_a_repeated_step_publishes_nothing_again(ran: Ran) -> None:
+    before = published(ran.claim).name
+
+    again = ran.run.repeat("Publish")
+
+    assert again.status == "succeeded", again.log
+    assert published(ran.claim).name == before
+    assert again.metadata["pushed_model"]["status"] == "already published"
