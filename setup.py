@@ -30,6 +30,7 @@ setup(
         "apache-beam>=2.77,<2.78",
         "ml-metadata>=1.21,<1.22",
         "kfp>=2.16,<2.17",
+        "kfp-server-api>=2.16,<3",
         "kubernetes>=26",
         "pyyaml>=6",
         "matplotlib>=3.8",
