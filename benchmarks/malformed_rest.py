@@ -7,7 +7,7 @@ import gzip
 import http.client
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -41,7 +41,7 @@ class RestFuzzer:
     """Sends malformed requests, each by a seed of its own."""
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        self._target = replace(target, oracle=lambda *asked: _as_json(target.oracle(*asked)))
         self._connection = http.client.HTTPConnection(
             target.rest.removeprefix("http://"), timeout=SECONDS
         )
@@ -134,6 +134,16 @@ def _array(values: Any) -> np.ndarray:
     plain = np.array(_bytes(values), dtype=object)
     kinds = {type(value) for value in plain.ravel()}
     return plain if bytes in kinds else plain.astype(np.float64)
+
+
+def _as_json(outputs: Arrays) -> Arrays:
+    """Outputs as JSON can say them: bytes that are no text are not all told."""
+    return {
+        name: np.vectorize(lambda value: value.decode(errors="replace").encode(), [object])(values)
+        if values.dtype == object
+        else values
+        for name, values in outputs.items()
+    }
 
 
 def _put(random: Random, request: Request, value: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ class Compiled:
     @property
     def stages(self) -> list[str]:
         """The names of the tasks, each after those that it waits for."""
-        return list(self.spec["root"]["dag"]["tasks"])
+        tasks = self.spec["root"]["dag"]["tasks"]  # TFX's compiler gives them in no order
+        waited_for = {name: tasks[name].get("dependentTasks", ()) for name in sorted(tasks)}
+        return list(TopologicalSorter(waited_for).static_order())
 
     def text(self) -> str:
         """Both as documents of one YAML file."""

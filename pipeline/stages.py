@@ -5,37 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
 from pipeline.beam_aside import beam_arguments_aside
+from pipeline.stage import Stage, Status
 
-Status = Literal["waiting", "running", "done", "reused", "failed"]
 STARTED = "Component %s is running."
 FINISHED = "Component %s is finished."
-
-
-@dataclass
-class Stage:
-    """One stage of a run: its status, seconds, and the artifacts it made or reused."""
-
-    name: str
-    component: str
-    status: Status = "waiting"
-    seconds: float = 0.0
-    saved: float = 0.0  # what a reused stage took when it was done
-    started: float = 0.0
-    artifacts: dict[str, metadata_store_pb2.Artifact] = field(default_factory=dict)
-    note: str = ""
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        """Where each output lies."""
-        return {key: artifact.uri for key, artifact in self.artifacts.items()}
 
 
 class _Watcher(logging.Handler):

@@ -13,18 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_examples import made
 
 pytestmark = pytest.mark.end_to_end
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SHAPES = ("feature_extractor", "stacked_sequence", "image_text")
 FUSION = Path(sys.executable).with_name("fusion")
-
-
-def made(name: str) -> Path:
-    """An example's folder, with its data and pretrained models made."""
-    script = EXAMPLES / name / "pretrain.py"
-    subprocess.run([sys.executable, str(script)], check=True, capture_output=True)
-    return EXAMPLES / name
 
 
 def fuse(folder: Path) -> Any:

@@ -113,6 +113,13 @@ def test_no_path_of_this_machine_is_in_it(compiled: Compiled, folder: Path) -> N
     assert path == "/fusion/models/text"
 
 
+def test_each_stage_stands_after_those_that_it_waits_for(compiled: Compiled) -> None:
+    tasks, seen = compiled.spec["root"]["dag"]["tasks"], set()
+    for name in compiled.stages:
+        assert set(tasks[name].get("dependentTasks", ())) <= seen, name
+        seen.add(name)
+
+
 def test_only_stages_whose_key_tells_all_are_cached(compiled: Compiled) -> None:
     cached = {
         name

@@ -17,9 +17,9 @@ import pytest
 from click.testing import CliRunner
 from cluster import ROOT, Cluster
 from compile import command
+from made_examples import made
 
 pytestmark = pytest.mark.end_to_end
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "image_text"
 FUSION = Path(sys.executable).with_name("fusion")
 SECTION = """\
 kubeflow:
@@ -42,13 +42,13 @@ class Ran(NamedTuple):
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """The example trained here, then on the cluster, where training dies once on the way."""
-    subprocess.run([sys.executable, str(EXAMPLE / "pretrain.py")], check=True, capture_output=True)
+    example = made("image_text")
     here, claim = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("claim")
     for folder in (here, claim):
         for part in ("data", "models"):
-            shutil.copytree(EXAMPLE / part, folder / part)
+            shutil.copytree(example / part, folder / part)
     file = here / "fusion.yaml"
-    file.write_text((EXAMPLE / "fusion.yaml").read_text() + SECTION)
+    file.write_text((example / "fusion.yaml").read_text() + SECTION)
     done = subprocess.run([str(FUSION), "run", str(file)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     compiled = CliRunner().invoke(command, [str(file), "-o", str(here / "pipeline.yaml")])

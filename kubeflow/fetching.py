@@ -1,0 +1,42 @@
+"""What a run left in its bucket, fetched through KFP's user interface."""
+
+from __future__ import annotations
+
+from kfp_server import Server
+from preflight import ROOT
+
+from modules.errors import RunError
+
+SOURCES = {"s3": "s3", "minio": "minio", "gs": "gcs"}
+
+
+class NotFetchedError(RunError):
+    """Something could not be had from a bucket; the message says why."""
+
+
+def report_uri(root: str, pipeline: str, run_id: str) -> str:
+    """Where the last stage of a run keeps the report (`cure_output` in entrypoint.py)."""
+    return f"{root}/{pipeline}/{run_id}/Report/report.html"
+
+
+def fetch(server: Server, uri: str) -> bytes:
+    """What lies at a place of a bucket."""
+    found = ROOT.fullmatch(uri)
+    if found is None:
+        raise NotFetchedError(f"{uri} is in no bucket")
+    query = {
+        "source": SOURCES[found["scheme"]],
+        "bucket": found["bucket"],
+        "key": found["prefix"].removeprefix("/"),
+    }
+    if server.namespace:
+        query["namespace"] = server.namespace
+    answer = server.get("artifacts/get", **query)
+    if answer.status_code != 200:
+        raise NotFetchedError(
+            f"{server.host} answers {answer.status_code}: {answer.text.strip()[:200]}"
+        )
+    # An address that the user interface does not know is answered with its own page.
+    if b"<title>kubeflow pipelines</title>" in answer.content[:2000].lower():
+        raise NotFetchedError(f"{server.host} does not give out what is in buckets")
+    return answer.content

@@ -1,0 +1,121 @@
+"""One submission to Kubeflow: checked, uploaded, started, followed, its report fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from fetching import NotFetchedError, fetch, report_uri
+from following import Following, Pace
+from kfp_server import LostServerError, Server
+from pods import ClusterPods, InterfacePods, Pods
+from preflight import cluster_of_run
+from rich.console import Console
+from verdict import glance
+
+from modules.errors import RunError
+from modules.files import whole_file
+from modules.spec.kubeflow import Kubeflow
+from pipeline.live import StageTable
+from pipeline.stage import Stage
+
+if TYPE_CHECKING:
+    from compile import Compiled
+
+
+class Submission:
+    """What is submitted, and where."""
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        server: Server,
+        root: str,
+        namespace: str,
+        folder: Path,
+        console: Console,
+        pace: Pace | None = None,
+    ) -> None:
+        self._compiled = compiled
+        self._server = server
+        self._root = root
+        self._namespace = namespace
+        self._folder = folder
+        self._console = console
+        self._pace = pace or Pace()
+        # Without that section nothing is compiled.
+        self._kubeflow = cast(Kubeflow, compiled.specification.kubeflow)
+        self._run_id = ""
+        self._pods: Pods
+
+    def check(self) -> None:
+        """Refuses secrets and claims that are not there, where that can be seen."""
+        cluster, unchecked = cluster_of_run(self._kubeflow, self._namespace)
+        if unchecked is not None:
+            self._tell(unchecked)
+        if cluster is not None:
+            self._pods = ClusterPods(cluster)
+        else:
+            self._pods = InterfacePods(self._server, self._namespace, self._retries)
+
+    def start(self, experiment: str) -> str:
+        """Uploads the pipeline and starts a run, whose identifier it returns."""
+        name = self._compiled.name
+        pipeline_id, version_id, new = self._server.upload(
+            name, self._version(), self._compiled.text()
+        )
+        self._tell(f"pipeline {name} {'uploaded' if new else 'was there, unchanged'}")
+        run = self._server.start(name, experiment, pipeline_id, version_id, self._root)
+        self._run_id = run.run_id
+        self._tell(f"run {self._server.run_url(self._run_id)}")
+        return self._run_id
+
+    def follow(self, report: Path | None) -> None:
+        """Shows the stages until the run has ended, then fetches the report into a file.
+
+        Raises RunError where the run did not end well, or did and published no model.
+        """
+        stages = {name: Stage(name, name) for name in self._compiled.stages}
+        following = Following(
+            self._server, self._run_id, stages, self._pods, self._kubeflow.image, self._pace
+        )
+        with StageTable(self._console, stages) as table:
+            run = following.until_ended(table.changed, self._tell)
+        folder = self._folder / self._run_id
+        if run.state != "SUCCEEDED":
+            raise following.failure(run, folder, f"kubectl logs -n {self._namespace}")
+        self._fetch(report or folder / "report.html")
+
+    def _fetch(self, target: Path) -> None:
+        """Fetches the report and tells what was published."""
+        place = report_uri(self._root, self._compiled.name, self._run_id)
+        try:
+            page = fetch(self._server, place)
+        except (NotFetchedError, LostServerError) as error:
+            self._tell(f"report {place} (it was not fetched: {error})")
+            return
+        with whole_file(target) as aside:
+            aside.write_bytes(page)
+        self._tell(f"report {target}")
+        status, more = glance(page.decode("utf-8", "replace"))
+        if status == "not published":
+            raise RunError(f"{more}\nrun: {self._server.run_url(self._run_id)}")
+        if more:
+            self._tell(more)
+
+    def _version(self) -> str:
+        """A version is named by what it holds, so that it is not uploaded again.
+
+        Only the first of a pipeline is: KFP gives it the pipeline's own name.
+        """
+        documents = [self._compiled.spec, self._compiled.platform]
+        content = json.dumps(documents, sort_keys=True)  # they are compiled in no certain order
+        return f"{self._compiled.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+    def _retries(self, stage: str) -> int:
+        return self._kubeflow.of_stage(stage).retries or 0
+
+    def _tell(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)

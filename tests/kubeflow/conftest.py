@@ -1,0 +1,74 @@
+"""What tests of a submission share: servers, and a pipeline that is small and written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from following import Pace
+from kfp_api import FakeKfp
+from kfp_server import Server
+from kubernetes_api import FakeKubernetes
+from rich.console import Console
+from small_pipeline import PIPELINE, compiled
+from submission import Submission
+
+from modules.spec.kubeflow import Kubeflow
+
+FAST = Pace(run=0.005, pods=0.0, stuck=0.05, lost=0.05)
+
+
+@pytest.fixture
+def kfp() -> FakeKfp:
+    return FakeKfp()
+
+
+@pytest.fixture
+def host(kfp: FakeKfp) -> Iterator[str]:
+    with kfp.serving() as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No kubeconfig is at hand unless a test writes it here."""
+    file = tmp_path / "kubeconfig"
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    return file
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, kubeconfig: Path) -> Iterator[FakeKubernetes]:
+    fake = FakeKubernetes()
+    with fake.at_hand(tmp_path):
+        yield fake
+
+
+@pytest.fixture
+def said() -> StringIO:
+    """What is printed."""
+    return StringIO()
+
+
+@pytest.fixture
+def submit(host: str, tmp_path: Path, said: StringIO) -> Callable[..., Submission]:
+    """Makes a submission of the small pipeline; keys of `kubeflow` may be given."""
+
+    def make(
+        namespace: str | None = None,
+        root: str = "minio://mlpipeline/fusion",
+        yaml: str = PIPELINE,
+        pace: Pace = FAST,
+        **kubeflow: Any,
+    ) -> Submission:
+        section = Kubeflow.model_validate({"image": "registry.example/fusion:1", **kubeflow})
+        return Submission(
+            compiled(section, yaml), Server(host, namespace), root,
+            namespace or "kubeflow", tmp_path / "runs" / "kubeflow",
+            Console(file=said, width=200), pace,
+        )  # fmt: skip
+
+    return make
