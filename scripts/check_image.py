@@ -3,7 +3,7 @@
 A clean root file system of the Dockerfile's base (Debian, from the machine's own apt sources, its
 signatures checked) is made by mmdebstrap; each step of the Dockerfile runs in it as written, in
 namespaces of its own; then the image's user asks for the commands, and runs a whole small pipeline.
-Needs root rights, about 12 GB and 10 minutes; `--keep FOLDER` leaves the root file systems there.
+Needs root rights, about 10 GB and 5 minutes; `--keep FOLDER` leaves the root file systems there.
 
 Not checked: the layers as Docker stores them, and Docker's own reading of the Dockerfile; the base
 is built from the same packages as the published `debian:trixie-slim`, and is not that image.
