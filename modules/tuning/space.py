@@ -76,10 +76,3 @@ def candidates(tuning: Tuning) -> Iterator[tuple[str, Any]]:
     for place, space in tuning.search.items():
         values = space.choice if isinstance(space, Choice) else (space.min, space.max)
         yield from ((place, value) for value in values)
-
-
-def shown(space: Choice | Range) -> str:
-    """A space as people read it."""
-    if isinstance(space, Choice):
-        return ", ".join(map(str, space.choice))
-    return f"{space.min:g} to {space.max:g}" + (", logarithmic" if space.scale == "log" else "")
