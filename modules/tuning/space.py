@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.errors import SpecificationError, suggestion
-from modules.spec import Choice, Range, Specification, Tuning, validate_tree
+from modules.spec import Choice, Specification, Tuning, validate_tree
 
 # What a head depends on. All else would change the embeddings, and with them every trial's cost.
 SEARCHABLE = ("graph", "outputs", "training")

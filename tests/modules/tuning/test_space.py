@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from modules.errors import SpecificationError
-from modules.spec import Choice, Range, Tuning, read_tree
+from modules.spec import Tuning, read_tree
 from modules.tuning.space import candidates, with_values
 
 
