@@ -40,7 +40,9 @@ GROWTH = (16, 4, 1)
     help="Told after so many epochs; the largest is trained. May be given several times.",
 )  # fmt: skip
 @click.option("--runs", is_flag=True, help="Time two whole runs too, the head changed between.")
-@click.option("--skip", multiple=True, type=click.Choice(COMPARED), help="Leave a mode out.")
+@click.option(
+    "--skip", multiple=True, type=click.Choice([*COMPARED, "growth"]), help="Leave something out."
+)
 @click.option(
     "--json", "file", type=click.Path(path_type=Path), help="Writes the figures to a file as well."
 )
@@ -66,17 +68,20 @@ def main(
     console = wide_console()
     sizes = Sizes(rows, pixels, size, backbone, batch_size, max(counts))
     with tempfile.TemporaryDirectory() as folder:
-        world = prepare(Path(folder, "world"), sizes, console)
-        modes = {mode: measure(mode, world, console) for mode in COMPARED if mode not in skip}
+        chosen = [mode for mode in COMPARED if mode not in skip]
+        world = prepare(Path(folder, "world"), sizes, console) if chosen else Path()
+        modes = {mode: measure(mode, world, console) for mode in chosen}
         whole = whole_runs(Path(folder, "runs"), sizes, console) if runs else {}
         growth = {}
-        for part in GROWTH:
+        for part in () if "growth" in skip else GROWTH:
             smaller = replace(sizes, rows=sizes.rows // part, epochs=1)
             place = prepare(Path(folder, f"part{part}"), smaller, console)
             growth[smaller.rows] = measure("embed", place, console)
     figures = {**summary(modes, growth, sizes, counts), **whole}
-    console.print(table(figures, counts))
-    console.print(growth_table(figures["growth"]))
+    if modes:
+        console.print(table(figures, counts))
+    if growth:
+        console.print(growth_table(figures["growth"]))
     for name, value in figures.items():
         if name.startswith(("ratio", "max", "seconds")):
             console.print(f"{name} {value:.3g}", highlight=False)

@@ -62,6 +62,7 @@ def compile_file(file: Path, tell: Callable[[str], None], target: str = "kubeflo
     Raises SpecificationError where it is wrong, or says something that the cluster cannot do.
     """
     from pipeline.prepare import prepare
+    from pipeline.quiet import import_tensorflow_quietly
 
     prepared = prepare(file, tell)
     specification, kubeflow = prepared.specification, prepared.specification.kubeflow
@@ -75,6 +76,7 @@ def compile_file(file: Path, tell: Callable[[str], None], target: str = "kubeflo
 
     check_paths(specification, kubeflow)
     tell("importing TensorFlow, Beam and TFX")
+    import_tensorflow_quietly()
     from cure import check_stages, cure, kubernetes_platform
 
     from components.run_report.component import RunReport

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.errors import SpecificationError, suggestion
-from modules.spec import Choice, Range, Specification, Tuning, validate_tree
+from modules.spec import Choice, Specification, Tuning, validate_tree
 
 # What a head depends on. All else would change the embeddings, and with them every trial's cost.
 SEARCHABLE = ("graph", "outputs", "training")
@@ -76,10 +76,3 @@ def candidates(tuning: Tuning) -> Iterator[tuple[str, Any]]:
     for place, space in tuning.search.items():
         values = space.choice if isinstance(space, Choice) else (space.min, space.max)
         yield from ((place, value) for value in values)
-
-
-def shown(space: Choice | Range) -> str:
-    """A space as people read it."""
-    if isinstance(space, Choice):
-        return ", ".join(map(str, space.choice))
-    return f"{space.min:g} to {space.max:g}" + (", logarithmic" if space.scale == "log" else "")

@@ -12,8 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from modules.errors import SpecificationError
-from modules.spec import Choice, Range, Tuning, read_tree
-from modules.tuning.space import candidates, shown, with_values
+from modules.spec import Tuning, read_tree
+from modules.tuning.space import candidates, with_values
 
 
 @pytest.fixture
@@ -119,9 +119,3 @@ def test_every_choice_and_the_ends_of_every_range_are_candidates() -> None:
     assert list(candidates(tuning)) == [
         ("graph.a", "x"), ("graph.a", "y"), ("graph.b", 1), ("graph.b", 9),
     ]  # fmt: skip
-
-
-def test_spaces_are_shown_to_people() -> None:
-    assert shown(Choice(choice=(1, "a"))) == "1, a"
-    assert shown(Range(min=1, max=9)) == "1 to 9"
-    assert shown(Range(min=1e-4, max=0.1, scale="log")) == "0.0001 to 0.1, logarithmic"
