@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import click
 from model_servers import IMAGE, InBucket, OnVolume, Served, kserve, tf_serving
 from pydantic import TypeAdapter, ValidationError
-from volumes import holder, on_no_volume
+from volumes import holder, on_no_volume, there
 
 from modules.errors import SpecificationError
 from modules.files import write_text
@@ -42,8 +42,7 @@ def published(specification: Specification) -> OnVolume:
              "see kubeflow/README.md; or give the model's place in a bucket as --model-uri"]
         )  # fmt: skip
     path, volumes = specification.publish.path, specification.kubeflow.volumes
-    volume = holder(path, volumes)
-    folder = volume and volume.there(path)
+    volume, folder = holder(path, volumes), there(path, volumes)
     if volume is None or folder is None:
         raise SpecificationError([on_no_volume("publish.path", path, volumes)])
     return OnVolume(volume.claim, volume.mount, PurePosixPath(folder))

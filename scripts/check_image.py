@@ -141,7 +141,11 @@ def make_base(suite: str, work: Path) -> Path:
         raise ImageError(f"a Debian machine is needed, whose apt sources can be those of {suite}")
     tool = shutil.which("mmdebstrap")
     if tool is None:
-        subprocess.run(["apt-get", "-qq", "download", "mmdebstrap"], cwd=work, check=True)
+        subprocess.run(
+            ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "mmdebstrap"],
+            cwd=work,
+            check=True,
+        )
         [package] = work.glob("mmdebstrap_*.deb")
         subprocess.run(["dpkg", "-x", package, work / "mmdebstrap"], check=True)
         tool = str(work / "mmdebstrap/usr/bin/mmdebstrap")  # with a tool of its own beside it
