@@ -93,9 +93,9 @@ def _equip(container: dict[str, Any], means: Means) -> None:
 
 def in_bytes(memory: str) -> float:
     """A quantity of memory as Kubernetes writes it (`4Gi`, `500M`), in bytes."""
-    digits = memory.rstrip("KMGTi")
-    unit = memory[len(digits) :]
-    base = 1024 if unit.endswith("i") else 1000
+    digits = memory.rstrip("kKMGTi")
+    unit = memory[len(digits) :].upper()
+    base = 1024 if unit.endswith("I") else 1000
     return float(digits) * base ** ("KMGT".index(unit[0]) + 1 if unit else 0)
 
 

@@ -13,7 +13,7 @@ from modules.spec.base import Count, LocalFolder, Part, PositiveNumber, Whole
 # Names of Kubernetes objects: RFC 1123 subdomains.
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Memory = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?([KMGT]i?)?$")]
+Memory = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?([kMGT]|[KMGT]i)?$")]
 
 
 def _absolute(path: PurePosixPath) -> PurePosixPath:

@@ -32,6 +32,7 @@ def test_a_stage_has_its_own_values_before_those_of_all() -> None:
     [
         ({"memory": "4 Gi"}, "String should match pattern"),
         ({"memory": "4Gb"}, "String should match pattern"),
+        ({"memory": "4K"}, "String should match pattern"),
         ({"cpu": 0}, "greater than 0"),
         ({"retries": -1}, "greater than or equal to 0"),
         ({"volumes": [{"claim": "My_Claim", "mount": "/a"}]}, "String should match pattern"),
