@@ -47,6 +47,14 @@ class ImageError(Exception):
     """The image is not as it should be; the message says what failed."""
 
 
+class MachineError(ImageError):
+    """The image cannot be looked at on this machine; the message says why."""
+
+
+# What tells that nothing was found out of the image.
+NOT_HERE = 3
+
+
 def say(text: str) -> None:
     print(f"image: {text}", flush=True)
 
@@ -138,14 +146,15 @@ def make_base(suite: str, work: Path) -> Path:
             if text:
                 (lists / path.name).write_text(text + "\n")
     if facts.get("ID") != "debian" or not any(lists.iterdir()):
-        raise ImageError(f"a Debian machine is needed, whose apt sources can be those of {suite}")
+        raise MachineError(f"a Debian machine is needed, whose apt sources can be those of {suite}")
     tool = shutil.which("mmdebstrap")
     if tool is None:
-        subprocess.run(
+        fetched = subprocess.run(
             ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "mmdebstrap"],
-            cwd=work,
-            check=True,
-        )
+            cwd=work, capture_output=True, text=True,
+        )  # fmt: skip
+        if fetched.returncode:
+            raise MachineError(f"apt cannot fetch mmdebstrap: {fetched.stderr[-1000:]}")
         [package] = work.glob("mmdebstrap_*.deb")
         subprocess.run(["dpkg", "-x", package, work / "mmdebstrap"], check=True)
         tool = str(work / "mmdebstrap/usr/bin/mmdebstrap")  # with a tool of its own beside it
@@ -159,7 +168,7 @@ def make_base(suite: str, work: Path) -> Path:
         env={**os.environ, "PATH": f"{Path(tool).parent}:{os.environ['PATH']}"},
     )  # fmt: skip
     if done.returncode:
-        raise ImageError(f"no {suite} could be made: {done.stderr[-3000:]}")
+        raise MachineError(f"no {suite} could be made: {done.stderr[-3000:]}")
     return base
 
 
@@ -261,9 +270,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", type=Path, help="an empty folder to work in and to leave there")
     options = parser.parse_args(arguments)
-    if os.geteuid():
-        print("check failed: root rights are needed, for chroot", file=sys.stderr)
-        return 1
+    if (
+        os.geteuid()
+        or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode
+    ):
+        print("not checked: root rights are needed, for chroot and mounts", file=sys.stderr)
+        return NOT_HERE
     started = time.monotonic()
     try:
         if options.keep:
@@ -272,6 +284,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             with tempfile.TemporaryDirectory(prefix="fusion-image-") as work:
                 check(Path(work))
+    except MachineError as error:
+        print(f"not checked: {error}", file=sys.stderr)
+        return NOT_HERE
     except (ImageError, TrialError, DockerfileError) as error:
         print(f"check failed: {error}", file=sys.stderr)
         return 1
