@@ -144,27 +144,27 @@ def _of_pushed(store: mlmd.MetadataStore, pushed: proto.Artifact) -> Lineage:
     executions, artifacts = _upstream(store, pushed)
     facts = {key: value for e in executions for key, value in e.custom_properties.items()}
     provenance = Provenance.model_validate_json(facts["provenance"].string_value)
-    [rows] = [artifact for artifact in artifacts if artifact.type == "RejectedRows"]
+    [rows] = [a.custom_properties for a in artifacts if a.type == "fusion.RejectedRows"]
     return Lineage(
         version=pushed.custom_properties["pushed_version"].string_value,
         told_by="ML Metadata",
         published=datetime.fromtimestamp(pushed.create_time_since_epoch / 1000, UTC),
-        run=provenance.run,
+        run=facts["run"].string_value,
         specification=provenance.specification,
         data=DataSource(
-            path=json.loads(facts["source"].string_value)["data"]["path"],
+            path=facts["data_path"].string_value,
             fingerprint=facts["data_fingerprint"].string_value,
         ),
         submodels={
-            artifact.properties["submodel"].string_value: Source(
-                digest=artifact.properties["digest"].string_value,
-                origin=artifact.properties["origin"].string_value,
+            artifact.custom_properties["submodel"].string_value: Source(
+                digest=artifact.custom_properties["digest"].string_value,
+                origin=artifact.custom_properties["origin"].string_value,
             )
             for artifact in artifacts
-            if artifact.type == "Submodel"
+            if artifact.type == "fusion.Submodel"
         },
         metrics=json.loads(pushed.custom_properties["metrics"].string_value),
-        rows={name: rows.properties[name].int_value for name in ("train", "eval", "rejected")},
+        rows={name: rows[name].int_value for name in ("train", "eval", "rejected")},
     )
 
 
