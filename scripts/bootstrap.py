@@ -119,7 +119,7 @@ def make_interpreter() -> Path:
 def install(python: Path) -> None:
     """Installs every locked package, then the project itself, editable."""
     uv = VENV / "bin" / "uv"
-    say("installing the locked packages (about 3 GB on disk)")
+    say("installing the locked packages (about 4 GB on disk)")
     # Bytecode is compiled here, once: otherwise every first import pays for it.
     run(uv, "pip", "install", "--python", python, "--require-hashes", "--compile-bytecode",
         "-r", LOCK)  # fmt: skip
