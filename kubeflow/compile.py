@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from cure import check_stages, cure, kubernetes_platform
+from volumes import check_paths
 
 from modules.errors import SpecificationError
 from modules.files import write_text
@@ -72,13 +74,9 @@ def compile_file(file: Path, tell: Callable[[str], None], target: str = "kubeflo
         )
     if target == "vertex":
         _check_vertex(kubeflow)
-    from volumes import check_paths
-
     check_paths(specification, kubeflow)
     tell("importing TensorFlow, Beam and TFX")
     import_tensorflow_quietly()
-    from cure import check_stages, cure, kubernetes_platform
-
     from components.run_report.component import RunReport
     from modules.registry.manifest import Provenance
     from pipeline.pipeline import Seen, create_stages

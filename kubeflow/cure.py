@@ -7,7 +7,6 @@ It takes a compiled PipelineSpec as a dictionary. The names of its keys are thos
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from volumes import moved
@@ -113,7 +112,7 @@ def _add_run_parameters(spec: dict[str, Any]) -> None:
         definitions = spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})
         definitions[name] = {
             "parameterType": "STRING",
-            "defaultValue": str(Path(default)),
+            "defaultValue": default,
             "isOptional": True,
             "description": DESCRIPTIONS[name],
         }

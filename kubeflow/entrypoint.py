@@ -24,10 +24,11 @@ from typing import Any
 
 import click
 
+from modules.report.finished import KEPT_AS_KEY
+
 # Where the launcher keeps local copies (LocalPathForURI in component/launcher_v2.go).
 LOCAL = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 LOG_OUTPUT = "executor-logs"
-KEPT_AS_KEY = "kept_as"  # a property, of components/run_report
 
 
 def local_path(uri: str) -> str:

@@ -6,6 +6,7 @@ from kfp_server import Server
 from preflight import ROOT
 
 from modules.errors import RunError
+from modules.report.finished import REPORT_FILE
 
 SOURCES = {"s3": "s3", "minio": "minio", "gs": "gcs"}
 
@@ -16,7 +17,7 @@ class NotFetchedError(RunError):
 
 def report_uri(root: str, pipeline: str, run_id: str) -> str:
     """Where the last stage of a run keeps the report (`cure_output` in entrypoint.py)."""
-    return f"{root}/{pipeline}/{run_id}/Report/report.html"
+    return f"{root}/{pipeline}/{run_id}/Report/{REPORT_FILE}"
 
 
 def fetch(server: Server, uri: str) -> bytes:

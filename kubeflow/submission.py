@@ -17,6 +17,7 @@ from verdict import glance
 
 from modules.errors import RunError
 from modules.files import whole_file
+from modules.report.finished import REPORT_FILE
 from modules.spec.kubeflow import Kubeflow
 from pipeline.live import StageTable
 from pipeline.stage import Stage
@@ -86,7 +87,7 @@ class Submission:
         folder = self._folder / self._run_id
         if run.state != "SUCCEEDED":
             raise following.failure(run, folder, f"kubectl logs -n {self._namespace}")
-        self._fetch(report or folder / "report.html")
+        self._fetch(report or folder / REPORT_FILE)
 
     def _fetch(self, target: Path) -> None:
         """Fetches the report and tells what was published."""

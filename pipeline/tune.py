@@ -170,7 +170,7 @@ def _search(
         )  # fmt: skip
 
     # The same search is taken up where it was left; whatever it depends on makes it another one.
-    depends = specification.without_card().model_dump_json(exclude={"publish", "evaluation"})
+    depends = specification.as_computed().model_dump_json(exclude={"publish", "evaluation"})
     digest = hashlib.sha256(json.dumps([depends, folders]).encode())
     state = place.folder / "tuning" / digest.hexdigest()[:16]
     trials, best = search(tuning, specification.training.seed, maximise, state, run_trial, tell)

@@ -11,7 +11,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.champion_channel import EXISTS_KEY, VERSION_KEY
-from components.manifest_example_gen.executor import CONTENT_KEY, READ_FROM_KEY
+from components.data_channel import describe_data, described_data
 from modules.data_checks.gate import Given, check_data
 from modules.examples.source import RowSource
 from modules.examples.split import SPLITS
@@ -39,9 +39,11 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        source = RowSource.model_validate_json(exec_properties[SOURCE_KEY])
-        checks = DataChecks.model_validate_json(exec_properties[CHECKS_KEY])
         examples = input_dict[EXAMPLES_KEY]
+        data = described_data(artifact_utils.get_single_instance(examples))
+        # A run on a cluster may have read another file than its pipeline was compiled for.
+        source = RowSource.model_validate_json(exec_properties[SOURCE_KEY]).at(Path(data.path))
+        checks = DataChecks.model_validate_json(exec_properties[CHECKS_KEY])
         statistics = artifact_utils.get_split_uri(input_dict[STATISTICS_KEY], "train")
         champion = artifact_utils.get_single_instance(input_dict[CHAMPION_KEY])
         gate = artifact_utils.get_single_instance(output_dict[GATE_KEY])
@@ -57,6 +59,4 @@ class Executor(base_executor.BaseExecutor):
         report = check_data(source, checks, given, Path(gate.uri))
 
         gate.set_string_custom_property(TOLD_KEY, str(report))
-        for key in (READ_FROM_KEY, CONTENT_KEY):
-            data = artifact_utils.get_single_instance(examples)
-            gate.set_string_custom_property(key, data.get_string_custom_property(key))
+        describe_data(gate, data)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
@@ -23,7 +21,7 @@ from tfx.utils import json_utils
 from components.artifacts import FusionWorth
 from components.fusion_evaluator import executor
 from modules.evaluation.config import eval_config
-from modules.spec import Publish, Specification
+from modules.spec import Specification
 
 
 class FusionEvaluatorSpec(ComponentSpec):
@@ -45,12 +43,7 @@ class FusionEvaluatorSpec(ComponentSpec):
 
 def evaluated_part(specification: Specification) -> str:
     """The specification as JSON, without what an evaluation does not depend on."""
-    update = {
-        "data": specification.data.unchecked(),
-        "publish": Publish(path=Path("/")),
-        "tuning": None,
-    }
-    return specification.without_card().model_copy(update=update).model_dump_json()
+    return specification.for_stages().model_dump_json()
 
 
 class FusionEvaluator(base_beam_component.BaseBeamComponent):

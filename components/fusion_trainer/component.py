@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
@@ -15,7 +14,7 @@ from components.fusion_trainer import executor
 from components.submodel_channels import submodel_channels, with_inputs, with_submodels
 from modules.embedding.plan import StagePlan
 from modules.fusion.topology import used_features
-from modules.spec import Evaluation, Publish, Serving, Specification
+from modules.spec import Evaluation, Serving, Specification
 
 
 class FusionTrainerSpec(ComponentSpec):
@@ -48,13 +47,10 @@ def training_part(specification: Specification, evaluation: Evaluation | None = 
     # A feature that only slices use must still be accounted for.
     sliced = tuple((name,) for name in specification.features if name not in used)
     update = {
-        "data": specification.data.unchecked(),
         "evaluation": (evaluation or Evaluation()).model_copy(update={"slices": sliced}),
-        "publish": Publish(path=Path("/")),
-        "tuning": None,
         "serving": Serving(),
     }
-    return specification.without_card().model_copy(update=update).model_dump_json()
+    return specification.for_stages().model_copy(update=update).model_dump_json()
 
 
 class FusionTrainer(base_component.BaseComponent):

@@ -10,11 +10,13 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from components.data_channel import describe_data
 from modules.examples.fingerprint import fingerprint
 from modules.examples.source import RowSource
 from modules.examples.split import SPLITS
 from modules.examples.write import collect, write_examples
 from modules.features.schema import implied_schema
+from modules.registry.manifest import DataSource
 
 SOURCE_KEY = "source"
 PATH_KEY = "data_path"
@@ -22,10 +24,6 @@ FINGERPRINT_KEY = "data_fingerprint"
 EXAMPLES_KEY = "examples"
 SCHEMA_KEY = "schema"
 REJECTED_KEY = "rejected_rows"
-
-# Properties of the examples, which the manifest of a published version tells.
-READ_FROM_KEY = "read_from"
-CONTENT_KEY = "data_fingerprint"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -44,8 +42,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         rejected = artifact_utils.get_single_instance(output_dict[REJECTED_KEY])
 
         content = exec_properties[FINGERPRINT_KEY] or fingerprint(path, source.features)
-        examples.set_string_custom_property(READ_FROM_KEY, str(path))
-        examples.set_string_custom_property(CONTENT_KEY, content)
+        describe_data(examples, DataSource(path=str(path), fingerprint=content))
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
         summaries = f"{rejected.uri}/shards"

@@ -14,20 +14,17 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components import results
-from components.manifest_example_gen.executor import CONTENT_KEY, READ_FROM_KEY
+from components.data_channel import described_data
 from modules.evaluation.quality import read_quality
 from modules.files import write_text
-from modules.registry.manifest import DataSource, Provenance
-from modules.report.finished import PROVENANCE_FILE, REPORT_FILE, RUN_FILE
+from modules.registry.manifest import Provenance
+from modules.report.finished import KEPT_AS_KEY, PROVENANCE_FILE, REPORT_FILE, RUN_FILE
 from modules.report.page import write_report
 
 STAGES_KEY = "stages"
 PROVENANCE_KEY = "provenance"
 RUN_KEY = "run"
 REPORT_KEY = "report"
-
-# Property of an artifact whose one file belongs at a fixed place, beside those of other attempts.
-KEPT_AS_KEY = "kept_as"
 
 
 @dataclass(frozen=True)
@@ -48,22 +45,19 @@ class Executor(base_executor.BaseExecutor):
     ) -> None:
         page = artifact_utils.get_single_instance(output_dict[REPORT_KEY])
         folder = Path(page.uri)
+        told = json.loads(exec_properties[STAGES_KEY])
         stages = {
-            told["name"]: _Stage(
-                told["name"],
-                told["component"],
-                {key: _plain(input_dict[name][0]) for key, name in told["inputs"].items()},
+            stage["name"]: _Stage(
+                stage["name"],
+                stage["component"],
+                {key: _plain(input_dict[name][0]) for key, name in stage["inputs"].items()},
             )
-            for told in json.loads(exec_properties[STAGES_KEY])
+            for stage in told
         }
+        examples = next(s["inputs"]["examples"] for s in told if "examples" in s["inputs"])
+        data = described_data(artifact_utils.get_single_instance(input_dict[examples]))
         known = Provenance.model_validate_json(exec_properties[PROVENANCE_KEY])
-        run = exec_properties[RUN_KEY]
-        examples = results.artifact(stages, "examples").custom_properties
-        data = DataSource(
-            path=examples[READ_FROM_KEY].string_value,
-            fingerprint=examples[CONTENT_KEY].string_value,
-        )
-        provenance = known.model_copy(update={"run": run, "data": data})
+        provenance = known.of_run(exec_properties[RUN_KEY], data)
 
         write_text(folder / PROVENANCE_FILE, provenance.model_dump_json(indent=1) + "\n")
         record = run_record(provenance, stages)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.serving_check import executor
-from modules.spec import Evaluation, Publish, Specification
+from modules.spec import Evaluation, Specification
 
 
 class ServingCheckSpec(ComponentSpec):
@@ -43,13 +41,7 @@ class ServingCheck(base_component.BaseComponent):
             model: the candidate.
         """
         # What the check does not depend on must not make it anew.
-        update = {
-            "data": specification.data.unchecked(),
-            "evaluation": Evaluation(),
-            "publish": Publish(path=Path("/")),
-            "tuning": None,
-        }
-        part = specification.without_card().model_copy(update=update)
+        part = specification.for_stages().model_copy(update={"evaluation": Evaluation()})
         super().__init__(
             spec=ServingCheckSpec(
                 **{

@@ -11,11 +11,11 @@ from tfx.components.pusher import executor
 from tfx.types import artifact_utils, standard_component_specs
 
 from components.champion_channel import compared_version
-from components.manifest_example_gen.executor import CONTENT_KEY, READ_FROM_KEY
+from components.data_channel import described_data
 from modules.data_checks.gate import KEPT_FILE
 from modules.evaluation.quality import read_quality
 from modules.files import write_text
-from modules.registry.manifest import DataSource, Provenance
+from modules.registry.manifest import Provenance
 from modules.registry.publish import publish
 
 FOLDER_KEY = "publish_folder"
@@ -59,15 +59,11 @@ class Executor(executor.Executor):
             self._MarkNotPushed(pushed)
             return
 
-        data = DataSource(
-            path=gate.get_string_custom_property(READ_FROM_KEY),
-            fingerprint=gate.get_string_custom_property(CONTENT_KEY),
-        )
         metrics = read_quality(Path(evaluation)).overall()
         outcome = publish(
             model=Path(self.GetModelPath(input_dict)),
             folder=Path(exec_properties[FOLDER_KEY]),
-            provenance=known.model_copy(update={"run": exec_properties[RUN_KEY], "data": data}),
+            provenance=known.of_run(exec_properties[RUN_KEY], described_data(gate)),
             metrics=metrics,
             champion=compared_version(champion),
             keep=exec_properties[KEEP_KEY] or None,

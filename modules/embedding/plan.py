@@ -138,7 +138,7 @@ def _submodels(specification: Specification, needed: set[str]) -> dict[str, Subm
     it may read from the head.
     """
     found = {}
-    for name, submodel in specification.without_card().submodels.items():
+    for name, submodel in specification.as_computed().submodels.items():
         users = [n for n in specification.submodels if specification.owner(n) == name]
         using = [specification.submodels[n].inputs for n in users if n in needed]
         if name in needed:

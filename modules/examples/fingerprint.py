@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 
 from modules.examples import manifest
-from modules.spec import Feature, ImageFeature, SequenceFeature, manifest_format
+from modules.spec import Feature, manifest_format, media_columns
 
 
 def fingerprint(path: Path, features: dict[str, Feature]) -> str:
@@ -25,11 +25,7 @@ def fingerprint(path: Path, features: dict[str, Feature]) -> str:
         digest.update(file.name.encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
-    media = [
-        feature.column
-        for feature in features.values()
-        if isinstance(feature, ImageFeature | SequenceFeature)
-    ]
+    media = media_columns(features)
     if media and manifest_format(path) != "tfrecord":
         for shard in manifest.shards(path):
             for _, row in manifest.read(shard):

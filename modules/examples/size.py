@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modules.examples import manifest
 from modules.examples.source import RowSource
-from modules.spec import ImageFeature, SequenceFeature, manifest_format
+from modules.spec import manifest_format, media_columns
 
 SAMPLE = 64  # rows that stand for all
 
@@ -33,11 +33,7 @@ def data_size(source: RowSource) -> DataSize:
     if manifest_format(path) == "tfrecord":
         return _of_records(manifest.tfrecord_files(path))
     shards = manifest.shards(path)
-    media = [
-        feature.column
-        for feature in source.features.values()
-        if isinstance(feature, ImageFeature | SequenceFeature)
-    ]
+    media = media_columns(source.features)
     sizes = [
         sum(_file_size(path.parent, row, column) for column in media)
         for _, row in islice(manifest.read(shards[0]), SAMPLE)

@@ -68,6 +68,10 @@ class Provenance(BaseModel):
             },
         )
 
+    def of_run(self, run: str, data: DataSource) -> Provenance:
+        """The same of a run of that name, which has read those data."""
+        return self.model_copy(update={"run": run, "data": data})
+
 
 class Gates(BaseModel):
     """What the model passed: its specification's `evaluation`, against which champion."""

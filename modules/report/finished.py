@@ -15,6 +15,8 @@ from modules.spec import Specification
 RUN_FILE = "run.json"
 PROVENANCE_FILE = "provenance.json"
 REPORT_FILE = "report.html"
+# Property of an artifact whose one file belongs at a fixed place, beside those of other attempts.
+KEPT_AS_KEY = "kept_as"
 SERVING_FOLDER = "Format-Serving"  # TFX's name for the SavedModel inside a Model artifact
 
 

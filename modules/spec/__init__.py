@@ -19,6 +19,7 @@ from modules.spec.features import (
     as_read,
     columns_of,
     may_be_missing,
+    media_columns,
     stored,
 )
 from modules.spec.kubeflow import Kubeflow, Means, Volume
@@ -91,6 +92,7 @@ __all__ = [
     "load_specification",
     "manifest_format",
     "may_be_missing",
+    "media_columns",
     "missing_name",
     "read_tree",
     "stored",

@@ -213,6 +213,15 @@ Feature = Annotated[
 Label = Annotated[CategoryLabel | MultiLabel | NumberLabel, Field(discriminator="type")]
 
 
+def media_columns(features: Mapping[str, Feature]) -> list[str]:
+    """The columns that may name files: of pictures, and of sequences, which may stand inline."""
+    return [
+        feature.column
+        for feature in features.values()
+        if isinstance(feature, ImageFeature | SequenceFeature)
+    ]
+
+
 def columns_of(part: Feature | Label) -> tuple[str, ...]:
     """The data columns that a feature or label is read from."""
     return part.names if isinstance(part, NumberFeature) else (part.column,)

@@ -355,7 +355,7 @@ class Specification(Graph):
         for name, output in self.outputs.items():
             yield f"outputs.{name}.from", f"outputs.{name}", output.from_
 
-    def without_card(self) -> Specification:
+    def as_computed(self) -> Specification:
         """The specification without what changes nothing that is computed: words, and where.
 
         New words, another cluster or another runner of Beam must compute nothing anew.
@@ -366,6 +366,18 @@ class Specification(Graph):
         }
         update = {"card": Card(), "submodels": submodels, "beam": Beam(), "kubeflow": None}
         return self.model_copy(update=update)
+
+    def for_stages(self) -> Specification:
+        """The specification as training and what judges it depend on it at the most.
+
+        A new limit of the data, publish folder or search must compute nothing anew either.
+        """
+        update = {
+            "data": self.data.unchecked(),
+            "publish": Publish(path=Path("/")),
+            "tuning": None,
+        }
+        return self.as_computed().model_copy(update=update)
 
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:
         """The names that evaluated rows are sliced by, those crossed together.

@@ -22,5 +22,4 @@ def kubeflow_commands() -> Iterator[click.Command]:
         return
     sys.path.insert(0, str(FOLDER))
     for name in FILES:
-        if (FOLDER / f"{name}.py").is_file():
-            yield importlib.import_module(name).command
+        yield importlib.import_module(name).command

@@ -14,7 +14,14 @@ import tensorflow as tf
 
 from modules.errors import RunError
 from modules.features.schema import implied_schema
-from modules.spec import CategoryLabel, DataChecks, Specification, load_specification
+from modules.registry.manifest import DataSource
+from modules.spec import (
+    CategoryLabel,
+    DataChecks,
+    SequenceFeature,
+    Specification,
+    load_specification,
+)
 
 pytestmark = pytest.mark.component
 
@@ -95,6 +102,7 @@ def gate(
         champion: the copy of a version, or none is published.
         classes: those of the label, in the schema that the data are validated against.
         statistics: those of the rows, where they are other ones than the shared.
+        compiled: the specification of the gate, where it is another one than the rows are of.
     """
 
     def run(
@@ -103,12 +111,14 @@ def gate(
         champion: Path | None = None,
         classes: tuple[str, ...] = ("red", "green", "blue"),
         statistics: Any = None,
+        compiled: Specification = specification,
     ) -> Any:
         from tfx.components.example_validator.executor import Executor as ExampleValidator
         from tfx.types import channel_utils, standard_artifacts
         from tfx.utils import io_utils
 
         from components.artifacts import DataGateReport
+        from components.data_channel import describe_data
         from components.data_gate import executor
         from components.data_gate.component import DataGate
 
@@ -119,6 +129,8 @@ def gate(
             executor.ANOMALIES_KEY: standard_artifacts.ExampleAnomalies(),
             executor.CHAMPION_KEY: standard_artifacts.Model(),
         }
+        data_read = DataSource(path=str(specification.data.path), fingerprint="f1")
+        describe_data(inputs[executor.EXAMPLES_KEY], data_read)
         schema, report = standard_artifacts.Schema(), DataGateReport()
         made = {**inputs, "schema": schema, executor.GATE_KEY: report}
         for key, artifact in made.items():
@@ -134,9 +146,9 @@ def gate(
             made[executor.CHAMPION_KEY].set_string_custom_property("version", champion.name)
             shutil.copytree(champion, Path(made[executor.CHAMPION_KEY].uri, "Format-Serving"))
 
-        data = specification.data.model_copy(update={"checks": checks or DataChecks()})
+        data = compiled.data.model_copy(update={"checks": checks or DataChecks()})
         node = DataGate(
-            specification.model_copy(update={"data": data}),
+            compiled.model_copy(update={"data": data}),
             **{key: channel_utils.as_channel([artifact]) for key, artifact in inputs.items()},
         )
         executor.Executor().Do(given, given, node.exec_properties)
@@ -154,6 +166,23 @@ def published(gate: Any, folder: Path) -> Path:
     (folder / "assets.extra").mkdir(parents=True)
     shutil.copy(Path(gate.uri, "statistics.pb"), folder / "assets.extra")
     return folder
+
+
+def test_the_file_that_was_read_is_looked_at_whatever_the_pipeline_was_compiled_for(
+    gate: Callable[..., Any], rows: Rows, specification: Specification
+) -> None:
+    from components.data_channel import described_data
+
+    steps = SequenceFeature(type="sequence", column="transcript", shape=(4, 2))
+    elsewhere = specification.data.model_copy(update={"path": Path("/compiled/for/rows.csv")})
+    compiled = specification.model_copy(
+        update={"data": elsewhere, "features": {**specification.features, "steps": steps}}
+    )
+
+    report = gate(rows, DataChecks(max_leakage=1.0), compiled=compiled)
+
+    assert described_data(report).path == str(specification.data.path)
+    assert described_data(report).fingerprint == "f1"
 
 
 def test_good_data_pass_and_a_champions_data_too(

@@ -49,6 +49,7 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
         from tfx.types import standard_artifacts
 
         from components.artifacts import DataGateReport
+        from components.data_channel import describe_data
         from components.version_pusher import executor
 
         inputs = {
@@ -65,9 +66,7 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
         inputs[executor.MODEL_BLESSING_KEY].set_int_custom_property("blessed", int(blessed))
         inputs[executor.CHAMPION_KEY].set_string_custom_property("version", champion)
         inputs[executor.GATE_KEY].uri = str(tmp_path / "gate")
-        for key, value in provenance.data.model_dump().items():
-            name = {"path": "read_from", "fingerprint": "data_fingerprint"}[key]
-            inputs[executor.GATE_KEY].set_string_custom_property(name, value)
+        describe_data(inputs[executor.GATE_KEY], provenance.data)
         (tmp_path / "gate").mkdir(exist_ok=True)
         (tmp_path / "gate" / "statistics.pb").write_text(f"statistics of {content}")
         model = tmp_path / content / "stamped_model"
