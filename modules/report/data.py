@@ -31,8 +31,7 @@ Statistics: TypeAlias = statistics_pb2.FeatureNameStatistics
 
 def data_section(run: FinishedRun) -> Section:
     """What was read, what each feature and label holds, and what was put aside."""
-    data = run.specification.data
-    blocks: list[Block] = [Text(f"Read from {data.path}.")]
+    blocks: list[Block] = [Text(f"Read from {run.provenance.data.path}.")]
     folder = run.output("statistics")
     if folder:
         blocks += _summary(run, folder)

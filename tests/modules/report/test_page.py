@@ -168,6 +168,16 @@ def test_the_lineage_holds_every_digest(write_run: Callable[..., Path]) -> None:
     assert '"separator": ";"' in text  # the specification, as it was resolved
 
 
+def test_the_file_that_was_read_is_told_whatever_the_specification_names(
+    write_run: Callable[..., Path], several: Specification, tmp_path: Path
+) -> None:
+    named = several.data.model_copy(update={"path": Path("/compiled/for/rows.csv")})
+
+    found = read(write_run(several.model_copy(update={"data": named})))
+
+    assert f"Read from {tmp_path / 'rows.csv'}." in found.text
+
+
 def test_a_section_that_cannot_be_made_leaves_the_others(
     write_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
