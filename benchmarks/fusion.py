@@ -14,15 +14,15 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.timing import Timings, interleaved
-from modules.files import write_text
-from pipeline.consoles import wide_console
-from pipeline.quiet import import_tensorflow_quietly
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 if TYPE_CHECKING:
     import keras
 
     from benchmarks.shapes import Part, Shape
-    from modules.fusion.build import FusedModel
+    from tfx_fusion.modules.graph.build import FusedModel
 
 WARM_UP = 8
 
@@ -41,7 +41,7 @@ def main(rounds: int, file: Path | None) -> None:
     console = wide_console()
     import_tensorflow_quietly()
     from benchmarks.shapes import all_shapes
-    from modules.trainer.train import seed_everything
+    from tfx_fusion.modules.training.train import seed_everything
 
     seed_everything(7)  # as training does; with it comes TensorFlow's own order, and no XLA
     found = {}
@@ -80,10 +80,10 @@ def measure(shape: Shape, rounds: int) -> dict[str, float]:
 
 def fuse(shape: Shape) -> FusedModel:
     """The fused model as the first stage trains it, joined by the project's own code."""
-    from modules.freezing.unfreeze import chosen_layers
-    from modules.fusion.build import build
-    from modules.submodels.inspection import inspect_submodel
-    from modules.submodels.layer import SubmodelLayer
+    from tfx_fusion.modules.graph.build import build
+    from tfx_fusion.modules.graph.unfreeze import chosen_layers
+    from tfx_fusion.modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
     specification = shape.specification
     paths = {name: path for name, (_, path) in specification.imported().items()}
@@ -149,8 +149,8 @@ def stepping(shape: Shape, model: keras.Model) -> Callable[[], object]:
     """A training step as `fit` takes it, on a batch that lies in memory."""
     import tensorflow as tf
 
-    from modules.trainer.losses import compile_arguments
-    from modules.trainer.optimizers import new_optimizer
+    from tfx_fusion.modules.training.losses import compile_arguments
+    from tfx_fusion.modules.training.optimizers import new_optimizer
 
     optimizer = new_optimizer("", shape.specification.training.stages[0], {})
     model.compile(optimizer=optimizer, **compile_arguments(shape.specification))

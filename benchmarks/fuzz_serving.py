@@ -21,9 +21,9 @@ from benchmarks.malformed import Arrays, Tally, Target
 from benchmarks.malformed_grpc import GrpcFuzzer
 from benchmarks.malformed_rest import RestFuzzer
 from benchmarks.serving_load import mebibytes
-from modules.files import write_text
-from modules.serving.check.process import model_server
-from pipeline.consoles import wide_console
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.serving.check.process import model_server
+from tfx_fusion.pipeline.consoles import wide_console
 
 NAME = "fuzzed"
 OVERSIZE = 1000  # one body in so many is larger than the server takes

@@ -22,9 +22,9 @@ from rich.table import Table
 from benchmarks.serving_chain import latencies
 from benchmarks.serving_load import long_load, throughput, version_changes
 from benchmarks.serving_models import FUSED, PARTS, rows, save_models
-from modules.files import write_text
-from modules.serving.check.process import TF_SERVING, model_server
-from pipeline.consoles import wide_console
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.serving.check.process import TF_SERVING, model_server
+from tfx_fusion.pipeline.consoles import wide_console
 
 
 def measure(

@@ -11,7 +11,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from benchmarks.serving_load import TIMEOUT, request_of
 from benchmarks.serving_models import FUSED, PARTS, Inputs, some
 from benchmarks.timing import interleaved
-from modules.serving.check.process import Running
+from tfx_fusion.modules.serving.check.process import Running
 
 WARM_UP = 20
 

@@ -18,9 +18,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from benchmarks.serving_models import FUSED, Inputs, some
-from modules.registry.rollback import roll_back
-from modules.serving.check.process import Running
-from modules.serving.server.rest import METRICS_PATH
+from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.modules.serving.check.process import Running
+from tfx_fusion.modules.serving.server.rest import METRICS_PATH
 
 BATCHES = (1, 8, 32)
 TIMEOUT = 60.0

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from modules.preprocessing.transform import decode_images
-from modules.spec import ImageFeature
+from tfx_fusion.modules.preprocessing.transform import decode_images
+from tfx_fusion.modules.spec import ImageFeature
 
 layers = keras.layers
 FUSED, PARTS = "fused", ("vision", "text", "head")

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from modules.spec import Specification
+from tfx_fusion.modules.spec import Specification
 
 layers = keras.layers
 ROWS = 32

@@ -15,16 +15,16 @@ import click
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from modules.files import write_text
-from pipeline.consoles import wide_console
-from pipeline.quiet import import_tensorflow_quietly
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 SUBMODELS = 20
 ROOT = Path(__file__).resolve().parents[1]
 # As the `fusion` command starts, but from this tree.
 COMMAND = (
     sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-    "from pipeline.cli import main; main()", "validate", "fusion.yaml",
+    "from tfx_fusion.cli import main; main()", "validate", "fusion.yaml",
 )  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from tfx import types
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import path_utils
 
-from modules.registry.champion import Champion
-from modules.registry.manifest import model_digest
+from tfx_fusion.modules.registry.champion import Champion
+from tfx_fusion.modules.registry.manifest import model_digest
 
 BASELINE_KEY = standard_component_specs.BASELINE_MODEL_KEY
 MODEL_KEY = standard_component_specs.MODEL_KEY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfx import types
 
-from modules.registry.manifest import DataSource
+from tfx_fusion.modules.registry.manifest import DataSource
 
 # Properties of the artifact.
 PATH_KEY = "read_from"

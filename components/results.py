@@ -8,12 +8,12 @@ from typing import Protocol
 
 from ml_metadata.proto import metadata_store_pb2
 
-from modules.data_checks.anomalies import anomalies
-from modules.evaluation.quality import Quality, read_quality
-from modules.evaluation.worth import read_worth
-from modules.examples.write import REJECTED_FILE
-from modules.trainer.record import RECORD_FILE
-from modules.trainer.run import last_epoch, learnt_from
+from tfx_fusion.modules.data.checks.anomalies import anomalies
+from tfx_fusion.modules.data.write import REJECTED_FILE
+from tfx_fusion.modules.evaluation.quality import Quality, read_quality
+from tfx_fusion.modules.evaluation.worth import read_worth
+from tfx_fusion.modules.training.record import RECORD_FILE
+from tfx_fusion.modules.training.run import last_epoch, learnt_from
 
 
 class Stage(Protocol):

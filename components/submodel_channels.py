@@ -10,8 +10,8 @@ from tfx import types
 from tfx.types import artifact_utils
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
-from components.artifacts import Submodel
-from modules.submodels.interface import Interface
+from tfx_fusion.components.artifacts import Submodel
+from tfx_fusion.modules.submodels.interface import Interface
 
 PREFIX = "submodel_"
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.quiet import import_tensorflow_quietly
+from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 FOLDERS = ("data", "models")
 STAMP = "made_by.txt"

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from cure import check_stages, cure, kubernetes_platform
-from volumes import check_paths
 
-from modules.errors import SpecificationError
-from modules.files import write_text
-from modules.spec import Kubeflow, Specification
+from tfx_fusion.kubeflow.cure import check_stages, cure, kubernetes_platform
+from tfx_fusion.kubeflow.volumes import check_paths
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.spec import Kubeflow, Specification
 
 # What the image is asked to run: it holds the project, so `fusion` is on its path.
 COMMAND = ("fusion", "step")
@@ -63,8 +63,8 @@ def compile_file(file: Path, tell: Callable[[str], None], target: str = "kubeflo
 
     Raises SpecificationError where it is wrong, or says something that the cluster cannot do.
     """
-    from pipeline.prepare import prepare
-    from pipeline.quiet import import_tensorflow_quietly
+    from tfx_fusion.pipeline.prepare import prepare
+    from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
     prepared = prepare(file, tell)
     specification, kubeflow = prepared.specification, prepared.specification.kubeflow
@@ -77,10 +77,10 @@ def compile_file(file: Path, tell: Callable[[str], None], target: str = "kubeflo
     check_paths(specification, kubeflow)
     tell("importing TensorFlow, Beam and TFX")
     import_tensorflow_quietly()
-    from components.run_report.component import RunReport
-    from modules.registry.manifest import Provenance
-    from pipeline.pipeline import Seen, create_stages
-    from pipeline.run import stage_plans
+    from tfx_fusion.components.run_report.component import RunReport
+    from tfx_fusion.modules.registry.manifest import Provenance
+    from tfx_fusion.pipeline.pipeline import Seen, create_stages
+    from tfx_fusion.pipeline.run import stage_plans
 
     provenance = Provenance.of(specification, prepared.inspections, "", RUN_ID)
     stages = create_stages(
@@ -149,7 +149,7 @@ def command(file: Path, target: str, output: Path | None) -> None:
     The file needs a section `kubeflow`: the image that holds this project, and the volumes on which
     the stages find data, sub-models and the publish folder. `fusion submit` compiles by itself.
     """
-    from pipeline.consoles import wide_console
+    from tfx_fusion.pipeline.consoles import wide_console
 
     console = wide_console()
     compiled = compile_file(file, lambda text: console.print(text, highlight=False), target)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from volumes import moved
-
-from modules.errors import SpecificationError, suggestion
-from modules.spec import Kubeflow, Means
+from tfx_fusion.kubeflow.volumes import moved
+from tfx_fusion.modules.errors import SpecificationError, suggestion
+from tfx_fusion.modules.spec import Kubeflow, Means
 
 # The only stages whose key in KFP's cache tells all that they depend on: the digest of a sub-model
 # is among their parameters. What else is read from a volume has no part in a key

@@ -24,7 +24,7 @@ from typing import Any
 
 import click
 
-from modules.report.finished import KEPT_AS_KEY
+from tfx_fusion.modules.report.finished import KEPT_AS_KEY
 
 # Where the launcher keeps local copies (LocalPathForURI in component/launcher_v2.go).
 LOCAL = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
@@ -90,9 +90,9 @@ def run(argv: list[str]) -> None:
     from tfx.orchestration.kubeflow.v2 import compiler_utils
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx_entrypoint
 
-    from components import artifacts
-    from modules.files import write_text
-    from pipeline.quiet import log_everything
+    from tfx_fusion.components import artifacts
+    from tfx_fusion.modules.files import write_text
+    from tfx_fusion.pipeline.quiet import log_everything
 
     log_everything()
     logging.getLogger("fusion.progress").setLevel(logging.INFO)

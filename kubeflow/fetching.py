@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from kfp_server import Server
-from preflight import ROOT
-
-from modules.errors import RunError
-from modules.report.finished import REPORT_FILE
+from tfx_fusion.kubeflow.kfp_server import Server
+from tfx_fusion.kubeflow.preflight import ROOT
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.report.finished import REPORT_FILE
 
 SOURCES = {"s3": "s3", "minio": "minio", "gs": "gcs"}
 

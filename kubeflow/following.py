@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kfp_server import LostServerError, Server
 from kfp_server_api import V2beta1Run
-from pods import ROOT, Pod, Pods
-from stage_failure import cause, stuck_message
-from task_states import ENDED, StageState, stage_states, workflow_of
 
-from modules.errors import RunError
-from modules.files import write_text
-from pipeline.stage import Stage
+from tfx_fusion.kubeflow.kfp_server import LostServerError, Server
+from tfx_fusion.kubeflow.pods import ROOT, Pod, Pods
+from tfx_fusion.kubeflow.stage_failure import cause, stuck_message
+from tfx_fusion.kubeflow.task_states import ENDED, StageState, stage_states, workflow_of
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.pipeline.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import requests
 import urllib3
 from kfp_server_api import V2beta1Experiment, V2beta1Run
 
-from modules.errors import RunError
+from tfx_fusion.modules.errors import RunError
 
 SECONDS = 30  # an answer that takes longer does not come
 ASK_FOR_TOKEN = "give a token that may, with --token or FUSION_KFP_TOKEN"  # noqa: S105

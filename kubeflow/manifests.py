@@ -6,14 +6,14 @@ import re
 from pathlib import Path, PurePosixPath
 
 import click
-from model_servers import IMAGE, InBucket, OnVolume, Served, kserve, tf_serving
 from pydantic import TypeAdapter, ValidationError
-from volumes import holder, on_no_volume, there
 
-from modules.errors import SpecificationError
-from modules.files import write_text
-from modules.spec import Specification, load_specification
-from modules.spec.kubeflow import Memory
+from tfx_fusion.kubeflow.model_servers import IMAGE, InBucket, OnVolume, Served, kserve, tf_serving
+from tfx_fusion.kubeflow.volumes import holder, on_no_volume, there
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.spec import Specification, load_specification
+from tfx_fusion.modules.spec.kubeflow import Memory
 
 # What a Kubernetes Service may be called (RFC 1035); KServe adds `-predictor` for its own.
 SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")

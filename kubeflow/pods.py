@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cluster_state import ClosedClusterError, Cluster
-from kfp_server import LostServerError, Server
+from tfx_fusion.kubeflow.cluster_state import ClosedClusterError, Cluster
+from tfx_fusion.kubeflow.kfp_server import LostServerError, Server
 
 # Argo writes on each pod which node of the workflow it is.
 NODE_NAME = "workflows.argoproj.io/node-name"

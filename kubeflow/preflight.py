@@ -6,11 +6,11 @@ import re
 from typing import Any, NoReturn
 
 import requests
-from cluster_state import ClosedClusterError, Cluster
-from kfp_server import ASK_FOR_TOKEN, Server
 
-from modules.errors import RunError, SpecificationError
-from modules.spec.kubeflow import Kubeflow
+from tfx_fusion.kubeflow.cluster_state import ClosedClusterError, Cluster
+from tfx_fusion.kubeflow.kfp_server import ASK_FOR_TOKEN, Server
+from tfx_fusion.modules.errors import RunError, SpecificationError
+from tfx_fusion.modules.spec.kubeflow import Kubeflow
 
 ROOT = re.compile(
     r"(?P<scheme>s3|minio|gs)://(?P<bucket>[a-z0-9][a-z0-9.-]*)(?P<prefix>(/[^?#]*)?)"

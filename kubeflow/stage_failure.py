@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pods import ROOT, Pod
-
-from pipeline.failure import WRAPPED
+from tfx_fusion.kubeflow.pods import ROOT, Pod
+from tfx_fusion.pipeline.failure import WRAPPED
 
 # The launcher around a stage writes lines of glog's kind, about itself.
 LAUNCHER = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d|^time=\"")

@@ -7,23 +7,23 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from fetching import NotFetchedError, fetch, report_uri
-from following import Following, Pace
-from kfp_server import LostServerError, Server
-from pods import ClusterPods, InterfacePods, Pods
-from preflight import cluster_of_run
 from rich.console import Console
-from verdict import glance
 
-from modules.errors import RunError
-from modules.files import whole_file
-from modules.report.finished import REPORT_FILE
-from modules.spec.kubeflow import Kubeflow
-from pipeline.live import StageTable
-from pipeline.stage import Stage
+from tfx_fusion.kubeflow.fetching import NotFetchedError, fetch, report_uri
+from tfx_fusion.kubeflow.following import Following, Pace
+from tfx_fusion.kubeflow.kfp_server import LostServerError, Server
+from tfx_fusion.kubeflow.pods import ClusterPods, InterfacePods, Pods
+from tfx_fusion.kubeflow.preflight import cluster_of_run
+from tfx_fusion.kubeflow.verdict import glance
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import whole_file
+from tfx_fusion.modules.report.finished import REPORT_FILE
+from tfx_fusion.modules.spec.kubeflow import Kubeflow
+from tfx_fusion.pipeline.live import StageTable
+from tfx_fusion.pipeline.stage import Stage
 
 if TYPE_CHECKING:
-    from compile import Compiled
+    from tfx_fusion.kubeflow.compile import Compiled
 
 
 class Submission:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.consoles import wide_console
+from tfx_fusion.pipeline.consoles import wide_console
 
 
 @click.command("submit")
@@ -65,15 +65,15 @@ def command(
     section `kubeflow` names are checked first where a kubeconfig is at hand. Stopping this command
     leaves the run going on.
     """
-    from kfp_server import Server
-    from preflight import check_root, check_server
+    from tfx_fusion.kubeflow.kfp_server import Server
+    from tfx_fusion.kubeflow.preflight import check_root, check_server
 
     console = wide_console()
     root, server = check_root(root), Server(host, namespace, token)
     pods_namespace = check_server(server)
     # TFX takes ten seconds to import, so it is imported when the server is known to be sound.
-    from compile import compile_file
-    from submission import Submission
+    from tfx_fusion.kubeflow.compile import compile_file
+    from tfx_fusion.kubeflow.submission import Submission
 
     compiled = compile_file(file, lambda text: console.print(text, highlight=False))
     submission = Submission(

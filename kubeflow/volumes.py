@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from modules.errors import SpecificationError
-from modules.spec import Kubeflow, Specification, TextFeature, Volume
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import Kubeflow, Specification, TextFeature, Volume
 
 
 def check_paths(specification: Specification, kubeflow: Kubeflow) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from modules.examples.size import DataSize, data_size
-from modules.examples.source import RowSource
-from modules.spec import BeamStage, NumberFeature, Runner, Specification
+from tfx_fusion.modules.data.size import DataSize, data_size
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.spec import BeamStage, NumberFeature, Runner, Specification
 
 # Workers that hold the project already. TFX would else pack itself up for them, two seconds a
 # stage, and without the project (tfx/utils/dependency_utils.py); an image that is named keeps it

@@ -7,9 +7,9 @@ from io import StringIO
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from modules.errors import SpecificationError, suggestion
-from modules.spec import Beam
-from pipeline.beam import as_arguments
+from tfx_fusion.modules.errors import SpecificationError, suggestion
+from tfx_fusion.modules.spec import Beam
+from tfx_fusion.pipeline.beam import as_arguments
 
 # Their job servers, written in Java, have options that only they know.
 WITH_OTHERS = ("flink", "spark")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from modules.errors import SpecificationError, suggestion
-from modules.freezing.unfreeze import check_stages
-from modules.fusion.branches import check_worth
-from modules.fusion.build import FusedModel, build, open_interface
-from modules.spec import Specification
-from modules.trainer.optimizers import new_optimizer
-from pipeline.prepare import Prepared
+from tfx_fusion.modules.errors import SpecificationError, suggestion
+from tfx_fusion.modules.graph.branches import check_worth
+from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
+from tfx_fusion.modules.graph.unfreeze import check_stages
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.training.optimizers import new_optimizer
+from tfx_fusion.pipeline.prepare import Prepared
 
 
 def check(prepared: Prepared) -> FusedModel:

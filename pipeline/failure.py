@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from modules.errors import UserError
+from tfx_fusion.modules.errors import UserError
 
 # Beam raises a worker's exception anew as a RuntimeError whose text holds the original one.
 WRAPPED = re.compile(

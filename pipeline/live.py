@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pipeline.stage import Stage
+from tfx_fusion.pipeline.stage import Stage
 
 STYLES = {"waiting": "dim", "running": "yellow", "done": "green", "reused": "cyan", "failed": "red"}
 

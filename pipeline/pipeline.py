@@ -9,27 +9,27 @@ from tfx import v1 as tfx
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_node import BaseNode
 
-from components.champion_resolver.component import ChampionResolver
-from components.data_gate.component import DataGate
-from components.embedding_gen.component import EmbeddingGen
-from components.fusion_evaluator.component import FusionEvaluator
-from components.fusion_trainer.component import FusionTrainer
-from components.fusion_worth.component import FusionWorthGen
-from components.manifest_example_gen.component import ManifestExampleGen
-from components.serving_check.component import ServingCheck
-from components.submodel_importer.component import SubmodelImporter
-from components.version_pusher.component import VersionPusher
-from modules.embedding.plan import StagePlan, distinct_plans
-from modules.examples.source import RowSource
-from modules.preprocessing.transform import transform_config
-from modules.registry.champion import Task
-from modules.registry.manifest import Provenance
-from modules.spec import BeamStage, Specification
-from modules.submodels.interface import Inspection
-from pipeline.beam import Choice, choose
-from pipeline.prepare import Workplace
+from tfx_fusion.components.champion_resolver.component import ChampionResolver
+from tfx_fusion.components.data_gate.component import DataGate
+from tfx_fusion.components.embedding_gen.component import EmbeddingGen
+from tfx_fusion.components.fusion_evaluator.component import FusionEvaluator
+from tfx_fusion.components.fusion_trainer.component import FusionTrainer
+from tfx_fusion.components.fusion_worth.component import FusionWorthGen
+from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
+from tfx_fusion.components.serving_check.component import ServingCheck
+from tfx_fusion.components.submodel_importer.component import SubmodelImporter
+from tfx_fusion.components.version_pusher.component import VersionPusher
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
+from tfx_fusion.modules.preprocessing.transform import transform_config
+from tfx_fusion.modules.registry.champion import Task
+from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.spec import BeamStage, Specification
+from tfx_fusion.modules.submodels.interface import Inspection
+from tfx_fusion.pipeline.beam import Choice, choose
+from tfx_fusion.pipeline.prepare import Workplace
 
-PREPROCESSING_FN = "modules.preprocessing.transform.preprocessing_fn"
+PREPROCESSING_FN = "tfx_fusion.modules.preprocessing.transform.preprocessing_fn"
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.errors import RunError, SpecificationError, UserError
-from modules.fusion.topology import ordered_nodes
-from modules.spec import (
+from tfx_fusion.modules.errors import RunError, SpecificationError, UserError
+from tfx_fusion.modules.spec import (
     Specification,
     TextFeature,
     load_specification,
 )
-from modules.spec.vocabulary import PADDING, read_vocabulary
-from modules.submodels.interface import Inspection, Interface
-from modules.submodels.known import KnownSubmodels
+from tfx_fusion.modules.spec.vocabulary import PADDING, read_vocabulary
+from tfx_fusion.modules.submodels.interface import Inspection, Interface
+from tfx_fusion.modules.submodels.known import KnownSubmodels
+from tfx_fusion.modules.validation.names import ordered_nodes
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modules.spec import load_specification
+from tfx_fusion.modules.spec import load_specification
 
 
 def publish_folder(file: Path) -> Path:

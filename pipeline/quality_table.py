@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from modules.evaluation.quality import Bound, Quality
-from modules.evaluation.quality_columns import BOUND, VERDICTS, quality_columns
+from tfx_fusion.modules.evaluation.quality import Bound, Quality
+from tfx_fusion.modules.evaluation.quality_columns import BOUND, VERDICTS, quality_columns
 
 STYLES = {True: "green", False: "red", None: "dim"}
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.files import write_text
-from modules.report.finished import PROVENANCE_FILE, RUN_FILE
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.report.finished import PROVENANCE_FILE, RUN_FILE
 
 if TYPE_CHECKING:  # importing TFX takes ten seconds, and a record is made before that
-    from pipeline.stages import Stage
+    from tfx_fusion.pipeline.stages import Stage
 
 
 @dataclass

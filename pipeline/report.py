@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from modules.errors import RunError, suggestion
-from modules.report.finished import PROVENANCE_FILE, RUN_FILE
-from pipeline.failure import cause_of
-from pipeline.prepare import Workplace
-from pipeline.record import RunRecord
+from tfx_fusion.modules.errors import RunError, suggestion
+from tfx_fusion.modules.report.finished import PROVENANCE_FILE, RUN_FILE
+from tfx_fusion.pipeline.failure import cause_of
+from tfx_fusion.pipeline.prepare import Workplace
+from tfx_fusion.pipeline.record import RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def report_on(record: RunRecord, console: Console) -> None:
 
 def tell_report(folder: Path, console: Console) -> Path:
     """Writes the page of the run in a folder and prints where it is, and what it lacks."""
-    from modules.report.page import write_report
+    from tfx_fusion.modules.report.page import write_report
 
     written = write_report(folder)
     console.print(f"report {written.path}", highlight=False, soft_wrap=True, markup=False)

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from modules.errors import RejectedRowsError, RunError, SpecificationError
-from modules.examples.fingerprint import fingerprint
-from modules.examples.source import RowSource
-from modules.files import write_text
-from modules.registry.manifest import Provenance
-from modules.registry.versions import check_publish_folder
-from pipeline.beam import choose, in_words, size_to_choose_by
-from pipeline.consoles import wide_console
-from pipeline.failure import cause_of
-from pipeline.prepare import Prepared, Workplace, check_writable, prepare
-from pipeline.quiet import log_everything, output_to
-from pipeline.record import RunRecord
-from pipeline.report import report_on
+from tfx_fusion.modules.data.fingerprint import fingerprint
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.errors import RejectedRowsError, RunError, SpecificationError
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.versions import check_publish_folder
+from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
+from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.failure import cause_of
+from tfx_fusion.pipeline.prepare import Prepared, Workplace, check_writable, prepare
+from tfx_fusion.pipeline.quiet import log_everything, output_to
+from tfx_fusion.pipeline.record import RunRecord
+from tfx_fusion.pipeline.report import report_on
 
 if TYPE_CHECKING:  # it imports Keras
-    from modules.embedding.plan import StagePlan
+    from tfx_fusion.modules.embedding.plan import StagePlan
 
 
 # What is done inside a run: all that needs TensorFlow, and tells its progress on the terminal.
@@ -86,7 +86,7 @@ def recorded(specification_file: Path, console: Console, action: Action) -> RunR
 def _keep_rejected(record: RunRecord, error: BaseException) -> None:
     """Keeps the rejected rows that an error carries, since TFX has removed the stage's own."""
     if isinstance(error, RejectedRowsError) and error.rejected:
-        from modules.examples.write import write_rejected
+        from tfx_fusion.modules.data.write import write_rejected
 
         record.rejected = len(error.rejected)
         record.rejected_file = write_rejected(str(record.folder), error.rejected)
@@ -116,12 +116,12 @@ def run_stages(
     specification = prepared.specification
     with terminal.status("importing TensorFlow, Beam and TFX"):
         # TFX takes ten seconds to import, so it is imported when all else is known to be sound.
-        from components import results
-        from modules.registry.champion import champion_state
-        from pipeline.beam_options import check_options
-        from pipeline.live import StageTable
-        from pipeline.pipeline import Seen, create_pipeline, create_stages
-        from pipeline.stages import Stage, StageRun
+        from tfx_fusion.components import results
+        from tfx_fusion.modules.registry.champion import champion_state
+        from tfx_fusion.pipeline.beam_options import check_options
+        from tfx_fusion.pipeline.live import StageTable
+        from tfx_fusion.pipeline.pipeline import Seen, create_pipeline, create_stages
+        from tfx_fusion.pipeline.stages import Stage, StageRun
 
         log_everything()
     check_options(specification.beam)
@@ -162,8 +162,8 @@ def run_stages(
 
 def stage_plans(prepared: Prepared) -> list[StagePlan]:
     """What each stage of training learns from; the graph is checked on the way."""
-    from modules.embedding.plan import plan_stages
-    from pipeline.check import check
+    from tfx_fusion.modules.embedding.plan import plan_stages
+    from tfx_fusion.pipeline.check import check
 
     return plan_stages(prepared.specification, check(prepared))
 
@@ -172,9 +172,9 @@ def _train_and_publish(
     prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console
 ) -> None:
     run_stages(prepared, place, record, terminal, train=True)
-    from components import results
-    from modules.evaluation.quality import read_quality
-    from pipeline.quality_table import quality_table
+    from tfx_fusion.components import results
+    from tfx_fusion.modules.evaluation.quality import read_quality
+    from tfx_fusion.pipeline.quality_table import quality_table
 
     record.training_record = results.training_record(record.stages)
     quality = read_quality(Path(results.artifact(record.stages, "evaluation").uri))

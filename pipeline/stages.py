@@ -10,8 +10,8 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
-from pipeline.beam_aside import beam_arguments_aside
-from pipeline.stage import Stage, Status
+from tfx_fusion.pipeline.beam_aside import beam_arguments_aside
+from tfx_fusion.pipeline.stage import Stage, Status
 
 STARTED = "Component %s is running."
 FINISHED = "Component %s is finished."

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from ruamel.yaml import YAML
 
-from modules.errors import SpecificationError, suggestion
-from modules.files import write_text
-from modules.spec import Specification, Tuning, load_specification, read_tree
-from modules.tuning.space import candidates, misfit, with_values
-from pipeline.prepare import Prepared, Workplace
-from pipeline.record import RunRecord
-from pipeline.run import recorded, run_stages, stage_plans
+from tfx_fusion.modules.errors import SpecificationError, suggestion
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.spec import Specification, Tuning, load_specification, read_tree
+from tfx_fusion.modules.tuning.space import candidates, misfit, with_values
+from tfx_fusion.pipeline.prepare import Prepared, Workplace
+from tfx_fusion.pipeline.record import RunRecord
+from tfx_fusion.pipeline.run import recorded, run_stages, stage_plans
 
 if TYPE_CHECKING:  # they import Keras
-    from modules.embedding.plan import StagePlan
-    from modules.tuning.search import Trial
+    from tfx_fusion.modules.embedding.plan import StagePlan
+    from tfx_fusion.modules.tuning.search import Trial
 
 
 @dataclass
@@ -99,7 +99,7 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
     # Before TensorFlow: the other way round, Python would crash when it ends.
     import apache_beam  # noqa: F401
 
-    from modules.tuning.trial import embedded_stages
+    from tfx_fusion.modules.tuning.trial import embedded_stages
 
     specification = prepared.specification
     plans = stage_plans(prepared)
@@ -144,10 +144,10 @@ def _search(
     record: RunRecord,
     terminal: Console,
 ) -> Tuned:
-    from modules.trainer.sources import EmbeddedStore
-    from modules.tuning.picture import draw_trials
-    from modules.tuning.search import search
-    from modules.tuning.trial import train_head
+    from tfx_fusion.modules.training.sources import EmbeddedStore
+    from tfx_fusion.modules.tuning.picture import draw_trials
+    from tfx_fusion.modules.tuning.search import search
+    from tfx_fusion.modules.tuning.trial import train_head
 
     specification = prepared.specification
     folders = [

@@ -20,7 +20,7 @@ import apache_beam
 import pytest
 
 if TYPE_CHECKING:
-    from modules.spec import Specification
+    from tfx_fusion.modules.spec import Specification
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -136,7 +136,7 @@ def write_examples(specification: Specification, folder: Path) -> dict[str, Path
     """The rows of a specification's CSV file as tf.Examples, two thirds of them to train on."""
     import tensorflow as tf
 
-    from modules.examples.rows import RowParser
+    from tfx_fusion.modules.data.rows import RowParser
 
     data = specification.data.path
     parser = RowParser(specification.features, specification.labels, data.parent)
@@ -161,8 +161,8 @@ def analyse(specification: Specification, examples: Path, folder: Path) -> Path:
     from tensorflow_transform.tf_metadata.dataset_metadata import DatasetMetadata
     from tensorflow_transform.tf_metadata.schema_utils import schema_as_feature_spec
 
-    from modules.features.schema import implied_schema
-    from modules.preprocessing.transform import preprocessing_fn, transform_config
+    from tfx_fusion.modules.data.schema import implied_schema
+    from tfx_fusion.modules.preprocessing.transform import preprocessing_fn, transform_config
 
     features, labels = specification.features, specification.labels
     schema = implied_schema(features, labels)
@@ -201,7 +201,7 @@ def shared_training_inputs(
     shared_world: Path, prepare_training: Callable[[Specification], TrainingInputs]
 ) -> TrainingInputs:
     """What the trainer reads for the shared world; made once, read only."""
-    from modules.spec import load_specification
+    from tfx_fusion.modules.spec import load_specification
 
     return prepare_training(load_specification(shared_world / "fusion.yaml"))
 
@@ -213,12 +213,12 @@ def shared_published(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A publish folder with version 1 of the shared world's model; made once, read only."""
-    from modules.embedding.plan import StagePlan
-    from modules.spec import load_specification
-    from modules.submodels.copy import copy_submodel
-    from modules.submodels.inspection import inspect_submodel
-    from modules.trainer.checkpoint import Checkpoint
-    from modules.trainer.run import fuse_and_train
+    from tfx_fusion.modules.embedding.plan import StagePlan
+    from tfx_fusion.modules.spec import load_specification
+    from tfx_fusion.modules.submodels.copy import copy_submodel
+    from tfx_fusion.modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.training.checkpoint import Checkpoint
+    from tfx_fusion.modules.training.run import fuse_and_train
 
     folder = tmp_path_factory.mktemp("published")
     specification = load_specification(shared_world / "fusion.yaml")
@@ -266,9 +266,9 @@ def served_colours(shared_published: Path) -> Iterator[Addresses]:
 @pytest.fixture(scope="session")
 def embed() -> Callable[..., list[str]]:
     """Writes the embedded rows of every distinct plan with Beam; returns their folders."""
-    from modules.embedding.embedder import Embedder
-    from modules.embedding.plan import distinct_plans
-    from modules.embedding.write import collect, write_embeddings
+    from tfx_fusion.modules.embedding.embedder import Embedder
+    from tfx_fusion.modules.embedding.plan import distinct_plans
+    from tfx_fusion.modules.embedding.write import collect, write_embeddings
 
     def run(
         stages: Any, interfaces: Any, submodels: Any, inputs: TrainingInputs, folder: Path

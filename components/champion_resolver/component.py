@@ -8,8 +8,8 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.champion_resolver import executor
-from modules.registry.champion import Task
+from tfx_fusion.components.champion_resolver import executor
+from tfx_fusion.modules.registry.champion import Task
 
 
 class ChampionResolverSpec(ComponentSpec):
@@ -38,7 +38,7 @@ class ChampionResolver(base_component.BaseComponent):
         """
         Args:
             publish_folder: the folder of TF Serving's version folders.
-            state: what the champion is (`modules.registry.champion.champion_state`).
+            state: what the champion is (`tfx_fusion.modules.registry.champion.champion_state`).
             task: what the candidate predicts, and from what.
         """
         super().__init__(

@@ -10,9 +10,9 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.champion_channel import describe
-from modules.files import write_text
-from modules.registry.champion import Task, copy_champion
+from tfx_fusion.components.champion_channel import describe
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.registry.champion import Task, copy_champion
 
 FOLDER_KEY = "publish_folder"
 STATE_KEY = "state"

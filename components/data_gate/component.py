@@ -7,10 +7,10 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import DataGateReport
-from components.data_gate import executor
-from modules.examples.source import RowSource
-from modules.spec import Specification
+from tfx_fusion.components.artifacts import DataGateReport
+from tfx_fusion.components.data_gate import executor
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.spec import Specification
 
 
 class DataGateSpec(ComponentSpec):

@@ -10,12 +10,13 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.champion_channel import EXISTS_KEY, VERSION_KEY
-from components.data_channel import describe_data, described_data
-from modules.data_checks.gate import Given, check_data
-from modules.examples.source import RowSource
-from modules.examples.split import SPLITS
-from modules.spec import DataChecks
+from tfx_fusion.components.champion_channel import EXISTS_KEY, VERSION_KEY
+from tfx_fusion.components.data_channel import describe_data, described_data
+from tfx_fusion.modules.data.checks.gate import Given, check_data
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.data.split import SPLITS
+from tfx_fusion.modules.registry.manifest import STATISTICS_FILE as CHAMPION_STATISTICS
+from tfx_fusion.modules.spec import DataChecks
 
 SOURCE_KEY = "source"
 CHECKS_KEY = "checks"
@@ -53,7 +54,11 @@ class Executor(base_executor.BaseExecutor):
             anomalies=Path(artifact_utils.get_single_uri(input_dict[ANOMALIES_KEY])),
             statistics=Path(statistics, STATISTICS_FILE),
             splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
-            champion=Path(path_utils.serving_model_path(champion.uri)) if exists else None,
+            champion=(
+                Path(path_utils.serving_model_path(champion.uri), CHAMPION_STATISTICS)
+                if exists
+                else None
+            ),
             version=champion.get_string_custom_property(VERSION_KEY),
         )
         report = check_data(source, checks, given, Path(gate.uri))

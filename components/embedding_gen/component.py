@@ -9,9 +9,9 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.embedding_gen import executor
-from components.submodel_channels import submodel_channels, with_submodels
-from modules.embedding.plan import EmbeddingPlan
+from tfx_fusion.components.embedding_gen import executor
+from tfx_fusion.components.submodel_channels import submodel_channels, with_submodels
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan
 
 
 class EmbeddingGenSpec(ComponentSpec):

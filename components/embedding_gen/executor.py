@@ -10,11 +10,11 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from components.submodel_channels import given_submodels
-from modules.embedding.embedder import Embedder
-from modules.embedding.plan import EmbeddingPlan
-from modules.embedding.write import collect, write_embeddings
-from modules.examples.split import SPLITS
+from tfx_fusion.components.submodel_channels import given_submodels
+from tfx_fusion.modules.data.split import SPLITS
+from tfx_fusion.modules.embedding.embedder import Embedder
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan
+from tfx_fusion.modules.embedding.write import collect, write_embeddings
 
 PLAN_KEY = "plan"
 EXAMPLES_KEY = "examples"

@@ -18,10 +18,10 @@ from tfx.types.standard_component_specs import (
 )
 from tfx.utils import json_utils
 
-from components.artifacts import FusionWorth
-from components.fusion_evaluator import executor
-from modules.evaluation.config import eval_config
-from modules.spec import Specification
+from tfx_fusion.components.artifacts import FusionWorth
+from tfx_fusion.components.fusion_evaluator import executor
+from tfx_fusion.modules.evaluation.config import eval_config
+from tfx_fusion.modules.spec import Specification
 
 
 class FusionEvaluatorSpec(ComponentSpec):

@@ -11,12 +11,12 @@ from tfx.components.evaluator import executor as evaluator
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import path_utils
 
-from components.champion_channel import with_comparable_baseline
-from modules.evaluation.assess import assess
-from modules.evaluation.quality import Quality, write_quality
-from modules.evaluation.worth import read_worth, with_worth
-from modules.files import write_text
-from modules.spec import Specification
+from tfx_fusion.components.champion_channel import with_comparable_baseline
+from tfx_fusion.modules.evaluation.assess import assess
+from tfx_fusion.modules.evaluation.quality import Quality, write_quality
+from tfx_fusion.modules.evaluation.worth import read_worth, with_worth
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.spec import Specification
 
 SPECIFICATION_KEY = "specification"
 WORTH_KEY = "worth"

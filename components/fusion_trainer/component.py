@@ -9,12 +9,12 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import TrainingRecord
-from components.fusion_trainer import executor
-from components.submodel_channels import submodel_channels, with_inputs, with_submodels
-from modules.embedding.plan import StagePlan
-from modules.fusion.topology import used_features
-from modules.spec import Evaluation, Serving, Specification
+from tfx_fusion.components.artifacts import TrainingRecord
+from tfx_fusion.components.fusion_trainer import executor
+from tfx_fusion.components.submodel_channels import submodel_channels, with_inputs, with_submodels
+from tfx_fusion.modules.embedding.plan import StagePlan
+from tfx_fusion.modules.graph.topology import used_features
+from tfx_fusion.modules.spec import Evaluation, Serving, Specification
 
 
 class FusionTrainerSpec(ComponentSpec):

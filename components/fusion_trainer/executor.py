@@ -13,14 +13,14 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.submodel_channels import given_submodels
-from modules.embedding.plan import StagePlan, distinct_plans
-from modules.examples.split import SPLITS
-from modules.freezing.proof import all_frozen
-from modules.registry.versions import newest_version
-from modules.spec import Specification
-from modules.trainer.checkpoint import Checkpoint
-from modules.trainer.run import fuse_and_train
+from tfx_fusion.components.submodel_channels import given_submodels
+from tfx_fusion.modules.data.split import SPLITS
+from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
+from tfx_fusion.modules.registry.versions import newest_version
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.training.checkpoint import Checkpoint
+from tfx_fusion.modules.training.frozen_proof import all_frozen
+from tfx_fusion.modules.training.run import fuse_and_train
 
 SPECIFICATION_KEY = "specification"
 CHECKPOINTS_KEY = "checkpoints"

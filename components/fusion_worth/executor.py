@@ -10,12 +10,12 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.fusion_trainer.executor import STAGES, given_embeddings
-from components.submodel_channels import given_submodels
-from modules.evaluation.contributions import measure_worth
-from modules.evaluation.worth import write_worth
-from modules.examples.split import SPLITS
-from modules.spec import Specification
+from tfx_fusion.components.fusion_trainer.executor import STAGES, given_embeddings
+from tfx_fusion.components.submodel_channels import given_submodels
+from tfx_fusion.modules.data.split import SPLITS
+from tfx_fusion.modules.evaluation.contributions import measure_worth
+from tfx_fusion.modules.evaluation.worth import write_worth
+from tfx_fusion.modules.spec import Specification
 
 SPECIFICATION_KEY = "specification"
 STAGES_KEY = "stages"

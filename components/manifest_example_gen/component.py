@@ -6,9 +6,9 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import RejectedRows
-from components.manifest_example_gen import executor
-from modules.examples.source import RowSource
+from tfx_fusion.components.artifacts import RejectedRows
+from tfx_fusion.components.manifest_example_gen import executor
+from tfx_fusion.modules.data.source import RowSource
 
 
 class ManifestExampleGenSpec(ComponentSpec):
@@ -37,7 +37,7 @@ class ManifestExampleGen(base_beam_component.BaseBeamComponent):
         """
         Args:
             source: the data file, and the features and labels to read from it.
-            data_fingerprint: digest of the data's content (`modules.examples.fingerprint`); empty
+            data_fingerprint: digest of the data's content (`modules.data.fingerprint`); empty
                 where the data cannot be seen before the component runs, which then takes it.
         """
         super().__init__(

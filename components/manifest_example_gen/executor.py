@@ -10,13 +10,13 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components.data_channel import describe_data
-from modules.examples.fingerprint import fingerprint
-from modules.examples.source import RowSource
-from modules.examples.split import SPLITS
-from modules.examples.write import collect, write_examples
-from modules.features.schema import implied_schema
-from modules.registry.manifest import DataSource
+from tfx_fusion.components.data_channel import describe_data
+from tfx_fusion.modules.data.fingerprint import fingerprint
+from tfx_fusion.modules.data.schema import implied_schema
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.data.split import SPLITS
+from tfx_fusion.modules.data.write import collect, write_examples
+from tfx_fusion.modules.registry.manifest import DataSource
 
 SOURCE_KEY = "source"
 PATH_KEY = "data_path"

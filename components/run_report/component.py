@@ -10,9 +10,9 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.types import channel_utils
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import ReportPage
-from components.run_report import executor
-from modules.registry.manifest import Provenance
+from tfx_fusion.components.artifacts import ReportPage
+from tfx_fusion.components.run_report import executor
+from tfx_fusion.modules.registry.manifest import Provenance
 
 # Large, and the page tells nothing of them.
 LEFT_OUT = ("transform_graph", "embeddings", "schema")

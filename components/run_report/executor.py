@@ -13,13 +13,13 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components import results
-from components.data_channel import described_data
-from modules.evaluation.quality import read_quality
-from modules.files import write_text
-from modules.registry.manifest import Provenance
-from modules.report.finished import KEPT_AS_KEY, PROVENANCE_FILE, REPORT_FILE, RUN_FILE
-from modules.report.page import write_report
+from tfx_fusion.components import results
+from tfx_fusion.components.data_channel import described_data
+from tfx_fusion.modules.evaluation.quality import read_quality
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.report.finished import KEPT_AS_KEY, PROVENANCE_FILE, REPORT_FILE, RUN_FILE
+from tfx_fusion.modules.report.page import write_report
 
 STAGES_KEY = "stages"
 PROVENANCE_KEY = "provenance"

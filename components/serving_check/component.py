@@ -7,8 +7,8 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.serving_check import executor
-from modules.spec import Evaluation, Specification
+from tfx_fusion.components.serving_check import executor
+from tfx_fusion.modules.spec import Evaluation, Specification
 
 
 class ServingCheckSpec(ComponentSpec):

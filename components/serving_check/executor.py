@@ -10,9 +10,9 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from modules.files import write_text
-from modules.serving.check.check import check_serving
-from modules.spec import Specification
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.serving.check.check import check_serving
+from tfx_fusion.modules.spec import Specification
 
 SPECIFICATION_KEY = "specification"
 EXAMPLES_KEY = "examples"

@@ -9,8 +9,8 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel_utils
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import Submodel
-from components.submodel_importer import executor
+from tfx_fusion.components.artifacts import Submodel
+from tfx_fusion.components.submodel_importer import executor
 
 
 class SubmodelImporterSpec(ComponentSpec):

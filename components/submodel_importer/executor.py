@@ -10,9 +10,9 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from modules.errors import RunError
-from modules.submodels.copy import copy_submodel
-from modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.submodels.copy import copy_submodel
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
 NAME_KEY = "submodel_name"
 PATH_KEY = "path"

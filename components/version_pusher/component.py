@@ -10,9 +10,9 @@ from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_component_specs import PusherSpec
 
-from components.artifacts import DataGateReport
-from components.version_pusher import executor
-from modules.registry.manifest import Provenance
+from tfx_fusion.components.artifacts import DataGateReport
+from tfx_fusion.components.version_pusher import executor
+from tfx_fusion.modules.registry.manifest import Provenance
 
 
 class VersionPusherSpec(ComponentSpec):

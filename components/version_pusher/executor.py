@@ -10,13 +10,13 @@ from tfx import types
 from tfx.components.pusher import executor
 from tfx.types import artifact_utils, standard_component_specs
 
-from components.champion_channel import compared_version
-from components.data_channel import described_data
-from modules.data_checks.gate import KEPT_FILE
-from modules.evaluation.quality import read_quality
-from modules.files import write_text
-from modules.registry.manifest import Provenance
-from modules.registry.publish import publish
+from tfx_fusion.components.champion_channel import compared_version
+from tfx_fusion.components.data_channel import described_data
+from tfx_fusion.modules.data.checks.gate import KEPT_FILE
+from tfx_fusion.modules.evaluation.quality import read_quality
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.publish import publish
 
 FOLDER_KEY = "publish_folder"
 KEEP_KEY = "keep"

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.quiet import import_tensorflow_quietly
+from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 HERE = Path(__file__).resolve().parent
 SPECIFICATION = HERE / "fusion.yaml"
@@ -34,7 +34,7 @@ def pretrained_accuracy(specification: Any, name: str, rows: Any) -> float:
     """How often a pretrained model's own classifier is right, as it came, without any fusion."""
     import numpy as np
 
-    from modules.submodels.layer import SubmodelLayer
+    from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
     submodel = specification.submodels[name]
     classifier = SubmodelLayer(submodel.path, ["probabilities"], submodel.signature, name)
@@ -58,12 +58,12 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from modules.examples import manifest
-    from modules.examples.split import split_of
-    from modules.preprocessing.graph import TransformGraph
-    from modules.serving.published import PublishedModel
-    from modules.spec import load_specification
-    from modules.trainer.data import RawRows, evaluation_rows
+    from tfx_fusion.modules.data import manifest
+    from tfx_fusion.modules.data.split import split_of
+    from tfx_fusion.modules.preprocessing.graph import TransformGraph
+    from tfx_fusion.modules.serving.published import PublishedModel
+    from tfx_fusion.modules.spec import load_specification
+    from tfx_fusion.modules.training.data import RawRows, evaluation_rows
 
     console = Console(width=120)
     specification = load_specification(SPECIFICATION)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from modules.embedding.plan import EmbeddingPlan
-from modules.errors import RunError, first_line
-from modules.spec.base import Part
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan
+from tfx_fusion.modules.errors import RunError, first_line
+from tfx_fusion.modules.spec.base import Part
 
 CONTENTS_FILE = "embeddings.json"
 

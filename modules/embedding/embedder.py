@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from modules.embedding.plan import EmbeddingPlan, values_per_row
-from modules.errors import RunError
-from modules.fusion.build import build_part
-from modules.fusion.precision import precision
-from modules.preprocessing.graph import TransformGraph
-from modules.spec import ImageFeature
-from modules.submodels.interface import Interface, TensorInfo
-from modules.submodels.opening import opener
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, values_per_row
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.graph.build import build_part
+from tfx_fusion.modules.graph.precision import precision
+from tfx_fusion.modules.preprocessing.graph import TransformGraph
+from tfx_fusion.modules.spec import ImageFeature
+from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
+from tfx_fusion.modules.submodels.opening import opener
 
 ACTIVATION_BYTES = 64 << 20
 MIN_BATCH, MAX_BATCH = 8, 256

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable
 
-from modules.submodels.interface import Interface
+from tfx_fusion.modules.submodels.interface import Interface
 
 # Near the data embeddings grow larger than what they are computed from; then raw data do better.
 MOST_BYTES_PER_ROW = 256 << 10

@@ -11,12 +11,21 @@ from typing import Any
 
 import keras
 
-from modules.embedding.partial import still_below
-from modules.freezing.unfreeze import chosen_layers
-from modules.fusion.build import FusedModel
-from modules.fusion.topology import in_order, inputs_of, replaced_at, source_of, upstream
-from modules.spec import Graph, Label, Layers, Specification, Stage, Submodel, as_read, missing_name
-from modules.spec.base import Part
+from tfx_fusion.modules.embedding.partial import still_below
+from tfx_fusion.modules.graph.build import FusedModel
+from tfx_fusion.modules.graph.topology import in_order, inputs_of, replaced_at, source_of, upstream
+from tfx_fusion.modules.graph.unfreeze import chosen_layers
+from tfx_fusion.modules.spec import (
+    Graph,
+    Label,
+    Layers,
+    Specification,
+    Stage,
+    Submodel,
+    as_read,
+    missing_name,
+)
+from tfx_fusion.modules.spec.base import Part
 
 # Layers that take a `training` argument, as all of Keras's for images do, and make no use of it.
 SAME_IN_TRAINING = (keras.layers.CenterCrop, keras.layers.Resizing)

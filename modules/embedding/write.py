@@ -15,11 +15,11 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from modules.embedding.columns import CONTENTS_FILE, Column, Contents
-from modules.embedding.embedder import Embedder
-from modules.embedding.plan import EmbeddingPlan
-from modules.errors import RunError
-from modules.examples.files import aside_of, example_files
+from tfx_fusion.modules.data.files import aside_of, example_files
+from tfx_fusion.modules.embedding.columns import CONTENTS_FILE, Column, Contents
+from tfx_fusion.modules.embedding.embedder import Embedder
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan
+from tfx_fusion.modules.errors import RunError
 
 progress = logging.getLogger("fusion.progress")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modules.evaluation.quality import Quality, judge, measured
-from modules.evaluation.rows import Intervals, Slice, evaluate_rows, slice_intervals
-from modules.spec import Specification
+from tfx_fusion.modules.evaluation.quality import Quality, judge, measured
+from tfx_fusion.modules.evaluation.rows import Intervals, Slice, evaluate_rows, slice_intervals
+from tfx_fusion.modules.spec import Specification
 
 
 def assess(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modules.embedding.columns import Contents
-from modules.embedding.plan import EmbeddingPlan, StagePlan, distinct_plans
-from modules.fusion.branches import feeding
-from modules.spec import Specification
-from modules.trainer.embedded import EmbeddedRows
-from modules.trainer.sources import EmbeddedStore
+from tfx_fusion.modules.embedding.columns import Contents
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, distinct_plans
+from tfx_fusion.modules.graph.branches import feeding
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.training.embedded import EmbeddedRows
+from tfx_fusion.modules.training.sources import EmbeddedStore
 
 
 def comes_before(specification: Specification, plan: EmbeddingPlan, merge: str) -> bool:

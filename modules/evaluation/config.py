@@ -9,10 +9,10 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from modules.evaluation import metrics as own_metrics
-from modules.spec import CategoryLabel, MultiLabel, Specification, Threshold
-from modules.trainer.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
-from modules.trainer.losses import is_binary
+from tfx_fusion.modules.evaluation import metrics as own_metrics
+from tfx_fusion.modules.spec import CategoryLabel, MultiLabel, Specification, Threshold
+from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
+from tfx_fusion.modules.training.losses import is_binary
 
 # TFMA finds these classes by name, in Keras and in itself; those of ours by their module.
 METRICS: dict[str, tuple[str, dict[str, Any]]] = {

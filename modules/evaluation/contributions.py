@@ -12,27 +12,27 @@ from typing import Any
 import keras
 import numpy as np
 
-from modules.embedding.plan import StagePlan, plan_stages
-from modules.evaluation.branch_data import BranchStore, comes_before
-from modules.evaluation.measures import (
+from tfx_fusion.modules.embedding.plan import StagePlan, plan_stages
+from tfx_fusion.modules.evaluation.branch_data import BranchStore, comes_before
+from tfx_fusion.modules.evaluation.measures import (
     Difference,
     Measure,
     intervals_of,
     measures_of,
     values_of,
 )
-from modules.evaluation.worth import Compared, Worth
-from modules.fusion.branches import Joint, alone, joints_of
-from modules.fusion.build import FusedModel, build, open_interface
-from modules.fusion.precision import precision
-from modules.preprocessing.graph import TransformGraph
-from modules.spec import Specification
-from modules.submodels.interface import Interface
-from modules.submodels.opening import opener
-from modules.trainer.data import RawRows
-from modules.trainer.sources import EmbeddedStore, Sources
-from modules.trainer.train import StageData, seed_everything, train
-from modules.trainer.trained import read_trained, trained_variables
+from tfx_fusion.modules.evaluation.worth import Compared, Worth
+from tfx_fusion.modules.graph.branches import Joint, alone, joints_of
+from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
+from tfx_fusion.modules.graph.precision import precision
+from tfx_fusion.modules.preprocessing.graph import TransformGraph
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.training.data import RawRows
+from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
+from tfx_fusion.modules.training.train import StageData, seed_everything, train
+from tfx_fusion.modules.training.trained import read_trained, trained_variables
 
 progress = logging.getLogger("fusion.progress")
 

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from modules.spec import MultiLabel, NumberLabel, Specification
-from modules.trainer.losses import is_binary
+from tfx_fusion.modules.spec import MultiLabel, NumberLabel, Specification
+from tfx_fusion.modules.training.losses import is_binary
 
 THRESHOLDS = 200  # as many as Keras's AUC has
 DRAWS = 1000

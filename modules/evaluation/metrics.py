@@ -10,7 +10,7 @@ import numpy as np
 from tensorflow_model_analysis.metrics import confusion_matrix_metrics, metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from modules.evaluation.measures import THRESHOLDS, area, reached
+from tfx_fusion.modules.evaluation.measures import THRESHOLDS, area, reached
 
 
 class PrecisionOrZero(confusion_matrix_metrics.Precision):

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import tensorflow_model_analysis as tfma
 
-from modules.evaluation.config import CHAMPION, shown_value
-from modules.evaluation.measures import Interval
-from modules.evaluation.rows import Intervals, Slice
-from modules.files import write_text
-from modules.spec import Bounds, Specification
-from modules.spec.base import Part
+from tfx_fusion.modules.evaluation.config import CHAMPION, shown_value
+from tfx_fusion.modules.evaluation.measures import Interval
+from tfx_fusion.modules.evaluation.rows import Intervals, Slice
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.spec import Bounds, Specification
+from tfx_fusion.modules.spec.base import Part
 
 QUALITY_FILE = "quality.json"
 

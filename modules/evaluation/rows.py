@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from modules.evaluation.measures import Difference, Interval, Measure, intervals_of, measures_of
-from modules.examples.files import example_files
-from modules.spec import Specification
-from modules.trainer.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
+from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.evaluation.measures import (
+    Difference,
+    Interval,
+    Measure,
+    intervals_of,
+    measures_of,
+)
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
 
 # A slice by the names that made it, in their order, each with its value; () is the whole split.
 Slice = tuple[tuple[str, str], ...]

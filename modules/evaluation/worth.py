@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from modules.evaluation.measures import Interval
-from modules.evaluation.quality import Bound, Line, Quality, shown
-from modules.files import write_text
-from modules.spec import Specification
-from modules.spec.base import Part
-from modules.spec.evaluation import Metric
+from tfx_fusion.modules.evaluation.measures import Interval
+from tfx_fusion.modules.evaluation.quality import Bound, Line, Quality, shown
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec.evaluation import Metric
 
 WORTH_FILE = "worth.json"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from modules.spec import Feature, Label, may_be_missing, missing_name, stored
-from modules.spec.features import ROW_ID, Stored
+from tfx_fusion.modules.spec import Feature, Label, may_be_missing, missing_name, stored
+from tfx_fusion.modules.spec.features import ROW_ID, Stored
 
 DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from pydantic import TypeAdapter
 
-from modules.spec import (
+from tfx_fusion.modules.spec import (
     CategoryFeature,
     CategoryLabel,
     Feature,
@@ -27,7 +27,7 @@ from modules.spec import (
     as_read,
     missing_name,
 )
-from modules.spec.vocabulary import UNKNOWN, read_vocabulary
+from tfx_fusion.modules.spec.vocabulary import UNKNOWN, read_vocabulary
 
 # Keras's TextVectorization strips the same characters (`strip_punctuation`).
 PUNCTUATION = r"[!\"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~\']"

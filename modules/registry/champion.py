@@ -9,12 +9,19 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from modules.registry.changes import locked
-from modules.registry.manifest import MANIFEST_FILE, published_digest
-from modules.registry.versions import newest_version
-from modules.spec import Feature, Label, NumberLabel, Specification, may_be_missing, stored
-from modules.spec.base import Part
-from modules.trainer.export import SPECIFICATION_FILE
+from tfx_fusion.modules.registry.changes import locked
+from tfx_fusion.modules.registry.manifest import MANIFEST_FILE, published_digest
+from tfx_fusion.modules.registry.versions import newest_version
+from tfx_fusion.modules.spec import (
+    Feature,
+    Label,
+    NumberLabel,
+    Specification,
+    may_be_missing,
+    stored,
+)
+from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
 
 class Task(Part):

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from modules.errors import RunError
-from modules.files import write_text
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import write_text
 
 OWN_FOLDER = ".registry"
 LOCK = "lock"

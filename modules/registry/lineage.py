@@ -11,8 +11,8 @@ from typing import Any
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as proto
 
-from modules.errors import RunError, suggestion
-from modules.registry.manifest import (
+from tfx_fusion.modules.errors import RunError, suggestion
+from tfx_fusion.modules.registry.manifest import (
     DataSource,
     Manifest,
     Metrics,
@@ -20,7 +20,7 @@ from modules.registry.manifest import (
     Source,
     read_manifest,
 )
-from modules.registry.versions import all_versions
+from tfx_fusion.modules.registry.versions import all_versions
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from modules.errors import RunError
-from modules.spec import Specification
-from modules.submodels.interface import Inspection
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.submodels.interface import Inspection
 
 EXTRA_FOLDER = "assets.extra"
 MANIFEST_FILE = f"{EXTRA_FOLDER}/manifest.json"

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from modules.errors import RunError
-from modules.files import write_text
-from modules.registry.changes import PUBLISHING, locked, remove
-from modules.registry.manifest import (
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.registry.changes import PUBLISHING, locked, remove
+from tfx_fusion.modules.registry.manifest import (
     MANIFEST_FILE,
     STATISTICS_FILE,
     Gates,
@@ -23,7 +23,12 @@ from modules.registry.manifest import (
     published_digest,
     read_manifest,
 )
-from modules.registry.versions import Version, all_versions, check_publish_folder, next_number
+from tfx_fusion.modules.registry.versions import (
+    Version,
+    all_versions,
+    check_publish_folder,
+    next_number,
+)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.errors import RunError
-from modules.registry.changes import locked, rename_all
-from modules.registry.versions import Version, all_versions, check_publish_folder, version_named
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry.changes import locked, rename_all
+from tfx_fusion.modules.registry.versions import (
+    Version,
+    all_versions,
+    check_publish_folder,
+    version_named,
+)
 
 
 @dataclass(frozen=True)

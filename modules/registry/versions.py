@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.errors import RunError, suggestion
+from tfx_fusion.modules.errors import RunError, suggestion
 
 ROLLED_BACK = ".rolled-back"
 

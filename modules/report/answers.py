@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from modules.evaluation.rows import EvaluatedRows, evaluate_rows
-from modules.report.finished import FinishedRun
-from modules.spec import CategoryLabel, MultiLabel, NumberLabel, Specification
+from tfx_fusion.modules.evaluation.rows import EvaluatedRows, evaluate_rows
+from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.spec import CategoryLabel, MultiLabel, NumberLabel, Specification
 
 # More rows would take long to ask for, and change little in a picture.
 MOST_ROWS = 10_000

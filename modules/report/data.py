@@ -10,10 +10,10 @@ from typing import TypeAlias
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from modules.data_checks.anomalies import anomalies
-from modules.report.blocks import Block, Section, Table, Text
-from modules.report.finished import FinishedRun
-from modules.spec import (
+from tfx_fusion.modules.data.checks.anomalies import anomalies
+from tfx_fusion.modules.report.blocks import Block, Section, Table, Text
+from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.spec import (
     CategoryFeature,
     CategoryLabel,
     Feature,

@@ -11,9 +11,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from modules.fusion.picture import SETTINGS, save_figure
-from modules.report.blocks import Picture, svg
-from modules.trainer.curves import GRID, INK
+from tfx_fusion.modules.graph.picture import SETTINGS, save_figure
+from tfx_fusion.modules.report.blocks import Picture, svg
+from tfx_fusion.modules.training.curves import GRID, INK
 
 SIZE = 8.0
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#8a949b"

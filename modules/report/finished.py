@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from modules.errors import RunError, first_line
-from modules.registry.manifest import Provenance
-from modules.spec import Specification
+from tfx_fusion.modules.errors import RunError, first_line
+from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.spec import Specification
 
 RUN_FILE = "run.json"
 PROVENANCE_FILE = "provenance.json"

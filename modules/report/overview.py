@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from modules.report.blocks import Block, Cell, Folded, Section, Table, Text, Tone
-from modules.report.finished import FinishedRun
-from modules.report.quality import own_lines, quality_of, quality_table
+from tfx_fusion.modules.report.blocks import Block, Cell, Folded, Section, Table, Text, Tone
+from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.report.quality import own_lines, quality_of, quality_table
 
 TONES: dict[str, Tone] = {"published": "good", "done": "good", "reused": "good", "failed": "bad"}
 NOT_GIVEN = Cell("not given", "quiet")

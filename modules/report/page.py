@@ -9,20 +9,20 @@ from pathlib import Path
 
 import jinja2
 
-from modules.errors import first_line
-from modules.files import write_text
-from modules.report.blocks import Section, Text
-from modules.report.data import data_section
-from modules.report.finished import REPORT_FILE, FinishedRun
-from modules.report.overview import (
+from tfx_fusion.modules.errors import first_line
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.report.blocks import Section, Text
+from tfx_fusion.modules.report.data import data_section
+from tfx_fusion.modules.report.finished import REPORT_FILE, FinishedRun
+from tfx_fusion.modules.report.overview import (
     card_section,
     glance_section,
     lineage_section,
     stages_section,
 )
-from modules.report.quality import quality_section, worth_section
-from modules.report.training import frozen_section, graph_section, training_section
-from modules.report.wrong import wrong_section
+from tfx_fusion.modules.report.quality import quality_section, worth_section
+from tfx_fusion.modules.report.training import frozen_section, graph_section, training_section
+from tfx_fusion.modules.report.wrong import wrong_section
 
 log = logging.getLogger(__name__)
 

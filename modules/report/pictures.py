@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from modules.fusion.layout import text_width
-from modules.report.answers import ClassCounts
-from modules.report.blocks import Picture
-from modules.report.drawing import (
+from tfx_fusion.modules.graph.layout import text_width
+from tfx_fusion.modules.report.answers import ClassCounts
+from tfx_fusion.modules.report.blocks import Picture
+from tfx_fusion.modules.report.drawing import (
     BLUE,
     GREY,
     ORANGE,
@@ -21,7 +21,7 @@ from modules.report.drawing import (
     panel,
     shortened,
 )
-from modules.trainer.curves import GRID, INK
+from tfx_fusion.modules.training.curves import GRID, INK
 
 MOST_NUMBERED = 20  # more classes than that have too little room for numbers
 MOST_NAMED = 60

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modules.evaluation.quality import Line, Quality, read_quality
-from modules.evaluation.quality_columns import BOUND, quality_columns
-from modules.report.blocks import Block, Cell, Section, Table, Text
-from modules.report.finished import FinishedRun
-from modules.report.worth_picture import worth_picture
+from tfx_fusion.modules.evaluation.quality import Line, Quality, read_quality
+from tfx_fusion.modules.evaluation.quality_columns import BOUND, quality_columns
+from tfx_fusion.modules.report.blocks import Block, Cell, Section, Table, Text
+from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.report.worth_picture import worth_picture
 
 SHOWN_SLICES = 300
 

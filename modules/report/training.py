@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from modules.freezing.proof import FrozenPart, all_frozen
-from modules.report.blocks import Block, Cell, Section, Table, Text, svg
-from modules.report.finished import FinishedRun
-from modules.trainer.record import (
+from tfx_fusion.modules.report.blocks import Block, Cell, Section, Table, Text, svg
+from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.training.frozen_proof import FrozenPart, all_frozen
+from tfx_fusion.modules.training.record import (
     CURVES_FILE,
     GRAPH_FILE,
     HISTORY_FILE,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from modules.examples.files import example_files
-from modules.report.answers import ROW_ID, YES, Answers
-from modules.report.blocks import Example, Picture, data_uri
-from modules.spec import (
+from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.report.answers import ROW_ID, YES, Answers
+from tfx_fusion.modules.report.blocks import Example, Picture, data_uri
+from tfx_fusion.modules.spec import (
     CategoryLabel,
     ImageFeature,
     MultiLabel,

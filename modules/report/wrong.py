@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modules.report.answers import (
+from tfx_fusion.modules.report.answers import (
     MOST_ROWS,
     Answers,
     ask,
@@ -10,11 +10,11 @@ from modules.report.answers import (
     confusion,
     most_confused,
 )
-from modules.report.blocks import Block, Examples, Section, Table, Text
-from modules.report.finished import FinishedRun
-from modules.report.pictures import classes_picture, confusion_picture, residuals_picture
-from modules.report.worst import worst_examples
-from modules.spec import MultiLabel, NumberLabel
+from tfx_fusion.modules.report.blocks import Block, Examples, Section, Table, Text
+from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.report.pictures import classes_picture, confusion_picture, residuals_picture
+from tfx_fusion.modules.report.worst import worst_examples
+from tfx_fusion.modules.spec import MultiLabel, NumberLabel
 
 SHOWN_PAIRS = 10
 SHOWN_CLASSES = 40

@@ -17,12 +17,12 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
-from modules.errors import RunError
-from modules.examples import manifest
-from modules.files import whole_file
-from modules.scoring.tables import ENDINGS, Table
-from modules.serving.predictor import Prediction
-from modules.serving.published import PublishedModel, find_version, read_specification
+from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import whole_file
+from tfx_fusion.modules.scoring.tables import ENDINGS, Table
+from tfx_fusion.modules.serving.predictor import Prediction
+from tfx_fusion.modules.serving.published import PublishedModel, find_version, read_specification
 
 progress = logging.getLogger("fusion.progress")
 

@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modules.serving.predictor import Prediction
-from modules.spec import MultiLabel, NumberLabel, Specification
+from tfx_fusion.modules.serving.predictor import Prediction
+from tfx_fusion.modules.spec import MultiLabel, NumberLabel, Specification
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
 ROWS_TOGETHER = 1024

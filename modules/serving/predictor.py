@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from modules.examples.manifest import BadRow, Row
-from modules.examples.rows import RowError, RowParser
-from modules.spec import NumberLabel, Specification
+from tfx_fusion.modules.data.manifest import BadRow, Row
+from tfx_fusion.modules.data.rows import RowError, RowParser
+from tfx_fusion.modules.spec import NumberLabel, Specification
 
 BATCH = 64
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from modules.errors import RunError
-from modules.registry.versions import holds_model, newest_version
-from modules.serving.predictor import Predictor, RowsError
-from modules.spec import Specification
-from modules.trainer.export import SPECIFICATION_FILE
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry.versions import holds_model, newest_version
+from tfx_fusion.modules.serving.predictor import Predictor, RowsError
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
 
 def find_version(folder: Path) -> Path:

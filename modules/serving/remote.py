@@ -17,9 +17,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from modules.errors import RunError
-from modules.serving.predictor import Predictor, RowsError
-from modules.spec import Feature, Specification, stored
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.serving.predictor import Predictor, RowsError
+from tfx_fusion.modules.spec import Feature, Specification, stored
 
 SECONDS = 60
 DTYPES = {"float32": np.float32, "int64": np.int64, "string": object}

@@ -1,10 +1,10 @@
 """The specification of a fusion: its types, its reading from YAML, its checks."""
 
-from modules.spec.beam import Beam, BeamStage, Runner
-from modules.spec.card import Card
-from modules.spec.data_checks import DataChecks
-from modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
-from modules.spec.features import (
+from tfx_fusion.modules.spec.beam import Beam, BeamStage, Runner
+from tfx_fusion.modules.spec.card import Card
+from tfx_fusion.modules.spec.data_checks import DataChecks
+from tfx_fusion.modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
+from tfx_fusion.modules.spec.features import (
     CategoryFeature,
     CategoryLabel,
     Feature,
@@ -18,14 +18,15 @@ from modules.spec.features import (
     TextFeature,
     as_read,
     columns_of,
+    drifting,
     may_be_missing,
     media_columns,
     stored,
 )
-from modules.spec.kubeflow import Kubeflow, Means, Volume
-from modules.spec.load import load_specification, read_tree, validate_tree
-from modules.spec.missing import Missing, missing_name
-from modules.spec.specification import (
+from tfx_fusion.modules.spec.kubeflow import Kubeflow, Means, Volume
+from tfx_fusion.modules.spec.load import load_specification, read_tree, validate_tree
+from tfx_fusion.modules.spec.missing import Missing, missing_name
+from tfx_fusion.modules.spec.specification import (
     ColumnSplit,
     Data,
     Graph,
@@ -41,8 +42,8 @@ from modules.spec.specification import (
     Unfreeze,
     manifest_format,
 )
-from modules.spec.submodel import Submodel
-from modules.spec.tuning import Choice, Range, Tuning
+from tfx_fusion.modules.spec.submodel import Submodel
+from tfx_fusion.modules.spec.tuning import Choice, Range, Tuning
 
 __all__ = [
     "Beam",
@@ -89,6 +90,7 @@ __all__ = [
     "Worth",
     "as_read",
     "columns_of",
+    "drifting",
     "load_specification",
     "manifest_format",
     "may_be_missing",

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from modules.errors import suggestion
+from tfx_fusion.modules.errors import suggestion
 
 
 class Part(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
-from modules.spec.base import Count, Part
+from tfx_fusion.modules.spec.base import Count, Part
 
 BeamStage = Literal["Rows", "Statistics", "Transform", "Embed", "Evaluate"]
 RunnerName = Literal["in_memory", "multi_process", "auto", "flink", "spark", "dataflow"]

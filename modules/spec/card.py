@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from modules.spec.base import Part
+from tfx_fusion.modules.spec.base import Part
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from modules.spec.base import Fraction, Name, Part
+from tfx_fusion.modules.spec.base import Fraction, Name, Part
 
 
 class DataChecks(Part):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from modules.spec.base import Name, Number, Part, as_cell
+from tfx_fusion.modules.spec.base import Name, Number, Part, as_cell
 
 Metric = Literal[
     "accuracy", "top_3_accuracy", "auc", "precision", "recall",

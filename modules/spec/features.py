@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
-from modules.spec.missing import Missing, MissingOrNot
-from modules.spec.vocabulary import read_vocabulary
+from tfx_fusion.modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
+from tfx_fusion.modules.spec.missing import Missing, MissingOrNot
+from tfx_fusion.modules.spec.vocabulary import read_vocabulary
 
 
 class FeaturePart(Part):
@@ -267,4 +267,13 @@ def as_read(features: Mapping[str, Feature]) -> dict[str, Feature]:
         if feature.missing
         else feature
         for name, feature in features.items()
+    }
+
+
+def drifting(features: dict[str, Feature], labels: dict[str, Label]) -> dict[str, Feature | Label]:
+    """Those of which drift can be measured: classes and numbers, not pictures or free text."""
+    return {
+        name: part
+        for name, part in {**features, **labels}.items()
+        if not isinstance(part, ImageFeature | TextFeature)
     }

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
-from modules.spec.base import Count, LocalFolder, Part, PositiveNumber, Whole
+from tfx_fusion.modules.spec.base import Count, LocalFolder, Part, PositiveNumber, Whole
 
 # Names of Kubernetes objects: RFC 1123 subdomains.
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]

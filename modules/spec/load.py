@@ -12,8 +12,8 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from modules.errors import SpecificationError, suggestion
-from modules.spec.specification import Specification
+from tfx_fusion.modules.errors import SpecificationError, suggestion
+from tfx_fusion.modules.spec.specification import Specification
 
 
 def load_specification(path: Path) -> Specification:

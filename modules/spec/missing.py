@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from modules.spec.base import Part
+from tfx_fusion.modules.spec.base import Part
 
 
 class Missing(Part):

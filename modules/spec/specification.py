@@ -1,7 +1,7 @@
 """The specification: everything a user says about a fusion, exactly typed.
 
 Read from YAML by `modules.spec.load`, or built in Python; the file is only the serialised form.
-What can be told of a part alone is checked here; how parts fit together, in `modules.spec.check`.
+What can be told of a part alone is checked here; how parts fit together, in `modules.validation`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from modules.errors import suggestion
-from modules.spec.base import (
+from tfx_fusion.modules.errors import suggestion
+from tfx_fusion.modules.spec.base import (
     Column,
     Count,
     Flag,
@@ -34,15 +34,15 @@ from modules.spec.base import (
     Reference,
     Whole,
 )
-from modules.spec.beam import Beam, BeamChoice
-from modules.spec.card import Card
-from modules.spec.data_checks import DataChecks
-from modules.spec.evaluation import Evaluation, Metric
-from modules.spec.features import Feature, Label, may_be_missing
-from modules.spec.kubeflow import Kubeflow
-from modules.spec.missing import missing_name
-from modules.spec.submodel import Submodel
-from modules.spec.tuning import Tuning
+from tfx_fusion.modules.spec.beam import Beam, BeamChoice
+from tfx_fusion.modules.spec.card import Card
+from tfx_fusion.modules.spec.data_checks import DataChecks
+from tfx_fusion.modules.spec.evaluation import Evaluation, Metric
+from tfx_fusion.modules.spec.features import Feature, Label, may_be_missing
+from tfx_fusion.modules.spec.kubeflow import Kubeflow
+from tfx_fusion.modules.spec.missing import missing_name
+from tfx_fusion.modules.spec.submodel import Submodel
+from tfx_fusion.modules.spec.tuning import Tuning
 
 
 class HashSplit(Part):
@@ -117,7 +117,7 @@ def manifest_format(path: LocalPath) -> str | None:
 # Each file in there is a merge; nothing is imported, since Keras takes a second to import.
 MERGES = sorted(
     path.stem
-    for path in Path(__file__).parents[1].joinpath("fusion/merges").glob("*.py")
+    for path in Path(__file__).parents[1].joinpath("graph/merges").glob("*.py")
     if not path.stem.startswith("_")
 )
 

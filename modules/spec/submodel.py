@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationInfo, model_validator
 
-from modules.spec.base import LocalPath, Name, Part, Reference, from_folder
-from modules.spec.card import Words
+from tfx_fusion.modules.spec.base import LocalPath, Name, Part, Reference, from_folder
+from tfx_fusion.modules.spec.card import Words
 
 NAMED_WEIGHTS = ("imagenet", "random")
 # Where KerasHub may fetch a preset from.

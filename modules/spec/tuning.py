@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from modules.spec.base import Count, Number, Part, Whole
+from tfx_fusion.modules.spec.base import Count, Number, Part, Whole
 
 Value = bool | int | float | str
 

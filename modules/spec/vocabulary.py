@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from modules.errors import UserError
+from tfx_fusion.modules.errors import UserError
 
 UNKNOWN = "[UNK]"
 PADDING = ("", "[PAD]")

@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from modules.errors import SpecificationError, first_line, suggestion
-from modules.spec import Submodel
+from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
+from tfx_fusion.modules.spec import Submodel
 
 
 def new_application(submodel: Submodel) -> keras.Model:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from modules.errors import UserError
+from tfx_fusion.modules.errors import UserError
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from modules.files import whole_folder
-from modules.submodels.inspection import detect_format
+from tfx_fusion.modules.files import whole_folder
+from tfx_fusion.modules.submodels.inspection import detect_format
 
 KERAS_NAME = "model.keras"
 SAVED_MODEL_NAME = "model"

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modules.errors import UserError
-from modules.submodels.hub import HUB
+from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.submodels.hub import HUB
 
 
 def import_custom_objects(names: Sequence[str]) -> dict[str, Any]:

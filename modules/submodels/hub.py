@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from modules.errors import UserError
+from tfx_fusion.modules.errors import UserError
 
 HUB = "keras_hub"
 

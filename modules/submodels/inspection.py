@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.errors import UserError
-from modules.submodels import keras_file, saved_model
-from modules.submodels.interface import Inspection
+from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.submodels import keras_file, saved_model
+from tfx_fusion.modules.submodels.interface import Inspection
 
 
 def detect_format(path: Path) -> str:

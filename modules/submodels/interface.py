@@ -6,10 +6,13 @@ checked against it without loading the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal
 
-from modules.spec.base import Part
+from tfx_fusion.modules.spec.base import Part
+
+if TYPE_CHECKING:  # whoever reads an interface need not have a backend of Keras
+    import keras
 
 Shape = tuple[int | None, ...]
 
@@ -91,3 +94,7 @@ class Inspection(Part):
 
     interface: Interface
     digest: str
+
+
+# name, interface, taps → a layer from `{input: tensor}` to `{tap: tensor}`
+OpenSubmodel = Callable[[str, Interface, list[str]], "keras.layers.Layer"]

@@ -13,14 +13,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from modules.errors import UserError
-from modules.submodels.activation import activation_of
-from modules.submodels.archive import read_config
-from modules.submodels.custom import check_classes, import_custom_objects, needs_hub
-from modules.submodels.flat import FlatModel, flatten, graph_of
-from modules.submodels.hub import import_hub
-from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
-from modules.submodels.naming import names_from_scratch
+from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.submodels.activation import activation_of
+from tfx_fusion.modules.submodels.archive import read_config
+from tfx_fusion.modules.submodels.custom import check_classes, import_custom_objects, needs_hub
+from tfx_fusion.modules.submodels.flat import FlatModel, flatten, graph_of
+from tfx_fusion.modules.submodels.hub import import_hub
+from tfx_fusion.modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
+from tfx_fusion.modules.submodels.naming import names_from_scratch
 
 
 @names_from_scratch()

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from modules.errors import RunError, SpecificationError
-from modules.files import write_text
-from modules.spec import Specification, Submodel
-from modules.submodels.interface import Inspection
-from modules.submodels.place import file_states, in_place
+from tfx_fusion.modules.errors import RunError, SpecificationError
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.spec import Specification, Submodel
+from tfx_fusion.modules.submodels.interface import Inspection
+from tfx_fusion.modules.submodels.place import file_states, in_place
 
 
 def _key(submodel: Submodel, path: Path) -> str:
@@ -105,7 +105,7 @@ def _read_in_process(submodels: dict[str, tuple[Submodel, Path]]) -> dict[str, d
         for name, (submodel, path) in submodels.items()
     }
     done = subprocess.run(
-        [sys.executable, "-m", "modules.submodels.read"],
+        [sys.executable, "-P", "-m", "tfx_fusion.modules.submodels.read"],
         input=json.dumps(request),
         capture_output=True,
         text=True,

@@ -8,10 +8,10 @@ from typing import Any
 
 import keras
 
-from modules.submodels import keras_file, saved_model
-from modules.submodels.flat import nodes_of
-from modules.submodels.inspection import detect_format
-from modules.submodels.names import unique
+from tfx_fusion.modules.submodels import keras_file, saved_model
+from tfx_fusion.modules.submodels.flat import nodes_of
+from tfx_fusion.modules.submodels.inspection import detect_format
+from tfx_fusion.modules.submodels.names import unique
 
 
 class SubmodelLayer(keras.layers.Layer):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import keras
 
-from modules.errors import SpecificationError, first_line
-from modules.files import whole_file
-from modules.spec import Submodel
-from modules.submodels.application import new_application
-from modules.submodels.naming import names_from_scratch
-from modules.submodels.preset import new_backbone
+from tfx_fusion.modules.errors import SpecificationError, first_line
+from tfx_fusion.modules.files import whole_file
+from tfx_fusion.modules.spec import Submodel
+from tfx_fusion.modules.submodels.application import new_application
+from tfx_fusion.modules.submodels.naming import names_from_scratch
+from tfx_fusion.modules.submodels.preset import new_backbone
 
 # Random weights are the same ones each time they are made: a digest is taken of them.
 SEED = 0

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from modules.fusion.builder import OpenSubmodel
-from modules.spec import Graph
-from modules.submodels.copy import copied_submodel
-from modules.submodels.interface import Interface
-from modules.submodels.layer import SubmodelLayer
+from tfx_fusion.modules.spec import Graph
+from tfx_fusion.modules.submodels.copy import copied_submodel
+from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel
+from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
 
 def opener(graph: Graph, folders: Mapping[str, Path]) -> OpenSubmodel:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from modules.spec import Submodel
+from tfx_fusion.modules.spec import Submodel
 
 
 def in_place(submodel: Submodel, folder: Path) -> Submodel:

@@ -7,11 +7,11 @@ from typing import Any
 
 import keras
 
-from modules.errors import SpecificationError, UserError, first_line, suggestion
-from modules.spec import Submodel
-from modules.submodels.archive import check_code
-from modules.submodels.custom import foreign_classes
-from modules.submodels.hub import import_hub
+from tfx_fusion.modules.errors import SpecificationError, UserError, first_line, suggestion
+from tfx_fusion.modules.spec import Submodel
+from tfx_fusion.modules.submodels.archive import check_code
+from tfx_fusion.modules.submodels.custom import foreign_classes
+from tfx_fusion.modules.submodels.hub import import_hub
 
 # What `from_preset` takes beside the arguments of the backbone's class.
 FROM_PRESET = ("load_weights", "dtype", "name", "trainable")

@@ -11,9 +11,9 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from modules.errors import SpecificationError, UserError
-from modules.spec import Submodel
-from modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.errors import SpecificationError, UserError
+from tfx_fusion.modules.spec import Submodel
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def _read(submodel: Submodel, path: Path) -> dict[str, Any]:
     try:
         if submodel.path is None:
             # Imports what a plain file has no need of.
-            from modules.submodels.make import make
+            from tfx_fusion.modules.submodels.make import make
 
             make(submodel, path)
         inspection = inspect_submodel(path, submodel.signature, submodel.custom_objects)

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from modules.errors import UserError, suggestion
-from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
-from modules.submodels.names import unique
+from tfx_fusion.modules.errors import UserError, suggestion
+from tfx_fusion.modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
+from tfx_fusion.modules.submodels.names import unique
 
 GRAPH = "saved_model.pb"
 # Operations that run code or reach the file system. The list follows TensorFlow's SECURITY.md

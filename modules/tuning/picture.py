@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.fusion.picture import SETTINGS, save_figure
-from modules.spec import Choice, Range
-from modules.tuning.search import Trial
+from tfx_fusion.modules.graph.picture import SETTINGS, save_figure
+from tfx_fusion.modules.spec import Choice, Range
+from tfx_fusion.modules.tuning.search import Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

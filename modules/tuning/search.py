@@ -14,8 +14,8 @@ import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
 
-from modules.errors import RunError, UserError
-from modules.spec import Choice, Range, Tuning
+from tfx_fusion.modules.errors import RunError, UserError
+from tfx_fusion.modules.spec import Choice, Range, Tuning
 
 ORACLES = {
     "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,

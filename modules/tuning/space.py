@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modules.errors import SpecificationError, suggestion
-from modules.spec import Choice, Specification, Tuning, validate_tree
+from tfx_fusion.modules.errors import SpecificationError, suggestion
+from tfx_fusion.modules.spec import Choice, Specification, Tuning, validate_tree
 
 # What a head depends on. All else would change the embeddings, and with them every trial's cost.
 SEARCHABLE = ("graph", "outputs", "training")
@@ -19,7 +19,7 @@ def with_values(path: Path, tree: Any, values: Mapping[str, Any]) -> tuple[Any, 
 
     Args:
         path: the specification's file.
-        tree: what stands in it (`modules.spec.read_tree`); it is left as it is.
+        tree: what stands in it (`tfx_fusion.modules.spec.read_tree`); it is left as it is.
         values: by place, such as `graph.hidden.layers.0.Dense.units`.
 
     Raises SpecificationError where a place is not in the file, or a value does not fit there.

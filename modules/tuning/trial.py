@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import keras
 
-from modules.embedding.plan import StagePlan
-from modules.errors import RunError
-from modules.fusion.build import build, open_interface
-from modules.fusion.precision import precision
-from modules.spec import Specification
-from modules.submodels.interface import Interface
-from modules.trainer.data import RawRows
-from modules.trainer.sources import EmbeddedStore, Sources
-from modules.trainer.train import seed_everything, train
+from tfx_fusion.modules.embedding.plan import StagePlan
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.graph.build import build, open_interface
+from tfx_fusion.modules.graph.precision import precision
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.training.data import RawRows
+from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
+from tfx_fusion.modules.training.train import seed_everything, train
 
 
 def embedded_stages(stages: Sequence[StagePlan]) -> int:

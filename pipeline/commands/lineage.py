@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from modules.registry.versions import statuses
-from pipeline.commands.versions import measured
-from pipeline.consoles import wide_console
-from pipeline.prepare import Workplace
-from pipeline.publishing import publish_folder
+from tfx_fusion.modules.registry.versions import statuses
+from tfx_fusion.pipeline.commands.versions import measured
+from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.prepare import Workplace
+from tfx_fusion.pipeline.publishing import publish_folder
 
 if TYPE_CHECKING:  # it imports ML Metadata
-    from modules.registry.lineage import Lineage
+    from tfx_fusion.modules.registry.lineage import Lineage
 
 REMOVED = "no longer in the folder"
 
@@ -36,7 +36,7 @@ def lineage(file: Path, version: str | None, submodel: str | None) -> None:
     if (version is None) == (submodel is None):
         raise click.UsageError("give either a VERSION or --submodel DIGEST")
     folder = publish_folder(file)
-    from modules.registry.lineage import lineages
+    from tfx_fusion.modules.registry.lineage import lineages
 
     metadata = None if file.is_dir() else Workplace.of(file).metadata
     found = lineages(folder, metadata)

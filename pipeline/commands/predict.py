@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from modules.errors import RunError
-from modules.spec import Label, MultiLabel, load_specification
-from pipeline.consoles import wide_console
-from pipeline.quiet import import_tensorflow_quietly
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.spec import Label, MultiLabel, load_specification
+from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 if TYPE_CHECKING:  # it imports TensorFlow
-    from modules.serving.predictor import Predictor
+    from tfx_fusion.modules.serving.predictor import Predictor
 
 
 @click.command()
@@ -60,8 +60,8 @@ def predict(model: Path, data: str, server: str | None, rows: int | None, as_jso
 
 def read_rows(data: str) -> tuple[Iterator[tuple[str, Any]], Path]:
     """The rows of a data file, or the one that stands in JSON, and where media paths begin."""
-    from modules.examples import manifest
-    from modules.spec import manifest_format
+    from tfx_fusion.modules.data import manifest
+    from tfx_fusion.modules.spec import manifest_format
 
     if data.lstrip().startswith("{"):
         try:
@@ -77,11 +77,15 @@ def read_rows(data: str) -> tuple[Iterator[tuple[str, Any]], Path]:
 
 def asked(model: Path, server: str | None) -> Predictor:
     """The published model in this process, or the one of its name behind a server."""
-    from modules.serving.published import PublishedModel, find_version, read_specification
+    from tfx_fusion.modules.serving.published import (
+        PublishedModel,
+        find_version,
+        read_specification,
+    )
 
     if server is None:
         return PublishedModel(find_version(model))
-    from modules.serving.remote import remote_model
+    from tfx_fusion.modules.serving.remote import remote_model
 
     file = model.suffix in (".yaml", ".yml")
     specification = load_specification(model) if file else read_specification(find_version(model))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from pipeline.consoles import wide_console
-from pipeline.quiet import import_tensorflow_quietly
-from pipeline.report import find_run, tell_report
+from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
+from tfx_fusion.pipeline.report import find_run, tell_report
 
 
 @click.command()

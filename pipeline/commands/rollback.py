@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from modules.registry.rollback import roll_back
-from pipeline.consoles import wide_console
-from pipeline.publishing import publish_folder
+from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.publishing import publish_folder
 
 
 @click.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.consoles import wide_console
+from tfx_fusion.pipeline.consoles import wide_console
 
 
 @click.command()
@@ -17,7 +17,7 @@ def run(file: Path) -> None:
     A stage whose inputs did not change is reused from an earlier run. Everything a run makes is
     in the folder `runs` beside FILE; its run.json tells the stages, metrics and published path.
     """
-    from pipeline.run import run as run_specification
+    from tfx_fusion.pipeline.run import run as run_specification
 
     console = wide_console()
     record = run_specification(file, console)

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from modules.spec import Specification
+from tfx_fusion.modules.spec import Specification
 
 
 @click.command()

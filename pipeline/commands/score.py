@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from modules.errors import RunError, UserError
-from modules.spec import manifest_format
-from pipeline.beam import IN_MEMORY
-from pipeline.failure import cause_of
-from pipeline.quiet import import_tensorflow_quietly
+from tfx_fusion.modules.errors import RunError, UserError
+from tfx_fusion.modules.spec import manifest_format
+from tfx_fusion.pipeline.beam import IN_MEMORY
+from tfx_fusion.pipeline.failure import cause_of
+from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 
 @click.command()
@@ -30,7 +30,7 @@ def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> 
     if manifest_format(data) is None:
         raise RunError(f"{data}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")
     import_tensorflow_quietly()
-    from modules.scoring.score import score as score_rows
+    from tfx_fusion.modules.scoring.score import score as score_rows
 
     try:
         scored = score_rows(model, data, output, (*IN_MEMORY, *beam_args))

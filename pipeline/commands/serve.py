@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.quiet import import_tensorflow_quietly
+from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 
 @click.command()
@@ -27,8 +27,8 @@ def serve(folder: Path, name: str | None, host: str, grpc_port: int, rest_port: 
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("fusion.serving").setLevel(logging.INFO)
     import_tensorflow_quietly()
-    from modules.serving.published import find_version, read_specification
-    from modules.serving.server.server import serve as serve_folder
+    from tfx_fusion.modules.serving.published import find_version, read_specification
+    from tfx_fusion.modules.serving.server.server import serve as serve_folder
 
     called = name or read_specification(find_version(folder)).name
 

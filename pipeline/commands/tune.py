@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from pipeline.consoles import wide_console
+from tfx_fusion.pipeline.consoles import wide_console
 
 
 @click.command()
@@ -19,7 +19,7 @@ def tune(file: Path) -> None:
     written back as FILE with `.tuned` in its name, to be run by `fusion run`. A search that is
     stopped goes on where it stood.
     """
-    from pipeline.tune import tune as tune_specification
+    from tfx_fusion.pipeline.tune import tune as tune_specification
 
     console = wide_console()
     tuned = tune_specification(file, console)

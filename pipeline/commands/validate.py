@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from modules.examples.source import RowSource
-from pipeline.beam import choose, in_words, size_to_choose_by
-from pipeline.consoles import wide_console
-from pipeline.light_keras import import_light_keras
-from pipeline.prepare import prepare
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
+from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.light_keras import import_light_keras
+from tfx_fusion.pipeline.prepare import prepare
 
 
 @click.command()
@@ -26,9 +26,9 @@ def validate(file: Path) -> None:
     prepared = prepare(file, lambda text: console.print(text, highlight=False))
     specification = prepared.specification
     import_light_keras()
-    from modules.embedding.plan import plan_stages
-    from modules.fusion.describe import describe
-    from pipeline.check import check
+    from tfx_fusion.modules.embedding.plan import plan_stages
+    from tfx_fusion.modules.graph.describe import describe
+    from tfx_fusion.pipeline.check import check
 
     fused = check(prepared)
     rows = describe(specification, prepared.interfaces, fused)

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from modules.errors import RunError
-from modules.registry.manifest import Manifest, read_manifest
-from modules.registry.versions import all_versions, statuses
-from pipeline.consoles import wide_console
-from pipeline.publishing import publish_folder
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry.manifest import Manifest, read_manifest
+from tfx_fusion.modules.registry.versions import all_versions, statuses
+from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.publishing import publish_folder
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from modules.spec import Specification
+    from tfx_fusion.modules.spec import Specification
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
     ) -> dict[str, Any]:
         from tfx.types import artifact_utils, standard_artifacts
 
-        from components.artifacts import Submodel, TrainingRecord
-        from components.fusion_trainer import executor
-        from components.fusion_trainer.component import training_part
-        from components.submodel_channels import submodel_key
-        from modules.embedding.plan import StagePlan
-        from modules.submodels.copy import copy_submodel
-        from modules.submodels.inspection import inspect_submodel
+        from tfx_fusion.components.artifacts import Submodel, TrainingRecord
+        from tfx_fusion.components.fusion_trainer import executor
+        from tfx_fusion.components.fusion_trainer.component import training_part
+        from tfx_fusion.components.submodel_channels import submodel_key
+        from tfx_fusion.modules.embedding.plan import StagePlan
+        from tfx_fusion.modules.submodels.copy import copy_submodel
+        from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
         raw = StagePlan(plan=None, why="raw data")
         stages = stages or [raw for _ in specification.training.stages]

@@ -8,17 +8,21 @@ from typing import Any
 
 import pytest
 
-from modules.registry.champion import Task, champion_state
-from modules.registry.manifest import model_digest
-from modules.registry.publish import publish
-from modules.spec import load_specification
+from tfx_fusion.modules.registry.champion import Task, champion_state
+from tfx_fusion.modules.registry.manifest import model_digest
+from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.spec import load_specification
 
 pytestmark = pytest.mark.component
 
 
 def comparable(candidate: Any, champion: Any) -> bool:
     """Whether an Evaluator gets the champion as its baseline."""
-    from components.champion_channel import BASELINE_KEY, MODEL_KEY, with_comparable_baseline
+    from tfx_fusion.components.champion_channel import (
+        BASELINE_KEY,
+        MODEL_KEY,
+        with_comparable_baseline,
+    )
 
     inputs = {MODEL_KEY: [candidate], BASELINE_KEY: [champion]}
     given = with_comparable_baseline(inputs)
@@ -33,7 +37,7 @@ def resolve(shared_world: Path, tmp_path: Path) -> Callable[..., Any]:
     def run(serving: Path) -> Any:
         from tfx.types import standard_artifacts
 
-        from components.champion_resolver import executor
+        from tfx_fusion.components.champion_resolver import executor
 
         artifact = standard_artifacts.Model()
         artifact.uri = str(tmp_path / "champion")
@@ -58,7 +62,7 @@ def candidate(tmp_path: Path, shared_world: Path) -> Any:
     from tfx.types import standard_artifacts
     from tfx.utils import path_utils
 
-    from modules.trainer.export import SPECIFICATION_FILE
+    from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
     artifact = standard_artifacts.Model()
     artifact.uri = str(tmp_path / "candidate")
@@ -77,7 +81,7 @@ def publish_candidate(candidate: Any, tmp_path: Path, shared_world: Path) -> Cal
     def run() -> Path:
         from tfx.utils import path_utils
 
-        from modules.registry.manifest import Provenance
+        from tfx_fusion.modules.registry.manifest import Provenance
 
         specification = load_specification(shared_world / "fusion.yaml")
         provenance = Provenance.of(specification.model_copy(update={"submodels": {}}), {}, "f", "r")
@@ -108,7 +112,7 @@ def test_the_last_published_model_is_handed_on_as_a_copy(
 ) -> None:
     from tfx.utils import path_utils
 
-    from components.champion_channel import compared_version
+    from tfx_fusion.components.champion_channel import compared_version
 
     version = publish_candidate()
     model = Path(path_utils.serving_model_dir(candidate.uri))
@@ -142,8 +146,8 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
     publish_candidate: Callable[[], Path],
     tmp_path: Path,
 ) -> None:
-    from components.champion_channel import compared_version
-    from modules.trainer.export import SPECIFICATION_FILE
+    from tfx_fusion.components.champion_channel import compared_version
+    from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
     version = publish_candidate()
     file = version / SPECIFICATION_FILE
@@ -163,7 +167,7 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
 def test_the_component_declares_what_the_cache_must_see(shared_world: Path) -> None:
     from tfx.types import standard_artifacts
 
-    from components.champion_resolver.component import ChampionResolver
+    from tfx_fusion.components.champion_resolver.component import ChampionResolver
 
     task = Task.of(load_specification(shared_world / "fusion.yaml"))
     component = ChampionResolver(Path("serving"), "17 abc", task)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from modules.errors import RunError
-from modules.features.schema import implied_schema
-from modules.registry.manifest import DataSource
-from modules.spec import (
+from tfx_fusion.modules.data.schema import implied_schema
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry.manifest import DataSource
+from tfx_fusion.modules.spec import (
     CategoryLabel,
     DataChecks,
     SequenceFeature,
@@ -117,10 +117,10 @@ def gate(
         from tfx.types import channel_utils, standard_artifacts
         from tfx.utils import io_utils
 
-        from components.artifacts import DataGateReport
-        from components.data_channel import describe_data
-        from components.data_gate import executor
-        from components.data_gate.component import DataGate
+        from tfx_fusion.components.artifacts import DataGateReport
+        from tfx_fusion.components.data_channel import describe_data
+        from tfx_fusion.components.data_gate import executor
+        from tfx_fusion.components.data_gate.component import DataGate
 
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
         inputs = {
@@ -171,7 +171,7 @@ def published(gate: Any, folder: Path) -> Path:
 def test_the_file_that_was_read_is_looked_at_whatever_the_pipeline_was_compiled_for(
     gate: Callable[..., Any], rows: Rows, specification: Specification
 ) -> None:
-    from components.data_channel import described_data
+    from tfx_fusion.components.data_channel import described_data
 
     steps = SequenceFeature(type="sequence", column="transcript", shape=(4, 2))
     elsewhere = specification.data.model_copy(update={"path": Path("/compiled/for/rows.csv")})

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.embedding.columns import CONTENTS_FILE, parse, read_contents
-from modules.embedding.plan import EmbeddingPlan, StagePlan, plan_stages
-from modules.errors import RunError
-from modules.fusion.build import build, open_interface
-from modules.spec import Specification, load_specification
-from modules.submodels.copy import copy_submodel
-from modules.submodels.inspection import inspect_submodel
-from pipeline.failure import cause_of
+from tfx_fusion.modules.embedding.columns import CONTENTS_FILE, parse, read_contents
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, plan_stages
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.graph.build import build, open_interface
+from tfx_fusion.modules.spec import Specification, load_specification
+from tfx_fusion.modules.submodels.copy import copy_submodel
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.pipeline.failure import cause_of
 
 pytestmark = pytest.mark.component
 
@@ -42,7 +42,7 @@ def plan_of(specification: Specification) -> EmbeddingPlan:
 
 def imported(specification: Specification, folder: Path) -> dict[str, Any]:
     """The artifacts of importers, by name."""
-    from components.artifacts import Submodel
+    from tfx_fusion.components.artifacts import Submodel
 
     found = {}
     for name, (_, path) in specification.imported().items():
@@ -60,9 +60,9 @@ def run(specification: Specification, inputs: Any, folder: Path) -> Any:
     from tfx.dsl.components.base import base_beam_executor
     from tfx.types import artifact_utils, standard_artifacts
 
-    from components.embedding_gen import executor
-    from components.submodel_channels import submodel_key
-    from pipeline.beam import IN_MEMORY
+    from tfx_fusion.components.embedding_gen import executor
+    from tfx_fusion.components.submodel_channels import submodel_key
+    from tfx_fusion.pipeline.beam import IN_MEMORY
 
     examples, graph = standard_artifacts.Examples(), standard_artifacts.TransformGraph()
     examples.split_names = artifact_utils.encode_split_names(list(inputs.splits))
@@ -153,8 +153,8 @@ def test_the_trainer_learns_on_what_embedding_gen_wrote_and_refuses_what_is_dama
 def component_of(plan: EmbeddingPlan, names: list[str]) -> Any:
     from tfx.types import channel_utils, standard_artifacts
 
-    from components.artifacts import Submodel
-    from components.embedding_gen.component import EmbeddingGen
+    from tfx_fusion.components.artifacts import Submodel
+    from tfx_fusion.components.embedding_gen.component import EmbeddingGen
 
     return EmbeddingGen(
         plan,
@@ -169,7 +169,7 @@ def test_only_the_plans_sub_models_are_inputs_so_that_no_other_makes_it_run_agai
 ) -> None:
     from tfx.types import standard_artifacts
 
-    from components.artifacts import Submodel
+    from tfx_fusion.components.artifacts import Submodel
 
     plan = plan_of(specification)
     fewer = plan.model_copy(

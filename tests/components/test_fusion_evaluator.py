@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from modules.evaluation.quality import Bound, Line, Quality, read_quality
-from modules.spec import Evaluation, Publish, Specification, load_specification
+from tfx_fusion.modules.evaluation.quality import Bound, Line, Quality, read_quality
+from tfx_fusion.modules.spec import Evaluation, Publish, Specification, load_specification
 
 pytestmark = pytest.mark.component
 
@@ -46,7 +46,7 @@ def test_a_model_is_blessed_that_keeps_every_bound_of_tfx_and_of_ours(
     from tfx.components.util.model_utils import is_model_blessed
     from tfx.types import standard_artifacts
 
-    from components.fusion_evaluator.executor import bless
+    from tfx_fusion.components.fusion_evaluator.executor import bless
 
     blessing = standard_artifacts.ModelBlessing()
     blessing.uri = str(tmp_path)
@@ -66,11 +66,11 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
     from tfx.types import artifact_utils, standard_artifacts
     from tfx.utils import json_utils, proto_utils
 
-    from components.champion_channel import describe
-    from components.fusion_evaluator import executor
-    from components.fusion_evaluator.component import evaluated_part
-    from modules.evaluation.config import eval_config
-    from modules.registry.champion import Champion
+    from tfx_fusion.components.champion_channel import describe
+    from tfx_fusion.components.fusion_evaluator import executor
+    from tfx_fusion.components.fusion_evaluator.component import evaluated_part
+    from tfx_fusion.modules.evaluation.config import eval_config
+    from tfx_fusion.modules.registry.champion import Champion
 
     thresholds = {"colour": {"accuracy": {"min": 0, "change": {"min": 0.001}}}}
     given = specification.model_copy(
@@ -116,7 +116,7 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
 
 def test_another_publishing_folder_evaluates_nothing_again(specification: Specification) -> None:
-    from components.fusion_evaluator.component import evaluated_part
+    from tfx_fusion.components.fusion_evaluator.component import evaluated_part
 
     moved = specification.model_copy(update={"publish": Publish(path=Path("/elsewhere"))})
     stricter = specification.model_copy(update={"evaluation": Evaluation(confidence=0.9)})
@@ -129,9 +129,9 @@ def test_another_margin_trains_no_head_again(specification: Specification) -> No
     from tfx.types import standard_artifacts
     from tfx.types.channel_utils import as_channel
 
-    from components.artifacts import Submodel
-    from components.fusion_worth.component import FusionWorthGen
-    from modules.embedding.plan import StagePlan
+    from tfx_fusion.components.artifacts import Submodel
+    from tfx_fusion.components.fusion_worth.component import FusionWorthGen
+    from tfx_fusion.modules.embedding.plan import StagePlan
 
     def part(**evaluation: Any) -> str:
         changed = specification.model_copy(

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.embedding.plan import StagePlan
-from modules.errors import RunError
-from modules.spec import (
+from tfx_fusion.modules.embedding.plan import StagePlan
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.spec import (
     DataChecks,
     Evaluation,
     Publish,
@@ -27,7 +27,7 @@ from modules.spec import (
     Training,
     load_specification,
 )
-from modules.submodels.layer import SubmodelLayer
+from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
 pytestmark = pytest.mark.component
 RAW = StagePlan(plan=None, why="raw data")
@@ -220,7 +220,7 @@ def test_each_moments_digest_is_taken_at_its_own_moment(
     moving.with_each_step("vision", "conv/kernel")
     moving.when_saved("text", "features/bias")
     for place in ("train", "export"):
-        monkeypatch.setattr(f"modules.trainer.{place}.prove", lambda *_: None)
+        monkeypatch.setattr(f"tfx_fusion.modules.training.{place}.prove", lambda *_: None)
 
     artifacts = train(specification)
 
@@ -245,8 +245,8 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
 ) -> None:
     from tfx.types import standard_artifacts
 
-    from components.fusion_trainer import executor
-    from components.fusion_trainer.component import training_part
+    from tfx_fusion.components.fusion_trainer import executor
+    from tfx_fusion.components.fusion_trainer.component import training_part
 
     def place(
         specification: Specification, examples_uri: str, champion: Path | None = None
@@ -274,8 +274,8 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
 def component_of(specification: Specification, embeddings: int = 0, **options: Any) -> Any:
     from tfx.types import channel_utils, standard_artifacts
 
-    from components.artifacts import Submodel
-    from components.fusion_trainer.component import FusionTrainer
+    from tfx_fusion.components.artifacts import Submodel
+    from tfx_fusion.components.fusion_trainer.component import FusionTrainer
 
     return FusionTrainer(
         specification,
@@ -298,7 +298,7 @@ def test_each_sub_model_and_each_plans_embeddings_have_a_channel_of_their_own(
 ) -> None:
     from tfx.types import standard_artifacts
 
-    from components.artifacts import Submodel, TrainingRecord
+    from tfx_fusion.components.artifacts import Submodel, TrainingRecord
 
     component = component_of(specification, embeddings=2)
 
@@ -341,7 +341,7 @@ def test_the_champion_is_a_parameter_so_that_the_cache_sees_a_new_one(
 
 
 def part(specification: Specification) -> str:
-    from components.fusion_trainer.component import training_part
+    from tfx_fusion.components.fusion_trainer.component import training_part
 
     return training_part(specification)
 

@@ -16,11 +16,11 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from modules.errors import RunError
-from modules.examples.fingerprint import fingerprint
-from modules.examples.source import RowSource
-from modules.features.schema import implied_schema
-from modules.spec import load_specification
+from tfx_fusion.modules.data.fingerprint import fingerprint
+from tfx_fusion.modules.data.schema import implied_schema
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.spec import load_specification
 
 pytestmark = pytest.mark.component
 
@@ -35,8 +35,8 @@ def generate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
         from tfx.types import standard_artifacts
 
-        from components.artifacts import RejectedRows
-        from components.manifest_example_gen import executor
+        from tfx_fusion.components.artifacts import RejectedRows
+        from tfx_fusion.components.manifest_example_gen import executor
 
         artifacts = {
             executor.EXAMPLES_KEY: standard_artifacts.Examples(),
@@ -161,8 +161,8 @@ def test_too_many_rejected_rows_fail_the_stage(
 def test_the_component_declares_the_data_with_its_fingerprint(shared_world: Path) -> None:
     from tfx.types import standard_artifacts
 
-    from components.artifacts import RejectedRows
-    from components.manifest_example_gen.component import ManifestExampleGen
+    from tfx_fusion.components.artifacts import RejectedRows
+    from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
 
     source = RowSource.of(load_specification(shared_world / "fusion.yaml"))
 

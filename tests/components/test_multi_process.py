@@ -15,10 +15,10 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.local_job_service import SubprocessSdkWorker
 
-from modules.embedding.columns import read_contents
-from modules.examples.source import RowSource
-from modules.spec import Beam, Specification, load_specification
-from pipeline.beam import choose
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.embedding.columns import read_contents
+from tfx_fusion.modules.spec import Beam, Specification, load_specification
+from tfx_fusion.pipeline.beam import choose
 
 pytestmark = pytest.mark.component
 
@@ -59,7 +59,7 @@ def new_pipeline(specification: Specification) -> apache_beam.Pipeline:
 def test_rows_are_the_same_from_several_processes(
     specification: Specification, started: list[str], tmp_path: Path
 ) -> None:
-    from modules.examples.write import collect, write_examples
+    from tfx_fusion.modules.data.write import collect, write_examples
 
     in_memory = specification.model_copy(update={"beam": Beam()})
     source = RowSource.of(specification)
@@ -84,12 +84,12 @@ def test_embeddings_are_the_same_from_several_processes(
     started: list[str],
     tmp_path: Path,
 ) -> None:
-    from modules.embedding.embedder import Embedder
-    from modules.embedding.plan import distinct_plans, plan_stages
-    from modules.embedding.write import collect, write_embeddings
-    from modules.fusion.build import build, open_interface
-    from modules.submodels.copy import copy_submodel
-    from modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.embedding.embedder import Embedder
+    from tfx_fusion.modules.embedding.plan import distinct_plans, plan_stages
+    from tfx_fusion.modules.embedding.write import collect, write_embeddings
+    from tfx_fusion.modules.graph.build import build, open_interface
+    from tfx_fusion.modules.submodels.copy import copy_submodel
+    from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
     places, interfaces = {}, {}
     for name, (_, path) in specification.imported().items():

@@ -12,11 +12,11 @@ pytestmark = pytest.mark.component
 
 
 def test_it_reads_what_the_page_tells_of_and_leaves_the_rest_where_it_is(tmp_path: Path) -> None:
-    from components.manifest_example_gen.component import ManifestExampleGen
-    from components.run_report.component import RunReport
-    from components.submodel_importer.component import SubmodelImporter
-    from modules.examples.source import RowSource
-    from modules.registry.manifest import DataSource, Provenance
+    from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
+    from tfx_fusion.components.run_report.component import RunReport
+    from tfx_fusion.components.submodel_importer.component import SubmodelImporter
+    from tfx_fusion.modules.data.source import RowSource
+    from tfx_fusion.modules.registry.manifest import DataSource, Provenance
 
     source = RowSource.model_validate(
         {
@@ -49,8 +49,8 @@ def test_it_reads_what_the_page_tells_of_and_leaves_the_rest_where_it_is(tmp_pat
     [("told", "string_value", "told"), (3.0, "int_value", 3), (0.0, "int_value", 0)],
 )
 def test_properties_are_read_as_kubeflow_gives_them(given: Any, field: str, value: Any) -> None:
-    from components.artifacts import Submodel
-    from components.run_report.executor import _plain
+    from tfx_fusion.components.artifacts import Submodel
+    from tfx_fusion.components.run_report.executor import _plain
 
     on_cluster, here = Submodel(), Submodel()
     on_cluster.set_json_value_custom_property("name", given)

@@ -31,9 +31,9 @@ def artifacts(shared_published: Path, shared_training_inputs: Any, tmp_path: Pat
 def check(artifacts: Any, world: Path) -> None:
     from tfx.types import channel_utils
 
-    from components.serving_check import executor
-    from components.serving_check.component import ServingCheck
-    from modules.spec import load_specification
+    from tfx_fusion.components.serving_check import executor
+    from tfx_fusion.components.serving_check.component import ServingCheck
+    from tfx_fusion.modules.spec import load_specification
 
     model, examples, blessing = artifacts
     node = ServingCheck(
@@ -122,9 +122,9 @@ def test_limits_are_part_of_what_is_checked_and_folders_and_thresholds_are_not(
 ) -> None:
     from tfx.types import channel_utils
 
-    from components.fusion_trainer.component import training_part
-    from components.serving_check.component import ServingCheck
-    from modules.spec import Serving, load_specification
+    from tfx_fusion.components.fusion_trainer.component import training_part
+    from tfx_fusion.components.serving_check.component import ServingCheck
+    from tfx_fusion.modules.spec import Serving, load_specification
 
     specification = load_specification(world / "fusion.yaml")
 

@@ -13,9 +13,9 @@ from typing import Any
 import keras
 import pytest
 
-from modules.errors import RunError, UserError
-from modules.submodels.inspection import inspect_submodel
-from modules.submodels.interface import Interface
+from tfx_fusion.modules.errors import RunError, UserError
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.interface import Interface
 
 pytestmark = pytest.mark.component
 
@@ -25,8 +25,8 @@ def import_submodel(tmp_path: Path) -> Callable[..., Any]:
     """Runs the executor; returns the artifact that it filled."""
 
     def run(path: Path, digest: str, signature: str = "", origin: str = "") -> Any:
-        from components.artifacts import Submodel
-        from components.submodel_importer import executor
+        from tfx_fusion.components.artifacts import Submodel
+        from tfx_fusion.components.submodel_importer import executor
 
         artifact = Submodel()
         artifact.uri = str(tmp_path / "artifact")
@@ -133,8 +133,8 @@ def test_what_is_unsafe_is_refused_at_import_too(
 
 
 def test_the_component_declares_what_the_cache_must_see() -> None:
-    from components.artifacts import Submodel
-    from components.submodel_importer.component import SubmodelImporter
+    from tfx_fusion.components.artifacts import Submodel
+    from tfx_fusion.components.submodel_importer.component import SubmodelImporter
 
     component = SubmodelImporter("encoder", "models/a.keras", "d1", None, ["my.layers:Gate"])
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from modules.evaluation.quality import Line, Quality, write_quality
-from modules.registry.manifest import Provenance, read_manifest
-from modules.registry.rollback import roll_back
-from modules.registry.versions import all_versions
-from modules.spec import load_specification
+from tfx_fusion.modules.evaluation.quality import Line, Quality, write_quality
+from tfx_fusion.modules.registry.manifest import Provenance, read_manifest
+from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.modules.registry.versions import all_versions
+from tfx_fusion.modules.spec import load_specification
 
 pytestmark = pytest.mark.component
 
@@ -23,7 +23,7 @@ METRICS = {"colour": {"example_count": 40.0, "accuracy": 0.75}}
 
 @pytest.fixture
 def provenance(shared_world: Path) -> Provenance:
-    from modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
     specification = load_specification(shared_world / "fusion.yaml")
     inspections = {
@@ -48,9 +48,9 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
     ) -> Any:
         from tfx.types import standard_artifacts
 
-        from components.artifacts import DataGateReport
-        from components.data_channel import describe_data
-        from components.version_pusher import executor
+        from tfx_fusion.components.artifacts import DataGateReport
+        from tfx_fusion.components.data_channel import describe_data
+        from tfx_fusion.components.version_pusher import executor
 
         inputs = {
             executor.MODEL_BLESSING_KEY: standard_artifacts.ModelBlessing(),
@@ -128,7 +128,7 @@ def test_a_model_that_was_not_blessed_is_not_published(
 
 
 def test_an_unchanged_model_is_said_to_be_the_version_served(push: Callable[..., Any]) -> None:
-    from components.results import pushed_path
+    from tfx_fusion.components.results import pushed_path
 
     first, again = push("a"), push("a")
 
@@ -156,7 +156,7 @@ def test_a_repeated_attempt_of_a_run_publishes_nothing_again(
 def test_a_model_that_was_rolled_back_is_not_published_and_the_run_says_why(
     push: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from components.results import pushed_path, rolled_back
+    from tfx_fusion.components.results import pushed_path, rolled_back
 
     _, bad = push("a"), push("b")
     roll_back(tmp_path / "serving", None)
@@ -186,8 +186,8 @@ def test_each_run_asks_anew_since_the_cache_cannot_see_the_publish_folder(
 ) -> None:
     from tfx.types import channel_utils, standard_artifacts
 
-    from components.artifacts import DataGateReport
-    from components.version_pusher.component import VersionPusher
+    from tfx_fusion.components.artifacts import DataGateReport
+    from tfx_fusion.components.version_pusher.component import VersionPusher
 
     def component(run: str) -> VersionPusher:
         def channel(kind: Any) -> Any:

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.errors import RunError
-from modules.spec import Specification, Training, load_specification
-from modules.trainer.trained import TRAINED_FILE
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.spec import Specification, Training, load_specification
+from tfx_fusion.modules.training.trained import TRAINED_FILE
 
 pytestmark = pytest.mark.component
 

@@ -22,11 +22,11 @@ FUSION = Path(sys.executable).with_name("fusion")
 
 def fuse(folder: Path) -> Any:
     """The fused model of an example as its first stage trains it."""
-    from modules.freezing.unfreeze import chosen_layers
-    from modules.fusion.build import build
-    from modules.spec import load_specification
-    from modules.submodels.inspection import inspect_submodel
-    from modules.submodels.layer import SubmodelLayer
+    from tfx_fusion.modules.graph.build import build
+    from tfx_fusion.modules.graph.unfreeze import chosen_layers
+    from tfx_fusion.modules.spec import load_specification
+    from tfx_fusion.modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
     specification = load_specification(folder / "fusion.yaml")
     paths = {name: path for name, (_, path) in specification.imported().items()}

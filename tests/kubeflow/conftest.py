@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from following import Pace
 from kfp_api import FakeKfp
-from kfp_server import Server
 from kubernetes_api import FakeKubernetes
 from rich.console import Console
 from small_pipeline import PIPELINE, compiled
-from submission import Submission
 
-from modules.spec.kubeflow import Kubeflow
+from tfx_fusion.kubeflow.following import Pace
+from tfx_fusion.kubeflow.kfp_server import Server
+from tfx_fusion.kubeflow.submission import Submission
+from tfx_fusion.modules.spec.kubeflow import Kubeflow
 
 FAST = Pace(run=0.005, pods=0.0, stuck=0.05, lost=0.05)
 

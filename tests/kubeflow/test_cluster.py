@@ -300,11 +300,13 @@ class TestAPod:
         assert "permission denied" in lines[3] or "must be superuser" in lines[3]
 
     def test_has_this_python_and_this_source(self, cluster, single):
-        command = "python -c 'import sys, modules.errors as e; print(sys.prefix, e.__file__)'"
+        command = (
+            "python -c 'import sys, tfx_fusion.modules.files as f; print(sys.prefix, f.__file__)'"
+        )
 
         step = cluster.run(single(command)).steps["step"]
 
-        assert step.log.split()[1] == str(SOURCE / "modules/errors.py")
+        assert step.log.split()[1] == str(SOURCE / "tfx_fusion/modules/files.py")
 
     def test_has_none_of_the_tests_variables(self, cluster, single, monkeypatch):
         monkeypatch.setenv("OF_THE_TEST", "1")

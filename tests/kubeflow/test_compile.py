@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from compile import Compiled, command, compile_file
 from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from modules.errors import SpecificationError
+from tfx_fusion.kubeflow.compile import Compiled, command, compile_file
+from tfx_fusion.modules.errors import SpecificationError
 
 pytestmark = pytest.mark.component
 

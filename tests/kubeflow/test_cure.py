@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cure import in_bytes
+
+from tfx_fusion.kubeflow.cure import in_bytes
 
 
 @pytest.mark.parametrize(

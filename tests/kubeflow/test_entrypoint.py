@@ -9,9 +9,10 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import entrypoint
 import pytest
 from google.protobuf import json_format
+
+from tfx_fusion.kubeflow import entrypoint
 
 SCHEMA = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
 INPUTS = {"artifacts": {"examples": {"artifactType": SCHEMA}}}

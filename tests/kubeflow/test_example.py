@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import CliRunner
 from cluster import ROOT, Cluster
-from compile import command
 from made_examples import made
+
+from tfx_fusion.kubeflow.compile import command
 
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
@@ -79,8 +80,8 @@ def test_training_that_died_goes_on_from_its_checkpoint(ran: Ran) -> None:
 
 
 def test_the_published_model_answers_as_the_one_of_a_run_on_this_machine(ran: Ran) -> None:
-    from modules.examples import manifest
-    from modules.serving.published import PublishedModel
+    from tfx_fusion.modules.data import manifest
+    from tfx_fusion.modules.serving.published import PublishedModel
 
     rows = [row for shard in manifest.shards(ran.here / "data" / "rows.csv")
             for row in manifest.read(shard)]  # fmt: skip
@@ -94,9 +95,9 @@ def test_the_published_model_answers_as_the_one_of_a_run_on_this_machine(ran: Ra
 
 
 def test_the_manifest_tells_the_clusters_run_and_the_data_read_there(ran: Ran) -> None:
-    from modules.examples.fingerprint import fingerprint
-    from modules.registry.manifest import read_manifest
-    from modules.spec import load_specification
+    from tfx_fusion.modules.data.fingerprint import fingerprint
+    from tfx_fusion.modules.registry.manifest import read_manifest
+    from tfx_fusion.modules.spec import load_specification
 
     manifest = read_manifest(published(ran.claim))
 

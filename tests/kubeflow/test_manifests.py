@@ -12,9 +12,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator, ValidationError
-from manifests import command
 
-from modules.errors import SpecificationError
+from tfx_fusion.kubeflow.manifests import command
+from tfx_fusion.modules.errors import SpecificationError
 
 # Kubernetes' own OpenAPI schemas, in which unknown keys are errors: the oldest and newest there.
 KUBERNETES = ("1.25", "1.37")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from kfp_api import FakeKfp
-from kfp_server import Server
 from kubernetes_api import FakeKubernetes
-from preflight import check_root, check_server
 from small_pipeline import PIPELINE
-from submission import Submission
 from web_fake import Answer, Request
 
-from modules.errors import RunError, SpecificationError
+from tfx_fusion.kubeflow.kfp_server import Server
+from tfx_fusion.kubeflow.preflight import check_root, check_server
+from tfx_fusion.kubeflow.submission import Submission
+from tfx_fusion.modules.errors import RunError, SpecificationError
 
 Submit = Callable[..., Submission]
 SECRETS = {"ACCESS": {"secret": "store", "key": "access"}}

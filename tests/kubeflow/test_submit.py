@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 from kfp_api import WORKFLOW, FakeKfp, node_number
-from kfp_server import Server
 from kubernetes_api import FakeKubernetes, ended, pod, waiting
 from small_pipeline import PIPELINE
-from submission import Submission
 
-from modules.errors import RunError
+from tfx_fusion.kubeflow.kfp_server import Server
+from tfx_fusion.kubeflow.submission import Submission
+from tfx_fusion.modules.errors import RunError
 
 Submit = Callable[..., Submission]
 ALL_DONE = [

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from kfp_api import WORKFLOW, node_number, task_details
 from kfp_server_api import ApiClient, V2beta1PipelineTaskDetail
-from pods import pod_names
-from task_states import StageState, stage_states, workflow_of
+
+from tfx_fusion.kubeflow.pods import pod_names
+from tfx_fusion.kubeflow.task_states import StageState, stage_states, workflow_of
 
 BEGIN = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 NEVER = datetime(1, 1, 1, tzinfo=UTC)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from verdict import glance
 
-from modules.report.finished import FinishedRun
-from modules.report.overview import glance_section
-from modules.report.page import render
+from tfx_fusion.kubeflow.verdict import glance
+from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.report.overview import glance_section
+from tfx_fusion.modules.report.page import render
 
 
 def page(**record: Any) -> str:

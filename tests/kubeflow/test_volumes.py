@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from volumes import check_paths, moved, there
 
-from modules.errors import SpecificationError
-from modules.spec import Kubeflow, Volume, load_specification
+from tfx_fusion.kubeflow.volumes import check_paths, moved, there
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import Kubeflow, Volume, load_specification
 
 
 def volume(mount: str, folder: Path | None = None, claim: str = "fusion") -> Volume:

@@ -22,9 +22,9 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.runners.runner import create_runner
 
-from modules.errors import SpecificationError
-from modules.examples.size import DataSize
-from modules.spec import (
+from tfx_fusion.modules.data.size import DataSize
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import (
     Beam,
     BeamStage,
     NumberFeature,
@@ -32,8 +32,8 @@ from modules.spec import (
     Specification,
     load_specification,
 )
-from pipeline.beam import choose, in_words, size_to_choose_by
-from pipeline.beam_options import check_options
+from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
+from tfx_fusion.pipeline.beam_options import check_options
 
 Make = Callable[[Beam], Specification]
 

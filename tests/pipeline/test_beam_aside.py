@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.spec import Beam, load_specification
+from tfx_fusion.modules.spec import Beam, load_specification
 
 pytestmark = pytest.mark.component
 
@@ -18,11 +18,11 @@ def test_a_stage_runs_as_its_component_says_and_is_reused_by_another_runner(
     from tfx import v1 as tfx
     from tfx.orchestration.portable import launcher
 
-    from components.manifest_example_gen import executor
-    from components.manifest_example_gen.component import ManifestExampleGen
-    from modules.examples.source import RowSource
-    from pipeline.beam import choose
-    from pipeline.stages import Stage, StageRun
+    from tfx_fusion.components.manifest_example_gen import executor
+    from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
+    from tfx_fusion.modules.data.source import RowSource
+    from tfx_fusion.pipeline.beam import choose
+    from tfx_fusion.pipeline.stages import Stage, StageRun
 
     logging.set_verbosity(logging.INFO)  # a run's stages are known by what is logged
     given: list[list[str]] = []
@@ -64,10 +64,10 @@ def test_a_stage_runs_as_its_component_says_and_is_reused_by_another_runner(
 
 
 def test_no_component_is_told_the_runner(world: Path) -> None:
-    from modules.registry.manifest import Provenance
-    from pipeline.pipeline import Seen, create_stages
-    from pipeline.prepare import prepare
-    from pipeline.run import stage_plans
+    from tfx_fusion.modules.registry.manifest import Provenance
+    from tfx_fusion.pipeline.pipeline import Seen, create_stages
+    from tfx_fusion.pipeline.prepare import prepare
+    from tfx_fusion.pipeline.run import stage_plans
 
     prepared = prepare(world / "fusion.yaml", lambda _: None)
 

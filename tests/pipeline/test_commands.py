@@ -45,7 +45,7 @@ def test_validate_imports_neither_tensorflow_nor_tfx_once_interfaces_are_known(w
         "import sys; sys.argv = ['fusion', 'validate', 'fusion.yaml']\n"
         "import atexit; atexit.register(lambda: print('imported:', sorted("
         "{'tensorflow', 'tfx', 'apache_beam'} & set(sys.modules))))\n"
-        "from pipeline.cli import main; main()"
+        "from tfx_fusion.cli import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=world, capture_output=True, text=True, check=True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modules.errors import RunError
-from pipeline.failure import cause_of
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.pipeline.failure import cause_of
 
 
 def test_a_users_error_is_told_as_it_is() -> None:

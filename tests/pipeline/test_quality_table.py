@@ -7,8 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from modules.evaluation.quality import Bound, Line, Quality
-from pipeline.quality_table import quality_table
+from tfx_fusion.modules.evaluation.quality import Bound, Line, Quality
+from tfx_fusion.pipeline.quality_table import quality_table
 
 WHOLE = Line(
     output="digit",

@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from modules.errors import RunError
-from modules.registry.manifest import DataSource, Provenance
-from modules.spec import load_specification
-from pipeline.commands.report import report
-from pipeline.record import RunRecord
-from pipeline.report import find_run, report_on
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry.manifest import DataSource, Provenance
+from tfx_fusion.modules.spec import load_specification
+from tfx_fusion.pipeline.commands.report import report
+from tfx_fusion.pipeline.record import RunRecord
+from tfx_fusion.pipeline.report import find_run, report_on
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from modules.registry.lineage import lineages
-from modules.registry.manifest import Source, read_manifest
-from modules.registry.versions import all_versions
-from modules.submodels.inspection import inspect_submodel
-from pipeline.commands.lineage import lineage
+from tfx_fusion.modules.registry.lineage import lineages
+from tfx_fusion.modules.registry.manifest import Source, read_manifest
+from tfx_fusion.modules.registry.versions import all_versions
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.pipeline.commands.lineage import lineage
 
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
@@ -89,9 +89,9 @@ def test_a_run_publishes_a_model_and_records_every_stage(first: tuple[Path, Done
 def test_the_reported_accuracy_is_that_of_the_published_models_predictions(
     first: tuple[Path, Done],
 ) -> None:
-    from modules.examples import manifest
-    from modules.examples.split import split_of
-    from modules.serving.published import PublishedModel
+    from tfx_fusion.modules.data import manifest
+    from tfx_fusion.modules.data.split import split_of
+    from tfx_fusion.modules.serving.published import PublishedModel
 
     folder, done = first
     model = PublishedModel(Path(done.record["published"]))

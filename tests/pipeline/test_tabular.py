@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from pipeline.commands.predict import predict
+from tfx_fusion.pipeline.commands.predict import predict
 
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
@@ -149,7 +149,7 @@ def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> N
     for picture in ("Confusion matrix of high", "Residuals of total", "Classes of tags"):
         assert f'alt="{picture}' in page
 
-    from modules.serving.published import PublishedModel
+    from tfx_fusion.modules.serving.published import PublishedModel
 
     model = PublishedModel(Path(records["published"]))
     labels = ("high", "total", "tags")

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from modules.errors import SpecificationError
-from modules.spec import load_specification, read_tree
-from pipeline.prepare import prepare
-from pipeline.tune import _checker, _logged_objective
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import load_specification, read_tree
+from tfx_fusion.pipeline.prepare import prepare
+from tfx_fusion.pipeline.tune import _checker, _logged_objective
 
 FUSION = Path(sys.executable).with_name("fusion")
 UNITS = "graph.hidden.layers.0.Dense.units"

@@ -28,7 +28,7 @@ from cluster_spec import Pipeline, Task, read_pipeline, strictly
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from modules.errors import suggestion
+from tfx_fusion.modules.errors import suggestion
 
 ROOT = "minio://mlpipeline/v2/artifacts"
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.embedding.plan import StagePlan, plan_stages
-from modules.fusion.build import build, open_interface
-from modules.spec import Specification
-from modules.submodels.copy import copy_submodel
-from modules.submodels.inspection import inspect_submodel
-from modules.trainer.checkpoint import Checkpoint
-from modules.trainer.run import fuse_and_train
-from modules.trainer.train import TrainingHistory
+from tfx_fusion.modules.embedding.plan import StagePlan, plan_stages
+from tfx_fusion.modules.graph.build import build, open_interface
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.submodels.copy import copy_submodel
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.training.checkpoint import Checkpoint
+from tfx_fusion.modules.training.run import fuse_and_train
+from tfx_fusion.modules.training.train import TrainingHistory
 
 
 def train(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import yaml
-from compile import Compiled
 
-from modules.spec.kubeflow import Kubeflow
+from tfx_fusion.kubeflow.compile import Compiled
+from tfx_fusion.modules.spec.kubeflow import Kubeflow
 
 PIPELINE = """\
 pipelineInfo: {name: colours}

@@ -8,12 +8,12 @@ import numpy as np
 import requests
 import tensorflow as tf
 
-from modules.errors import RunError
-from modules.serving.check.expected import Arrays, Expected
-from modules.serving.check.process import Running
-from modules.serving.predictor import Predictor, RowsError
-from modules.serving.remote import OverGrpc, OverRest, typed
-from modules.spec import ImageFeature, Specification
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.serving.check.expected import Arrays, Expected
+from tfx_fusion.modules.serving.check.process import Running
+from tfx_fusion.modules.serving.predictor import Predictor, RowsError
+from tfx_fusion.modules.serving.remote import OverGrpc, OverRest, typed
+from tfx_fusion.modules.spec import ImageFeature, Specification
 
 TOLERANCE = 1e-5
 SECONDS = 60

@@ -11,15 +11,15 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from modules.errors import RunError
-from modules.files import write_text
-from modules.serving.check.answers import not_refused, wrong_answers
-from modules.serving.check.expected import Expected, expected
-from modules.serving.check.process import model_server
-from modules.serving.check.speed import Speed, measure
-from modules.serving.remote import typed
-from modules.serving.warmup import write_warmup
-from modules.spec import Specification
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.serving.check.answers import not_refused, wrong_answers
+from tfx_fusion.modules.serving.check.expected import Expected, expected
+from tfx_fusion.modules.serving.check.process import model_server
+from tfx_fusion.modules.serving.check.speed import Speed, measure
+from tfx_fusion.modules.serving.remote import typed
+from tfx_fusion.modules.serving.warmup import write_warmup
+from tfx_fusion.modules.spec import Specification
 
 REPORT_FILE = "serving_check.json"
 LOG_FILE = "server.log"

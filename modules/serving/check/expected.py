@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from modules.errors import RunError
-from modules.examples.files import example_files
-from modules.preprocessing.graph import DTYPES
-from modules.spec import CategoryLabel, NumberLabel, Specification, stored
-from modules.trainer.export import EXAMPLES_SIGNATURE
-from modules.trainer.losses import is_binary
+from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.preprocessing.graph import DTYPES
+from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification, stored
+from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE
+from tfx_fusion.modules.training.losses import is_binary
 
 Arrays = dict[str, np.ndarray]
 

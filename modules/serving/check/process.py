@@ -14,7 +14,7 @@ from pathlib import Path
 
 import requests
 
-from modules.errors import RunError
+from tfx_fusion.modules.errors import RunError
 
 TF_SERVING = "tensorflow_model_server"
 HOST = "127.0.0.1"
@@ -46,7 +46,7 @@ def model_server(folder: Path, name: str, log: Path, ours: bool = False) -> Iter
         ]  # fmt: skip
     else:
         kind, command = "fusion serve", [
-            sys.executable, "-m", "modules.serving.server",
+            sys.executable, "-P", "-m", "tfx_fusion.modules.serving.server",
             str(folder.resolve()), name, str(grpc_port), str(rest_port),
         ]  # fmt: skip
     with (

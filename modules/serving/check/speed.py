@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modules.serving.check.expected import Expected
-from modules.serving.check.process import Running
-from modules.serving.remote import OverGrpc
-from modules.spec import Serving, Specification
+from tfx_fusion.modules.serving.check.expected import Expected
+from tfx_fusion.modules.serving.check.process import Running
+from tfx_fusion.modules.serving.remote import OverGrpc
+from tfx_fusion.modules.spec import Serving, Specification
 
 REQUESTS, CLIENTS, TRIES = 200, 8, 3
 # Where nothing bounds the speed, a slow model is asked for so many seconds, and so often at least.

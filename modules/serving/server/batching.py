@@ -17,8 +17,8 @@ from typing import Any
 import grpc
 import numpy as np
 
-from modules.serving.server.refusal import RefusalError
-from modules.serving.server.servable import Arrays, Servable
+from tfx_fusion.modules.serving.server.refusal import RefusalError
+from tfx_fusion.modules.serving.server.servable import Arrays, Servable
 
 # One batch is put together and taken apart while the other one is computed.
 WORKERS = 2

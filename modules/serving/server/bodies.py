@@ -7,7 +7,7 @@ import zlib
 
 from aiohttp import web
 
-from modules.serving.server.refusal import invalid
+from tfx_fusion.modules.serving.server.refusal import invalid
 
 LARGEST_BODY = 256 << 20
 PIECE = 64 << 10

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 
-from modules.serving.server.refusal import RefusalError, invalid
-from modules.serving.server.servable import Arrays, Servable
+from tfx_fusion.modules.serving.server.refusal import RefusalError, invalid
+from tfx_fusion.modules.serving.server.servable import Arrays, Servable
 
 # What TF Serving calls the tensors of such signatures (saved_model/signature_constants).
 INPUT, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"

@@ -8,8 +8,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
-from modules.serving.server.json_tensors import decoded, is_base64, parse, shown
-from modules.serving.server.refusal import invalid
+from tfx_fusion.modules.serving.server.json_tensors import decoded, is_base64, parse, shown
+from tfx_fusion.modules.serving.server.refusal import invalid
 
 
 def fill(

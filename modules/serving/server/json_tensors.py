@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from modules.serving.server.refusal import invalid
-from modules.serving.server.servable import Arrays
+from tfx_fusion.modules.serving.server.refusal import invalid
+from tfx_fusion.modules.serving.server.servable import Arrays
 
 Specs = Mapping[str, tf.TensorSpec]
 SHOWN = 80

@@ -18,12 +18,12 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from modules.errors import RunError
-from modules.serving.server import json_examples, json_tensors
-from modules.serving.server.bodies import LARGEST_BODY, unpacked
-from modules.serving.server.metrics import Metrics
-from modules.serving.server.refusal import RefusalError, invalid
-from modules.serving.server.service import Service
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.serving.server import json_examples, json_tensors
+from tfx_fusion.modules.serving.server.bodies import LARGEST_BODY, unpacked
+from tfx_fusion.modules.serving.server.metrics import Metrics
+from tfx_fusion.modules.serving.server.refusal import RefusalError, invalid
+from tfx_fusion.modules.serving.server.service import Service
 
 MODEL = r"/v1/models/{name:[^/:]+}"
 VERSION = r"/versions/{version:\d+}"

@@ -13,10 +13,10 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from modules.errors import RunError
-from modules.serving.server.metrics import Metrics
-from modules.serving.server.refusal import RefusalError
-from modules.serving.server.service import Service
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.serving.server.metrics import Metrics
+from tfx_fusion.modules.serving.server.refusal import RefusalError
+from tfx_fusion.modules.serving.server.service import Service
 
 OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # as TF Serving's

@@ -13,10 +13,10 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from modules.errors import suggestion
-from modules.serving.server.refusal import RefusalError, invalid
-from modules.serving.server.tensors import arrays_of
-from modules.serving.warmup import read_warmup
+from tfx_fusion.modules.errors import suggestion
+from tfx_fusion.modules.serving.server.refusal import RefusalError, invalid
+from tfx_fusion.modules.serving.server.tensors import arrays_of
+from tfx_fusion.modules.serving.warmup import read_warmup
 
 DEFAULT_SIGNATURE = "serving_default"
 log = logging.getLogger("fusion.serving")

@@ -7,13 +7,13 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from modules.errors import RunError
-from modules.serving.server.batching import Batcher
-from modules.serving.server.metrics import Metrics
-from modules.serving.server.rest import RestServer
-from modules.serving.server.rpc import RpcServer
-from modules.serving.server.service import Service
-from modules.serving.server.versions import ServedModel
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.serving.server.batching import Batcher
+from tfx_fusion.modules.serving.server.metrics import Metrics
+from tfx_fusion.modules.serving.server.rest import RestServer
+from tfx_fusion.modules.serving.server.rpc import RpcServer
+from tfx_fusion.modules.serving.server.service import Service
+from tfx_fusion.modules.serving.server.versions import ServedModel
 
 GRACE_SECONDS = 30.0
 

@@ -13,12 +13,12 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from modules.serving.server.batching import Batcher
-from modules.serving.server.examples import classifications, regressions, serialized
-from modules.serving.server.refusal import invalid
-from modules.serving.server.servable import Arrays, Servable
-from modules.serving.server.tensors import arrays_of, proto_of
-from modules.serving.server.versions import ServedModel
+from tfx_fusion.modules.serving.server.batching import Batcher
+from tfx_fusion.modules.serving.server.examples import classifications, regressions, serialized
+from tfx_fusion.modules.serving.server.refusal import invalid
+from tfx_fusion.modules.serving.server.servable import Arrays, Servable
+from tfx_fusion.modules.serving.server.tensors import arrays_of, proto_of
+from tfx_fusion.modules.serving.server.versions import ServedModel
 
 
 class Service:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 
-from modules.serving.server.refusal import invalid
+from tfx_fusion.modules.serving.server.refusal import invalid
 
 # TF Serving answers with values in the field of their type, where every client looks for them.
 FIELDS = {

@@ -12,10 +12,10 @@ from pathlib import Path
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2
 
-from modules.errors import RunError, first_line
-from modules.registry.versions import holds_model, newest_version
-from modules.serving.server.refusal import RefusalError, as_refusal
-from modules.serving.server.servable import Servable
+from tfx_fusion.modules.errors import RunError, first_line
+from tfx_fusion.modules.registry.versions import holds_model, newest_version
+from tfx_fusion.modules.serving.server.refusal import RefusalError, as_refusal
+from tfx_fusion.modules.serving.server.servable import Servable
 
 POLL_SECONDS = 1.0
 State = get_model_status_pb2.ModelVersionStatus.State

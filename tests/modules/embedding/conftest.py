@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from modules.embedding.plan import EmbeddingPlan, StagePlan, plan_stages
-from modules.fusion.build import build, open_interface
-from modules.spec import Specification
-from modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, plan_stages
+from tfx_fusion.modules.graph.build import build, open_interface
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
 
 STAGES = "[{name: head, epochs: 1, learning_rate: 0.1}]"
 FEATURES = """

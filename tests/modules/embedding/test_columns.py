@@ -10,9 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.embedding.columns import CONTENTS_FILE, Column, Contents, parse, read_contents
-from modules.embedding.plan import EmbeddingPlan
-from modules.errors import RunError
+from tfx_fusion.modules.embedding.columns import (
+    CONTENTS_FILE,
+    Column,
+    Contents,
+    parse,
+    read_contents,
+)
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan
+from tfx_fusion.modules.errors import RunError
 
 DTYPES = {
     **{name: np.dtype(name) for name in (

@@ -12,14 +12,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.embedding.embedder import MAX_BATCH, MIN_BATCH, Embedder, batch_size, mask_name
-from modules.embedding.plan import EmbeddingPlan, plan_stages
-from modules.errors import RunError
-from modules.fusion.build import build, open_interface
-from modules.spec import Specification, load_specification
-from modules.submodels.copy import copy_submodel
-from modules.submodels.inspection import inspect_submodel
-from modules.submodels.interface import Interface, OutputInfo, TensorInfo
+from tfx_fusion.modules.embedding.embedder import (
+    MAX_BATCH,
+    MIN_BATCH,
+    Embedder,
+    batch_size,
+    mask_name,
+)
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, plan_stages
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.graph.build import build, open_interface
+from tfx_fusion.modules.spec import Specification, load_specification
+from tfx_fusion.modules.submodels.copy import copy_submodel
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.interface import Interface, OutputInfo, TensorInfo
 
 pytestmark = pytest.mark.component
 
@@ -98,7 +104,7 @@ def test_a_value_that_is_no_number_is_told_with_its_row(
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_looked_at_for_numbers_too(dtype: str) -> None:
-    from modules.embedding.embedder import _check_finite
+    from tfx_fusion.modules.embedding.embedder import _check_finite
 
     values = keras.ops.convert_to_numpy(
         keras.ops.cast(np.array([[1.0], [np.inf], [np.nan]]), dtype)

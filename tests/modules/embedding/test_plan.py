@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import pytest
 
-from modules.embedding.plan import values_per_row
+from tfx_fusion.modules.embedding.plan import values_per_row
 
 VISION = "path: vision.keras, inputs: {pixels: image}"
 HEAD = "head: {layers: [Dense: {units: 1}], inputs: %s}"

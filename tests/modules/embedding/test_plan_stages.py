@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import pytest
 
-from modules.embedding.plan import SAME_IN_TRAINING, StagePlan, _moves, distinct_plans
-from modules.fusion.layers import NOT_FOR_GRAPHS
-from modules.submodels.interface import Interface
+from tfx_fusion.modules.embedding.plan import SAME_IN_TRAINING, StagePlan, _moves, distinct_plans
+from tfx_fusion.modules.graph.layers import NOT_FOR_GRAPHS
+from tfx_fusion.modules.submodels.interface import Interface
 
 VISION = "path: vision.keras, inputs: {pixels: image}"
 HEAD = "head: {layers: [Dense: {units: 1}], inputs: %s}"

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.embedding.columns import Column, parse, read_contents
-from modules.embedding.plan import EmbeddingPlan
-from modules.embedding.write import collect, write_embeddings
-from modules.errors import RunError
-from modules.examples.files import example_files
-from pipeline.failure import cause_of
+from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.embedding.columns import Column, parse, read_contents
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan
+from tfx_fusion.modules.embedding.write import collect, write_embeddings
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.pipeline.failure import cause_of
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 PLAN = EmbeddingPlan(features={}, labels={}, embeddings=("a.b",), passed=(), precision="float32")

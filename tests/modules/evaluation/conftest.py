@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modules.spec import Specification
+from tfx_fusion.modules.spec import Specification
 
 TAGS = ["wide", "tall", "big", "never"]
 REGIONS = ["north", "south"]
@@ -123,10 +123,10 @@ def export_trained(
     [examples] = inputs.splits["eval"].iterdir()
 
     def export(name: str, **training: Any) -> Exported:
-        from modules.embedding.plan import plan_stages
-        from modules.fusion.build import build, open_interface
-        from modules.trainer.checkpoint import Checkpoint
-        from modules.trainer.run import fuse_and_train
+        from tfx_fusion.modules.embedding.plan import plan_stages
+        from tfx_fusion.modules.graph.build import build, open_interface
+        from tfx_fusion.modules.training.checkpoint import Checkpoint
+        from tfx_fusion.modules.training.run import fuse_and_train
 
         given = specify(folder)
         specification = given.model_copy(
@@ -160,7 +160,7 @@ def evaluate(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Ca
         import tensorflow_model_analysis as tfma
         from apache_beam.options.pipeline_options import PipelineOptions
 
-        from modules.evaluation.config import eval_config
+        from tfx_fusion.modules.evaluation.config import eval_config
 
         config = tfma.utils.update_eval_config_with_defaults(
             eval_config(specification, champion is not None),

@@ -16,11 +16,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from modules.evaluation.quality import judge, measured
-from modules.serving.published import PublishedModel
-from modules.spec import Specification
-from modules.trainer.export import SPECIFICATION_FILE
-from modules.trainer.run import last_epoch
+from tfx_fusion.modules.evaluation.quality import judge, measured
+from tfx_fusion.modules.serving.published import PublishedModel
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.training.export import SPECIFICATION_FILE
+from tfx_fusion.modules.training.run import last_epoch
 
 pytestmark = pytest.mark.component
 

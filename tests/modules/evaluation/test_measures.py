@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from modules.evaluation.measures import Measure, intervals_of, measures_of, values_of
-from modules.spec import Specification
+from tfx_fusion.modules.evaluation.measures import Measure, intervals_of, measures_of, values_of
+from tfx_fusion.modules.spec import Specification
 
 RANDOM = np.random.default_rng(4)
 CLASSES = ["a", "b", "c", "d", "e"]
@@ -209,6 +209,6 @@ def test_intervals_do_not_depend_on_how_many_draws_fit_in_memory(
     found = measures_of(specification, "tags", *rows_of("tags", 50))
     whole = intervals_of(found, 50, 0.9, 1)
 
-    monkeypatch.setattr("modules.evaluation.measures.DRAWN_AT_ONCE", 130)
+    monkeypatch.setattr("tfx_fusion.modules.evaluation.measures.DRAWN_AT_ONCE", 130)
 
     assert intervals_of(found, 50, 0.9, 1) == whole

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tensorflow_model_analysis.metrics.metric_types import StandardMetricInputs
 
-from modules.evaluation.metrics import MultiLabelAUC, PrecisionOrZero, RecallOrZero
+from tfx_fusion.modules.evaluation.metrics import MultiLabelAUC, PrecisionOrZero, RecallOrZero
 
 RANDOM = np.random.default_rng(8)
 CLASSES = 3

@@ -11,8 +11,8 @@ import pytest
 import tensorflow_model_analysis as tfma
 from scipy import stats
 
-from modules.evaluation.assess import assess
-from modules.evaluation.quality import (
+from tfx_fusion.modules.evaluation.assess import assess
+from tfx_fusion.modules.evaluation.quality import (
     Line,
     Measured,
     Quality,
@@ -21,7 +21,7 @@ from modules.evaluation.quality import (
     read_quality,
     write_quality,
 )
-from modules.spec import Evaluation, Specification
+from tfx_fusion.modules.spec import Evaluation, Specification
 
 pytestmark = pytest.mark.component
 

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.embedding.columns import parse, read_contents
-from modules.embedding.plan import StagePlan, plan_stages
-from modules.evaluation.contributions import measure_worth
-from modules.evaluation.quality import Line, Quality
-from modules.evaluation.worth import Compared, Worth, read_worth, with_worth, write_worth
-from modules.fusion.build import build, open_interface
-from modules.spec import Evaluation, Specification, load_specification
-from modules.submodels.inspection import inspect_submodel
-from modules.trainer.checkpoint import Checkpoint
-from modules.trainer.run import fuse_and_train
-from modules.trainer.sources import EmbeddedStore
-from modules.trainer.trained import read_trained
-from modules.tuning.trial import train_head
+from tfx_fusion.modules.embedding.columns import parse, read_contents
+from tfx_fusion.modules.embedding.plan import StagePlan, plan_stages
+from tfx_fusion.modules.evaluation.contributions import measure_worth
+from tfx_fusion.modules.evaluation.quality import Line, Quality
+from tfx_fusion.modules.evaluation.worth import Compared, Worth, read_worth, with_worth, write_worth
+from tfx_fusion.modules.graph.build import build, open_interface
+from tfx_fusion.modules.spec import Evaluation, Specification, load_specification
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.training.checkpoint import Checkpoint
+from tfx_fusion.modules.training.run import fuse_and_train
+from tfx_fusion.modules.training.sources import EmbeddedStore
+from tfx_fusion.modules.training.trained import read_trained
+from tfx_fusion.modules.tuning.trial import train_head
 
 pytestmark = pytest.mark.component
 
@@ -76,7 +76,7 @@ def interfaces_of(specification: Specification) -> dict[str, Any]:
 
 
 def folders_of(specification: Specification, folder: Path) -> dict[str, Path]:
-    from modules.submodels.copy import copy_submodel
+    from tfx_fusion.modules.submodels.copy import copy_submodel
 
     found = {}
     for name, (_, path) in specification.imported().items():

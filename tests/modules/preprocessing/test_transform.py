@@ -14,9 +14,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from modules.features.schema import implied_schema
-from modules.preprocessing.transform import preprocessing_fn, transform_config
-from modules.spec import (
+from tfx_fusion.modules.data.schema import implied_schema
+from tfx_fusion.modules.preprocessing.transform import preprocessing_fn, transform_config
+from tfx_fusion.modules.spec import (
     CategoryFeature,
     CategoryLabel,
     Feature,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from modules.registry.manifest import DataSource, Provenance, Source
-from modules.registry.publish import Outcome, publish
-from modules.registry.versions import all_versions
+from tfx_fusion.modules.registry.manifest import DataSource, Provenance, Source
+from tfx_fusion.modules.registry.publish import Outcome, publish
+from tfx_fusion.modules.registry.versions import all_versions
 
 BOUND = {"colour": {"accuracy": {"min": 0.5, "max": None}}}
 

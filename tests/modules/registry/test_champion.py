@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from modules.registry.champion import Task, champion_state, copy_champion
-from modules.registry.manifest import MANIFEST_FILE
-from modules.registry.rollback import roll_back
-from modules.spec import load_specification
-from modules.trainer.export import SPECIFICATION_FILE
+from tfx_fusion.modules.registry.champion import Task, champion_state, copy_champion
+from tfx_fusion.modules.registry.manifest import MANIFEST_FILE
+from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.modules.spec import load_specification
+from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
 SEVERAL = ("outputs:\n", "outputs:\n  more: {from: scores, label: colour, loss: huber}\n")
 IMAGE = ("shape: [8, 8, 3]}", "shape: [4, 4, 3]}")

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from modules.errors import RunError
-from modules.registry.manifest import (
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry.manifest import (
     MANIFEST_FILE,
     Provenance,
     model_digest,
     published_digest,
     read_manifest,
 )
-from modules.registry.publish import publish
+from tfx_fusion.modules.registry.publish import publish
 
 
 def test_a_version_without_a_manifest_is_read_as_having_none(

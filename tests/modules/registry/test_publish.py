@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from modules.errors import RunError
-from modules.registry import changes
-from modules.registry.manifest import Provenance, model_digest, read_manifest
-from modules.registry.publish import publish
-from modules.registry.rollback import roll_back
-from modules.registry.versions import all_versions, newest_version
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry import changes
+from tfx_fusion.modules.registry.manifest import Provenance, model_digest, read_manifest
+from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.modules.registry.versions import all_versions, newest_version
 
 Publish = Callable[..., Any]
 
@@ -273,9 +273,9 @@ def test_a_failure_at_any_step_publishes_nothing_and_hinders_nobody(
 
     with monkeypatch.context() as patch:
         if step == "copytree":
-            patch.setattr("modules.registry.publish.shutil.copytree", copy_half)
+            patch.setattr("tfx_fusion.modules.registry.publish.shutil.copytree", copy_half)
         elif step == "write_text":
-            patch.setattr("modules.registry.publish.write_text", fail)
+            patch.setattr("tfx_fusion.modules.registry.publish.write_text", fail)
         else:
             patch.setattr(Path, "rename", fail)
         with pytest.raises(Killed):

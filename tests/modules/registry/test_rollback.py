@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from modules.errors import RunError
-from modules.registry import changes
-from modules.registry.rollback import roll_back
-from modules.registry.versions import newest_version, statuses
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry import changes
+from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.modules.registry.versions import newest_version, statuses
 
 Contents = Callable[[], dict[str, str]]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modules.evaluation.rows import EvaluatedRows
-from modules.registry.manifest import DataSource, Provenance, Source
-from modules.report.answers import Answers
-from modules.spec import Specification
+from tfx_fusion.modules.evaluation.rows import EvaluatedRows
+from tfx_fusion.modules.registry.manifest import DataSource, Provenance, Source
+from tfx_fusion.modules.report.answers import Answers
+from tfx_fusion.modules.spec import Specification
 
 CLASSES = ["red", "green", "blue"]
 

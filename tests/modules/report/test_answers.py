@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
-from modules.report.answers import Answers, class_counts, confusion, most_confused
-from modules.report.worst import worst_rows
+from tfx_fusion.modules.report.answers import Answers, class_counts, confusion, most_confused
+from tfx_fusion.modules.report.worst import worst_rows
 
 
 def test_a_confusion_matrix_is_scikit_learns(answers: Answers) -> None:

@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from modules.evaluation.quality import Bound, Line, Quality, write_quality
-from modules.report import page
-from modules.report.blocks import Example, Examples, Folded, Picture, Section, Table, Text
-from modules.report.page import SECTIONS, render, write_report
-from modules.spec import Card, Specification
+from tfx_fusion.modules.evaluation.quality import Bound, Line, Quality, write_quality
+from tfx_fusion.modules.report import page
+from tfx_fusion.modules.report.blocks import (
+    Example,
+    Examples,
+    Folded,
+    Picture,
+    Section,
+    Table,
+    Text,
+)
+from tfx_fusion.modules.report.page import SECTIONS, render, write_report
+from tfx_fusion.modules.spec import Card, Specification
 
 HOSTILE = "<script>alert('&')</script>\"><img src=x onerror=alert(1)>"
 

@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from modules.evaluation.quality import Line
-from modules.report.answers import ClassCounts
-from modules.report.blocks import Picture
-from modules.report.pictures import classes_picture, confusion_picture, residuals_picture
-from modules.report.worth_picture import worth_picture
+from tfx_fusion.modules.evaluation.quality import Line
+from tfx_fusion.modules.report.answers import ClassCounts
+from tfx_fusion.modules.report.blocks import Picture
+from tfx_fusion.modules.report.pictures import classes_picture, confusion_picture, residuals_picture
+from tfx_fusion.modules.report.worth_picture import worth_picture
 
 
 def texts(picture: Picture) -> list[str]:

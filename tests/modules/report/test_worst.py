@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from modules.report.answers import Answers
-from modules.report.worst import MOST_EXAMPLES, shown_values, thumbnail, worst_examples
-from modules.spec import ImageFeature
+from tfx_fusion.modules.report.answers import Answers
+from tfx_fusion.modules.report.worst import MOST_EXAMPLES, shown_values, thumbnail, worst_examples
+from tfx_fusion.modules.spec import ImageFeature
 
 FEATURE = ImageFeature(type="image", column="photo", shape=(8, 8, 3))
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modules.evaluation.rows import EvaluatedRows
-from modules.report.answers import Answers
-from modules.report.blocks import Picture, Table
-from modules.report.wrong import SHOWN_CLASSES, output_blocks
-from modules.spec import MultiLabel
+from tfx_fusion.modules.evaluation.rows import EvaluatedRows
+from tfx_fusion.modules.report.answers import Answers
+from tfx_fusion.modules.report.blocks import Picture, Table
+from tfx_fusion.modules.report.wrong import SHOWN_CLASSES, output_blocks
+from tfx_fusion.modules.spec import MultiLabel
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from modules.errors import RunError
-from modules.examples import manifest
-from modules.serving.predictor import Prediction
-from modules.serving.published import PublishedModel
-from pipeline.commands.score import score
+from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.serving.predictor import Prediction
+from tfx_fusion.modules.serving.published import PublishedModel
+from tfx_fusion.pipeline.commands.score import score
 
 pytestmark = pytest.mark.component
 

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from modules.scoring.tables import Table
-from modules.serving.predictor import Prediction
-from modules.spec import CategoryLabel, MultiLabel, NumberLabel
+from tfx_fusion.modules.scoring.tables import Table
+from tfx_fusion.modules.serving.predictor import Prediction
+from tfx_fusion.modules.spec import CategoryLabel, MultiLabel, NumberLabel
 
 LABELS: dict[str, Any] = {
     "kind": CategoryLabel(type="category", column="k", classes=('a, "b"', "grün")),

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modules.errors import RunError
-from modules.examples import manifest
-from modules.examples.manifest import BadRow
-from modules.serving.predictor import RowsError
-from modules.serving.published import PublishedModel
-from modules.serving.remote import remote_model
-from modules.spec import NumberFeature, Specification, load_specification
+from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.data.manifest import BadRow
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.serving.predictor import RowsError
+from tfx_fusion.modules.serving.published import PublishedModel
+from tfx_fusion.modules.serving.remote import remote_model
+from tfx_fusion.modules.spec import NumberFeature, Specification, load_specification
 
 pytestmark = pytest.mark.component
 
@@ -70,7 +70,7 @@ def test_a_row_that_the_model_cannot_answer_harms_no_other(
 ) -> None:
     """As where a client does not see what the model does: the picture passes, and then fails."""
     model = local if kind == "local" else remote_model(specification, getattr(served_colours, kind))
-    parse = "modules.examples.rows.RowParser._image"
+    parse = "tfx_fusion.modules.data.rows.RowParser._image"
     monkeypatch.setattr(
         parse, lambda self, row, part: Path(self._folder, row["image_path"]).read_bytes()
     )

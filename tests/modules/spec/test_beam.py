@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from modules.errors import SpecificationError
-from modules.spec import Beam, Runner, Specification, load_specification
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import Beam, Runner, Specification, load_specification
 
 Write = Callable[..., Path]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from modules.errors import SpecificationError
-from modules.spec import Card, Specification, load_specification
-from modules.submodels.place import in_place
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import Card, Specification, load_specification
+from tfx_fusion.modules.submodels.place import in_place
 
 PUBLISH = "publish: {path: serving}\n"
 CARD = f"{PUBLISH}card: {{intended_use: to sort marbles, limits: no glass}}\n"
@@ -52,7 +52,7 @@ def test_words_that_say_nothing_are_refused(
 
 
 def test_the_file_made_of_an_application_keeps_its_licence(tmp_path: Path) -> None:
-    from modules.spec import Submodel
+    from tfx_fusion.modules.spec import Submodel
 
     given = Submodel(application="MobileNet", inputs={"image": "image"}, licence="Apache-2.0")
     assert in_place(given, tmp_path).licence == "Apache-2.0"
@@ -60,11 +60,11 @@ def test_the_file_made_of_an_application_keeps_its_licence(tmp_path: Path) -> No
 
 @pytest.mark.component
 def test_new_words_compute_nothing_anew(plain: Specification, told: Specification) -> None:
-    from components.fusion_evaluator.component import evaluated_part
-    from components.fusion_trainer.component import training_part
-    from modules.embedding.plan import plan_stages
-    from modules.fusion.build import build, open_interface
-    from modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.components.fusion_evaluator.component import evaluated_part
+    from tfx_fusion.components.fusion_trainer.component import training_part
+    from tfx_fusion.modules.embedding.plan import plan_stages
+    from tfx_fusion.modules.graph.build import build, open_interface
+    from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
     assert plain != told
     assert training_part(plain) == training_part(told)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from modules.errors import SpecificationError
-from modules.fusion.topology import ordered_nodes
-from modules.spec import DataChecks, load_specification
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import DataChecks, load_specification
+from tfx_fusion.modules.validation.names import ordered_nodes
 
 Write = Callable[..., Path]
 SPLIT = "  split: {by: id, train: 0.7, eval: 0.3}\n"

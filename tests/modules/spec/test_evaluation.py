@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from modules.errors import SpecificationError
-from modules.fusion.topology import ordered_nodes
-from modules.spec import Bounds, Evaluation, Specification, Threshold, load_specification
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import Bounds, Evaluation, Specification, Threshold, load_specification
+from tfx_fusion.modules.validation.names import ordered_nodes
 
 Write = Callable[..., Path]
 Specify = Callable[[str], Specification]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from modules.spec import Kubeflow
+from tfx_fusion.modules.spec import Kubeflow
 
 
 def made(**keys: Any) -> Kubeflow:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modules.errors import SpecificationError
-from modules.spec import (
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import (
     CategoryFeature,
     CategoryLabel,
     ColumnSplit,

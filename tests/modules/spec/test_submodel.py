@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from modules.spec import Submodel
+from tfx_fusion.modules.spec import Submodel
 
 INPUTS = {"inputs": {"entry": "image"}}
 

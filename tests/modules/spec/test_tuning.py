@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from modules.errors import SpecificationError
-from modules.spec import Choice, Range, Tuning, load_specification
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import Choice, Range, Tuning, load_specification
 
 RATE = "training.stages.0.learning_rate"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modules.errors import UserError
-from modules.spec.vocabulary import read_vocabulary
+from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.spec.vocabulary import read_vocabulary
 
 
 @pytest.fixture

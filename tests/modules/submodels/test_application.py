@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.errors import SpecificationError
-from modules.freezing.unfreeze import chosen_layers
-from modules.fusion.build import build
-from modules.spec import Specification, Submodel, Unfreeze
-from modules.submodels.inspection import inspect_submodel
-from modules.submodels.layer import SubmodelLayer
-from modules.submodels.make import make
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.graph.build import build
+from tfx_fusion.modules.graph.unfreeze import chosen_layers
+from tfx_fusion.modules.spec import Specification, Submodel, Unfreeze
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.layer import SubmodelLayer
+from tfx_fusion.modules.submodels.make import make
 
 SHAPE = (32, 32, 3)
 CONFIG = {"input_shape": list(SHAPE), "include_top": False, "pooling": "avg", "alpha": 0.35}

@@ -9,8 +9,8 @@ from pathlib import Path
 import keras
 import pytest
 
-from modules.errors import UserError
-from modules.submodels.archive import CONFIG, WEIGHTS, read_config
+from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.submodels.archive import CONFIG, WEIGHTS, read_config
 
 
 def save_model(path: Path, *inner: keras.layers.Layer) -> Path:

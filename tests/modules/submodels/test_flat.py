@@ -15,9 +15,9 @@ import keras
 import numpy as np
 import pytest
 
-from modules.errors import UserError
-from modules.submodels.inspection import inspect_submodel
-from modules.submodels.layer import SubmodelLayer
+from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
 layers = keras.layers
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.errors import UserError
-from modules.submodels.archive import read_config
-from modules.submodels.inspection import detect_format, inspect_submodel
-from modules.submodels.interface import Interface
+from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.submodels.archive import read_config
+from tfx_fusion.modules.submodels.inspection import detect_format, inspect_submodel
+from tfx_fusion.modules.submodels.interface import Interface
 
 
 def shape_of(interface: Interface, *names: str) -> list[str]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tf_keras
 
-from modules.submodels.inspection import inspect_submodel
-from modules.submodels.layer import SubmodelLayer
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
 INPUTS = np.random.default_rng(6).normal(size=(16, 4)).astype("float32")
 

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from modules.errors import SpecificationError
-from modules.spec import Specification, Submodel, load_specification
-from modules.submodels.inspection import inspect_submodel
-from modules.submodels.interface import Inspection
-from modules.submodels.known import KnownSubmodels
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import Specification, Submodel, load_specification
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.interface import Inspection
+from tfx_fusion.modules.submodels.known import KnownSubmodels
 
 
 class Remembered:

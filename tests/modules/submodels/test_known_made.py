@@ -7,10 +7,10 @@ from pathlib import Path
 import keras
 import pytest
 
-from modules.errors import SpecificationError
-from modules.spec import Specification, load_specification
-from modules.submodels.inspection import inspect_submodel
-from modules.submodels.known import KnownSubmodels
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import Specification, load_specification
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.known import KnownSubmodels
 
 VISION = "vision: {path: models/vision.keras, inputs: {image: image}, output: features}"
 SHAPE = "image_path, shape: [8, 8, 3]"

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.errors import UserError
-from modules.submodels.inspection import inspect_submodel
-from modules.submodels.layer import SubmodelLayer
+from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
 TAPS = ["features", "scores"]
 FORMATS = ["keras", "saved_model"]

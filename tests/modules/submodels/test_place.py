@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from modules.spec import Submodel
-from modules.submodels.place import in_place
+from tfx_fusion.modules.spec import Submodel
+from tfx_fusion.modules.submodels.place import in_place
 
 FOLDER = Path("/work/runs/submodels")
 

@@ -14,11 +14,11 @@ import keras_hub
 import numpy as np
 import pytest
 
-from modules.errors import SpecificationError, UserError
-from modules.spec import Submodel
-from modules.submodels.inspection import inspect_submodel
-from modules.submodels.layer import SubmodelLayer
-from modules.submodels.make import make
+from tfx_fusion.modules.errors import SpecificationError, UserError
+from tfx_fusion.modules.spec import Submodel
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.layer import SubmodelLayer
+from tfx_fusion.modules.submodels.make import make
 
 TOKENS = 30
 LENGTH = 6

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from modules.spec import Choice, Range
-from modules.tuning.picture import draw_trials
-from modules.tuning.search import Trial
+from tfx_fusion.modules.spec import Choice, Range
+from tfx_fusion.modules.tuning.picture import draw_trials
+from tfx_fusion.modules.tuning.search import Trial
 
 SPACES = {
     "graph.hidden.layers.0.Dense.units": Range(min=1, max=9),

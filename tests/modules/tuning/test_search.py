@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from modules.errors import RunError
-from modules.spec import Tuning
-from modules.tuning.search import Trial, search
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.spec import Tuning
+from tfx_fusion.modules.tuning.search import Trial, search
 
 RATE = {"graph.rate": {"min": 0.01, "max": 1.0, "scale": "log"}}
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from modules.errors import SpecificationError
-from modules.spec import Tuning, read_tree
-from modules.tuning.space import candidates, with_values
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.spec import Tuning, read_tree
+from tfx_fusion.modules.tuning.space import candidates, with_values
 
 
 @pytest.fixture

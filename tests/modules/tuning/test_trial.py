@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from modules.embedding.plan import EmbeddingPlan, StagePlan, plan_stages
-from modules.fusion.build import build, open_interface
-from modules.spec import load_specification
-from modules.submodels.inspection import inspect_submodel
-from modules.submodels.layer import SubmodelLayer
-from modules.trainer.sources import EmbeddedStore
-from modules.tuning.trial import embedded_stages, train_head
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, plan_stages
+from tfx_fusion.modules.graph.build import build, open_interface
+from tfx_fusion.modules.spec import load_specification
+from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.layer import SubmodelLayer
+from tfx_fusion.modules.training.sources import EmbeddedStore
+from tfx_fusion.modules.tuning.trial import embedded_stages, train_head
 
 PLAN = EmbeddingPlan(features={}, labels={}, embeddings=("a.b",), passed=(), precision="float32")
 EMBEDDED = StagePlan(plan=PLAN, why="")
@@ -47,7 +47,7 @@ def test_a_head_is_trained_through_its_stages_without_loading_a_sub_model(
     embed: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from modules.submodels.copy import copy_submodel
+    from tfx_fusion.modules.submodels.copy import copy_submodel
 
     file = world / "fusion.yaml"
     stages = (

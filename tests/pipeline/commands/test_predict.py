@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from modules.errors import RunError
-from modules.spec import CategoryLabel, Label, MultiLabel, NumberLabel
-from pipeline.commands.predict import predict, shown
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.spec import CategoryLabel, Label, MultiLabel, NumberLabel
+from tfx_fusion.pipeline.commands.predict import predict, shown
 
 ONE = CategoryLabel(type="category", column="a", classes=("x", "y", "z"))
 SEVERAL = MultiLabel(type="multi_label", column="a", classes=("x", "y", "z"))

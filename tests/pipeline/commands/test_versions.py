@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from modules.errors import RunError
-from modules.registry.manifest import MANIFEST_FILE, DataSource, Provenance, Source
-from modules.registry.publish import publish
-from modules.registry.versions import newest_version
-from pipeline.commands.lineage import lineage
-from pipeline.commands.rollback import rollback
-from pipeline.commands.versions import versions
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry.manifest import MANIFEST_FILE, DataSource, Provenance, Source
+from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.registry.versions import newest_version
+from tfx_fusion.pipeline.commands.lineage import lineage
+from tfx_fusion.pipeline.commands.rollback import rollback
+from tfx_fusion.pipeline.commands.versions import versions
 
 DIGESTS = ("ab" * 32, "cd" * 32)
 

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import requests
 
-from modules.errors import RunError
-from modules.serving.check.answers import not_refused, wrong_answers
-from modules.serving.check.check import REPORT_FILE, check_serving, warmup_requests
-from modules.serving.check.expected import Expected, expected
-from modules.serving.check.process import Running, model_server
-from modules.serving.check.speed import Speed, measure
-from modules.serving.published import PublishedModel
-from modules.serving.warmup import read_warmup, write_warmup
-from modules.spec import Serving, Specification, load_specification
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.serving.check.answers import not_refused, wrong_answers
+from tfx_fusion.modules.serving.check.check import REPORT_FILE, check_serving, warmup_requests
+from tfx_fusion.modules.serving.check.expected import Expected, expected
+from tfx_fusion.modules.serving.check.process import Running, model_server
+from tfx_fusion.modules.serving.check.speed import Speed, measure
+from tfx_fusion.modules.serving.published import PublishedModel
+from tfx_fusion.modules.serving.warmup import read_warmup, write_warmup
+from tfx_fusion.modules.spec import Serving, Specification, load_specification
 
 pytestmark = pytest.mark.component
 
@@ -117,7 +117,9 @@ def test_a_server_that_answers_what_is_malformed_is_told(
     wanted: Expected,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("modules.serving.remote.OverGrpc.ask", lambda self, inputs: wanted.outputs)
+    monkeypatch.setattr(
+        "tfx_fusion.modules.serving.remote.OverGrpc.ask", lambda self, inputs: wanted.outputs
+    )
     answer = requests.Response()
     answer.status_code, answer._content = 200, b"{}"
     monkeypatch.setattr(requests, "post", lambda *_, **__: answer)
@@ -173,7 +175,8 @@ def test_tf_serving_is_taken_where_it_is_installed_and_a_missed_limit_keeps_no_m
 ) -> None:
     tf_serving(  # stands for it: the same flags, answered by our server
         'for flag in "$@"; do declare "${flag#--}"; done\n'
-        f'exec {sys.executable} -m modules.serving.server "$model_base_path" "$model_name" '
+        f"exec {sys.executable} -P -m tfx_fusion.modules.serving.server "
+        '"$model_base_path" "$model_name" '
         '"$port" "$rest_api_port"'
     )
     limited = specification.model_copy(update={"serving": Serving(rows=5, max_p99_ms=1e-6)})

@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from modules.serving.server.server import ModelServer
+from tfx_fusion.modules.serving.server.server import ModelServer
 
 CLASSES = [b"red", b"green"]
 

@@ -19,9 +19,9 @@ import requests
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, predict_pb2
 
-from modules.errors import RunError
-from modules.registry.rollback import roll_back
-from modules.serving.warmup import write_warmup
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.modules.serving.warmup import write_warmup
 
 SECONDS = 30
 

@@ -1,0 +1,125 @@
+"""How far the rows to train on lie from those that the champion was trained on, by TFDV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tensorflow_data_validation as tfdv
+from google.protobuf.message import DecodeError
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0.statistics_pb2 import (
+    DatasetFeatureStatisticsList as Statistics,
+)
+from tensorflow_metadata.proto.v0.statistics_pb2 import FeatureNameStatistics
+
+from tfx_fusion.modules.data.schema import TYPES
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.spec import Feature, Label, drifting, stored
+
+# Whatever is measured lies between 0 and 1, so that nothing exceeds this.
+NO_LIMIT = 1.0
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far one feature or label has moved; `told` says from what to what."""
+
+    name: str
+    measure: str
+    value: float
+    told: str
+
+
+@dataclass
+class Drifts:
+    """What was measured, and the names that could not be compared."""
+
+    measured: list[Drift] = field(default_factory=list)
+    unlike: list[str] = field(default_factory=list)
+
+
+def read_statistics(file: Path) -> Statistics:
+    """Statistics as StatisticsGen and `kept_statistics` leave them.
+
+    Raises RunError where the file is damaged.
+    """
+    try:
+        found = Statistics.FromString(file.read_bytes())
+    except DecodeError:
+        found = Statistics()
+    if not found.datasets:
+        raise RunError(
+            f"{file}: the statistics are damaged: restore them from a copy, or delete the file to "
+            "have drift passed over"
+        )
+    return found
+
+
+def kept_statistics(
+    statistics: Statistics, features: dict[str, Feature], labels: dict[str, Label]
+) -> Statistics:
+    """What a later run compares its data with: of classes and numbers alone, no ids, no texts."""
+    known = drifting(features, labels)
+    [dataset] = statistics.datasets
+    kept = Statistics()
+    copy = kept.datasets.add(name=dataset.name, num_examples=dataset.num_examples)
+    copy.features.extend(item for item in dataset.features if _name(item) in known)
+    return kept
+
+
+def drifts(
+    now: Statistics, then: Statistics, features: dict[str, Feature], labels: dict[str, Label]
+) -> Drifts:
+    """Measures every class and number that both statistics hold.
+
+    Values of text by the L-infinity distance: the change in share of the one that changed most.
+    Numbers by the Jensen-Shannon divergence, those of a vector together.
+    """
+    ours, theirs = _by_name(now), _by_name(then)
+    found = Drifts()
+    schema = schema_pb2.Schema()
+    for name, part in drifting(features, labels).items():
+        if name not in theirs or theirs[name].WhichOneof("stats") != ours[name].WhichOneof("stats"):
+            found.unlike.append(name)
+            continue
+        feature = schema.feature.add(name=name, type=TYPES[stored(part).dtype])
+        comparator = feature.drift_comparator
+        by_class = stored(part).dtype == "string"
+        limit = comparator.infinity_norm if by_class else comparator.jensen_shannon_divergence
+        limit.threshold = NO_LIMIT
+    result = tfdv.validate_statistics(now, schema, previous_statistics=then)
+    for info in result.drift_skew_info:
+        [name], [measured] = info.path.step, info.drift_measurements
+        classes = measured.type == measured.L_INFTY
+        measure = "L-infinity distance" if classes else "Jensen-Shannon divergence"
+        told = (_shares if classes else _means)(theirs[name], ours[name])
+        found.measured.append(Drift(name, measure, measured.value, told))
+    return found
+
+
+def _name(item: FeatureNameStatistics) -> str:
+    return item.path.step[0] if item.path.step else item.name
+
+
+def _by_name(statistics: Statistics) -> Mapping[str, FeatureNameStatistics]:
+    [dataset] = statistics.datasets
+    return {_name(item): item for item in dataset.features}
+
+
+def _shares(then: FeatureNameStatistics, now: FeatureNameStatistics) -> str:
+    """The value whose share changed most."""
+    before, after = (
+        {
+            bucket.label: bucket.sample_count / item.string_stats.common_stats.tot_num_values
+            for bucket in item.string_stats.rank_histogram.buckets
+        }
+        for item in (then, now)
+    )
+    most = max({**before, **after}, key=lambda v: abs(after.get(v, 0.0) - before.get(v, 0.0)))
+    return f"{most!r} from {before.get(most, 0.0):.0%} to {after.get(most, 0.0):.0%} of the rows"
+
+
+def _means(then: FeatureNameStatistics, now: FeatureNameStatistics) -> str:
+    return f"mean from {then.num_stats.mean:.4g} to {now.num_stats.mean:.4g}"

@@ -1,0 +1,303 @@
+"""From a row of the data file to a tf.Example: every cell is checked against the specification."""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfx_fusion.modules.data.manifest import Row
+from tfx_fusion.modules.spec import (
+    CategoryFeature,
+    CategoryLabel,
+    Feature,
+    ImageFeature,
+    Label,
+    MultiLabel,
+    NumberFeature,
+    NumberLabel,
+    RawFeature,
+    SequenceFeature,
+    TextFeature,
+    columns_of,
+    missing_name,
+    stored,
+)
+from tfx_fusion.modules.spec.features import FeaturePart
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+class RowError(Exception):
+    """A row cannot be used: `column` and what was expected and found there."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(f"column '{column}': {reason}")
+        self.column, self.reason = column, reason
+
+
+def _cell(row: Row, column: str) -> Any:
+    if column not in row:
+        raise RowError(column, "the row has no such column")
+    value = row[column]
+    if value is None or value == "":
+        raise RowError(column, "expected a value, found an empty cell")
+    return value
+
+
+def _text(row: Row, column: str) -> str:
+    value = row.get(column, "") if column in row else _cell(row, column)
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="surrogateescape")
+    if value is None:
+        value = ""
+    text = value if isinstance(value, str) else _written(value)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RowError(
+            column, f"expected UTF-8 text, found a broken byte at character {error.start + 1}"
+        ) from None
+    return text
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool | int | float | list | dict):
+        return json.dumps(value, default=str)
+    return str(value)  # dates, decimals
+
+
+def _number(column: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise RowError(column, f"expected a number, found {_short(value)}") from None
+    if not abs(number) <= FLOAT32_MAX:
+        raise RowError(column, f"expected a finite number (float32), found {value}")
+    return number
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= 1000 else f"{path[:200]}…"
+
+
+def _class(column: str, value: Any, classes: tuple[str, ...], wanted: str = "one of") -> str:
+    if isinstance(value, float) and value.is_integer() and str(value) not in classes:
+        value = int(value)
+    name = _text({column: value}, column)
+    if name not in classes:
+        shown = ", ".join(classes[:12]) + (", …" if len(classes) > 12 else "")
+        raise RowError(column, f"expected {wanted} {shown}; found {_short(name)}")
+    return name
+
+
+def _multi_hot(row: Row, part: MultiLabel) -> list[int]:
+    """1 for each class that a cell names and 0 for the others, in the order of `classes`."""
+    column, value = part.column, row.get(part.column)
+    if not isinstance(value, list):
+        text = _text(row, column)
+        value = text.split(part.separator) if text.strip() else []
+    wanted = f"names joined by {part.separator!r}, each one of"
+    found: list[str] = []
+    for item in value:
+        text = _text({column: item}, column).strip() if isinstance(item, str | bytes) else item
+        name = _class(column, text, part.classes, wanted)
+        if name in found:
+            raise RowError(column, f"expected each class once, found {name!r} twice")
+        found.append(name)
+    return [int(name in found) for name in part.classes]
+
+
+class RowParser:
+    """Turns rows into tf.Examples by the features and labels of a specification.
+
+    Media paths are relative to `folder`, the data file's own.
+    """
+
+    def __init__(
+        self, features: dict[str, Feature], labels: dict[str, Label], folder: Path
+    ) -> None:
+        self._parts: dict[str, Feature | Label] = {**features, **labels}
+        self._folder = folder
+
+    def example(self, row_id: str, row: Row) -> tf.train.Example:
+        """One row as a tf.Example with a feature for each name of the specification, and `row_id`.
+
+        Raises RowError for the first cell that is not as the specification says.
+        """
+        feature = {"row_id": _bytes_feature([row_id.encode()])}
+        for name, part in self._parts.items():
+            if not isinstance(part, FeaturePart) or part.missing is None:
+                feature[name] = self._feature(row, part)
+                continue
+            found = self._if_there(row, part)
+            feature[name] = found or _nothing(part)
+            feature[missing_name(name)] = tf.train.Feature(
+                int64_list=tf.train.Int64List(value=[found is None])
+            )
+        return tf.train.Example(features=tf.train.Features(feature=feature))
+
+    def features_only(self, row: Row) -> dict[str, np.ndarray]:
+        """One row without labels, as the served model takes it: `{feature: value}`, no batch."""
+        encoded = self.example("", row).features.feature
+        answer: dict[str, np.ndarray] = {}
+        for name, part in self._parts.items():
+            kind = encoded[name].WhichOneof("kind")
+            # As objects, for NumPy's own strings lose the zero bytes that a picture may end in.
+            dtype = object if kind == "bytes_list" else None
+            values = np.array(getattr(encoded[name], kind).value, dtype=dtype)
+            answer[name] = values.reshape(stored(part).shape)
+        return answer
+
+    def _feature(self, row: Row, part: Feature | Label) -> tf.train.Feature:
+        if isinstance(part, ImageFeature):
+            return _bytes_feature([self._image(row, part)])
+        if isinstance(part, TextFeature):
+            return _bytes_feature([_text(row, part.column).encode()])
+        if isinstance(part, CategoryFeature | CategoryLabel):
+            name = _class(part.column, _cell(row, part.column), part.classes)
+            return _bytes_feature([name.encode()])
+        if isinstance(part, MultiLabel):
+            return _int_feature(_multi_hot(row, part))
+        if isinstance(part, NumberLabel):
+            return _float_feature([_number(part.column, _cell(row, part.column))])
+        if isinstance(part, NumberFeature):
+            return _float_feature([_number(name, _cell(row, name)) for name in part.names])
+        if isinstance(part, SequenceFeature):
+            return _float_feature(self._sequence(row, part).ravel())
+        return self._raw(row, part)
+
+    def _if_there(self, row: Row, part: Feature) -> tf.train.Feature | None:
+        """A feature that the row may lack; None where it does."""
+        if all(row.get(column) in (None, "", b"") for column in columns_of(part)):
+            return None
+        try:
+            return self._feature(row, part)
+        except RowError:
+            if part.missing and part.missing.unreadable == "missing":
+                return None
+            raise
+
+    def _media(self, column: str, value: str) -> Path:
+        path = Path(self._folder, value)
+        try:
+            found = path.is_file()
+        except OSError:  # a name too long for any file
+            found = False
+        if not found:
+            raise RowError(column, f"no such file: {_shortened(str(path))}")
+        return path
+
+    def _image(self, row: Row, part: ImageFeature) -> bytes:
+        value = _cell(row, part.column)
+        if isinstance(value, bytes):
+            encoded, shown = value, "the image"
+        else:
+            path = self._media(part.column, _text(row, part.column))
+            encoded, shown = path.read_bytes(), str(path)
+        if not encoded:
+            raise RowError(part.column, f"expected an image, {shown} is empty")
+        try:
+            tf.io.decode_image(encoded, channels=part.shape[2], expand_animations=False)
+        except tf.errors.OpError as error:
+            cause = error.message.split("[Op:")[0].strip().removeprefix("{{").splitlines()[0]
+            cause = cause.split("}} ")[-1]
+            raise RowError(
+                part.column,
+                f"expected a whole JPEG, PNG, GIF or BMP image, {shown} cannot be decoded: {cause}",
+            ) from None
+        return encoded
+
+    def _sequence(self, row: Row, part: SequenceFeature) -> np.ndarray:
+        value = _cell(row, part.column)
+        if is_file_of_numbers(value):
+            path = self._media(part.column, value)
+            try:
+                value = np.load(path, allow_pickle=False)
+            except (ValueError, OSError, EOFError) as error:
+                cause = str(error).split(" If you trust")[0]
+                raise RowError(part.column, f"{path}: not a .npy array: {cause}") from None
+        elif isinstance(value, str):
+            value = _json_list(part.column, value)
+        steps, width = part.shape
+        try:
+            # A tf.Example gives a list of one as the one.
+            array = np.atleast_1d(np.asarray(value, dtype=np.float32))
+        except (TypeError, ValueError, OverflowError):
+            raise RowError(
+                part.column, f"expected ({steps}, {width}) numbers, found {_short(value)}"
+            ) from None
+        if array.ndim == 1 and array.size % width == 0:
+            array = array.reshape(-1, width)
+        fits = array.ndim == 2 and array.shape[1] == width and (
+            0 < len(array) <= steps if part.variable else len(array) == steps
+        )  # fmt: skip
+        if not fits:
+            most = "at most " if part.variable else ""
+            raise RowError(
+                part.column, f"expected {most}({steps}, {width}) numbers, found {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise RowError(part.column, "expected finite numbers, found NaN or infinity")
+        padding = ((0, steps - len(array)), (0, 0))
+        return np.pad(array, padding, constant_values=part.padding)
+
+    def _raw(self, row: Row, part: RawFeature) -> tf.train.Feature:
+        value = _cell(row, part.column)
+        if part.shape and isinstance(value, str):
+            value = _json_list(part.column, value)
+        values = np.ravel(np.asarray(value, dtype=object)) if part.shape else [value]
+        wanted = math.prod(part.shape)
+        if len(values) != wanted:
+            raise RowError(part.column, f"expected {wanted} values, found {len(values)}")
+        if part.dtype == "string":
+            return _bytes_feature([_text({part.column: v}, part.column).encode() for v in values])
+        if part.dtype == "float32":
+            return _float_feature([_number(part.column, v) for v in values])
+        try:
+            whole = [int(v) if isinstance(v, str) else operator.index(v) for v in values]
+            return _int_feature(whole)
+        except (TypeError, ValueError):
+            raise RowError(part.column, f"expected int64 numbers, found {_short(value)}") from None
+
+
+def _nothing(part: Feature) -> tf.train.Feature:
+    """What stands in a tf.Example for a feature that a row lacks; the Transform graph knows it."""
+    shape, dtype = stored(part)
+    if dtype == "string":
+        return _bytes_feature([b""] * math.prod(shape))
+    return _float_feature([math.nan] * math.prod(shape))
+
+
+def is_file_of_numbers(value: Any) -> bool:
+    """Whether a cell of a sequence names a file, and does not hold the numbers itself."""
+    return isinstance(value, str) and value.endswith(".npy")
+
+
+def _json_list(column: str, value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise RowError(column, f"expected a list in JSON: {error}") from None
+
+
+def _bytes_feature(values: list[bytes]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _int_feature(values: list[int]) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def _float_feature(values: Any) -> tf.train.Feature:
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))

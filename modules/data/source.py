@@ -1,0 +1,63 @@
+"""The part of a specification that says where the rows are and what stands in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.errors import SpecificationError, suggestion
+from tfx_fusion.modules.spec import (
+    ColumnSplit,
+    Data,
+    Feature,
+    Label,
+    Specification,
+    as_read,
+    columns_of,
+)
+from tfx_fusion.modules.spec.base import Part
+
+
+class RowSource(Part):
+    """The part of a specification that says what the rows are."""
+
+    data: Data
+    features: dict[str, Feature]
+    labels: dict[str, Label]
+
+    @classmethod
+    def of(cls, specification: Specification) -> RowSource:
+        """The rows that a specification describes; what is checked of them changes none."""
+        return cls(
+            data=specification.data.unchecked(),
+            features=as_read(specification.features),
+            labels=specification.labels,
+        )
+
+    def at(self, path: Path) -> RowSource:
+        """The same rows in another data file."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"path": path})})
+
+    def check_columns(self) -> None:
+        """Raises SpecificationError for each column that is named and that the data lack.
+
+        Raises RunError where the data file is missing or cannot be read.
+        """
+        found = manifest.columns(self.data.path)
+        if found is None:
+            return
+        split = self.data.split
+        wanted = [
+            (f"{kind}.{name}", column)
+            for kind, parts in (("features", self.features), ("labels", self.labels))
+            for name, part in parts.items()
+            for column in columns_of(part)
+        ]
+        wanted.append(("data.split", split.column if isinstance(split, ColumnSplit) else split.by))
+        missing = [
+            f"{key}: {self.data.path} has no column '{column}'; {suggestion(column, found)}"
+            for key, column in wanted
+            if column not in found
+        ]
+        if missing:
+            raise SpecificationError(missing)

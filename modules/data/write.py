@@ -1,0 +1,160 @@
+"""The Beam pipeline from a data file to tf.Examples by split, and the rows that were rejected."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import apache_beam as beam
+import tensorflow as tf
+
+from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.data.files import aside_of
+from tfx_fusion.modules.data.rows import RowError, RowParser
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.data.split import SPLITS, split_of
+from tfx_fusion.modules.errors import RejectedRowsError, RunError
+from tfx_fusion.modules.spec import ColumnSplit
+
+REJECTED_FILE = "rejected_rows.csv"
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """How many rows went where."""
+
+    train: int
+    eval: int
+    rejected: int
+
+    @property
+    def total(self) -> int:
+        return self.train + self.eval + self.rejected
+
+
+class _WriteShard(beam.DoFn):
+    """Writes one shard's rows, one file for each split, in the data's order.
+
+    Media bytes go from the reader to the file inside one call and never travel between workers.
+    Files are written aside and renamed, so that a worker that dies leaves no short one behind.
+    """
+
+    def __init__(self, source: RowSource, folders: Mapping[str, str], summaries: str) -> None:
+        self._source, self._folders, self._summaries = source, dict(folders), summaries
+
+    def setup(self) -> None:
+        source = self._source
+        self._parser = RowParser(source.features, source.labels, source.data.path.parent)
+
+    def process(self, element: tuple[int, int, manifest.Shard]) -> Iterator[int]:
+        index, total, shard = element
+        suffix = f"-{index:05d}-of-{total:05d}"
+        names = {split: f"{self._folders[split]}/data_tfrecord{suffix}" for split in SPLITS}
+        writers: dict[str, tf.io.TFRecordWriter] = {}
+        counts = dict.fromkeys(SPLITS, 0)
+        rejected = []
+        for row_id, row in manifest.read(shard):
+            try:
+                if isinstance(row, manifest.BadRow):
+                    raise RowError("", row.reason)
+                split = split_of(row, self._source.data.split)
+                example = self._parser.example(row_id, row)
+            except RowError as error:
+                rejected.append((row_id, error.column, error.reason))
+                continue
+            if split not in writers:
+                writers[split] = tf.io.TFRecordWriter(aside_of(names[split]))
+            writers[split].write(example.SerializeToString(deterministic=True))
+            counts[split] += 1
+        for split, writer in writers.items():
+            writer.close()
+            tf.io.gfile.rename(aside_of(names[split]), names[split], overwrite=True)
+        with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
+            json.dump({"counts": counts, "rejected": rejected}, stream)
+        yield sum(counts.values())
+
+
+def write_examples(
+    pipeline: beam.Pipeline, source: RowSource, folders: Mapping[str, str], summaries: str
+) -> None:
+    """Adds to a Beam pipeline the writing of all rows; `collect` reads what came of it.
+
+    Raises RunError where the data file or one of its columns is missing, or there is no row.
+    """
+    source.check_columns()
+    for folder in (*folders.values(), summaries):
+        tf.io.gfile.makedirs(folder)
+    shards = manifest.shards(source.data.path)
+    elements = [(index, len(shards), shard) for index, shard in enumerate(shards)]
+    (
+        pipeline
+        | "Shards" >> beam.Create(elements)
+        | "Spread" >> beam.Reshuffle()
+        | "Write" >> beam.ParDo(_WriteShard(source, folders, summaries))
+    )
+
+
+def collect(source: RowSource, summaries: str, rejected_folder: str) -> RowCounts:
+    """Counts what was written and keeps the rejected rows with their reasons as a CSV file.
+
+    Raises RejectedRowsError where more rows were rejected than `data.max_rejected` allows, or a
+    split has no row.
+    """
+    counts = dict.fromkeys(SPLITS, 0)
+    rejected: list[tuple[str, str, str]] = []
+    for path in sorted(tf.io.gfile.glob(f"{summaries}/*.json")):
+        with tf.io.gfile.GFile(path) as stream:
+            summary = json.load(stream)
+        for split in SPLITS:
+            counts[split] += summary["counts"][split]
+        rejected += [tuple(item) for item in summary["rejected"]]
+    write_rejected(rejected_folder, rejected)
+    tf.io.gfile.rmtree(summaries)
+    answer = RowCounts(counts["train"], counts["eval"], len(rejected))
+    _check_counts(source, answer, rejected)
+    return answer
+
+
+def write_rejected(folder: str, rejected: list[tuple[str, str, str]]) -> str:
+    """Writes rejected rows with their reasons as a CSV file; returns its path."""
+    tf.io.gfile.makedirs(folder)
+    file = f"{folder}/{REJECTED_FILE}"
+    with tf.io.gfile.GFile(file, "w") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["row", "column", "reason"])
+        writer.writerows(
+            [value.encode("utf-8", "replace").decode() for value in item] for item in rejected
+        )
+    return file
+
+
+def _check_counts(
+    source: RowSource, counts: RowCounts, rejected: list[tuple[str, str, str]]
+) -> None:
+    data = source.data
+    if counts.total == 0:
+        raise RunError(f"{data.path}: the data set is empty: expected rows, found none")
+    if counts.rejected / counts.total > data.max_rejected:
+        shown = "; ".join(
+            f"{row}, {f'column {column!r}: ' if column else ''}{reason}"
+            for row, column, reason in rejected[:3]
+        )
+        raise RejectedRowsError(
+            f"{data.path}: {counts.rejected} of {counts.total} rows were rejected, "
+            f"data.max_rejected allows {data.max_rejected * 100:g} %. First: {shown}",
+            rejected,
+        )
+    for split in SPLITS:
+        if getattr(counts, split) == 0:
+            how = (
+                f"by a hash of '{data.split.by}': take a column with more distinct values"
+                if not isinstance(data.split, ColumnSplit)
+                else f"by the column '{data.split.column}'"
+            )
+            raise RejectedRowsError(
+                f"{data.path}: the split '{split}' has no rows (of {counts.total}); rows are "
+                f"split {how}",
+                rejected,
+            )

@@ -1,0 +1,200 @@
+"""The branches of a fusion, and the graph that each makes alone. Names only, as in `topology`.
+
+The branches of an output are the inputs of the last merge before it: from what it predicts from,
+back through layers and through sub-models of a single source, to the first merge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.graph.build import build, open_interface
+from tfx_fusion.modules.graph.topology import inputs_of, source_of, upstream
+from tfx_fusion.modules.spec import Evaluation, Feature, Graph, Merge, Specification, Submodel
+from tfx_fusion.modules.submodels.interface import Interface
+
+
+class Joint(NamedTuple):
+    """A merge that comes last before some outputs, and the references that it joins."""
+
+    merge: str
+    branches: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def joints_of(specification: Specification) -> list[Joint]:
+    """Every merge of two branches or more that comes last before an output."""
+    behind: dict[str, list[str]] = {}
+    for name, output in specification.outputs.items():
+        merge = _last_merge(specification, output.from_)
+        if merge is not None:
+            behind.setdefault(merge, []).append(name)
+    found = (
+        Joint(merge, tuple(dict.fromkeys(_inputs(specification, merge))), tuple(outputs))
+        for merge, outputs in behind.items()
+    )
+    return [joint for joint in found if len(joint.branches) > 1]
+
+
+def _inputs(graph: Graph, name: str) -> list[str]:
+    return [reference for _, reference in inputs_of(graph, name)]
+
+
+def _last_merge(graph: Graph, reference: str) -> str | None:
+    name = source_of(reference)
+    while name not in graph.features:
+        if isinstance(graph.graph.get(name), Merge):
+            return name
+        sources = {source_of(feeding) for feeding in _inputs(graph, name)}
+        if len(sources) > 1:
+            return None
+        [name] = sources
+    return None
+
+
+class Alone(NamedTuple):
+    """A fusion with one branch in place of a merge.
+
+    `imported` tells, of each sub-model that is imported, whose file it is in the whole fusion.
+    """
+
+    specification: Specification
+    imported: dict[str, str]
+
+
+def alone(specification: Specification, merge: str, branch: str) -> Alone:
+    """The same head and stages, on one branch; what then feeds nothing is left out."""
+
+    def rewired(reference: str) -> str:
+        return branch if reference == merge else reference
+
+    graph = {
+        name: node.model_copy(
+            update={
+                "inputs": tuple(map(rewired, node.inputs))
+                if isinstance(node, Merge) else rewired(node.inputs)
+            }
+        )
+        for name, node in specification.graph.items()
+    }  # fmt: skip
+    submodels = {
+        name: submodel.model_copy(
+            update={"inputs": {key: rewired(value) for key, value in submodel.inputs.items()}}
+        )
+        for name, submodel in specification.submodels.items()
+    }
+    outputs = {
+        name: output.model_copy(update={"from_": rewired(output.from_)})
+        for name, output in specification.outputs.items()
+    }
+    whole = specification.model_copy(
+        update={"graph": graph, "submodels": submodels, "outputs": outputs}
+    )
+    needed = feeding(whole, [reference for _, _, reference in whole.ends()])
+    kept, imported = _kept(whole, needed)
+    stages = tuple(
+        stage.model_copy(
+            update={
+                "unfreeze": {
+                    name: stage.unfreeze[owner]
+                    for name, owner in imported.items()
+                    if owner in stage.unfreeze
+                }
+            }
+        )
+        for stage in whole.training.stages
+    )
+    training = whole.training.model_copy(update={"stages": stages, "warm_start": None})
+    update = {
+        "data": whole.data.unchecked(),
+        "features": _features(whole, needed),
+        "submodels": kept,
+        "graph": {name: node for name, node in graph.items() if name in needed},
+        "training": training,
+        "evaluation": Evaluation(),
+        "tuning": None,
+    }
+    return Alone(whole.model_copy(update=update), imported)
+
+
+def _features(specification: Specification, needed: set[str]) -> dict[str, Feature]:
+    """The features that are needed. What an output has nothing beside cannot be missing.
+
+    Rows that lack it then have what fills its place, empty text or zeros.
+    """
+    known = upstream(specification)
+    ends = [known[source_of(reference)] for _, _, reference in specification.ends()]
+    return {
+        name: feature.model_copy(update={"missing": None}) if {name} in ends else feature
+        for name, feature in specification.features.items()
+        if name in needed
+    }
+
+
+def _kept(graph: Graph, needed: set[str]) -> tuple[dict[str, Submodel], dict[str, str]]:
+    """The sub-models that are needed; the first that shares weights of one that is not owns them.
+
+    Beside them, whose file each imported one is.
+    """
+    kept: dict[str, Submodel] = {}
+    imported: dict[str, str] = {}
+    owners = {graph.owner(name): name for name in reversed(graph.submodels) if name in needed}
+    owners.update({name: name for name in owners if name in needed})
+    for name, submodel in graph.submodels.items():
+        if name not in needed:
+            continue
+        owner = graph.owner(name)
+        if owners[owner] == name:
+            own = {"inputs": submodel.inputs, "output": submodel.output}
+            kept[name] = graph.submodels[owner].model_copy(update=own)
+            imported[name] = owner
+        else:
+            kept[name] = submodel.model_copy(update={"same_as": owners[owner]})
+    return kept, imported
+
+
+def feeding(graph: Graph, references: list[str]) -> set[str]:
+    """The features, sub-models and nodes that some references are computed from."""
+    found: set[str] = set()
+    waiting = [source_of(reference) for reference in references]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            if name not in graph.features:
+                waiting += map(source_of, _inputs(graph, name))
+    return found
+
+
+def check_worth(specification: Specification, interfaces: Mapping[str, Interface]) -> None:
+    """Raises SpecificationError where there are no branches to compare, or one alone cannot be."""
+    worth = specification.evaluation.worth
+    if worth is None:
+        return
+    joints = joints_of(specification)
+    joined = [output for joint in joints for output in joint.outputs]
+    nothing = "no merge of several branches comes before it, so there is nothing to compare"
+    if not joints:
+        raise SpecificationError(
+            [f"evaluation.worth: of every output, {nothing}: take 'worth' out"]
+        )
+    problems = [
+        f"evaluation.worth.margin.{output}: {nothing}: take it out"
+        for output in worth.margin
+        if output not in joined
+    ]
+    for joint in joints:
+        for branch in joint.branches:
+            single = alone(specification, joint.merge, branch)
+            given = {name: interfaces[owner] for name, owner in single.imported.items()}
+            try:
+                build(single.specification, given, open_interface)
+            except SpecificationError as error:
+                problems += [
+                    f"evaluation.worth: '{branch}' alone, in place of '{joint.merge}': {problem}"
+                    for problem in error.problems
+                ]
+    if problems:
+        raise SpecificationError(problems)

@@ -1,0 +1,70 @@
+"""The fusion graph as names alone: what feeds what, and in which order. No Keras in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
+
+from tfx_fusion.modules.spec import Graph, Merge
+
+
+def source_of(reference: str) -> str:
+    """The feature, sub-model or node that a reference such as `vision.pooled` starts from."""
+    return reference.split(".", 1)[0]
+
+
+def references(graph: Graph) -> Iterator[tuple[str, str, str]]:
+    """Each connection as (key in the specification, name of the consumer, reference)."""
+    for name in (*graph.submodels, *graph.graph):
+        yield from ((key, name, reference) for key, reference in inputs_of(graph, name))
+    yield from graph.ends()
+
+
+def inputs_of(graph: Graph, name: str) -> Iterator[tuple[str, str]]:
+    """What feeds a sub-model or node, as (key in the specification, reference)."""
+    if name in graph.submodels:
+        for entry, reference in graph.submodels[name].inputs.items():
+            yield f"submodels.{name}.inputs.{entry}", reference
+        return
+    node = graph.graph[name]
+    for reference in node.inputs if isinstance(node, Merge) else (node.inputs,):
+        yield f"graph.{name}.inputs", reference
+
+
+def used_features(graph: Graph) -> list[str]:
+    """The features that enter the graph, in the specification's order; slices may use others."""
+    used = {source_of(reference) for _, _, reference in references(graph)}
+    return [name for name in graph.features if name in used]
+
+
+def upstream(graph: Graph) -> dict[str, frozenset[str]]:
+    """The features that each feature, sub-model and node is computed from."""
+    found = {name: frozenset([name]) for name in graph.features}
+    for name in in_order(graph):
+        sources = [source_of(reference) for _, reference in inputs_of(graph, name)]
+        found[name] = frozenset().union(*(found[source] for source in sources))
+    return found
+
+
+def replaced_at(
+    graph: Graph, known: Mapping[str, frozenset[str]], name: str, reference: str
+) -> str:
+    """The feature that is replaced in rows that lack it, on the way from a reference to a node.
+
+    That is where its branch joins others. Empty where nothing is replaced.
+    """
+    [*features] = known[source_of(reference)]
+    if len(features) > 1 or known[name] == known[source_of(reference)]:
+        return ""
+    return features[0] if graph.features[features[0]].missing else ""
+
+
+def in_order(graph: Graph) -> list[str]:
+    """The names of sub-models and nodes of a graph that has been checked, in the data's order."""
+    nodes = [*graph.submodels, *graph.graph]
+    # Lists, not sets: an order that differed between processes would draw other first weights.
+    feeds = {
+        name: [source_of(reference) for _, reference in inputs_of(graph, name)] for name in nodes
+    }
+    order = TopologicalSorter(feeds).static_order()
+    return [name for name in order if name not in graph.features]

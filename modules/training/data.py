@@ -1,0 +1,167 @@
+"""The training data in batches: raw rows transformed on the fly, never stored decoded, or embedded
+rows. Both come in the same order, so that a head learns the same from either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.preprocessing.graph import TransformGraph
+from tfx_fusion.modules.spec import CategoryLabel, Specification
+
+SHUFFLE_ROWS = 4096
+
+
+class Rows(Protocol):
+    """The rows of a split. A handle is what stands for a row until it is in a batch."""
+
+    def handles(self) -> tf.data.Dataset:
+        """A handle for each row, in the data's order."""
+
+    def tensors(self, handles: Any) -> dict[str, Any]:
+        """Handles `(batch,)` to the model's inputs and the labels, `(batch, …)` by name."""
+
+    def count(self) -> int:
+        """How many rows there are."""
+
+    def class_indices(self, label: str) -> np.ndarray:
+        """The class of every row `(rows,)`, by its place among the label's classes."""
+
+
+class RawRows:
+    """tf.Examples as they were read: parsed, decoded and transformed anew in every epoch."""
+
+    def __init__(
+        self, specification: Specification, transform: TransformGraph, folder: str
+    ) -> None:
+        self._specification, self._transform = specification, transform
+        self._files = example_files(folder)
+
+    def handles(self) -> tf.data.Dataset:
+        return tf.data.TFRecordDataset(self._files)
+
+    def tensors(self, handles: Any) -> dict[str, Any]:
+        return self._transform.parse(handles)
+
+    def count(self) -> int:
+        return sum(1 for _ in self.handles())
+
+    def class_indices(self, label: str) -> np.ndarray:
+        known = self._specification.labels[label]
+        if not isinstance(known, CategoryLabel):
+            raise TypeError(f"labels.{label} has no classes")
+        places = {text.encode(): place for place, text in enumerate(known.classes)}
+        # Without the Transform graph, which would decode every image.
+        spec = {label: self._transform.example_spec()[label]}
+        found = [
+            places[text]
+            for serialized in self.handles().batch(1024)
+            for text in tf.io.parse_example(serialized, spec)[label].numpy()
+        ]
+        return np.array(found)
+
+
+class Epochs(NamedTuple):
+    """Batches for training without end in sight: `batches(n)` starts with those of epoch n.
+
+    The order within epoch n depends on the seed and n alone, so that a run that is taken up again
+    sees what an unbroken one would have seen.
+    """
+
+    batches: Callable[[int], tf.data.Dataset]
+    steps: int
+
+
+def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str]) -> Epochs:
+    """Shuffled batches of `({input: (batch, …)}, {output: …}, {output: weights (batch,)})`.
+
+    The weights are there where some output has class weights. `inputs` are the model's: Keras
+    would take others for them by their place.
+    """
+    training = specification.training
+    weights = {
+        name: tf.constant(_class_weights(specification, name, rows), tf.float32)
+        for name, output in specification.outputs.items()
+        if output.class_weights is not None
+    }
+    prepare = _prepare(specification, rows, inputs)
+
+    def weighed(handles: tf.Tensor) -> tuple[dict[str, Any], ...]:
+        features, labels = prepare(handles)
+        if not weights:
+            return features, labels
+        return features, labels, {
+            name: tf.gather(weights[name], labels[name]) if name in weights
+            else tf.ones(tf.shape(labels[name])[:1])
+            for name in labels
+        }  # fmt: skip
+
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        seed = training.seed + epoch
+        shuffled = rows.handles().shuffle(SHUFFLE_ROWS, seed=seed, reshuffle_each_iteration=False)
+        return shuffled.batch(training.batch_size)
+
+    def batches(first_epoch: int) -> tf.data.Dataset:
+        last = first_epoch + sum(stage.epochs for stage in training.stages)
+        every = tf.data.Dataset.range(first_epoch, last).flat_map(of_epoch)
+        return every.map(weighed, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+    return Epochs(batches, _steps(specification, rows))
+
+
+def evaluation_rows(
+    specification: Specification, rows: Rows, inputs: Sequence[str]
+) -> tf.data.Dataset:
+    """Batches of `({input: (batch, …)}, {output: (batch, …)})` in their own order."""
+    batches = rows.handles().batch(specification.training.batch_size)
+    prepare = _prepare(specification, rows, inputs)
+    batches = batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    # Where their number is not known, Keras tries for one more, and counts it in the losses' means.
+    known = tf.data.experimental.assert_cardinality(_steps(specification, rows))
+    return batches.apply(known).prefetch(tf.data.AUTOTUNE)
+
+
+def _steps(specification: Specification, rows: Rows) -> int:
+    """How many batches an epoch has."""
+    return -(-rows.count() // specification.training.batch_size)
+
+
+def _prepare(
+    specification: Specification, rows: Rows, inputs: Sequence[str]
+) -> Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]:
+    outputs = {name: specification.label_name(name) for name in specification.outputs}
+
+    def prepare(handles: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        tensors = rows.tensors(handles)
+        return (
+            {name: tensors[name] for name in inputs},
+            {name: tensors[label] for name, label in outputs.items()},
+        )
+
+    return prepare
+
+
+def _class_weights(specification: Specification, name: str, rows: Rows) -> list[float]:
+    """The weight of each class of an output, in the classes' order."""
+    label = specification.label_of(name)
+    given = specification.outputs[name].class_weights
+    if not isinstance(label, CategoryLabel) or given is None:
+        raise RunError(
+            f"outputs.{name}.class_weights: only a label of type category gives a row one class"
+        )
+    if given != "balanced":
+        return [given.get(text, 1.0) for text in label.classes]
+    found = rows.class_indices(specification.label_name(name))
+    counts = np.bincount(found, minlength=len(label.classes))
+    missing = [text for text, count in zip(label.classes, counts, strict=True) if not count]
+    if missing:
+        raise RunError(
+            f"outputs.{name}.class_weights: 'balanced' needs rows of every class to train on, "
+            f"found none of {', '.join(missing)}: give the weights, or take the classes out"
+        )
+    return [len(found) / (len(label.classes) * int(count)) for count in counts]

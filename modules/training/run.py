@@ -1,0 +1,108 @@
+"""The whole of training, from examples and sub-models to the exported model and its record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+
+from tfx_fusion.modules.embedding.plan import StagePlan
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.graph.build import build
+from tfx_fusion.modules.graph.picture import draw_graph
+from tfx_fusion.modules.graph.precision import precision
+from tfx_fusion.modules.preprocessing.graph import TransformGraph
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.training.checkpoint import Checkpoint
+from tfx_fusion.modules.training.curves import draw_curves
+from tfx_fusion.modules.training.data import RawRows
+from tfx_fusion.modules.training.export import export
+from tfx_fusion.modules.training.frozen_proof import combined
+from tfx_fusion.modules.training.record import (
+    CURVES_FILE,
+    GRAPH_FILE,
+    HISTORY_FILE,
+    RECORD_FILE,
+    record_text,
+)
+from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
+from tfx_fusion.modules.training.tensorboard_logs import write_logs
+from tfx_fusion.modules.training.train import TrainingHistory, seed_everything, train
+from tfx_fusion.modules.training.warm_start import Champion
+
+TENSORBOARD_FOLDER = "tensorboard"
+
+
+def fuse_and_train(
+    specification: Specification,
+    interfaces: Mapping[str, Interface],
+    submodels: Mapping[str, Path],
+    submodel_digests: Mapping[str, str],
+    transform_path: str,
+    splits: Mapping[str, str],
+    stages: Sequence[StagePlan],
+    embeddings: Sequence[str],
+    model_path: Path,
+    record_path: Path,
+    checkpoint: Checkpoint,
+    champion: Path | None = None,
+) -> TrainingHistory:
+    """Fuses the imported sub-models, trains the head, exports the whole, keeps the record.
+
+    Args:
+        specification: what to fuse and how to train it.
+        interfaces: of each sub-model, as the importer recorded it.
+        submodels: the folder of each imported copy.
+        submodel_digests: the digest of each, as the importer recorded it.
+        transform_path: the Transform graph's `transform_fn` folder.
+        splits: the folder of tf.Examples of `train` and `eval`.
+        stages: what each stage learns from.
+        embeddings: the folder of embedded rows of each distinct plan of the stages.
+        model_path: where the SavedModel goes.
+        record_path: the folder of the training record.
+        checkpoint: where training that was killed left its state, and keeps it.
+        champion: the version folder that a warm start begins with; None where there is none.
+    """
+    warm = specification.training.warm_start is not None
+    start = Champion.read(champion, submodel_digests) if warm else None
+    keras.backend.clear_session()
+    seed_everything(specification.training.seed)
+    transform = TransformGraph(transform_path, specification.features, specification.labels)
+    with precision(specification.training.precision):
+        fused = build(specification, interfaces, opener(specification, submodels))
+    sources = Sources(
+        specification,
+        fused,
+        stages,
+        EmbeddedStore(stages, embeddings),
+        lambda split: RawRows(specification, transform, splits[split]),
+    )
+    history = train(specification, interfaces, fused, sources.of_stage, checkpoint, start)
+    exported = export(specification, fused, transform, history.frozen, submodel_digests, model_path)
+    for name, part in history.proof.items():
+        part.exported = combined(exported[name].values())
+    write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
+    draw_curves(history.stages, record_path / CURVES_FILE)
+    draw_graph(specification, interfaces, fused, record_path / GRAPH_FILE)
+    write_logs(history.stages, record_path / TENSORBOARD_FOLDER)
+    write_text(record_path / RECORD_FILE, record_text(specification, history))
+    checkpoint.remove()
+    return history
+
+
+def last_epoch(record_path: Path) -> dict[str, float]:
+    """The losses and metrics of the last epoch in a training record."""
+    history = json.loads((record_path / HISTORY_FILE).read_text())
+    return history["stages"][-1]["epochs"][-1]
+
+
+def learnt_from(record_path: Path) -> list[str]:
+    """What the stages in a training record learnt from: `embeddings`, `raw data` or both."""
+    history = json.loads((record_path / HISTORY_FILE).read_text())
+    words = [stage["source"].split(" of ")[0].split(":")[0] for stage in history["stages"]]
+    return list(dict.fromkeys(words))

@@ -1,0 +1,341 @@
+"""Training: the stages of a specification, one after the other, on the fused model."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.graph.build import FusedModel
+from tfx_fusion.modules.graph.unfreeze import chosen_layers
+from tfx_fusion.modules.spec import Specification, Stage
+from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.training.checkpoint import (
+    Checkpoint,
+    ResumableEarlyStopping,
+    State,
+    assign,
+    values,
+)
+from tfx_fusion.modules.training.data import Epochs
+from tfx_fusion.modules.training.frozen_proof import (
+    Digests,
+    FrozenPart,
+    digests,
+    frozen_parts,
+    prove,
+)
+from tfx_fusion.modules.training.losses import compile_arguments
+from tfx_fusion.modules.training.means import needs_means, set_means
+from tfx_fusion.modules.training.optimizers import new_optimizer
+from tfx_fusion.modules.training.warm_start import Champion, WarmStart
+
+progress = logging.getLogger("fusion.progress")
+
+
+@dataclass
+class TrainingHistory:
+    """What training did.
+
+    `stages` holds per stage its epochs, each with its losses and metrics, and what it trained;
+    `frozen` the digest of every tensor that no stage unfroze, `proof` by sub-model one digest of
+    them all before and after training (the export adds that of the saved model), `warm_start` what
+    began as the champion's, where that was asked for.
+    """
+
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    frozen: Digests = field(default_factory=dict)
+    proof: dict[str, FrozenPart] = field(default_factory=dict)
+    warm_start: WarmStart | None = None
+
+
+class StageData(NamedTuple):
+    """What a stage learns from, and the model that learns it: the whole, or the head alone.
+
+    `source` tells people which, and why. Keras is called once for each `steps_per_execution` steps,
+    which must divide the steps of an epoch.
+    """
+
+    model: keras.Model
+    train: Epochs
+    eval: tf.data.Dataset
+    source: str
+    steps_per_execution: int = 1
+
+
+def seed_everything(seed: int) -> None:
+    """Makes a run repeat bit for bit: Python, NumPy and TensorFlow, and TensorFlow's own order."""
+    keras.utils.set_random_seed(seed)
+    # With a global seed of 0, tf.data would compare an epoch's seed, a tensor, with 0 and fail.
+    tf.random.set_seed(seed + 1)
+    tf.config.experimental.enable_op_determinism()
+
+
+def train(
+    specification: Specification,
+    interfaces: Mapping[str, Interface],
+    fused: FusedModel,
+    data_of: Callable[[int], StageData],
+    checkpoint: Checkpoint | None = None,
+    champion: Champion | None = None,
+) -> TrainingHistory:
+    """Trains through every stage; what each leaves frozen is proven unchanged after it.
+
+    `data_of` gives what a stage learns from by the stage's position, and is called when the stage
+    starts. With a champion, training begins with its values. With a checkpoint, training that was
+    killed goes on after its last whole epoch. Raises RunError where a frozen tensor moved or a
+    loss is not finite.
+    """
+    return _Training(specification, interfaces, fused, data_of, checkpoint, champion).run()
+
+
+@dataclass
+class _Training:
+    specification: Specification
+    interfaces: Mapping[str, Interface]
+    fused: FusedModel
+    data_of: Callable[[int], StageData]
+    checkpoint: Checkpoint | None
+    champion: Champion | None
+
+    def run(self) -> TrainingHistory:
+        stages = self.specification.training.stages
+        # A tensor that some stage unfreezes is no longer the imported one when later stages start.
+        frozen = []
+        for position in range(len(stages)):
+            self._unfreeze(position)
+            frozen.append(_paths(self.fused))
+        always = {name: set.intersection(*(paths[name] for paths in frozen)) for name in frozen[0]}
+        original = _only(always, digests(_frozen(self.fused)))
+        self.moving = self._moving(always)
+        history = TrainingHistory(frozen=original)
+        if self.champion:
+            history.warm_start = self.champion.start(self.fused, original)
+        # A checkpoint holds later values: it comes after the warm start.
+        state = self.checkpoint.load() if self.checkpoint else None
+        if state is None and needs_means(self.fused):
+            first = self.data_of(0)
+            set_means(self.fused, first.model, first.train)
+        if state:
+            history.stages = state.stages
+            assign(self.moving, state.variables)
+            progress.info("going on after epoch %d of %s", state.epoch, stages[state.stage].name)
+        for position in range(state.stage if state else 0, len(stages)):
+            history.stages.append(self._stage(position, history.stages, state))
+            state = None
+        after = _only(always, digests(_frozen(self.fused)))
+        prove(original, after, "in training")
+        history.proof = frozen_parts(_frozen(self.fused), original, after)
+        return history
+
+    def _unfreeze(self, position: int) -> None:
+        """Sets what of each sub-model the stage trains; all else is frozen again."""
+        unfreeze, chosen = (
+            self.specification.training.stages[position].unfreeze,
+            self._chosen(position),
+        )
+        for name, layer in self.fused.submodels.items():
+            training_mode = name in unfreeze and unfreeze[name].training_mode
+            layer.unfreeze(chosen.get(name, ()), training_mode)
+
+    def _chosen(self, position: int) -> dict[str, list[str]]:
+        return {
+            name: chosen_layers(
+                f"training.stages.{position}.unfreeze.{name}",
+                self.interfaces[name],
+                self.fused.taps[name],
+                wanted,
+            )
+            for name, wanted in self.specification.training.stages[position].unfreeze.items()
+        }
+
+    def _moving(self, always: Mapping[str, set[str]]) -> list[keras.Variable]:
+        """Every variable that some stage may change: all but what stays frozen throughout."""
+        still = {
+            id(variable)
+            for name, layer in self.fused.submodels.items()
+            for path, variable in layer.frozen_variables().items()
+            if path in always[name]
+        }
+        return [v for v in self.fused.model.variables if id(v) not in still]
+
+    def _stage(
+        self, position: int, earlier: list[dict[str, Any]], state: State | None
+    ) -> dict[str, Any]:
+        stage = self.specification.training.stages[position]
+        self._unfreeze(position)
+        before = digests(_frozen(self.fused))
+        started = time.monotonic()
+        data = self.data_of(position)
+        self.model = data.model
+        progress.info("%s: on %s", stage.name, data.source)
+        epochs = self._fit(position, data, earlier, state)
+        prove(before, digests(_frozen(self.fused)), f"in stage {stage.name}")
+        return {
+            "name": stage.name,
+            "seconds": time.monotonic() - started,
+            "unfrozen": self._chosen(position),
+            "source": data.source,
+            "epochs": epochs,
+        }
+
+    def _fit(
+        self,
+        position: int,
+        data: StageData,
+        earlier: list[dict[str, Any]],
+        state: State | None,
+    ) -> list[dict[str, float]]:
+        """One stage; returns the losses and metrics of each epoch.
+
+        Compiled anew for each stage: an optimizer keeps slots for the variables it began with.
+        """
+        model, stages = data.model, self.specification.training.stages
+        stage = stages[position]
+        optimizer = new_optimizer(f"training.stages.{position}", stage, self._scales(stage))
+        model.compile(
+            optimizer=optimizer,
+            steps_per_execution=data.steps_per_execution,
+            **compile_arguments(self.specification),
+        )
+        optimizer.build(model.trainable_variables)
+        stopping = None
+        if stage.early_stopping:
+            stopping = ResumableEarlyStopping(
+                stage.early_stopping.monitor, stage.early_stopping.patience
+            )
+        done = state.epoch if state else 0
+        if state:
+            assign(optimizer.variables, state.optimizer)
+            if stopping:
+                stopping.resume(state.stopping, self._all_weights(state.best_weights))
+        after_epoch = _AfterEpoch(self, position, earlier, state, stopping)
+        # What came before, as planned, whether or not an earlier stage stopped early.
+        first = sum(stage.epochs for stage in stages[:position]) + done
+        callbacks = [*([stopping] if stopping else []), after_epoch]
+        waited_enough = stopping and state and state.stopping["wait"] >= stopping.patience
+        if not waited_enough:
+            model.fit(
+                data.train.batches(first),
+                steps_per_epoch=data.train.steps,
+                validation_data=data.eval,
+                initial_epoch=done,
+                epochs=stage.epochs,
+                verbose=0,
+                callbacks=callbacks,
+            )
+        elif stopping:
+            model.set_weights(self._all_weights(state.best_weights if state else []))
+        return after_epoch.epochs
+
+    def _scales(self, stage: Stage) -> dict[int, float]:
+        """By how much a variable's steps differ from the stage's, by the variable's identity.
+
+        Not by its path: two sub-models may have layers of one name.
+        """
+        return {
+            id(variable): wanted.learning_rate / stage.learning_rate
+            for name, wanted in stage.unfreeze.items()
+            if wanted.learning_rate is not None
+            for variable in self.fused.submodels[name].trainable_variables
+        }
+
+    def _all_weights(self, moving: list[Any]) -> list[Any]:
+        """The stage's model's weights in Keras's order, with those given for the ones that move."""
+        given = {
+            id(v): value
+            for v, value in zip(self._moving_weights(), moving, strict=False)
+        }  # fmt: skip
+        weights = self.model.weights
+        return [given.get(id(v), keras.ops.convert_to_numpy(v)) for v in weights]
+
+    def _moving_weights(self) -> list[keras.Variable]:
+        moving = {id(variable) for variable in self.moving}
+        return [v for v in self.model.weights if id(v) in moving]
+
+    def save(
+        self,
+        position: int,
+        earlier: list[dict[str, Any]],
+        epochs: list[dict[str, float]],
+        stopping: ResumableEarlyStopping | None,
+    ) -> None:
+        """Keeps the state after an epoch, where there is a checkpoint to keep it in."""
+        if self.checkpoint is None:
+            return
+        best: list[Any] = []
+        if stopping and stopping.best_weights is not None:
+            moving = {id(variable) for variable in self.moving}
+            pairs = zip(self.model.weights, stopping.best_weights, strict=True)
+            best = [value for variable, value in pairs if id(variable) in moving]
+        self.checkpoint.save(
+            State(
+                stage=position,
+                epoch=len(epochs),
+                stages=earlier,
+                epochs=epochs,
+                variables=values(self.moving),
+                optimizer=values(self.model.optimizer.variables),
+                stopping=stopping.knowledge() if stopping else {},
+                best_weights=best,
+            )
+        )
+
+
+class _AfterEpoch(keras.callbacks.Callback):
+    """Tells and keeps each epoch, and stops at a loss or metric that is no finite number."""
+
+    def __init__(
+        self,
+        training: _Training,
+        position: int,
+        earlier: list[dict[str, Any]],
+        state: State | None,
+        stopping: ResumableEarlyStopping | None,
+    ) -> None:
+        super().__init__()
+        self._training = training
+        self._position = position
+        self._stage = training.specification.training.stages[position]
+        self._earlier = earlier
+        self._stopping = stopping
+        self.epochs: list[dict[str, float]] = list(state.epochs) if state else []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logged = {name: float(value) for name, value in (logs or {}).items()}
+        progress.info("%s: epoch %d/%d, loss %.4f", self._stage.name, epoch + 1,
+                      self._stage.epochs, logged["loss"])  # fmt: skip
+        endless = [name for name, value in logged.items() if not math.isfinite(value)]
+        if endless:
+            raise RunError(
+                f"training.stages.{self._position}: in stage '{self._stage.name}' the {endless[0]} "
+                f"is not a finite number after epoch {epoch + 1}: lower the learning_rate (now "
+                f"{self._stage.learning_rate:g}), or set clip_norm"
+            )
+        self.epochs.append(logged)
+        self._training.save(self._position, self._earlier, self.epochs, self._stopping)
+
+
+def _frozen(fused: FusedModel) -> dict[str, dict[str, Any]]:
+    return {
+        name: {path: variable.value for path, variable in layer.frozen_variables().items()}
+        for name, layer in fused.submodels.items()
+    }
+
+
+def _paths(fused: FusedModel) -> dict[str, set[str]]:
+    return {name: set(layer.frozen_variables()) for name, layer in fused.submodels.items()}
+
+
+def _only(paths: Mapping[str, set[str]], found: Digests) -> Digests:
+    return {
+        name: {path: value for path, value in tensors.items() if path in paths[name]}
+        for name, tensors in found.items()
+    }

@@ -1,0 +1,277 @@
+"""Branches by name: what joins last before an output, and the graph that each makes alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.graph.branches import Joint, alone, check_worth, joints_of
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.validation.names import ordered_nodes
+
+ERROR = "mean_squared_error"
+VECTOR = {"type": "raw", "dtype": "float32", "shape": [4]}
+HEAD = {"layers": [{"Dense": {"units": 1}}]}
+
+
+def specify(graph: dict[str, Any], **more: Any) -> Specification:
+    """Three vectors, and an output of each number that a node of `graph` is named for."""
+    outputs = more.pop("outputs", {"y": "y"})
+    submodels = more.pop("submodels", {})
+    features = more.pop("features", ("a", "b", "c"))
+    return Specification.model_validate(
+        {
+            "name": "joined",
+            "data": {"path": "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
+            "features": {name: {**VECTOR, "column": name} for name in features},
+            "labels": {name: {"type": "number", "column": name} for name in outputs},
+            "submodels": submodels,
+            "graph": graph,
+            "outputs": {
+                name: {
+                    "from": node,
+                    "loss": "mean_squared_error",
+                    "metrics": ["mean_squared_error"],
+                }
+                for name, node in outputs.items()
+            },
+            "training": {"stages": [{"name": "s", "epochs": 1, "learning_rate": 0.1}]},
+            "publish": {"path": "serving"},
+            **more,
+        }
+    )
+
+
+def merge(*inputs: str, kind: str = "concatenate") -> dict[str, Any]:
+    return {"merge": kind, "inputs": inputs}
+
+
+# Which branches there are
+
+
+def test_the_branches_are_the_inputs_of_the_last_merge() -> None:
+    given = specify(
+        {"first": merge("a", "b"), "last": merge("first", "c"), "y": {**HEAD, "inputs": "last"}}
+    )
+
+    assert joints_of(given) == [Joint("last", ("first", "c"), ("y",))]
+
+
+def test_layers_and_submodels_of_one_source_come_behind_the_branches() -> None:
+    given = specify(
+        {
+            "joined": merge("a", "b", "c"),
+            "thin": {**HEAD, "inputs": "joined"},
+            "y": {**HEAD, "inputs": "taught.out"},
+        },
+        submodels={"taught": {"path": "t.keras", "inputs": {"in": "thin"}}},
+    )
+
+    assert joints_of(given) == [Joint("joined", ("a", "b", "c"), ("y",))]
+
+
+def test_each_output_has_the_merge_before_it() -> None:
+    given = specify(
+        {
+            "early": merge("a", "b"), "late": merge("early", "c"),
+            "x": {**HEAD, "inputs": "early"}, "y": {**HEAD, "inputs": "late"},
+            "z": {**HEAD, "inputs": "late"}, "alone": {**HEAD, "inputs": "c"},
+        },
+        outputs={"x": "x", "y": "y", "z": "z", "alone": "alone"},
+    )  # fmt: skip
+
+    assert joints_of(given) == [
+        Joint("early", ("a", "b"), ("x",)),
+        Joint("late", ("early", "c"), ("y", "z")),
+    ]
+
+
+def test_a_submodel_of_several_sources_is_no_merge() -> None:
+    given = specify(
+        {"joined": merge("a", "b"), "y": {**HEAD, "inputs": "taught"}},
+        submodels={"taught": {"path": "t.keras", "inputs": {"in": "joined", "more": "c"}}},
+    )
+
+    assert joints_of(given) == []
+
+
+def test_one_thing_merged_with_itself_has_no_branches() -> None:
+    given = specify({"twice": merge("a", "a"), "y": {**HEAD, "inputs": "twice"}}, features=("a",))
+
+    assert joints_of(given) == []
+
+
+# A branch alone
+
+
+def test_a_branch_alone_stands_in_place_of_the_merge() -> None:
+    given = specify(
+        {
+            "wide": {**HEAD, "inputs": "a"}, "joined": merge("wide", "b", "c"),
+            "y": {**HEAD, "inputs": "joined"},
+        },
+        evaluation={"thresholds": {"y": {"mean_squared_error": {"max": 1}}}},
+    )  # fmt: skip
+
+    single, imported = alone(given, "joined", "wide")
+
+    assert ordered_nodes(single) == ["wide", "y"]
+    assert single.graph["y"].inputs == "wide"
+    assert list(single.features) == ["a"]
+    assert single.outputs == given.outputs
+    assert imported == {}
+    assert list(given.graph) == ["wide", "joined", "y"]  # as it was
+
+
+def test_other_merges_that_took_the_merge_take_the_branch() -> None:
+    given = specify(
+        {
+            "early": merge("a", "b"), "late": merge("early", "c"),
+            "x": {**HEAD, "inputs": "early"}, "y": {**HEAD, "inputs": "late"},
+        },
+        outputs={"x": "x", "y": "y"},
+    )  # fmt: skip
+
+    single, _ = alone(given, "early", "b")
+
+    assert single.graph["late"].inputs == ("b", "c")
+    assert set(single.features) == {"b", "c"}
+
+
+def test_an_output_may_come_from_the_merge_itself() -> None:
+    given = specify(
+        {"one": {**HEAD, "inputs": "a"}, "two": {**HEAD, "inputs": "b"},
+         "y": merge("one", "two", kind="average")},
+        features=("a", "b"),
+    )  # fmt: skip
+
+    single, _ = alone(given, "y", "two")
+
+    assert single.outputs["y"].from_ == "two"
+    assert ordered_nodes(single) == ["two"]
+
+
+def test_a_branch_alone_cannot_be_missing() -> None:
+    features = {
+        name: {"type": "number", "column": name, "missing": {"drop": 0.1}} for name in ("a", "b")
+    }
+    given = specify(
+        {"pair": merge("a", "b"), "joined": merge("pair", "c"), "y": {**HEAD, "inputs": "joined"}}
+    )
+    content = given.model_dump(mode="json")
+    given = Specification.model_validate(
+        {**content, "features": {**content["features"], **features}}
+    )
+
+    pair = alone(given, "joined", "pair").specification
+    apart = alone(given, "pair", "a").specification
+    single = alone(apart, "joined", "a").specification
+
+    assert pair.features == {name: given.features[name] for name in ("a", "b")}
+    assert apart.features["a"] == given.features["a"]  # `c` is there where `a` is not
+    assert single.features["a"].missing is None
+    assert ordered_nodes(single) == ["y"]
+
+
+TWINS = {
+    "left": {"path": "t.keras", "inputs": {"in": "a"}, "output": "features"},
+    "right": {"same_as": "left", "inputs": {"in": "b"}},
+    "third": {"same_as": "left", "inputs": {"in": "c"}},
+}
+
+
+def twins(*joined: str, **more: Any) -> Specification:
+    graph = {
+        "pair": merge("right", "third"), "joined": merge(*joined),
+        "y": {**HEAD, "inputs": "joined"},
+    }  # fmt: skip
+    return specify(graph, submodels=TWINS, **more)
+
+
+def test_a_branch_that_shares_weights_keeps_them_without_the_one_that_owned_them() -> None:
+    single, imported = alone(twins("left", "pair"), "joined", "pair")
+
+    assert imported == {"right": "left"}
+    assert single.submodels["right"].path == twins("left", "pair").submodels["left"].path
+    assert single.submodels["right"].inputs == {"in": "b"}
+    assert single.submodels["right"].output is None
+    assert single.submodels["third"].same_as == "right"
+    assert set(ordered_nodes(single)) == {"right", "third", "pair", "y"}
+
+
+def test_stages_unfreeze_what_is_left_by_its_new_name() -> None:
+    stage = {"name": "s", "epochs": 1, "learning_rate": 0.1, "unfreeze": {"left": "all"}}
+    given = twins("left", "pair", training={"stages": [stage], "warm_start": "champion"})
+
+    shared, _ = alone(given, "joined", "pair")
+
+    assert list(shared.training.stages[0].unfreeze) == ["right"]
+    assert shared.training.warm_start is None
+
+
+def test_stages_unfreeze_nothing_that_is_gone() -> None:
+    stage = {"name": "s", "epochs": 1, "learning_rate": 0.1, "unfreeze": {"taught": "all"}}
+    given = specify(
+        {"joined": merge("taught", "b"), "y": {**HEAD, "inputs": "joined"}},
+        submodels={"taught": {"path": "t.keras", "inputs": {"in": "a"}}},
+        features=("a", "b"),
+        training={"stages": [stage]},
+    )
+
+    assert alone(given, "joined", "b").specification.training.stages[0].unfreeze == {}
+    assert list(alone(given, "joined", "taught").specification.training.stages[0].unfreeze) == [
+        "taught"
+    ]
+
+
+# What is refused
+
+
+def problems_of(specification: Specification) -> list[str]:
+    interfaces: dict[str, Interface] = {}
+    with pytest.raises(SpecificationError) as caught:
+        check_worth(specification, interfaces)
+    return caught.value.problems
+
+
+def test_without_a_merge_there_is_nothing_to_compare() -> None:
+    given = specify({"y": {**HEAD, "inputs": "a"}}, features=("a",), evaluation={"worth": {}})
+
+    assert problems_of(given) == [
+        "evaluation.worth: of every output, no merge of several branches comes before it, so there "
+        "is nothing to compare: take 'worth' out"
+    ]
+
+
+def test_a_margin_needs_a_merge_before_its_output() -> None:
+    margin = {name: {"mean_squared_error": 0.1} for name in ("y", "z")}
+    given = specify(
+        {"joined": merge("a", "b"), "y": {**HEAD, "inputs": "joined"},
+         "z": {**HEAD, "inputs": "c"}},
+        outputs={"y": "y", "z": "z"},
+        evaluation={"worth": {"margin": margin}},
+    )  # fmt: skip
+
+    assert problems_of(given) == [
+        "evaluation.worth.margin.z: no merge of several branches comes before it, so there is "
+        "nothing to compare: take it out"
+    ]
+
+
+def test_a_branch_that_does_not_fit_the_head_alone_is_told() -> None:
+    given = specify(
+        {"y": merge("a", "b", kind="dot")}, features=("a", "b"), evaluation={"worth": {}}
+    )
+
+    assert problems_of(given) == [
+        f"evaluation.worth: '{branch}' alone, in place of 'y': outputs.y.from: expected (1) for a "
+        "label of type number, mean_squared_error, found (4) float32"
+        for branch in ("a", "b")
+    ]
+
+
+def test_without_a_wish_for_worth_nothing_is_checked() -> None:
+    check_worth(specify({"y": {**HEAD, "inputs": "a"}}, features=("a",)), {})

@@ -1,0 +1,1 @@
+"""Fuses pretrained models into one, trains, checks and serves it with TFX."""
