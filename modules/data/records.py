@@ -1,7 +1,7 @@
 """Records of TFRecord files by their number, so that rows can be read in any order.
 
 A TFRecord file has no index. One pass over the lengths in it finds where each record begins; the
-records themselves are skipped. The format, from TensorFlow's `core/lib/io/record_writer.h`: a length
+records themselves are skipped. The format, from TensorFlow's `lib/io/record_writer.h`: a length
 of 8 bytes, its checksum of 4, the record, its checksum of 4.
 """
 
