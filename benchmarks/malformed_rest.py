@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.malformed import Arrays, Target, Verdict, any_of, changed_bytes, differences
-from tfx_fusion.modules.serving.server.bodies import LARGEST_BODY
+from tfx_fusion.modules.serving.server.rest import LARGEST_BODY
 
 # What may still mean something; all others must be refused.
 MAY_BE_ANSWERED = {"changed_bytes", "not_a_number", "content_type", "huge_number"}

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import apache_beam as beam
 import tensorflow as tf
 
-from tfx_fusion.modules.data import manifest
-from tfx_fusion.modules.data.files import aside_of
+from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.data.rows import RowError, RowParser
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.data.split import SPLITS, split_of
+from tfx_fusion.modules.data.split import SPLITS, split_of, temporary_file
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.spec import ColumnSplit
 
@@ -37,8 +36,8 @@ class RowCounts:
 class _WriteShard(beam.DoFn):
     """Writes one shard's rows, one file for each split, in the data's order.
 
-    Media bytes go from the reader to the file inside one call and never travel between workers.
-    Files are written aside and renamed, so that a worker that dies leaves no short one behind.
+    Media bytes go from the reader to the file inside one call: they never cross workers.
+    Files are written under a temporary name and renamed: a worker that dies leaves no partial one.
     """
 
     def __init__(self, source: RowSource, folders: Mapping[str, str], summaries: str) -> None:
@@ -48,16 +47,16 @@ class _WriteShard(beam.DoFn):
         source = self._source
         self._parser = RowParser(source.features, source.labels, source.data.path.parent)
 
-    def process(self, element: tuple[int, int, manifest.Shard]) -> Iterator[int]:
+    def process(self, element: tuple[int, int, data_file.Shard]) -> Iterator[int]:
         index, total, shard = element
         suffix = f"-{index:05d}-of-{total:05d}"
         names = {split: f"{self._folders[split]}/data_tfrecord{suffix}" for split in SPLITS}
         writers: dict[str, tf.io.TFRecordWriter] = {}
         counts = dict.fromkeys(SPLITS, 0)
         rejected = []
-        for row_id, row in manifest.read(shard):
+        for row_id, row in data_file.read(shard):
             try:
-                if isinstance(row, manifest.BadRow):
+                if isinstance(row, data_file.BadRow):
                     raise RowError("", row.reason)
                 split = split_of(row, self._source.data.split)
                 example = self._parser.example(row_id, row)
@@ -65,12 +64,12 @@ class _WriteShard(beam.DoFn):
                 rejected.append((row_id, error.column, error.reason))
                 continue
             if split not in writers:
-                writers[split] = tf.io.TFRecordWriter(aside_of(names[split]))
+                writers[split] = tf.io.TFRecordWriter(temporary_file(names[split]))
             writers[split].write(example.SerializeToString(deterministic=True))
             counts[split] += 1
         for split, writer in writers.items():
             writer.close()
-            tf.io.gfile.rename(aside_of(names[split]), names[split], overwrite=True)
+            tf.io.gfile.rename(temporary_file(names[split]), names[split], overwrite=True)
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
             json.dump({"counts": counts, "rejected": rejected}, stream)
         yield sum(counts.values())
@@ -79,14 +78,14 @@ class _WriteShard(beam.DoFn):
 def write_examples(
     pipeline: beam.Pipeline, source: RowSource, folders: Mapping[str, str], summaries: str
 ) -> None:
-    """Adds to a Beam pipeline the writing of all rows; `collect` reads what came of it.
+    """Adds to a Beam pipeline the writing of all rows; `collect` reads the result.
 
     Raises RunError where the data file or one of its columns is missing, or there is no row.
     """
     source.check_columns()
     for folder in (*folders.values(), summaries):
         tf.io.gfile.makedirs(folder)
-    shards = manifest.shards(source.data.path)
+    shards = data_file.shards(source.data.path)
     elements = [(index, len(shards), shard) for index, shard in enumerate(shards)]
     (
         pipeline
@@ -97,7 +96,7 @@ def write_examples(
 
 
 def collect(source: RowSource, summaries: str, rejected_folder: str) -> RowCounts:
-    """Counts what was written and keeps the rejected rows with their reasons as a CSV file.
+    """Counts what was written and writes the rejected rows with their reasons to a CSV file.
 
     Raises RejectedRowsError where more rows were rejected than `data.max_rejected` allows, or a
     split has no row.

@@ -252,7 +252,7 @@ def test_a_shard_without_rows_of_a_split_leaves_no_file_there(
 # Rejected rows
 
 
-def test_rejected_rows_are_kept_with_their_reasons(
+def test_rejected_rows_are_written_with_their_reasons(
     run: Callable[..., Written], tmp_path: Path
 ) -> None:
     path = write_csv(tmp_path / "rows.csv", rows(200))
@@ -302,7 +302,7 @@ def test_as_many_rows_as_allowed_may_be_rejected(
     assert written.counts.rejected == rejected
 
 
-def test_more_rejected_rows_than_allowed_stop_the_run_and_are_kept(
+def test_more_rejected_rows_than_allowed_stop_the_run_and_are_written(
     run: Callable[..., Written], tmp_path: Path
 ) -> None:
     path = write_csv(tmp_path / "rows.csv", bad(rows(100), 5))
