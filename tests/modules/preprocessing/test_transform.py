@@ -93,6 +93,27 @@ def test_multi_hot_is_as_keras_makes_it(vocabulary: Callable[..., Path]) -> None
     assert found.dtype == np.float32
 
 
+def test_multi_hot_takes_memory_by_rows_and_words_not_by_tokens(
+    vocabulary: Callable[..., Path],
+) -> None:
+    words = [f"w{number}" for number in range(2000)]
+    feature = text_feature(vocabulary("[UNK]", *words), "multi_hot")
+    config = transform_config({"x": feature}, {})
+    text = tf.TensorSpec((None,), tf.string)
+    traced = tf.function(
+        lambda raw: preprocessing_fn({"x": raw, "row_id": raw}, config)["x"], autograph=False
+    ).get_concrete_function(text)
+
+    # Nothing in the graph has an axis for tokens beside one for words.
+    shapes = [output.shape for op in traced.graph.get_operations() for output in op.outputs]
+    assert max(shape.rank or 0 for shape in shapes) == 2
+    random = np.random.default_rng(3).integers(0, 2000, (4, 300))
+    found = traced(tf.constant([" ".join(words[n] for n in row) for row in random])).numpy()
+    expected = np.zeros((4, 2001), np.float32)
+    np.put_along_axis(expected, random + 1, 1.0, axis=1)
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 8])
 def test_ids_are_as_keras_makes_them(vocabulary: Callable[..., Path], length: int) -> None:
     words = ("", *WORDS)
