@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import apache_beam as beam
+import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.data import data_file
@@ -15,9 +17,19 @@ from tfx_fusion.modules.data.rows import RowError, RowParser
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.data.split import SPLITS, split_of, temporary_file
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
-from tfx_fusion.modules.spec import ColumnSplit
+from tfx_fusion.modules.spec import ColumnSplit, NumberFeature
 
+log = logging.getLogger("fusion.data")
 REJECTED_FILE = "rejected_rows.csv"
+
+
+# The lowest and highest value of each column of a number feature, NaN where there is none.
+Ranges = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _widen(ranges: Ranges, name: str, low: np.ndarray, high: np.ndarray) -> None:
+    known = ranges.get(name, (low, high))
+    ranges[name] = np.fmin(known[0], low), np.fmax(known[1], high)
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,7 @@ class _WriteShard(beam.DoFn):
         writers: dict[str, tf.io.TFRecordWriter] = {}
         counts = dict.fromkeys(SPLITS, 0)
         rejected = []
+        ranges: Ranges = {}
         for row_id, row in data_file.read(shard):
             try:
                 if isinstance(row, data_file.BadRow):
@@ -67,11 +80,16 @@ class _WriteShard(beam.DoFn):
                 writers[split] = tf.io.TFRecordWriter(temporary_file(names[split]))
             writers[split].write(example.SerializeToString(deterministic=True))
             counts[split] += 1
+            if split == "train":
+                for name in _normalized(self._source):
+                    values = np.array(example.features.feature[name].float_list.value)
+                    _widen(ranges, name, values, values)
         for split, writer in writers.items():
             writer.close()
             tf.io.gfile.rename(temporary_file(names[split]), names[split], overwrite=True)
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
-            json.dump({"counts": counts, "rejected": rejected}, stream)
+            plain = {name: [low.tolist(), high.tolist()] for name, (low, high) in ranges.items()}
+            json.dump({"counts": counts, "rejected": rejected, "ranges": plain}, stream)
         yield sum(counts.values())
 
 
@@ -98,22 +116,42 @@ def write_examples(
 def collect(source: RowSource, summaries: str, rejected_folder: str) -> RowCounts:
     """Counts what was written and writes the rejected rows with their reasons to a CSV file.
 
+    Logs a warning for each normalized column that does not vary in the training rows.
+
     Raises RejectedRowsError where more rows were rejected than `data.max_rejected` allows, or a
     split has no row.
     """
     counts = dict.fromkeys(SPLITS, 0)
     rejected: list[tuple[str, str, str]] = []
+    ranges: Ranges = {}
     for path in sorted(tf.io.gfile.glob(f"{summaries}/*.json")):
         with tf.io.gfile.GFile(path) as stream:
             summary = json.load(stream)
         for split in SPLITS:
             counts[split] += summary["counts"][split]
         rejected += [tuple(item) for item in summary["rejected"]]
+        for name, (low, high) in summary["ranges"].items():
+            _widen(ranges, name, np.array(low), np.array(high))
     write_rejected(rejected_folder, rejected)
     tf.io.gfile.rmtree(summaries)
     answer = RowCounts(counts["train"], counts["eval"], len(rejected))
     _check_counts(source, answer, rejected)
+    for name, part in _normalized(source).items():
+        for column, low, high in zip(part.names, *ranges[name], strict=True):
+            if not low < high:
+                log.warning(
+                    "features.%s: column '%s' has %s in all training rows: normalized, it is 0",
+                    name, column, "no value" if np.isnan(low) else f"the value {low:g}",
+                )  # fmt: skip
     return answer
+
+
+def _normalized(source: RowSource) -> dict[str, NumberFeature]:
+    return {
+        name: part
+        for name, part in source.features.items()
+        if isinstance(part, NumberFeature) and part.normalize != "none"
+    }
 
 
 def write_rejected(folder: str, rejected: list[tuple[str, str, str]]) -> str:

@@ -392,3 +392,20 @@ def test_a_damaged_file_stops_the_run_with_its_name(
         run(path)
 
     assert str(caught.value).startswith(f"{path}: damaged after record 19: ")
+
+
+@pytest.mark.parametrize("normalize", ["standard", "none"])
+def test_a_normalized_column_that_does_not_vary_is_logged(
+    run: Callable[..., Written], tmp_path: Path, caplog: pytest.LogCaptureFixture, normalize: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"id": n, "a": n, "b": 0.5, "c": None, "colour": "red"} for n in range(300)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {"type": "number", "normalize": normalize, "missing": "allowed"}
+
+    run(path, {"x": {**columns, "columns": ["a", "b"]}, "y": {**columns, "column": "c"}})
+
+    assert [record.message for record in caplog.records if record.name == "fusion.data"] == [
+        "features.x: column 'b' has the value 0.5 in all training rows: normalized, it is 0",
+        "features.y: column 'c' has no value in all training rows: normalized, it is 0",
+    ] * (normalize == "standard")

@@ -31,7 +31,12 @@ def analyzed(
     metadata = dataset_metadata.DatasetMetadata(implied_schema(features, {}))
 
     def dicts(values: np.ndarray) -> list[dict[str, Any]]:
-        return [{"x": row.tolist(), "row_id": f"row {number}"} for number, row in enumerate(values)]
+        missing = np.isnan(values).all(axis=1)
+        return [
+            {"x": row.tolist(), "row_id": f"row {number}"}
+            | ({"x.missing": int(missing[number])} if feature.missing else {})
+            for number, row in enumerate(values)
+        ]
 
     found: dict[int, list[float]] = {}
     runner = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -84,14 +89,42 @@ def test_min_max_numbers_lie_between_0_and_1_in_the_training_rows(tmp_path: Path
     np.testing.assert_allclose(found, (rows - low) / (high - low), rtol=1e-5, atol=1e-6)
 
 
+def scaled(rows: np.ndarray, train: np.ndarray, normalize: str) -> np.ndarray:
+    """Each column of `rows` scaled by the values of `train` that are not missing."""
+    train = train.astype(np.float64)
+    if normalize == "min_max":
+        low, high = np.nanmin(train, axis=0), np.nanmax(train, axis=0)
+        return (rows - low) / (high - low)
+    return (rows - np.nanmean(train, axis=0)) / np.nanstd(train, axis=0)
+
+
 @pytest.mark.component
 @pytest.mark.parametrize("normalize", ["standard", "min_max"])
-def test_a_column_that_never_changes_stays_finite(tmp_path: Path, normalize: str) -> None:
+def test_missing_values_large_means_and_columns_that_do_not_vary(
+    tmp_path: Path, normalize: str
+) -> None:
+    varying = np.random.default_rng(4).normal([5.0, -300.0], [2.0, 30.0], (121, 2))
+    large = 1e6 + np.arange(121) % 8  # in float32, too few digits are left to square
+    train = np.column_stack([varying, large, *(np.full(121, v) for v in (7.0, 0.1, np.nan))])
+    train[::6] = np.nan  # rows without the feature
+    train = train.astype(np.float32)
+    rows = np.vstack([train[:12], [[5.0, 0.0, 1e6, 8.0, 0.2, 9.0]]]).astype(np.float32)
     feature = NumberFeature.model_validate(
-        {"type": "number", "column": "a", "normalize": normalize}
+        {
+            "type": "number",
+            "columns": ["a", "b", "large", "seven", "tenth", "never"],
+            "normalize": normalize,
+            "missing": "allowed",
+        }
     )
-    train = np.full((20, 1), 7.0, np.float32)
 
-    found = analyzed(feature, train, train[:2], tmp_path)
+    found = analyzed(feature, train, rows, tmp_path)
 
-    assert np.isfinite(found).all()
+    there, given = train[:, :3].astype(np.float64), rows[:, :3].astype(np.float64)
+    if normalize == "min_max":
+        low, high = np.nanmin(there, axis=0), np.nanmax(there, axis=0)
+        expected = (given - low) / (high - low)
+    else:
+        expected = (given - np.nanmean(there, axis=0)) / np.nanstd(there, axis=0)
+    np.testing.assert_allclose(found[:, :3], np.nan_to_num(expected), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found[:, 3:], 0.0)
