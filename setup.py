@@ -58,6 +58,7 @@ setup(
             *HUB,
             *KUBEFLOW,
             *EXAMPLES,
+            "hypothesis>=6.100,<7",
             "import-linter>=2",
             # What manifests and the platform part of a pipeline are checked against.
             "kfp-kubernetes>=2.16,<2.17",

@@ -17,7 +17,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
-from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import whole_file
 from tfx_fusion.modules.scoring.tables import ENDINGS, Table
@@ -54,13 +54,13 @@ class _ScoreShard(beam.DoFn):
         self._model = self._shared.acquire(lambda: PublishedModel(Path(self._version)))
         self._table = Table(self._model.specification, self._ending)
 
-    def process(self, element: tuple[int, manifest.Shard]) -> Iterator[int]:
+    def process(self, element: tuple[int, data_file.Shard]) -> Iterator[int]:
         index, shard = element
         scored = Scored()
 
         def answers() -> Iterator[Prediction]:
             media = Path(shard.path).resolve().parent
-            for answer in self._model.predict(manifest.read(shard), media):
+            for answer in self._model.predict(data_file.read(shard), media):
                 scored.count(answer)
                 yield answer
 
@@ -93,7 +93,7 @@ def score(model: Path, data: Path, output: Path, beam_args: Sequence[str]) -> Sc
         raise RunError(f"{output}: expected a name that ends in {', '.join(ENDINGS)}")
     version = find_version(model)
     table = Table(read_specification(version), ending)
-    shards = manifest.shards(data)
+    shards = data_file.shards(data)
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as temporary:
         folder = Path(temporary)

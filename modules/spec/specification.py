@@ -90,7 +90,7 @@ class Data(Part):
     @field_validator("path")
     @classmethod
     def _known_format(cls, path: LocalPath) -> LocalPath:
-        if manifest_format(path) is None:
+        if data_file_format(path) is None:
             raise ValueError(
                 f"expected a file ending in .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz, "
                 f"found '{path.name}'"
@@ -102,7 +102,7 @@ class Data(Part):
         return self.model_copy(update={"checks": DataChecks()})
 
 
-def manifest_format(path: LocalPath) -> str | None:
+def data_file_format(path: LocalPath) -> str | None:
     """The format of a data file by the ending of its name; None if it is no known one."""
     endings = {
         ".csv": "csv",

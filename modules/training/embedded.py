@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend import set_keras_mask
 
-from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.columns import Column, Contents, parse
 from tfx_fusion.modules.embedding.embedder import mask_name
 from tfx_fusion.modules.errors import RunError

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tfx_fusion.modules.errors import RunError, UserError
-from tfx_fusion.modules.spec import manifest_format
+from tfx_fusion.modules.spec import data_file_format
 from tfx_fusion.pipeline.beam import IN_MEMORY
 from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
@@ -27,7 +27,7 @@ def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> 
     `error`. What follows `--` goes to Beam: `-- --direct_running_mode=multi_processing
     --direct_num_workers=4` for four processes.
     """
-    if manifest_format(data) is None:
+    if data_file_format(data) is None:
         raise RunError(f"{data}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")
     import_tensorflow_quietly()
     from tfx_fusion.modules.scoring.score import score as score_rows

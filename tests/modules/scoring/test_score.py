@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.predictor import Prediction
 from tfx_fusion.modules.serving.published import PublishedModel
@@ -33,10 +33,10 @@ def data(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def wanted(shared_published: Path, data: Path) -> list[Prediction]:
     model = PublishedModel(shared_published / "1")
-    shards = manifest.shards(data)
+    shards = data_file.shards(data)
     assert len(shards) == 2
     found = []
-    for row in (row for shard in shards for row in manifest.read(shard)):
+    for row in (row for shard in shards for row in data_file.read(shard)):
         found += model.predict([row], data.parent)
     return found
 

@@ -32,8 +32,8 @@ from tfx_fusion.modules.spec import (
     Threshold,
     Training,
     columns_of,
+    data_file_format,
     load_specification,
-    manifest_format,
     stored,
 )
 
@@ -170,7 +170,7 @@ def test_the_ending_of_the_data_file_tells_its_format(
 ) -> None:
     specification = load_specification(write_specification(("rows.csv", name)))
 
-    assert manifest_format(specification.data.path) == kind
+    assert data_file_format(specification.data.path) == kind
 
 
 def test_classes_written_as_numbers_are_text(write_specification: Write) -> None:

@@ -1,8 +1,7 @@
-"""What a published version is and came from: a manifest inside its folder.
+"""The version record: what a published version is and what it was made from.
 
-It lies in `assets.extra`, which TF Serving leaves alone. There the rename that makes a version
-appear makes its manifest appear with it, and whoever copies the version elsewhere takes it along;
-a file beside the folder would do neither.
+It is a file in `assets.extra` of the version's folder, which TF Serving ignores. So the rename that
+publishes a version publishes its record too, and a copy of the folder includes it.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Inspection
 
 EXTRA_FOLDER = "assets.extra"
-MANIFEST_FILE = f"{EXTRA_FOLDER}/manifest.json"
-# Of the rows that the model was trained on: what later data are compared with.
+VERSION_RECORD_FILE = f"{EXTRA_FOLDER}/version.json"
+# Of the training rows: later data are compared with them.
 STATISTICS_FILE = f"{EXTRA_FOLDER}/statistics.pb"
 
 Metrics = dict[str, dict[str, float]]
@@ -57,7 +56,7 @@ class Provenance(BaseModel):
         data_fingerprint: str,
         run: str,
     ) -> Self:
-        """What a model that a run makes comes from."""
+        """The provenance of the model that a run makes."""
         return cls(
             run=run,
             specification=specification.model_dump(mode="json"),
@@ -69,19 +68,19 @@ class Provenance(BaseModel):
         )
 
     def of_run(self, run: str, data: DataSource) -> Provenance:
-        """The same of a run of that name, which has read those data."""
+        """The same with the run's name and the data that it has read."""
         return self.model_copy(update={"run": run, "data": data})
 
 
 class Gates(BaseModel):
-    """What the model passed: its specification's `evaluation`, against which champion."""
+    """The checks that the model passed: its `evaluation`, and the champion compared with."""
 
     evaluation: dict[str, Any]
     champion: str | None
 
 
-class Manifest(Provenance):
-    """All that is known of a published version."""
+class VersionRecord(Provenance):
+    """What is recorded of a published version."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings")  # a metric may be NaN
 
@@ -92,23 +91,23 @@ class Manifest(Provenance):
     gates: Gates
 
 
-def read_manifest(version: Path) -> Manifest | None:
-    """The manifest of a version; None where it was published without one.
+def read_version_record(version: Path) -> VersionRecord | None:
+    """The version record; None where the version was published without one.
 
     Raises RunError where it is damaged.
     """
-    file = version / MANIFEST_FILE
+    file = version / VERSION_RECORD_FILE
     if not file.is_file():
         return None
     try:
-        return Manifest.model_validate_json(file.read_bytes())
+        return VersionRecord.model_validate_json(file.read_bytes())
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
         reason = f"{place}: {problem['msg']}" if place else problem["msg"]
         raise RunError(
-            f"{file}: the manifest is damaged ({reason}): restore it from a copy, or delete it to "
-            "have the version listed without one"
+            f"{file}: the version record is damaged ({reason}): restore it from a copy, or delete "
+            "it to list the version without one"
         ) from None
 
 
@@ -126,9 +125,9 @@ def model_digest(folder: Path) -> str:
 
 
 def published_digest(version: Path) -> str:
-    """The digest of a version's model, from its manifest where that can be read."""
+    """The digest of a version's model, from its record where that can be read."""
     try:
-        manifest = read_manifest(version)
+        record = read_version_record(version)
     except RunError:
-        manifest = None
-    return manifest.model_digest if manifest else model_digest(version)
+        record = None
+    return record.model_digest if record else model_digest(version)

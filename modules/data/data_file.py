@@ -1,6 +1,6 @@
-"""Reading a data file in shards: each can be read alone, in any process, in the file's order.
+"""Reading a data file in shards: each can be read by itself, in any process, in the file's order.
 
-A shard is found in one pass without keeping rows: by byte offset in CSV and JSONL, by row group
+Shards are found in one pass that holds no rows: by byte offset in CSV and JSONL, by row group
 in Parquet, by file for TFRecords. So memory does not grow with the number of rows.
 
 The readers of Parquet and TFRecords are imported where they are needed: a check of a CSV file's
@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.spec import manifest_format
+from tfx_fusion.modules.spec import data_file_format
 
-# Enough shards to keep every worker busy, and small enough that one is never a burden.
-MIN_ROWS, MAX_ROWS, WANTED_SHARDS = 64, 1024, 16
+# Enough shards to keep every worker busy, and small enough that one never takes long.
+MIN_ROWS, MAX_ROWS, TARGET_SHARDS = 64, 1024, 16
 
 
 class BadRow:
-    """Stands for a row that cannot be read at all; `reason` says why."""
+    """Takes the place of a row that cannot be read, with the reason."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -46,17 +46,16 @@ class Shard:
     rows: int
 
 
-# Sequences may stand in a cell; the csv module's own limit is 131,072 characters.
+# A cell may hold a sequence; the csv module's own limit is 131,072 characters.
 csv.field_size_limit(sys.maxsize)
 
 
 def _decode(line: bytes) -> str:
-    # Broken bytes survive as surrogates, so that the row and column can be told later.
+    # Broken bytes survive as surrogates, so that the row and column can be named later.
     return line.decode("utf-8", errors="surrogateescape")
 
 
-def _after_mark(stream: BinaryIO) -> BinaryIO:
-    """Passes over a byte order mark."""
+def _skip_byte_order_mark(stream: BinaryIO) -> BinaryIO:
     if stream.read(len(BOM_UTF8)) != BOM_UTF8:
         stream.seek(0)
     return stream
@@ -77,9 +76,9 @@ def _records(lines: Iterator[str]) -> Iterator[list[str] | csv.Error]:
 def columns(path: Path) -> list[str] | None:
     """The names of the columns; None where each row names its own (JSONL, TFRecords).
 
-    Raises RunError where the file is missing, empty or no such file as its name says.
+    Raises RunError where the file is missing, empty or not of the format that its name says.
     """
-    kind = manifest_format(path)
+    kind = data_file_format(path)
     if kind == "tfrecord":
         tfrecord_files(path)
         return None
@@ -105,7 +104,7 @@ def columns(path: Path) -> list[str] | None:
 
 
 def _header(path: Path, stream: BinaryIO) -> list[str]:
-    names = next(_records(_decode(line) for line in _after_mark(stream)), None)
+    names = next(_records(_decode(line) for line in _skip_byte_order_mark(stream)), None)
     if not names or isinstance(names, csv.Error):
         cause = f", found broken CSV: {names}" if names else ""
         raise RunError(f"{path}: expected a header line with the names of the columns{cause}")
@@ -126,7 +125,7 @@ def tfrecord_files(path: Path) -> list[Path]:
 
 def shards(path: Path) -> list[Shard]:
     """All shards of a data file in its order. Raises RunError where there is no row."""
-    kind = manifest_format(path)
+    kind = data_file_format(path)
     columns(path)
     if kind == "tfrecord":
         return [Shard(str(file), 0, 0, -1) for file in tfrecord_files(path)]
@@ -140,7 +139,7 @@ def shards(path: Path) -> list[Shard]:
 
 
 def _offsets(path: Path, starts: list[int]) -> list[Shard]:
-    size = min(max(len(starts) // WANTED_SHARDS, MIN_ROWS), MAX_ROWS)
+    size = min(max(len(starts) // TARGET_SHARDS, MIN_ROWS), MAX_ROWS)
     return [
         Shard(str(path), starts[first], first + 1, min(size, len(starts) - first))
         for first in range(0, len(starts), size)
@@ -164,7 +163,7 @@ def _csv_starts(path: Path) -> list[int]:
     """The byte offset of each record; a quoted field may hold line breaks."""
     starts = []
     with path.open("rb") as stream:
-        consumed = _after_mark(stream).tell()
+        consumed = _skip_byte_order_mark(stream).tell()
 
         def lines() -> Iterator[str]:
             nonlocal consumed
@@ -187,7 +186,7 @@ def _csv_starts(path: Path) -> list[int]:
 def _line_starts(path: Path) -> list[int]:
     starts = []
     with path.open("rb") as stream:
-        start = _after_mark(stream).tell()
+        start = _skip_byte_order_mark(stream).tell()
         for line in stream:
             if line.strip():
                 starts.append(start)
@@ -198,7 +197,7 @@ def _line_starts(path: Path) -> list[int]:
 def read(shard: Shard) -> Iterator[tuple[str, Row | BadRow]]:
     """The rows of a shard as `(row id, row)`; the id is what messages name, as `row 17`."""
     path = Path(shard.path)
-    kind = manifest_format(path)
+    kind = data_file_format(path)
     if kind == "tfrecord":
         yield from _read_tfrecord(path)
         return

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import get_model_status_pb2, predict_pb2
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry.rollback import roll_back
-from tfx_fusion.modules.serving.warmup import write_warmup
+from tfx_fusion.modules.serving.server.servable import write_warmup
 
 SECONDS = 30
 
@@ -126,7 +126,7 @@ def test_a_rollback_under_load_fails_no_request(tiny: Path, folder: Path, serve:
 
 
 @pytest.mark.parametrize("protocol", ["gRPC", "REST"])
-def test_a_port_in_use_is_told_and_nothing_is_left_listening(
+def test_a_port_in_use_is_refused_and_nothing_is_left_listening(
     folder: Path, serve: Any, protocol: str
 ) -> None:
     with socket.socket() as taken, socket.socket() as other:
@@ -144,7 +144,7 @@ def test_a_port_in_use_is_told_and_nothing_is_left_listening(
         assert free.connect_ex(("127.0.0.1", ports[1])) != 0
 
 
-def test_a_damaged_version_is_told_and_the_old_one_goes_on(
+def test_a_damaged_version_is_reported_and_the_old_one_stays(
     tiny: Path, folder: Path, serve: Any
 ) -> None:
     server = serve(folder)
@@ -152,8 +152,8 @@ def test_a_damaged_version_is_told_and_the_old_one_goes_on(
     (folder / "5" / "saved_model.pb").write_bytes(b"\xff\xff no model")
     wait_until(lambda: states(server).get(5) == "END")
     assert states(server) == {5: "END", 3: "AVAILABLE"}
-    told = requests.get(f"{server.url}/versions/5", timeout=SECONDS).json()
-    assert "is damaged" in told["model_version_status"][0]["status"]["error_message"]
+    answer = requests.get(f"{server.url}/versions/5", timeout=SECONDS).json()
+    assert "is damaged" in answer["model_version_status"][0]["status"]["error_message"]
     assert server.prediction.Predict(halve(), timeout=SECONDS).model_spec.version.value == 3
     shutil.rmtree(folder / "5")
     publish(tiny / "3", folder, 5)
@@ -173,8 +173,8 @@ def test_a_version_answers_its_warm_up_requests_before_it_is_available(
     write_warmup(broken, [wrong])
     broken.rename(folder / "7")
     wait_until(lambda: states(server).get(7) == "END")
-    told = requests.get(f"{server.url}/versions/7", timeout=SECONDS).text
-    assert "there is no signature 'gone'" in told
+    answer = requests.get(f"{server.url}/versions/7", timeout=SECONDS).text
+    assert "there is no signature 'gone'" in answer
 
 
 def test_what_is_under_way_is_answered_before_the_server_ends(folder: Path, serve: Any) -> None:

@@ -1,4 +1,4 @@
-"""Manifests: what is read back, what is damaged, and the digest that tells models apart."""
+"""Version records: read back, damaged, and the digest that identifies a model."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.registry.manifest import (
-    MANIFEST_FILE,
+from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.registry.version_record import (
+    VERSION_RECORD_FILE,
     Provenance,
     model_digest,
     published_digest,
-    read_manifest,
+    read_version_record,
 )
-from tfx_fusion.modules.registry.publish import publish
 
 
-def test_a_version_without_a_manifest_is_read_as_having_none(
+def test_a_version_without_a_record_is_read_as_none(
     make_model: Callable[[str], Path],
 ) -> None:
-    assert read_manifest(make_model("a")) is None
+    assert read_version_record(make_model("a")) is None
 
 
 @pytest.mark.parametrize(
@@ -38,26 +38,26 @@ def test_a_version_without_a_manifest_is_read_as_having_none(
     ],
     ids=["cut off", "empty", "a part is missing", "a wrong value"],
 )
-def test_a_damaged_manifest_is_told_with_its_place(
+def test_a_damaged_record_is_refused_with_its_place(
     damage: Callable[[str], str], reason: str, publish_content: Callable[..., Any]
 ) -> None:
     version = publish_content("a").version.path
-    file = version / MANIFEST_FILE
+    file = version / VERSION_RECORD_FILE
     file.write_text(damage(file.read_text()))
 
     with pytest.raises(RunError) as caught:
-        read_manifest(version)
+        read_version_record(version)
 
-    assert str(caught.value).startswith(f"{file}: the manifest is damaged ({reason}")
+    assert str(caught.value).startswith(f"{file}: the version record is damaged ({reason}")
     assert "restore it from a copy, or delete it" in str(caught.value)
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("{")])
-def test_a_model_is_known_again_whatever_became_of_its_manifest(
+def test_a_model_is_recognised_without_its_record(
     damage: Callable[[Path], object], publish_content: Callable[..., Any]
 ) -> None:
     version = publish_content("a").version
-    damage(version.path / MANIFEST_FILE)
+    damage(version.path / VERSION_RECORD_FILE)
 
     assert publish_content("a").version == version
 
@@ -68,11 +68,11 @@ def test_a_metric_without_a_value_survives(
     metrics = {"colour": {"precision": math.nan}}
     version = publish(make_model("a"), serving, provenance, metrics, None, None).version
 
-    manifest = read_manifest(version.path)
+    record = read_version_record(version.path)
 
-    assert manifest is not None
-    assert math.isnan(manifest.metrics["colour"]["precision"])
-    json.loads((version.path / MANIFEST_FILE).read_text(), parse_constant=pytest.fail)
+    assert record is not None
+    assert math.isnan(record.metrics["colour"]["precision"])
+    json.loads((version.path / VERSION_RECORD_FILE).read_text(), parse_constant=pytest.fail)
 
 
 def test_the_digest_is_of_all_that_is_served_and_of_nothing_else(
@@ -98,7 +98,7 @@ def test_a_published_models_digest_is_read_not_computed_again(
     publish_content: Callable[..., Any],
 ) -> None:
     outcome = publish_content("a")
-    digest = outcome.manifest.model_digest
+    digest = outcome.record.model_digest
     (outcome.version.path / "saved_model.pb").write_text("another")
 
     assert published_digest(outcome.version.path) == digest

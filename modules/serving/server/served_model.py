@@ -1,4 +1,4 @@
-"""Which version answers: the newest in the publish folder, loaded before the old one is let go."""
+"""The version that is served: the newest, loaded before the one before it is freed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 
 from tfx_fusion.modules.errors import RunError, first_line
 from tfx_fusion.modules.registry.versions import holds_model, newest_version
-from tfx_fusion.modules.serving.server.refusal import RefusalError, as_refusal
+from tfx_fusion.modules.serving.server.errors import RequestError, as_request_error
 from tfx_fusion.modules.serving.server.servable import Servable
 
 POLL_SECONDS = 1.0
@@ -24,10 +24,10 @@ log = logging.getLogger("fusion.serving")
 
 @dataclass
 class Status:
-    """How it stands with a version, as ModelService tells it."""
+    """The state of a version, as ModelService reports it."""
 
     state: int
-    error: RefusalError | None = None
+    error: RequestError | None = None
 
 
 class ServedModel:
@@ -36,9 +36,9 @@ class ServedModel:
     def __init__(self, name: str, folder: Path, on_load: Callable[[int, bool], None]) -> None:
         """
         Args:
-            name: what clients call the model.
+            name: the model's name for clients.
             folder: the publish folder.
-            on_load: told each version that was loaded, and whether it can be.
+            on_load: called with each version that was loaded, and whether it succeeded.
         """
         self.name = name
         self._folder, self._on_load = folder, on_load
@@ -52,15 +52,15 @@ class ServedModel:
         return self._current is not None
 
     def servable(self, name: str, version: int | None) -> Servable:
-        """The version that a request means, the newest unless it names one.
+        """The version that a request names, or the newest.
 
-        Whoever holds it may finish with it, though another one has taken its place meanwhile.
-        Raises RefusalError where it is not loaded.
+        It stays usable for a request in progress when another version takes its place.
+        Raises RequestError where it is not loaded.
         """
         found = self._current
         if name != self.name or found is None or version not in (None, found.version):
             wanted = "the newest version" if version is None else f"version {version}"
-            raise RefusalError(
+            raise RequestError(
                 grpc.StatusCode.NOT_FOUND,
                 f"{wanted} of the model '{name}' is not served; served is "
                 + (f"version {found.version} of '{self.name}'" if found else "nothing yet"),
@@ -68,15 +68,15 @@ class ServedModel:
         return found
 
     def statuses(self, name: str, version: int | None) -> dict[int, Status]:
-        """How it stands with the versions seen so far, or with one of them."""
+        """The states of all versions seen so far, or of one of them."""
         if name != self.name:
-            raise RefusalError(
+            raise RequestError(
                 grpc.StatusCode.NOT_FOUND, f"no model '{name}'; served is '{self.name}'"
             )
         if version is None:
             return dict(self._statuses)
         if version not in self._statuses:
-            raise RefusalError(
+            raise RequestError(
                 grpc.StatusCode.NOT_FOUND, f"no version {version} of '{name}' was seen"
             )
         return {version: self._statuses[version]}
@@ -120,9 +120,9 @@ class ServedModel:
         log.info("version %s: loading", version)
         try:
             loaded = await asyncio.to_thread(Servable, path)
-        except Exception as error:  # TensorFlow raises many types here; all mean the same
+        except Exception as error:  # TensorFlow raises many types here
             self._failed = path, changed
-            self._statuses[version] = Status(State.END, as_refusal(error))
+            self._statuses[version] = Status(State.END, as_request_error(error))
             self._on_load(version, False)
             log.error("version %s: cannot be loaded: %s", version, first_line(error))
             return
@@ -132,9 +132,9 @@ class ServedModel:
         log.info("version %s: available", version)
         if old is not None:
             self._statuses[old.version] = Status(State.END)
-            log.info("version %s: let go", old.version)
+            log.info("version %s: unloaded", old.version)
             del old
-            # What TensorFlow loads refers to itself in circles.
+            # What TensorFlow loads has reference cycles.
             await asyncio.to_thread(gc.collect)
 
 
