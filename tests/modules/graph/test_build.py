@@ -398,7 +398,7 @@ def test_numbers_change_their_width_to_fit_a_sub_model(
 
 def assert_asks_for_logits(problem: str, name: str) -> None:
     assert problem.startswith("outputs.answer.from_logits: ")
-    assert f"'{name}' does not tell whether it gives logits or probabilities" in problem
+    assert f"whether '{name}' gives logits or probabilities is not known" in problem
     assert problem.endswith("write from_logits: true or false")
 
 
@@ -476,8 +476,8 @@ def test_a_savedmodel_as_the_last_node_must_be_told_whether_it_gives_logits(
     towers: Towers,
 ) -> None:
     assert problems_of(from_savedmodel(towers)) == [
-        "outputs.answer.from_logits: 'alone' does not tell whether it gives logits or "
-        "probabilities: write from_logits: true or false"
+        "outputs.answer.from_logits: whether 'alone' gives logits or probabilities is not known: "
+        "write from_logits: true or false"
     ]
 
 

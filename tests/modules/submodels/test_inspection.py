@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 
 from tfx_fusion.modules.errors import UserError
-from tfx_fusion.modules.submodels.archive import read_config
 from tfx_fusion.modules.submodels.inspection import detect_format, inspect_submodel
 from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.submodels.stored_config import read_config
 
 
 def shape_of(interface: Interface, *names: str) -> list[str]:
@@ -693,7 +693,7 @@ def test_a_weight_that_is_no_finite_number_is_refused_by_its_name(
 
     assert message.startswith(f"{path}: the weight '{weight}' has 1 value")
     assert f"NaN or infinite (of {size})" in message
-    assert message.endswith("the model was damaged in training: save a sound one")
+    assert message.endswith("the model was damaged in training: save a valid one")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

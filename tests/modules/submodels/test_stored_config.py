@@ -10,7 +10,7 @@ import keras
 import pytest
 
 from tfx_fusion.modules.errors import UserError
-from tfx_fusion.modules.submodels.archive import CONFIG, WEIGHTS, read_config
+from tfx_fusion.modules.submodels.stored_config import CONFIG, WEIGHTS, read_config
 
 
 def save_model(path: Path, *inner: keras.layers.Layer) -> Path:

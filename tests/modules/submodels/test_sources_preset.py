@@ -18,7 +18,7 @@ from tfx_fusion.modules.errors import SpecificationError, UserError
 from tfx_fusion.modules.spec import Submodel
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
-from tfx_fusion.modules.submodels.make import make
+from tfx_fusion.modules.submodels.sources import write_model
 
 TOKENS = 30
 LENGTH = 6
@@ -58,7 +58,7 @@ def presets(
 
 def made(folder: Path, preset: str | Path, **config: Any) -> Path:
     file = folder / "made.keras"
-    make(Submodel(preset=str(preset), config=config, inputs={"any": "image"}), file)
+    write_model(Submodel(preset=str(preset), config=config, inputs={"any": "image"}), file)
     return file
 
 
@@ -182,7 +182,7 @@ def test_without_keras_hub_it_is_told_what_to_install(
 
     for use in (lambda: made(tmp_path, presets / "bert"), lambda: inspect_submodel(file)):
         with pytest.raises(
-            UserError, match=r"install the extra 'hub': pip install 'fusion\[hub\]'"
+            UserError, match=r"install the extra 'hub': pip install 'tfx-fusion\[hub\]'"
         ):
             use()
 

@@ -10,7 +10,7 @@ import pytest
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
-from tfx_fusion.modules.submodels.known import KnownSubmodels
+from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
 
 VISION = "vision: {path: models/vision.keras, inputs: {image: image}, output: features}"
 SHAPE = "image_path, shape: [8, 8, 3]"
@@ -28,7 +28,7 @@ def with_application(world: Path, weights: str) -> Specification:
 
 def test_it_is_made_once_and_again_where_its_file_is_gone(world: Path, tmp_path: Path) -> None:
     specification = with_application(world, "weights: random, ")
-    known = KnownSubmodels(tmp_path / "known")
+    known = InspectionCache(tmp_path / "known")
     told: list[str] = []
 
     first = known.inspect(specification, told.append)
@@ -37,7 +37,7 @@ def test_it_is_made_once_and_again_where_its_file_is_gone(world: Path, tmp_path:
         "making vision from keras.applications.MobileNetV2 (random)",
         "reading the sub-models vision, text",
     ]
-    placed = known.placed(specification)
+    placed = known.with_paths(specification)
     assert placed.submodels["text"] == specification.submodels["text"]
     vision, file = placed.imported()["vision"]
     assert vision.origin == "keras.applications.MobileNetV2 (random)"
@@ -82,7 +82,7 @@ def test_what_cannot_be_made_is_told_by_its_key(
     )
 
     with pytest.raises(SpecificationError) as caught:
-        KnownSubmodels(tmp_path / "known").inspect(broken, lambda _: None)
+        InspectionCache(tmp_path / "known").inspect(broken, lambda _: None)
 
     gone, nowhere, of_vision, of_text, misspelt = caught.value.problems
     assert gone == f"submodels.gone.weights: {world}/gone.weights.h5: no such file or folder"
@@ -117,7 +117,7 @@ def test_a_weight_that_is_not_finite_is_told_by_the_key_of_the_weights(
     specification = with_application(world, "weights: bad.weights.h5, ")
 
     with pytest.raises(SpecificationError) as caught:
-        KnownSubmodels(tmp_path / "known").inspect(specification, lambda _: None)
+        InspectionCache(tmp_path / "known").inspect(specification, lambda _: None)
 
     [problem] = caught.value.problems
     assert problem.startswith("submodels.vision.weights: ")

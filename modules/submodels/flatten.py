@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
+
+from tfx_fusion.modules.keras_compat import calls_of, graph_of, producer
 
 
 @dataclass
@@ -42,27 +43,31 @@ class FlatModel:
 
     def path_of(self, tensor: keras.KerasTensor) -> str:
         """The path of the operation that gives a tensor."""
-        return self.paths[tensor._keras_history.operation.name]
+        return self.paths[producer(tensor).operation.name]
 
 
+@keras.saving.register_keras_serializable(package="tfx_fusion")
 class Entry(keras.layers.Layer):
-    """What a nested model does to an input before its first layers take it.
+    """Fits an input to a nested model before its first layers take it, as calling the model would.
 
     The input gets the dtype and the rank that the model wants, and the mask of the call.
     """
 
-    def __init__(self, wanted: keras.KerasTensor) -> None:
-        super().__init__(name=wanted.name, dtype="float32", autocast=False)
+    def __init__(self, to: str, rank: int, name: str) -> None:
+        super().__init__(name=name, dtype="float32", autocast=False)
         self.supports_masking = True
-        self._wanted = keras.backend.standardize_dtype(wanted.dtype)
-        self._rank = len(wanted.shape)
+        self._to = to
+        self._rank = rank
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        # A copy: the mask belongs to this call alone, the tensor may go elsewhere too.
-        tensor = keras.ops.cast(keras.ops.copy(inputs), self._wanted)
+        # A copy: the mask belongs to this call only, the tensor may go elsewhere too.
+        tensor = keras.ops.cast(keras.ops.copy(inputs), self._to)
         if len(tensor.shape) > self._rank:
             return keras.ops.squeeze(tensor, axis=-1)
         return keras.ops.expand_dims(tensor, axis=-1) if len(tensor.shape) < self._rank else tensor
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "to": self._to, "rank": self._rank}
 
 
 def flatten(
@@ -81,24 +86,6 @@ def flatten(
     return flattening.flat
 
 
-def nodes_of(model: keras.Model) -> list[Any]:
-    """The calls of layers that make up a functional model, in the order of the data.
-
-    A layer may have been called elsewhere too, for instance while a nested model was made; only
-    the model's own calls count here.
-    """
-    by_depth = model._nodes_by_depth
-    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
-
-
-def graph_of(operation: Any) -> Any:
-    """The graph of a nested model; None for a layer, and for a model with a `call` of its own."""
-    call = getattr(type(operation), "call", None)
-    if call is keras.Sequential.call:
-        return operation._functional
-    return operation if call is Functional.call else None
-
-
 class _Flattening:
     def __init__(self, model: keras.Model, inputs: dict[str, keras.KerasTensor]) -> None:
         self.flat = FlatModel(model.name, inputs)
@@ -108,7 +95,7 @@ class _Flattening:
 
     def add(self, model: Any, prefix: str, tensors: dict[int, Any]) -> None:
         """Adds a model's calls; `tensors` leads from its tensors, by id, to those of the graph."""
-        for node in nodes_of(model):
+        for node in calls_of(model):
             operation, outputs = node.operation, node.outputs
             if not node.is_input:
                 args, kwargs = node.arguments.fill_in(tensors)
@@ -150,7 +137,8 @@ class _Flattening:
         )  # None: an optional input
         if fits:
             return given
-        entry = Entry(wanted)
+        to = keras.backend.standardize_dtype(wanted.dtype)
+        entry = Entry(to, len(wanted.shape), wanted.name)
         entered = entry(given, mask=mask)
         self._note(self._name(entry, prefix), entry, (given, mask), [entered])
         return entered

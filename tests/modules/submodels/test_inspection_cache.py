@@ -12,8 +12,8 @@ import pytest
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Specification, Submodel, load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
 from tfx_fusion.modules.submodels.interface import Inspection
-from tfx_fusion.modules.submodels.known import KnownSubmodels
 
 
 class Remembered:
@@ -26,7 +26,7 @@ class Remembered:
 
     def inspect(self, tell: Callable[[str], None]) -> dict[str, Inspection]:
         # A new object each time, as each command makes its own.
-        return KnownSubmodels(self.folder).inspect(self.specification, tell)
+        return InspectionCache(self.folder).inspect(self.specification, tell)
 
 
 class ReadingError(Exception):
@@ -40,7 +40,7 @@ def about_to_read(specification: Specification, folder: Path) -> str:
         raise ReadingError(message)
 
     with pytest.raises(ReadingError) as caught:
-        KnownSubmodels(folder).inspect(specification, stop)
+        InspectionCache(folder).inspect(specification, stop)
     return str(caught.value)
 
 
@@ -84,7 +84,7 @@ def test_a_specification_without_sub_models_reads_nothing(
     bare = remembered.specification.model_copy(update={"submodels": {}})
     told: list[str] = []
 
-    assert KnownSubmodels(tmp_path).inspect(bare, told.append) == {}
+    assert InspectionCache(tmp_path).inspect(bare, told.append) == {}
     assert told == []
 
 
@@ -124,7 +124,7 @@ def test_every_sub_model_that_cannot_be_used_is_told_by_its_key(
     )
 
     with pytest.raises(SpecificationError) as caught:
-        KnownSubmodels(tmp_path).inspect(broken, lambda _: None)
+        InspectionCache(tmp_path).inspect(broken, lambda _: None)
 
     models = world / "models"
     assert sorted(caught.value.problems) == [

@@ -16,7 +16,7 @@ from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.spec import Specification, Submodel, Unfreeze
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
-from tfx_fusion.modules.submodels.make import make
+from tfx_fusion.modules.submodels.sources import write_model
 
 SHAPE = (32, 32, 3)
 CONFIG = {"input_shape": list(SHAPE), "include_top": False, "pooling": "avg", "alpha": 0.35}
@@ -34,13 +34,13 @@ def described(**changes: Any) -> Submodel:
 
 def made(folder: Path, **changes: Any) -> Path:
     file = folder / "made.keras"
-    make(described(**changes), file)
+    write_model(described(**changes), file)
     return file
 
 
 def refusals(folder: Path, **changes: Any) -> list[str]:
     with pytest.raises(SpecificationError) as caught:
-        make(described(**changes), folder / "made.keras")
+        write_model(described(**changes), folder / "made.keras")
     assert list(folder.glob("*.keras")) == []
     return caught.value.problems
 
