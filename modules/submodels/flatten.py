@@ -20,8 +20,8 @@ class FlatModel:
     """One graph. A layer inside a nested model goes by its path, `backbone/conv1`.
 
     `given` holds by path the tensors that each operation and each nested model gives, `feeds` the
-    paths of what an operation takes; both in the order of the data. `paths` tells an operation's
-    path from the name that Keras knows it by.
+    paths of what an operation takes; both in the order of the data. `paths` has the path of each
+    operation by the name that Keras knows it by.
     """
 
     name: str
@@ -77,7 +77,7 @@ def flatten(
 ) -> FlatModel:
     """Makes a functional model flat; its inputs and outputs get the names given.
 
-    To be done once to a model: the layers inside nested ones have other names thereafter.
+    To be done once to a model: it renames the layers inside nested ones.
     """
     flattening = _Flattening(model, inputs)
     tensors = {id(tensor): tensor for tensor in model.inputs}
@@ -118,7 +118,7 @@ class _Flattening:
     def _nested(
         self, path: str, graph: Any, inputs: Any, training: Any = None, mask: Any = None
     ) -> list[Any]:
-        """Adds one call of a nested model; who calls the whole says the training mode."""
+        """Adds one call of a nested model; its `training` is left to the caller of the whole."""
         if isinstance(inputs, dict) and not isinstance(graph.input, dict):
             inputs = [inputs[tensor.name] for tensor in graph.inputs]
         given = keras.tree.flatten(inputs)
@@ -147,7 +147,7 @@ class _Flattening:
         """The path of an operation, to which it gives a unique name when it meets it first."""
         if id(operation) not in self.named:
             path = f"{prefix}{operation.name}"
-            name = path.replace("/", ".")  # Keras allows no other
+            name = path.replace("/", ".")  # Keras allows no slash in a name
             while name in self.flat.paths:
                 name += "_"
             operation.name = name

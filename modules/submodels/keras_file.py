@@ -204,7 +204,7 @@ def weighted_layers(operation: Any, name: str) -> dict[str, keras.layers.Layer]:
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     """Every weight by its path, moving statistics included.
 
-    Layers of one name in two nested models have the same paths; a number tells them apart.
+    Layers of one name in two nested models have the same paths, which a number keeps apart.
     """
     paths = unique_names(weight.path for weight in model.weights)
     return dict(zip(paths, map(np.asarray, model.weights), strict=True))

@@ -29,11 +29,11 @@ def with_application(world: Path, weights: str) -> Specification:
 def test_it_is_made_once_and_again_where_its_file_is_gone(world: Path, tmp_path: Path) -> None:
     specification = with_application(world, "weights: random, ")
     known = InspectionCache(tmp_path / "known")
-    told: list[str] = []
+    reported: list[str] = []
 
-    first = known.inspect(specification, told.append)
+    first = known.inspect(specification, reported.append)
 
-    assert told == [
+    assert reported == [
         "making vision from keras.applications.MobileNetV2 (random)",
         "reading the sub-models vision, text",
     ]
@@ -46,17 +46,17 @@ def test_it_is_made_once_and_again_where_its_file_is_gone(world: Path, tmp_path:
     # What is handed on is a specification like any other.
     assert Specification.model_validate_json(placed.model_dump_json()) == placed
 
-    told.clear()
-    assert known.inspect(specification, told.append) == first
-    assert told == []
+    reported.clear()
+    assert known.inspect(specification, reported.append) == first
+    assert reported == []
 
     file.unlink()
-    assert known.inspect(specification, told.append) == first
-    assert told[-1] == "reading the sub-models vision"
+    assert known.inspect(specification, reported.append) == first
+    assert reported[-1] == "reading the sub-models vision"
     assert file.exists()
 
 
-def test_what_cannot_be_made_is_told_by_its_key(
+def test_what_cannot_be_made_is_reported_by_its_key(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing listens there, and Keras's own folder is empty.
@@ -105,7 +105,7 @@ def test_what_cannot_be_made_is_told_by_its_key(
     assert list((tmp_path / "known").glob("*")) == []
 
 
-def test_a_weight_that_is_not_finite_is_told_by_the_key_of_the_weights(
+def test_a_weight_that_is_not_finite_is_reported_by_the_key_of_the_weights(
     world: Path, tmp_path: Path
 ) -> None:
     model = keras.applications.MobileNetV2(
