@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -134,13 +135,9 @@ def with_path(submodel: Submodel, folder: Path) -> Submodel:
         origin = f"KerasHub preset {name}"
     else:
         origin = f"keras.applications.{name} ({submodel.weights or 'imagenet'})"
-    return Submodel(
-        path=folder / f"{Path(name).name}-{digest[:16]}.keras",
-        inputs=submodel.inputs,
-        output=submodel.output,
-        origin=origin,
-        licence=submodel.licence,
-    )
+    source: dict[str, Any] = {"application": None, "preset": None, "config": {}, "weights": None}
+    path = folder / f"{Path(name).name}-{digest[:16]}.keras"
+    return submodel.model_copy(update={**source, "path": path, "origin": origin})
 
 
 def file_states(path: Path) -> list[tuple[str, int, int]]:

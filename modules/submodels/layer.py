@@ -218,6 +218,7 @@ class SubmodelLayer(_FrozenByPart):
             self.unfreeze(())
         if self.loaded is None:
             self._inner = self._graph.inner  # as an attribute, for Keras to track and save
+            # Else Keras warns that the mask of an input is destroyed.
             self._inner.supports_masking = True
         self.built = True
 

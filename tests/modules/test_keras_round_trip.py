@@ -177,6 +177,23 @@ def test_a_loaded_layer_can_be_cut_and_unfrozen_as_the_first(tmp_path: Path) -> 
     )
 
 
+def test_masks_inside_a_sub_model_reach_the_same_layers_again(tmp_path: Path) -> None:
+    inside = keras.Input((3, 1))
+    nested = keras.Model(inside, keras.layers.GRU(2, return_sequences=True, name="first")(inside))
+    entry = keras.Input((3, 1), name="steps")
+    steps = nested(keras.layers.Masking(-1.0, name="masking")(entry))
+    model = keras.Model(entry, keras.layers.GRU(2, name="last")(steps))
+    model.save(tmp_path / "masked.keras")
+    padded = np.array([[[1.0], [2.0], [-1.0]], [[3.0], [-1.0], [-1.0]]], "float32")
+    layer = SubmodelLayer(tmp_path / "masked.keras", ["last"], None, "masked")
+
+    again = SubmodelLayer.from_config(layer.get_config())
+    again.set_weights(layer.get_weights())
+
+    for one in (layer, again):
+        np.testing.assert_allclose(one({"steps": padded})["last"], model(padded), atol=1e-6)
+
+
 def test_the_part_above_a_cut_is_saved_too(tmp_path: Path) -> None:
     layer = fuse(tmp_path).submodels["a"]
     layer.unfreeze(["scores"])
