@@ -30,7 +30,7 @@ from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.submodels.interface import Interface
-from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.data import RawRows
 from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
 from tfx_fusion.modules.training.train import seed_everything, train

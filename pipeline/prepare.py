@@ -14,8 +14,8 @@ from tfx_fusion.modules.spec import (
     load_specification,
 )
 from tfx_fusion.modules.spec.vocabulary import PADDING, read_vocabulary
+from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
 from tfx_fusion.modules.submodels.interface import Inspection, Interface
-from tfx_fusion.modules.submodels.known import KnownSubmodels
 from tfx_fusion.modules.validation.names import ordered_nodes
 
 
@@ -69,9 +69,9 @@ def prepare(specification_file: Path, tell: Callable[[str], None]) -> Prepared:
     specification = load_specification(specification_file)
     ordered_nodes(specification)
     _check_vocabularies(specification)
-    known = KnownSubmodels(Workplace.of(specification_file).known_submodels)
-    inspections = known.inspect(specification, tell)
-    return Prepared(known.placed(specification), inspections)
+    cache = InspectionCache(Workplace.of(specification_file).known_submodels)
+    inspections = cache.inspect(specification, tell)
+    return Prepared(cache.with_paths(specification), inspections)
 
 
 def _check_vocabularies(specification: Specification) -> None:

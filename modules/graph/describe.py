@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.graph.builder import shape_text
+from tfx_fusion.modules.graph.build import FusedModel, shape_text
 from tfx_fusion.modules.graph.topology import in_order
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.spec import Merge, Specification
@@ -80,7 +79,7 @@ def describe(
                 layer.name,
                 f"{layer.replace} where missing",
                 reference,
-                shape_text(fused.tensors[fused.meant[reference]]),
+                shape_text(fused.tensor_of(reference)),
                 weight_count(layer.trainable_weights),
                 weight_count(layer.non_trainable_weights),
             )

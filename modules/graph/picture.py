@@ -20,8 +20,7 @@ from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon, Rectangle
 from matplotlib.path import Path as Curve
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.graph.builder import shape_text
+from tfx_fusion.modules.graph.build import FusedModel, shape_text
 from tfx_fusion.modules.graph.describe import NodeRow, describe
 from tfx_fusion.modules.graph.layout import (
     ARROW,
@@ -175,11 +174,11 @@ def graph_wires(specification: Specification, fused: FusedModel) -> list[Wire]:
     """Every connection, those from one output one after the other."""
     wires = []
     for key, target, reference in references(specification):
-        source, _, tap = fused.meant[reference].partition(".")
+        source, _, tap = fused.resolved[reference].partition(".")
         submodel = specification.submodels.get(target)
         several = submodel is not None and len(submodel.inputs) > 1
         entry = key.removeprefix(f"submodels.{target}.inputs.") if several else ""
-        shape = shape_text(fused.tensors[fused.meant[reference]]).removesuffix(" float32")
+        shape = shape_text(fused.tensor_of(reference)).removesuffix(" float32")
         wires.append(Wire(source, tap, shape, target, entry))
     taps: dict[str, set[str]] = {}
     for wire in wires:

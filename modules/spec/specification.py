@@ -114,11 +114,17 @@ def data_file_format(path: LocalPath) -> str | None:
     return next((kind for end, kind in endings.items() if path.name.lower().endswith(end)), None)
 
 
-# Each file in there is a merge; nothing is imported, since Keras takes a second to import.
-MERGES = sorted(
-    path.stem
-    for path in Path(__file__).parents[1].joinpath("graph/merges").glob("*.py")
-    if not path.stem.startswith("_")
+# The names in `modules.graph.merges`, which imports Keras; a test compares the two.
+MERGES = (
+    "add",
+    "attention",
+    "average",
+    "bilinear",
+    "concatenate",
+    "dot",
+    "gated",
+    "maximum",
+    "multiply",
 )
 
 
@@ -131,7 +137,9 @@ def _known_merge(merge: str) -> str:
 class Merge(Part):
     """Joins several nodes into one tensor; `config` is the merge's own, if it takes any."""
 
-    merge: Annotated[str, AfterValidator(_known_merge), Field(json_schema_extra={"enum": MERGES})]
+    merge: Annotated[
+        str, AfterValidator(_known_merge), Field(json_schema_extra={"enum": list(MERGES)})
+    ]
     inputs: tuple[Reference, ...] = Field(min_length=2)
     config: dict[str, JsonValue] = {}
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
+
+from tfx_fusion.modules.keras_compat import calls_of, graph_of, producer
 
 
 @dataclass
@@ -19,8 +20,8 @@ class FlatModel:
     """One graph. A layer inside a nested model goes by its path, `backbone/conv1`.
 
     `given` holds by path the tensors that each operation and each nested model gives, `feeds` the
-    paths of what an operation takes; both in the order of the data. `paths` tells an operation's
-    path from the name that Keras knows it by.
+    paths of what an operation takes; both in the order of the data. `paths` has the path of each
+    operation by the name that Keras knows it by.
     """
 
     name: str
@@ -42,27 +43,31 @@ class FlatModel:
 
     def path_of(self, tensor: keras.KerasTensor) -> str:
         """The path of the operation that gives a tensor."""
-        return self.paths[tensor._keras_history.operation.name]
+        return self.paths[producer(tensor).operation.name]
 
 
+@keras.saving.register_keras_serializable(package="tfx_fusion")
 class Entry(keras.layers.Layer):
-    """What a nested model does to an input before its first layers take it.
+    """Fits an input to a nested model before its first layers take it, as calling the model would.
 
     The input gets the dtype and the rank that the model wants, and the mask of the call.
     """
 
-    def __init__(self, wanted: keras.KerasTensor) -> None:
-        super().__init__(name=wanted.name, dtype="float32", autocast=False)
+    def __init__(self, to: str, rank: int, name: str) -> None:
+        super().__init__(name=name, dtype="float32", autocast=False)
         self.supports_masking = True
-        self._wanted = keras.backend.standardize_dtype(wanted.dtype)
-        self._rank = len(wanted.shape)
+        self._to = to
+        self._rank = rank
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        # A copy: the mask belongs to this call alone, the tensor may go elsewhere too.
-        tensor = keras.ops.cast(keras.ops.copy(inputs), self._wanted)
+        # A copy: the mask belongs to this call only, the tensor may go elsewhere too.
+        tensor = keras.ops.cast(keras.ops.copy(inputs), self._to)
         if len(tensor.shape) > self._rank:
             return keras.ops.squeeze(tensor, axis=-1)
         return keras.ops.expand_dims(tensor, axis=-1) if len(tensor.shape) < self._rank else tensor
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "to": self._to, "rank": self._rank}
 
 
 def flatten(
@@ -72,31 +77,13 @@ def flatten(
 ) -> FlatModel:
     """Makes a functional model flat; its inputs and outputs get the names given.
 
-    To be done once to a model: the layers inside nested ones have other names thereafter.
+    To be done once to a model: it renames the layers inside nested ones.
     """
     flattening = _Flattening(model, inputs)
     tensors = {id(tensor): tensor for tensor in model.inputs}
     flattening.add(model, "", tensors)
     flattening.flat.outputs = {name: tensors[id(tensor)] for name, tensor in outputs.items()}
     return flattening.flat
-
-
-def nodes_of(model: keras.Model) -> list[Any]:
-    """The calls of layers that make up a functional model, in the order of the data.
-
-    A layer may have been called elsewhere too, for instance while a nested model was made; only
-    the model's own calls count here.
-    """
-    by_depth = model._nodes_by_depth
-    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
-
-
-def graph_of(operation: Any) -> Any:
-    """The graph of a nested model; None for a layer, and for a model with a `call` of its own."""
-    call = getattr(type(operation), "call", None)
-    if call is keras.Sequential.call:
-        return operation._functional
-    return operation if call is Functional.call else None
 
 
 class _Flattening:
@@ -108,7 +95,7 @@ class _Flattening:
 
     def add(self, model: Any, prefix: str, tensors: dict[int, Any]) -> None:
         """Adds a model's calls; `tensors` leads from its tensors, by id, to those of the graph."""
-        for node in nodes_of(model):
+        for node in calls_of(model):
             operation, outputs = node.operation, node.outputs
             if not node.is_input:
                 args, kwargs = node.arguments.fill_in(tensors)
@@ -131,7 +118,7 @@ class _Flattening:
     def _nested(
         self, path: str, graph: Any, inputs: Any, training: Any = None, mask: Any = None
     ) -> list[Any]:
-        """Adds one call of a nested model; who calls the whole says the training mode."""
+        """Adds one call of a nested model; its `training` is left to the caller of the whole."""
         if isinstance(inputs, dict) and not isinstance(graph.input, dict):
             inputs = [inputs[tensor.name] for tensor in graph.inputs]
         given = keras.tree.flatten(inputs)
@@ -150,7 +137,8 @@ class _Flattening:
         )  # None: an optional input
         if fits:
             return given
-        entry = Entry(wanted)
+        to = keras.backend.standardize_dtype(wanted.dtype)
+        entry = Entry(to, len(wanted.shape), wanted.name)
         entered = entry(given, mask=mask)
         self._note(self._name(entry, prefix), entry, (given, mask), [entered])
         return entered
@@ -159,7 +147,7 @@ class _Flattening:
         """The path of an operation, to which it gives a unique name when it meets it first."""
         if id(operation) not in self.named:
             path = f"{prefix}{operation.name}"
-            name = path.replace("/", ".")  # Keras allows no other
+            name = path.replace("/", ".")  # Keras allows no slash in a name
             while name in self.flat.paths:
                 name += "_"
             operation.name = name

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tfx_fusion.modules.spec import Submodel
-from tfx_fusion.modules.submodels.place import in_place
+from tfx_fusion.modules.submodels.inspection_cache import with_path
 
 FOLDER = Path("/work/runs/submodels")
 
@@ -20,7 +20,7 @@ def vision(**changes: Any) -> Submodel:
 
 
 def place(submodel: Submodel) -> Path:
-    path = in_place(submodel, FOLDER).path
+    path = with_path(submodel, FOLDER).path
     assert path is not None
     return path
 
@@ -28,7 +28,7 @@ def place(submodel: Submodel) -> Path:
 def test_a_path_and_a_repeated_use_stay_as_they_are() -> None:
     for submodel in (Submodel(path="/a.keras", inputs={"x": "a"}),
                      Submodel(same_as="other", inputs={"x": "a"})):  # fmt: skip
-        assert in_place(submodel, FOLDER) is submodel
+        assert with_path(submodel, FOLDER) is submodel
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_path_and_a_repeated_use_stay_as_they_are() -> None:
 def test_the_file_s_name_and_the_origin_tell_what_it_is(
     submodel: Submodel, name: str, origin: str
 ) -> None:
-    placed = in_place(submodel, FOLDER)
+    placed = with_path(submodel, FOLDER)
 
     assert place(submodel).parent == FOLDER
     assert place(submodel).name.startswith(f"{name}-")
@@ -59,8 +59,8 @@ def test_the_file_s_name_and_the_origin_tell_what_it_is(
 def test_how_it_is_connected_is_kept_and_changes_nothing_else() -> None:
     cut = vision(output="block5_pool", inputs={"input_layer": "b"})
 
-    assert in_place(cut, FOLDER).output == "block5_pool"
-    assert in_place(cut, FOLDER).inputs == {"input_layer": "b"}
+    assert with_path(cut, FOLDER).output == "block5_pool"
+    assert with_path(cut, FOLDER).inputs == {"input_layer": "b"}
     assert place(cut) == place(vision())
 
 

@@ -18,7 +18,7 @@ from tfx_fusion.modules.errors import SpecificationError, UserError
 from tfx_fusion.modules.spec import Submodel
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
-from tfx_fusion.modules.submodels.make import make
+from tfx_fusion.modules.submodels.sources import write_model
 
 TOKENS = 30
 LENGTH = 6
@@ -58,7 +58,7 @@ def presets(
 
 def made(folder: Path, preset: str | Path, **config: Any) -> Path:
     file = folder / "made.keras"
-    make(Submodel(preset=str(preset), config=config, inputs={"any": "image"}), file)
+    write_model(Submodel(preset=str(preset), config=config, inputs={"any": "image"}), file)
     return file
 
 
@@ -174,7 +174,7 @@ def test_a_plain_file_with_layers_of_keras_hub_needs_no_list_of_classes(tmp_path
     )
 
 
-def test_without_keras_hub_it_is_told_what_to_install(
+def test_without_keras_hub_it_is_reported_what_to_install(
     presets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = made(tmp_path, presets / "bert")
@@ -182,26 +182,26 @@ def test_without_keras_hub_it_is_told_what_to_install(
 
     for use in (lambda: made(tmp_path, presets / "bert"), lambda: inspect_submodel(file)):
         with pytest.raises(
-            UserError, match=r"install the extra 'hub': pip install 'fusion\[hub\]'"
+            UserError, match=r"install the extra 'hub': pip install 'tfx-fusion\[hub\]'"
         ):
             use()
 
 
-def test_a_name_that_keras_hub_does_not_have_is_told(tmp_path: Path) -> None:
+def test_a_name_that_keras_hub_does_not_have_is_reported(tmp_path: Path) -> None:
     assert refusals(tmp_path, "bert_tiny_en_uncasd") == [
         "preset: KerasHub has none of the name 'bert_tiny_en_uncasd' (a folder is written with a "
         "slash: ./bert_tiny_en_uncasd); did you mean 'bert_tiny_en_uncased'?"
     ]
 
 
-def test_every_wrong_argument_is_told(presets: Path, tmp_path: Path) -> None:
+def test_every_wrong_argument_is_reported(presets: Path, tmp_path: Path) -> None:
     assert refusals(tmp_path, presets / "bert", dropuot=0.1, load_weights="no") == [
         "config.dropuot: BertBackbone takes no such argument; did you mean 'dropout'?",
         "config.load_weights: expected true or false, found 'no'",
     ]
 
 
-def test_weights_that_do_not_fit_the_config_are_told(presets: Path, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_the_config_are_reported(presets: Path, tmp_path: Path) -> None:
     [problem] = refusals(tmp_path, presets / "bert", hidden_dim=16)
 
     start = f"preset: {presets}/bert: KerasHub cannot load BertBackbone: "
@@ -212,7 +212,7 @@ def test_weights_that_do_not_fit_the_config_are_told(presets: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "told"),
+    ("file", "content", "reported"),
     [
         ("config.json", None, "it cannot be read: "),
         ("config.json", b"{", "it cannot be read: "),
@@ -224,8 +224,8 @@ def test_weights_that_do_not_fit_the_config_are_told(presets: Path, tmp_path: Pa
         ("model.weights.h5", b"no weights", "KerasHub cannot load BertBackbone: "),
     ],
 )
-def test_a_damaged_folder_is_told(
-    file: str, content: bytes | None, told: str, presets: Path, tmp_path: Path
+def test_a_damaged_folder_is_reported(
+    file: str, content: bytes | None, reported: str, presets: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "bert"
     shutil.copytree(presets / "bert", folder)
@@ -236,7 +236,7 @@ def test_a_damaged_folder_is_told(
 
     [problem] = refusals(tmp_path, folder)
 
-    assert problem.startswith(f"preset: {folder}: {told}")
+    assert problem.startswith(f"preset: {folder}: {reported}")
 
 
 def test_stored_code_is_refused(

@@ -16,7 +16,7 @@ from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.spec import Specification, Submodel, Unfreeze
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
-from tfx_fusion.modules.submodels.make import make
+from tfx_fusion.modules.submodels.sources import write_model
 
 SHAPE = (32, 32, 3)
 CONFIG = {"input_shape": list(SHAPE), "include_top": False, "pooling": "avg", "alpha": 0.35}
@@ -34,13 +34,13 @@ def described(**changes: Any) -> Submodel:
 
 def made(folder: Path, **changes: Any) -> Path:
     file = folder / "made.keras"
-    make(described(**changes), file)
+    write_model(described(**changes), file)
     return file
 
 
 def refusals(folder: Path, **changes: Any) -> list[str]:
     with pytest.raises(SpecificationError) as caught:
-        make(described(**changes), folder / "made.keras")
+        write_model(described(**changes), folder / "made.keras")
     assert list(folder.glob("*.keras")) == []
     return caught.value.problems
 
@@ -175,7 +175,7 @@ def test_with_its_top_it_has_a_size_and_classes(tmp_path: Path) -> None:
     assert interface.outputs["predictions"].activation == "softmax"
 
 
-def test_a_misspelt_application_is_told(tmp_path: Path) -> None:
+def test_a_misspelt_application_is_reported(tmp_path: Path) -> None:
     assert refusals(tmp_path, application="MobilNetV2") == [
         "application: keras.applications has no 'MobilNetV2'; did you mean 'MobileNetV2'?"
     ]
@@ -184,7 +184,7 @@ def test_a_misspelt_application_is_told(tmp_path: Path) -> None:
     assert problem.startswith("application: keras.applications has no 'imagenet_utils'; ")
 
 
-def test_every_wrong_argument_is_told(tmp_path: Path) -> None:
+def test_every_wrong_argument_is_reported(tmp_path: Path) -> None:
     config = {"alpah": 0.35, "weights": "imagenet", "input_tensor": 1, "include_top": False}
 
     problems = refusals(tmp_path, config=config)
@@ -207,14 +207,16 @@ def test_every_wrong_argument_is_told(tmp_path: Path) -> None:
         ({**CONFIG, "alpha": "wide"}, ""),
     ],
 )
-def test_what_keras_refuses_is_told(config: dict[str, Any], reason: str, tmp_path: Path) -> None:
+def test_what_keras_refuses_is_reported(
+    config: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
     [problem] = refusals(tmp_path, config=config)
 
     assert problem.startswith(f"config: keras.applications.MobileNetV2 refuses it: {reason}")
     assert not problem.endswith(": ")
 
 
-def test_weights_that_do_not_fit_are_told(from_file: Path, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_reported(from_file: Path, tmp_path: Path) -> None:
     weights = from_file.parent / "trained.weights.h5"
     [problem] = refusals(tmp_path, weights=str(weights), config={**CONFIG, "alpha": 0.5})
 
@@ -223,7 +225,7 @@ def test_weights_that_do_not_fit_are_told(from_file: Path, tmp_path: Path) -> No
     assert len(problem) > len(start)
 
 
-def test_a_damaged_file_of_weights_is_told(tmp_path: Path) -> None:
+def test_a_damaged_file_of_weights_is_reported(tmp_path: Path) -> None:
     weights = tmp_path / "damaged.weights.h5"
     weights.write_bytes(b"no weights at all")
 

@@ -10,7 +10,7 @@ import pytest
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
-from tfx_fusion.modules.submodels.known import KnownSubmodels
+from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
 
 VISION = "vision: {path: models/vision.keras, inputs: {image: image}, output: features}"
 SHAPE = "image_path, shape: [8, 8, 3]"
@@ -28,16 +28,16 @@ def with_application(world: Path, weights: str) -> Specification:
 
 def test_it_is_made_once_and_again_where_its_file_is_gone(world: Path, tmp_path: Path) -> None:
     specification = with_application(world, "weights: random, ")
-    known = KnownSubmodels(tmp_path / "known")
-    told: list[str] = []
+    known = InspectionCache(tmp_path / "known")
+    reported: list[str] = []
 
-    first = known.inspect(specification, told.append)
+    first = known.inspect(specification, reported.append)
 
-    assert told == [
+    assert reported == [
         "making vision from keras.applications.MobileNetV2 (random)",
         "reading the sub-models vision, text",
     ]
-    placed = known.placed(specification)
+    placed = known.with_paths(specification)
     assert placed.submodels["text"] == specification.submodels["text"]
     vision, file = placed.imported()["vision"]
     assert vision.origin == "keras.applications.MobileNetV2 (random)"
@@ -46,17 +46,17 @@ def test_it_is_made_once_and_again_where_its_file_is_gone(world: Path, tmp_path:
     # What is handed on is a specification like any other.
     assert Specification.model_validate_json(placed.model_dump_json()) == placed
 
-    told.clear()
-    assert known.inspect(specification, told.append) == first
-    assert told == []
+    reported.clear()
+    assert known.inspect(specification, reported.append) == first
+    assert reported == []
 
     file.unlink()
-    assert known.inspect(specification, told.append) == first
-    assert told[-1] == "reading the sub-models vision"
+    assert known.inspect(specification, reported.append) == first
+    assert reported[-1] == "reading the sub-models vision"
     assert file.exists()
 
 
-def test_what_cannot_be_made_is_told_by_its_key(
+def test_what_cannot_be_made_is_reported_by_its_key(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing listens there, and Keras's own folder is empty.
@@ -82,7 +82,7 @@ def test_what_cannot_be_made_is_told_by_its_key(
     )
 
     with pytest.raises(SpecificationError) as caught:
-        KnownSubmodels(tmp_path / "known").inspect(broken, lambda _: None)
+        InspectionCache(tmp_path / "known").inspect(broken, lambda _: None)
 
     gone, nowhere, of_vision, of_text, misspelt = caught.value.problems
     assert gone == f"submodels.gone.weights: {world}/gone.weights.h5: no such file or folder"
@@ -105,7 +105,7 @@ def test_what_cannot_be_made_is_told_by_its_key(
     assert list((tmp_path / "known").glob("*")) == []
 
 
-def test_a_weight_that_is_not_finite_is_told_by_the_key_of_the_weights(
+def test_a_weight_that_is_not_finite_is_reported_by_the_key_of_the_weights(
     world: Path, tmp_path: Path
 ) -> None:
     model = keras.applications.MobileNetV2(
@@ -117,7 +117,7 @@ def test_a_weight_that_is_not_finite_is_told_by_the_key_of_the_weights(
     specification = with_application(world, "weights: bad.weights.h5, ")
 
     with pytest.raises(SpecificationError) as caught:
-        KnownSubmodels(tmp_path / "known").inspect(specification, lambda _: None)
+        InspectionCache(tmp_path / "known").inspect(specification, lambda _: None)
 
     [problem] = caught.value.problems
     assert problem.startswith("submodels.vision.weights: ")

@@ -1,8 +1,8 @@
-"""What is known of sub-models already read, so that a graph can be checked without loading them.
+"""Inspections of sub-models already read, so that a graph can be checked without loading them.
 
-The record is keyed by path, signature, and the size and time of change of each file, as Git's
-index is. Unknown sub-models are read in a process of their own: TensorFlow takes seconds to
-import, and a check of known ones need not pay for it. The files that are made of applications and
+A record is keyed by path, signature, and the size and time of change of each file, as Git's index
+is. Sub-models without one are read in a process of their own: TensorFlow takes seconds to import,
+and a check on cached inspections need not pay for it. The files that are made of applications and
 presets lie beside the records.
 """
 
@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,7 +22,6 @@ from tfx_fusion.modules.errors import RunError, SpecificationError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Specification, Submodel
 from tfx_fusion.modules.submodels.interface import Inspection
-from tfx_fusion.modules.submodels.place import file_states, in_place
 
 
 def _key(submodel: Submodel, path: Path) -> str:
@@ -31,54 +31,56 @@ def _key(submodel: Submodel, path: Path) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
-class KnownSubmodels:
+class InspectionCache:
     """A folder with one record for each sub-model that was read, refreshed when a file changes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def placed(self, specification: Specification) -> Specification:
+    def with_paths(self, specification: Specification) -> Specification:
         """The specification with a path for each application and preset: of the file made of it."""
         submodels = {
-            name: in_place(item, self.folder) for name, item in specification.submodels.items()
+            name: with_path(item, self.folder) for name, item in specification.submodels.items()
         }
         return specification.model_copy(update={"submodels": submodels})
 
     def inspect(
-        self, specification: Specification, tell: Callable[[str], None]
+        self, specification: Specification, notify: Callable[[str], None]
     ) -> dict[str, Inspection]:
         """The interface and digest of every sub-model, by name; makes the files not yet made.
 
-        Raises SpecificationError naming each sub-model that is missing, damaged or unsafe.
+        `notify` is called with a line of text before anything that takes seconds. Raises
+        SpecificationError naming each sub-model that is missing, damaged or unsafe.
         """
         found: dict[str, Inspection] = {}
-        unknown: dict[str, tuple[Submodel, Path]] = {}
+        unread: dict[str, tuple[Submodel, Path]] = {}
         records: dict[str, Path] = {}
         problems = []
-        for name, (placed, path) in self.placed(specification).imported().items():
+        for name, (placed, path) in self.with_paths(specification).imported().items():
             submodel = specification.submodels[name]
             key, source = submodel.source
             if source is not None and not source.exists():
                 problems.append(f"submodels.{name}.{key}: {source}: no such file or folder")
                 continue
             record = self._record(submodel, path)
-            known = _read_record(record)
-            if known:
-                found[name] = known
+            cached = _read_record(record)
+            if cached:
+                found[name] = cached
                 continue
-            unknown[name] = submodel, path
+            unread[name] = submodel, path
             records[name] = record
             if submodel.path is None:
-                tell(f"making {name} from {placed.origin}")
-        if unknown:
-            tell(f"reading the sub-models {', '.join(unknown)}")
-            for name, answer in _read_in_process(unknown).items():
+                notify(f"making {name} from {placed.origin}")
+        if unread:
+            notify(f"reading the sub-models {', '.join(unread)}")
+            for name, answer in _read_in_process(unread).items():
                 if "problems" in answer:
                     problems += [f"submodels.{name}.{problem}" for problem in answer["problems"]]
                     continue
                 found[name] = Inspection.model_validate(answer["inspection"])
-                submodel, path = unknown[name]
-                made = submodel.path is None  # only now, so that its state could not be told before
+                submodel, path = unread[name]
+                # A file that was made only now had no state to key a record by before.
+                made = submodel.path is None
                 record = self._record(submodel, path) if made else records[name]
                 write_text(record, found[name].model_dump_json())
         if problems:
@@ -90,7 +92,7 @@ class KnownSubmodels:
 
 
 def _read_record(file: Path) -> Inspection | None:
-    """What a record says; None where there is none, or one that another version wrote."""
+    """A record's inspection; None where there is none, or one that another version wrote."""
     if not file.is_file():
         return None
     try:
@@ -105,7 +107,7 @@ def _read_in_process(submodels: dict[str, tuple[Submodel, Path]]) -> dict[str, d
         for name, (submodel, path) in submodels.items()
     }
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "tfx_fusion.modules.submodels.read"],
+        [sys.executable, "-P", "-m", "tfx_fusion.modules.submodels.inspection"],
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -115,3 +117,31 @@ def _read_in_process(submodels: dict[str, tuple[Submodel, Path]]) -> dict[str, d
             f"reading the sub-models {', '.join(submodels)} failed: {done.stderr.strip()[-2000:]}"
         )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def with_path(submodel: Submodel, folder: Path) -> Submodel:
+    """An application or a preset as a sub-model with a path; any other as it is.
+
+    The file's name holds a digest of all that it is made from: what the specification says, and
+    the state of the local files that it names.
+    """
+    name = submodel.application or submodel.preset
+    if name is None:
+        return submodel
+    key, local = submodel.source
+    identity = [name, submodel.weights, submodel.config, file_states(local) if local else []]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    if key == "preset":
+        origin = f"KerasHub preset {name}"
+    else:
+        origin = f"keras.applications.{name} ({submodel.weights or 'imagenet'})"
+    source: dict[str, Any] = {"application": None, "preset": None, "config": {}, "weights": None}
+    path = folder / f"{Path(name).name}-{digest[:16]}.keras"
+    return submodel.model_copy(update={**source, "path": path, "origin": origin})
+
+
+def file_states(path: Path) -> list[tuple[str, int, int]]:
+    """Path, size and time of change of a file, or of each file in a folder, as Git's index has."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    states = [(file, file.stat()) for file in files if file.is_file()]
+    return [(str(file), state.st_size, state.st_mtime_ns) for file, state in states]

@@ -10,7 +10,7 @@ import keras
 import pytest
 
 from tfx_fusion.modules.errors import UserError
-from tfx_fusion.modules.submodels.archive import CONFIG, WEIGHTS, read_config
+from tfx_fusion.modules.submodels.stored_config import CONFIG, WEIGHTS, read_config
 
 
 def save_model(path: Path, *inner: keras.layers.Layer) -> Path:
@@ -149,7 +149,7 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_flipped_bits_in_the_weights_are_told_with_the_entry(
+def test_flipped_bits_in_the_weights_are_reported_with_the_entry(
     compression: int, good: Path, tmp_path: Path
 ) -> None:
     path = save_with_entries(tmp_path / "flipped.keras", entries_of(good), compression)

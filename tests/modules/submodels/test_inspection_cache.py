@@ -12,8 +12,8 @@ import pytest
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Specification, Submodel, load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
 from tfx_fusion.modules.submodels.interface import Inspection
-from tfx_fusion.modules.submodels.known import KnownSubmodels
 
 
 class Remembered:
@@ -21,12 +21,12 @@ class Remembered:
 
     def __init__(self, specification: Specification, folder: Path) -> None:
         self.specification, self.folder = specification, folder
-        self.told: list[str] = []
-        self.first = self.inspect(self.told.append)
+        self.reported: list[str] = []
+        self.first = self.inspect(self.reported.append)
 
     def inspect(self, tell: Callable[[str], None]) -> dict[str, Inspection]:
         # A new object each time, as each command makes its own.
-        return KnownSubmodels(self.folder).inspect(self.specification, tell)
+        return InspectionCache(self.folder).inspect(self.specification, tell)
 
 
 class ReadingError(Exception):
@@ -34,13 +34,13 @@ class ReadingError(Exception):
 
 
 def about_to_read(specification: Specification, folder: Path) -> str:
-    """What is told before sub-models are read."""
+    """What is reported before sub-models are read."""
 
     def stop(message: str) -> None:
         raise ReadingError(message)
 
     with pytest.raises(ReadingError) as caught:
-        KnownSubmodels(folder).inspect(specification, stop)
+        InspectionCache(folder).inspect(specification, stop)
     return str(caught.value)
 
 
@@ -55,7 +55,7 @@ def remembered(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_the_first_look_reads_every_sub_model_and_says_so(remembered: Remembered) -> None:
-    assert remembered.told[0] == "reading the sub-models vision, text"
+    assert remembered.reported[0] == "reading the sub-models vision, text"
     assert remembered.first == {
         name: inspect_submodel(submodel.path)
         for name, submodel in remembered.specification.submodels.items()
@@ -63,10 +63,10 @@ def test_the_first_look_reads_every_sub_model_and_says_so(remembered: Remembered
 
 
 def test_the_second_look_reads_nothing(remembered: Remembered) -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
-    assert remembered.inspect(told.append) == remembered.first
-    assert told == []
+    assert remembered.inspect(reported.append) == remembered.first
+    assert reported == []
 
 
 def test_another_signature_is_another_sub_model(remembered: Remembered) -> None:
@@ -82,10 +82,10 @@ def test_a_specification_without_sub_models_reads_nothing(
     remembered: Remembered, tmp_path: Path
 ) -> None:
     bare = remembered.specification.model_copy(update={"submodels": {}})
-    told: list[str] = []
+    reported: list[str] = []
 
-    assert KnownSubmodels(tmp_path).inspect(bare, told.append) == {}
-    assert told == []
+    assert InspectionCache(tmp_path).inspect(bare, reported.append) == {}
+    assert reported == []
 
 
 def test_a_changed_file_is_read_again_and_only_that(world: Path, tmp_path: Path) -> None:
@@ -94,11 +94,11 @@ def test_a_changed_file_is_read_again_and_only_that(world: Path, tmp_path: Path)
     vision = keras.saving.load_model(world / "models" / "vision.keras")
     vision.get_layer("features").bias.assign(np.full(6, 0.25))
     vision.save(world / "models" / "vision.keras")
-    told: list[str] = []
+    reported: list[str] = []
 
-    after = remembered.inspect(told.append)
+    after = remembered.inspect(reported.append)
 
-    assert told == ["reading the sub-models vision"]
+    assert reported == ["reading the sub-models vision"]
     assert after["vision"].digest != remembered.first["vision"].digest
     assert after["vision"].interface == remembered.first["vision"].interface
     assert after["text"] == remembered.first["text"]
@@ -110,7 +110,7 @@ def test_a_changed_file_is_read_again_and_only_that(world: Path, tmp_path: Path)
     assert about_to_read(specification, remembered.folder) == "reading the sub-models text"
 
 
-def test_every_sub_model_that_cannot_be_used_is_told_by_its_key(
+def test_every_sub_model_that_cannot_be_used_is_reported_by_its_key(
     world: Path, tmp_path: Path
 ) -> None:
     specification = load_specification(world / "fusion.yaml")
@@ -124,7 +124,7 @@ def test_every_sub_model_that_cannot_be_used_is_told_by_its_key(
     )
 
     with pytest.raises(SpecificationError) as caught:
-        KnownSubmodels(tmp_path).inspect(broken, lambda _: None)
+        InspectionCache(tmp_path).inspect(broken, lambda _: None)
 
     models = world / "models"
     assert sorted(caught.value.problems) == [
