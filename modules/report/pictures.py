@@ -7,13 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfx_fusion.modules.graph.layout import text_width
+from tfx_fusion.modules.plotting import BLUE, GREY, GRID, INK, ORANGE, text_width
 from tfx_fusion.modules.report.answers import ClassCounts
 from tfx_fusion.modules.report.blocks import Picture
 from tfx_fusion.modules.report.drawing import (
-    BLUE,
-    GREY,
-    ORANGE,
     SIZE,
     drawn,
     label_axes,
@@ -21,7 +18,6 @@ from tfx_fusion.modules.report.drawing import (
     panel,
     shortened,
 )
-from tfx_fusion.modules.training.curves import GRID, INK
 
 MOST_NUMBERED = 20  # more classes than that have too little room for numbers
 MOST_NAMED = 60
