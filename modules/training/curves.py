@@ -17,7 +17,16 @@ from matplotlib.ticker import MaxNLocator
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.plotting import (
-    BLUE, GRID, INK, ORANGE, SETTINGS, check_suffix, new_figure, save_figure, spread, text_width,
+    BLUE,
+    GRID,
+    INK,
+    ORANGE,
+    SETTINGS,
+    check_suffix,
+    new_figure,
+    save_figure,
+    spread,
+    text_width,
 )  # fmt: skip
 
 STYLES = {"train": (BLUE, "-"), "eval": (ORANGE, (0, (4, 1.5)))}  # dashes differ without colours
