@@ -125,10 +125,7 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
             raise invalid_values(values, error) from None
         if found[:count] != plans[:count]:
             raise SpecificationError(
-                [
-                    f"tuning.search: {', '.join(values)} changes what is embedded; search keys of the "
-                    "head"
-                ]
+                [f"tuning.search: {', '.join(values)} changes what is embedded; search the head"]
             )
         return changed
 

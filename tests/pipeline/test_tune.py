@@ -74,7 +74,7 @@ def fusion(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         (
             "{training.embed_once: [true, false]}",
             [],
-            "tuning.search: training.embed_once changes what is embedded; search keys of the head",
+            "tuning.search: training.embed_once changes what is embedded; search the head",
         ),
         (
             f"{{{UNITS}: [4, 8]}}",
