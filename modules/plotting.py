@@ -65,7 +65,7 @@ def spread(wanted: list[float], heights: list[float]) -> list[float]:
     """The centres nearest to the wanted ones that keep their order and do not overlap.
 
     Nearest in the sense of least squares (pool adjacent violators): things that would overlap are
-    set side by side around the mean of where they want to stand.
+    set side by side around the mean of their wanted centres.
 
     Example:
         >>> spread([5.0, 5.0, 30.0], [10.0, 10.0, 10.0])

@@ -18,7 +18,7 @@ Learning = Literal["frozen", "partly trainable", "trainable", ""]  # "" without 
 
 NAME_SIZE, TEXT_SIZE = 10.0, 8.0
 NAME_LINE, TEXT_LINE = 14.0, 11.0
-PADDING, STRIP = 8.0, 7.0  # around the text of a box; at its left, the mark of what learns
+PADDING, STRIP = 8.0, 7.0  # around the text of a box; at its left, the mark of what is trainable
 BOX_GAP, PASSING = 14.0, 10.0  # below a box; the height of a connection that passes a column
 ENTRY = 8.0  # between two connections that enter a box
 CURVE, STEEPNESS, LONGEST_CURVE = 40.0, 0.15, 130.0  # the width of the curves between two columns

@@ -109,9 +109,9 @@ def _spans(stages: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
 
 
 def stage_labels(stages: list[dict[str, Any]]) -> list[StageLabel]:
-    """Where the names of the stages stand, from the left of a panel.
+    """The places of the stages' names, from the left of a panel.
 
-    A name that would run into the next one stands a row higher. Set from right to left, so that
+    A name that would run into the next one is a row higher. Set from right to left, so that
     the line from a high name down to its band crosses no other name.
     """
     scale = PANEL_WIDTH / sum(len(stage["epochs"]) for stage in stages)
@@ -146,7 +146,7 @@ def _draw_runs(axes: Axes, runs: dict[str, dict[int, float]], logarithmic: bool)
     if logarithmic:
         axes.set_yscale("log")
     else:
-        # Matplotlib's own would set a common factor where the names of the stages stand.
+        # Matplotlib's own would write a common factor over the names of the stages.
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
     for run, points in runs.items():
         colour, dashes = STYLES[run]

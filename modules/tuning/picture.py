@@ -55,10 +55,12 @@ def _draw_values(
         value = trial.values[key]
         return space.choice.index(value) if isinstance(space, Choice) else value
 
-    succeeded = [trial for trial in trials if trial.score is not None]
-    scores = [trial.score for trial in succeeded]
-    axes.plot(list(map(position, succeeded)), scores, "o", color=BLUE, markersize=4)
-    axes.plot(position(best), best.score, "o", color=ORANGE, markersize=8, fillstyle="none")
+    for trial in trials:
+        if trial.score is not None:
+            axes.plot(position(trial), trial.score, "o", color=BLUE, markersize=4)
+            if trial is best:
+                ring: dict[str, Any] = {"markersize": 8, "fillstyle": "none"}
+                axes.plot(position(trial), trial.score, "o", color=ORANGE, **ring)
     axes.set_xlabel(key)
     if isinstance(space, Choice):
         axes.set_xticks(range(len(space.choice)), [str(value) for value in space.choice])

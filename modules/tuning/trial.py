@@ -52,4 +52,4 @@ def train_head(
 
 
 def _no_raw_rows(split: str) -> RawRows:
-    raise RunError("a trial learns from embeddings only")
+    raise RunError("a trial trains on embeddings only")

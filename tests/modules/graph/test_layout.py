@@ -67,7 +67,7 @@ def rectangle(box: Box) -> Rectangle:
 
 
 def text_rectangles(figure: Figure) -> list[Rectangle]:
-    """Where the texts of the picture stand, without those of the legend."""
+    """The extents of the texts of the picture, without those of the legend."""
     figure.set_dpi(288)  # fonts are placed to the pixel
     renderer = FigureCanvasAgg(figure).get_renderer()
     [axes] = figure.axes

@@ -1,4 +1,4 @@
-"""What stands in a table of scored rows, in each format."""
+"""The content of a table of scored rows, in each format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training record as curves: the numbers by quantity, where names stand, what is written."""
+"""The training record as curves: the numbers by quantity, the places of names, the file."""
 
 from __future__ import annotations
 
