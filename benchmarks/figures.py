@@ -28,8 +28,8 @@ def side_by_side(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any
     table = Table(first, title=title)
     for column in others:
         table.add_column(column, justify="right")
-    for name, *cells in rows:
-        table.add_row(str(name), *map(_cell, cells))
+    for row in rows:
+        table.add_row(*map(_cell, row))
     return table
 
 
