@@ -13,7 +13,14 @@ import keras
 
 from tfx_fusion.modules.embedding.partial import still_below
 from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.graph.topology import in_order, inputs_of, replaced_at, source_of, upstream
+from tfx_fusion.modules.graph.topology import (
+    ancestors,
+    in_order,
+    inputs_of,
+    replaced_at,
+    source_of,
+    upstream,
+)
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.keras_compat import takes_training
 from tfx_fusion.modules.spec import (
@@ -118,7 +125,7 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
             "what is trained or drawn at random comes before every frozen sub-model"
         )  # fmt: skip
         return StagePlan(plan=None, why=f"raw data: {why if submodels else 'no sub-model'}")
-    needed = _before(specification, frontier.embeddings)
+    needed = ancestors(specification, frontier.embeddings)
     graph = {name: node for name, node in specification.graph.items() if name in needed}
     plan = EmbeddingPlan(
         features=as_read(specification.features),
@@ -261,17 +268,4 @@ def _moves(layer: Any) -> bool:
 
 
 def _has_submodel(specification: Specification, name: str) -> bool:
-    return bool(_before(specification, [name]) & set(specification.submodels))
-
-
-def _before(specification: Specification, references: list[str]) -> set[str]:
-    """The sub-models and nodes that compute some references."""
-    found: set[str] = set()
-    waiting = [source_of(reference) for reference in references]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name in specification.features:
-            continue
-        found.add(name)
-        waiting += [source_of(reference) for _, reference in inputs_of(specification, name)]
-    return found
+    return bool(ancestors(specification, [name]) & set(specification.submodels))

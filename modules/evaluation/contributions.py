@@ -22,7 +22,7 @@ from tfx_fusion.modules.evaluation.measures import (
     values_of,
 )
 from tfx_fusion.modules.evaluation.worth import Compared, Worth
-from tfx_fusion.modules.graph.branches import Joint, alone, joints_of
+from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.keras_compat import run_graph
@@ -145,7 +145,7 @@ class _Fusion:
 
     def trained_alone(self, merge: str, branch: str) -> StageData:
         """A head trained on one branch, by the same stages as the fused model."""
-        single, imported = alone(self.specification, merge, branch)
+        single, imported = single_branch(self.specification, merge, branch)
         interfaces = {name: self.interfaces[owner] for name, owner in imported.items()}
         store = BranchStore(self.store, self.stages, self.specification)
         planned = plan_stages(single, build(single, interfaces, open_interface))

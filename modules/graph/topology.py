@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 
 from tfx_fusion.modules.spec import Graph, Merge
@@ -35,6 +35,19 @@ def used_features(graph: Graph) -> list[str]:
     """The features that enter the graph, in the specification's order; slices may use others."""
     used = {source_of(reference) for _, _, reference in references(graph)}
     return [name for name in graph.features if name in used]
+
+
+def ancestors(graph: Graph, references: Iterable[str]) -> set[str]:
+    """The features, sub-models and nodes that some references are computed from."""
+    found: set[str] = set()
+    waiting = [source_of(reference) for reference in references]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            if name not in graph.features:
+                waiting += [source_of(reference) for _, reference in inputs_of(graph, name)]
+    return found
 
 
 def upstream(graph: Graph) -> dict[str, frozenset[str]]:

@@ -53,8 +53,8 @@ def test_every_row_is_there_in_order_with_its_prediction_or_its_reason(
     done = run(shared_published, data, output)
     assert done.exit_code == 0, done.output
     assert f"90 rows in {output}" in done.output
-    assert "2 could not be used, the first: row 5, column 'image_path': expected" in done.output
-    assert list(output.parent.iterdir()) == [output]  # no pieces are left
+    assert "2 could not be scored, the first: row 5, column 'image_path': expected" in done.output
+    assert list(output.parent.iterdir()) == [output]  # no parts are left
 
     if ending == ".parquet":
         rows = pq.read_table(output).to_pylist()
@@ -83,14 +83,14 @@ def test_an_output_of_another_format_is_refused(shared_published: Path, data: Pa
     assert "expected a name that ends in .csv, .jsonl, .parquet" in str(done.exception)
 
 
-def test_where_no_row_can_be_used_the_reasons_are_kept_and_the_command_fails(
+def test_where_no_row_can_be_scored_the_reasons_are_written_and_the_command_fails(
     shared_published: Path, data: Path, tmp_path: Path
 ) -> None:
     lost = tmp_path / "rows.csv"  # its pictures are elsewhere
     shutil.copy(data, lost)
     done = run(shared_published, lost, tmp_path / "scores.csv")
     assert isinstance(done.exception, RunError)
-    assert "no row could be used" in str(done.exception)
+    assert "no row could be scored" in str(done.exception)
     assert (tmp_path / "scores.csv").read_text().count("no such file") == 90
 
 
