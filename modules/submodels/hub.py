@@ -17,5 +17,5 @@ def import_hub() -> Any:
     except ImportError as error:
         raise UserError(
             f"KerasHub is needed for this model and cannot be imported ({error}): install the "
-            "extra 'hub': pip install 'fusion[hub]'"
+            "extra 'hub': pip install 'tfx-fusion[hub]'"
         ) from error

@@ -1,4 +1,4 @@
-"""`fusion manifests`: what it prints, held against published schemas, and what it refuses."""
+"""`fusion manifests`: its output is valid by published schemas, and invalid options are refused."""
 
 from __future__ import annotations
 
@@ -283,21 +283,21 @@ def test_a_name_that_no_service_can_have_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        (("--model-uri", "s3://bucket/x"), "TF Serving reads no s3://: take --server kserve"),
+        (("--model-uri", "s3://bucket/x"), "TF Serving cannot read s3://: use --server kserve"),
         (("--model-uri", "/serving"), "expected gs://BUCKET/PATH for tf-serving, found '/serving'"),
         (("--server", "kserve", "--model-uri", "gs://"), "expected gs://BUCKET/PATH or s3://BUCKET"),
-        (("--server", "kserve", "--image", "x"), "KServe takes the image of its serving runtime"),
-        (("--memory", "lots"), "a quantity as Kubernetes writes it, 4Gi say, found 'lots'"),
+        (("--server", "kserve", "--image", "x"), "KServe uses the image of its serving runtime"),
+        (("--memory", "lots"), "expected a Kubernetes quantity such as 4Gi, found 'lots'"),
         (("--cpu", "0"), "0.0 is not in the range x>0"),
         (("--replicas", "0"), "0 is not in the range x>=1"),
     ],
 )  # fmt: skip
-def test_options_that_cannot_be_are_refused(
-    file: Path, options: tuple[str, ...], told: str
+def test_invalid_options_are_refused(
+    file: Path, options: tuple[str, ...], message: str
 ) -> None:
     done = run(file, *options)
 
     assert done.exit_code == 2
-    assert told in " ".join(done.output.split())
+    assert message in " ".join(done.output.split())

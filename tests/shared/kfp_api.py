@@ -39,6 +39,16 @@ PHASES = {
     "omitted": ("RUNTIME_STATE_UNSPECIFIED", "RUNTIME_STATE_UNSPECIFIED", None),
 }
 OVER = ("done", "cached", "failed", "driver failed")
+# A script of a run that succeeds.
+ALL_DONE = [
+    {},
+    {"Rows": "driver"},
+    {"Rows": "running"},
+    {"Rows": "done", "Train": "driver"},
+    {"Rows": "done", "Train": "running"},
+    {"Rows": "done", "Train": "done", "Report": "running"},
+    {"Rows": "done", "Train": "done", "Report": "done"},
+]
 
 
 @dataclass
@@ -51,7 +61,7 @@ class FakeKfp(WebFake):
     token: str | None = None
     script: list[dict[str, str]] = field(default_factory=list)
     final: str = "SUCCEEDED"
-    said: str | None = None  # an error in the run's history
+    error: str | None = None  # in the run's history
     losses: list[int] = field(default_factory=list)  # looks at a run that fail with 503
     pipelines: list[dict[str, Any]] = field(default_factory=list)
     versions: list[dict[str, Any]] = field(default_factory=list)
@@ -166,8 +176,8 @@ class FakeKfp(WebFake):
         frames = self.script[: self.looks]
         over = self.looks >= len(self.script)
         history: list[dict[str, Any]] = [{"update_time": _written(BEGIN), "state": "PENDING"}]
-        if over and self.said:
-            history.append({"state": self.final, "error": {"code": 13, "message": self.said}})
+        if over and self.error:
+            history.append({"state": self.final, "error": {"code": 13, "message": self.error}})
         return Answer(200, {
             **self.runs[run_id],
             "state": self.final if over else "RUNNING" if frames[-1] else "PENDING",
