@@ -213,7 +213,7 @@ def test_a_path_on_no_volume_is_refused(with_section: Callable[..., Path]) -> No
     problems = refused(with_section((", folder: .}", "}")))
 
     assert [problem.partition(":")[0] for problem in problems] == [
-        "data.path", "features.words.vocabulary", "submodels.vision.path", "submodels.text.path",
+        "features.words.vocabulary", "submodels.vision.path", "submodels.text.path", "data.path",
         "publish.path",
     ]  # fmt: skip
 

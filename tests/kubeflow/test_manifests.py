@@ -294,9 +294,7 @@ def test_a_name_that_no_service_can_have_is_refused(
         (("--replicas", "0"), "0 is not in the range x>=1"),
     ],
 )  # fmt: skip
-def test_invalid_options_are_refused(
-    file: Path, options: tuple[str, ...], message: str
-) -> None:
+def test_invalid_options_are_refused(file: Path, options: tuple[str, ...], message: str) -> None:
     done = run(file, *options)
 
     assert done.exit_code == 2
