@@ -8,11 +8,14 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from kfp_api import ALL_DONE, FakeKfp
 from submissions import Submit, started
 
+from tfx_fusion import kubeflow
 from tfx_fusion.kubeflow.submission import Submission
-from tfx_fusion.modules.errors import RunError
+from tfx_fusion.kubeflow.submit import command
+from tfx_fusion.modules.errors import RunError, UserError
 
 
 def page(status: str, more: str) -> bytes:
@@ -94,3 +97,16 @@ def test_the_help_of_the_command_imports_neither_kfp_nor_tfx() -> None:
     assert "imported: []" in done.stdout
     for word in ("FUSION_KFP_HOST", "--root", "--no-wait", "runs/kubeflow/RUN_ID/report.html"):
         assert word in done.stdout
+
+
+def test_missing_packages_are_reported_with_the_extra_that_installs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kubeflow, "PACKAGES", ("kfp", "no_such_package"))
+
+    done = CliRunner().invoke(command, ["fusion.yaml", "--host", "x", "--root", "s3://models"])
+
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception) == (
+        "this command needs no_such_package: pip install 'tfx-fusion[kubeflow]'"
+    )

@@ -190,7 +190,7 @@ class TestOutputs:
 
         assert "does not have expected bucket prefix" in step.error
 
-    def test_an_output_that_is_missing_is_told(self, cluster, single):
+    def test_a_missing_output_is_a_warning(self, cluster, single):
         run = cluster.run(single())
 
         assert run.succeeded
@@ -269,13 +269,13 @@ class TestRefusals:
             ({"parameterIterator": {"itemInput": "x"}}, "an iterator"),
         ],
     )
-    def test_what_the_imitation_lacks_is_told(self, cluster, single, change, error):
+    def test_what_the_imitation_lacks_is_an_error(self, cluster, single, change, error):
         def add(document):
             document["root"]["dag"]["tasks"]["step"].update(change)
 
         with pytest.raises(NotImitatedError, match=error):
             cluster.run(single("true", add))
 
-    def test_so_are_settings_for_kubernetes(self, cluster, single):
+    def test_so_are_unknown_settings_for_kubernetes(self, cluster, single):
         with pytest.raises(NotImitatedError, match="exec: configMapAsEnv"):
             cluster.run(single(configMapAsEnv=[]))
