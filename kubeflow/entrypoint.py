@@ -24,6 +24,7 @@ from typing import Any
 
 import click
 
+from tfx_fusion.kubeflow import require_packages
 from tfx_fusion.modules.report.finished import KEPT_AS_KEY
 
 # Where the launcher puts local copies (LocalPathForURI in component/launcher_v2.go).
@@ -91,6 +92,7 @@ def patch_output(output: dict[str, Any], uris: dict[str, str]) -> dict[str, Any]
 
 def run(argv: list[str]) -> None:
     """Runs one step by TFX's entrypoint, given its arguments."""
+    require_packages()
     from tfx.orchestration.kubeflow.v2 import compiler_utils
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx_entrypoint
 
