@@ -4,7 +4,7 @@ The wheels of tensorflow-data-validation and ml-metadata use symbols of glibc 2.
 3.4.32. On Debian 12 and Ubuntu 22.04 the next release's libraries are fetched through apt with
 private state and a copy of the machine's own source list in which only the release's name is
 changed; apt checks the signatures as always. Then the environment's copy of the interpreter is
-made to load them by patchelf. No root rights are needed.
+told, by patchelf, to load them. No root rights are needed.
 """
 
 from __future__ import annotations
