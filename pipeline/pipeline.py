@@ -41,6 +41,7 @@ class Seen:
 
     data_fingerprint: str = ""  # digest of the data's content
     champion_state: str = ""  # what the champion is
+    vocabulary_digests: Mapping[str, str] | None = None  # None reads the files of this machine
 
 
 def create_stages(
@@ -99,7 +100,9 @@ def create_stages(
         examples=rows.outputs["examples"],
         schema=rows.outputs["schema"],
         preprocessing_fn=PREPROCESSING_FN,
-        custom_config=transform_config(specification.features, specification.labels),
+        custom_config=transform_config(
+            specification.features, specification.labels, seen.vocabulary_digests
+        ),
         materialize=False,  # decoded images never go to disk
         disable_statistics=True,
     ).with_id("Transform")

@@ -168,20 +168,29 @@ def _number(tensor: Any, feature: NumberFeature) -> Any:
     return tf.cast(scaled, tf.float32)
 
 
-def transform_config(
-    features: Mapping[str, Feature], labels: Mapping[str, Label]
-) -> dict[str, str]:
-    """The `custom_config` that `preprocessing_fn` reads, as TFX stores it: text only.
-
-    The vocabularies' digests are in it, because TFX's cache does not see the files' content.
-    """
-    digests = {
+def vocabulary_digests(features: Mapping[str, Feature]) -> dict[str, str]:
+    """The SHA-256 of each vocabulary's content, by the name of its feature."""
+    return {
         name: hashlib.sha256(feature.vocabulary.read_bytes()).hexdigest()
         for name, feature in features.items()
         if isinstance(feature, TextFeature) and feature.vocabulary is not None
     }
+
+
+def transform_config(
+    features: Mapping[str, Feature],
+    labels: Mapping[str, Label],
+    digests: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The `custom_config` that `preprocessing_fn` reads, as TFX stores it: text only.
+
+    The vocabularies' digests are in it, because TFX's cache does not see the files' content. They
+    are read from the files unless given, as when the files are where the step runs, not here.
+    """
     return {
-        "vocabulary_digests": json.dumps(digests),
+        "vocabulary_digests": json.dumps(
+            vocabulary_digests(features) if digests is None else dict(digests)
+        ),
         "features": FEATURES.dump_json(as_read(features)).decode(),
         "labels": LABELS.dump_json(dict(labels)).decode(),
     }

@@ -23,7 +23,7 @@ from tfx_fusion.modules.spec.features import (
     media_columns,
     stored,
 )
-from tfx_fusion.modules.spec.kubeflow import Kubeflow, Means, Volume
+from tfx_fusion.modules.spec.kubeflow import Kubeflow, StepResources, Volume
 from tfx_fusion.modules.spec.load import load_specification, read_tree, validate_tree
 from tfx_fusion.modules.spec.missing import Missing, missing_name
 from tfx_fusion.modules.spec.specification import (
@@ -64,7 +64,6 @@ __all__ = [
     "Kubeflow",
     "Label",
     "Layers",
-    "Means",
     "Merge",
     "Missing",
     "MultiLabel",
@@ -80,6 +79,7 @@ __all__ = [
     "SliceThreshold",
     "Specification",
     "Stage",
+    "StepResources",
     "Submodel",
     "TextFeature",
     "Threshold",

@@ -72,7 +72,7 @@ def test_every_step_succeeds_and_gives_what_it_declares(ran: Ran) -> None:
     assert [step.warnings for step in ran.run.steps.values() if step.warnings] == []
 
 
-def test_training_that_died_goes_on_from_its_checkpoint(ran: Ran) -> None:
+def test_training_that_was_killed_resumes_from_its_checkpoint(ran: Ran) -> None:
     train = ran.run.steps["Train"]
 
     assert train.retries == 1
@@ -94,7 +94,7 @@ def test_the_published_model_answers_as_the_one_of_a_run_on_this_machine(ran: Ra
         assert there.outputs["digit"] == pytest.approx(here.outputs["digit"], abs=1e-6)
 
 
-def test_the_manifest_tells_the_clusters_run_and_the_data_read_there(ran: Ran) -> None:
+def test_the_version_record_holds_the_run_on_the_cluster_and_its_data(ran: Ran) -> None:
     from tfx_fusion.modules.data.fingerprint import fingerprint
     from tfx_fusion.modules.registry.version_record import read_version_record
     from tfx_fusion.modules.spec import load_specification
@@ -108,7 +108,7 @@ def test_the_manifest_tells_the_clusters_run_and_the_data_read_there(ran: Ran) -
     assert record.data.fingerprint == fingerprint(ran.claim / "data" / "rows.csv", features)
 
 
-def test_the_report_lies_at_its_fixed_place(ran: Ran) -> None:
+def test_the_report_is_at_its_fixed_place(ran: Ran) -> None:
     run = ran.run.steps["Publish"].uris["pushed_model"].split("/image-text/")[1].split("/")[0]
 
     assert ran.run.steps["Report"].uris["report"] == f"{ROOT}/image-text/{run}/Report/report.html"

@@ -1,4 +1,4 @@
-"""What TFX's compiler emits, made what open-source Kubeflow Pipelines runs.
+"""Changes what TFX's compiler emits to what open-source Kubeflow Pipelines runs.
 
 It takes a compiled PipelineSpec as a dictionary. The names of its keys are those of
 `pipeline_spec.proto` in the repository kubeflow/pipelines.
@@ -6,19 +6,17 @@ It takes a compiled PipelineSpec as a dictionary. The names of its keys are thos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from tfx_fusion.kubeflow.volumes import moved
 from tfx_fusion.modules.errors import SpecificationError, suggestion
-from tfx_fusion.modules.spec import Kubeflow, Means
+from tfx_fusion.modules.spec import Kubeflow, StepResources
 
-# The only stages whose key in KFP's cache tells all that they depend on: the digest of a sub-model
-# is among their parameters. What else is read from a volume has no part in a key
-# (backend/src/v2/cacheutils/cache.go), and what follows it could be taken from stale data.
+# The only steps whose key in KFP's cache covers all that they depend on: the digest of a sub-model
+# is among their parameters. Nothing else that lies on a volume has a part in a key
+# (backend/src/v2/cacheutils/cache.go), so every other step could be reused from stale data.
 CACHED = "Import-"
 
-# Parameters of a run, by the parameters of stages that they fill.
+# Parameters of a run, by the parameters of steps that they fill.
 RUN_PARAMETERS = {
     "data_path": [("Rows", "data_path")],
     "publish_path": [
@@ -31,62 +29,54 @@ DESCRIPTIONS = {
 }
 
 
-def check_stages(spec: dict[str, Any], kubeflow: Kubeflow) -> None:
-    """Raises SpecificationError for each name under `kubeflow.stages` that is no stage's."""
+def check_steps(spec: dict[str, Any], kubeflow: Kubeflow) -> None:
+    """Raises SpecificationError for each name under `kubeflow.steps` that no step has."""
     names = spec["root"]["dag"]["tasks"]
     problems = [
-        f"kubeflow.stages.{name}: there is no stage '{name}'; {suggestion(name, names)}"
-        for name in kubeflow.stages
+        f"kubeflow.steps.{name}: there is no step '{name}'; {suggestion(name, names)}"
+        for name in kubeflow.steps
         if name not in names
     ]
     if problems:
         raise SpecificationError(problems)
 
 
-def cure(spec: dict[str, Any], kubeflow: Kubeflow) -> None:
-    """Changes a compiled pipeline in place."""
+def patch_pipeline_spec(spec: dict[str, Any], kubeflow: Kubeflow) -> None:
+    """Changes a compiled pipeline in place: caching, retries, resources, a run's parameters."""
     for name, task in spec["root"]["dag"]["tasks"].items():
-        means = kubeflow.of_stage(name)
+        resources = kubeflow.of_step(name)
         task["cachingOptions"] = {"enableCache": True} if name.startswith(CACHED) else {}
-        if means.retries:
-            task["retryPolicy"] = {"maxRetryCount": means.retries, "backoffDuration": "30s",
+        if resources.retries:
+            task["retryPolicy"] = {"maxRetryCount": resources.retries, "backoffDuration": "30s",
                                    "backoffFactor": 2}  # fmt: skip
-        for given in _constants(task):
-            given["constant"] = moved(given["constant"], kubeflow.volumes)
-        _equip(_container(spec, name), means)
+        component = spec["components"][task["componentRef"]["name"]]
+        executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]
+        _set_resources(executor["container"], resources)
     _add_run_parameters(spec)
 
 
-def _constants(task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for given in task.get("inputs", {}).get("parameters", {}).values():
-        if "constant" in given.get("runtimeValue", {}):
-            yield given["runtimeValue"]
-
-
-def _container(spec: dict[str, Any], name: str) -> dict[str, Any]:
-    component = spec["components"][spec["root"]["dag"]["tasks"][name]["componentRef"]["name"]]
-    return spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-
-
-def _equip(container: dict[str, Any], means: Means) -> None:
-    # Requests as limits: a stage gets what it was promised, and no more.
+def _set_resources(container: dict[str, Any], wanted: StepResources) -> None:
+    # A limit equal to the request: a step uses no more than the node has reserved for it.
     resources: dict[str, Any] = {}
-    if means.cpu is not None:
-        resources |= {"cpuRequest": means.cpu, "cpuLimit": means.cpu}
-        resources |= {"resourceCpuRequest": f"{means.cpu:g}", "resourceCpuLimit": f"{means.cpu:g}"}
-    if means.memory is not None:
-        gigabytes = in_bytes(means.memory) / 1e9
+    if wanted.cpu is not None:
+        resources |= {"cpuRequest": wanted.cpu, "cpuLimit": wanted.cpu}
+        resources |= {
+            "resourceCpuRequest": f"{wanted.cpu:g}",
+            "resourceCpuLimit": f"{wanted.cpu:g}",
+        }
+    if wanted.memory is not None:
+        gigabytes = in_bytes(wanted.memory) / 1e9
         resources |= {"memoryRequest": gigabytes, "memoryLimit": gigabytes}
-        resources |= {"resourceMemoryRequest": means.memory, "resourceMemoryLimit": means.memory}
-    if means.accelerator is not None:
-        kind, count = means.accelerator.type, means.accelerator.count
+        resources |= {"resourceMemoryRequest": wanted.memory, "resourceMemoryLimit": wanted.memory}
+    if wanted.accelerator is not None:
+        kind, count = wanted.accelerator.type, wanted.accelerator.count
         resources["accelerator"] = {
             "type": kind, "count": str(count), "resourceType": kind, "resourceCount": str(count),
         }  # fmt: skip
     if resources:
         container["resources"] = resources
-    if means.env:
-        container["env"] = [{"name": name, "value": value} for name, value in means.env.items()]
+    if wanted.env:
+        container["env"] = [{"name": name, "value": value} for name, value in wanted.env.items()]
 
 
 def in_bytes(memory: str) -> float:
@@ -98,16 +88,16 @@ def in_bytes(memory: str) -> float:
 
 
 def _add_run_parameters(spec: dict[str, Any]) -> None:
-    """Lets a run say other paths; TFX's own runtime parameters lose their defaults."""
+    """Lets a run use other paths. TFX's own runtime parameters would lose their defaults."""
     tasks = spec["root"]["dag"]["tasks"]
     for name, filled in RUN_PARAMETERS.items():
         default = ""
-        for stage, parameter in filled:
-            given = tasks[stage]["inputs"]["parameters"][parameter]
+        for step, parameter in filled:
+            given = tasks[step]["inputs"]["parameters"][parameter]
             found = given.get("runtimeValue", {}).get("constant")
             if found:  # training has none where it does not start from the champion
                 default = found
-                tasks[stage]["inputs"]["parameters"][parameter] = {"componentInputParameter": name}
+                tasks[step]["inputs"]["parameters"][parameter] = {"componentInputParameter": name}
         definitions = spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})
         definitions[name] = {
             "parameterType": "STRING",
@@ -118,24 +108,24 @@ def _add_run_parameters(spec: dict[str, Any]) -> None:
 
 
 def kubernetes_platform(spec: dict[str, Any], kubeflow: Kubeflow) -> dict[str, Any]:
-    """The second document of the YAML: what of each stage only Kubernetes understands.
+    """The second document of the YAML: the settings of each step that only Kubernetes understands.
 
     Its keys are those of `kubernetes_executor_config.proto` in the same repository.
     """
     executors = {}
     for name, task in spec["root"]["dag"]["tasks"].items():
-        means = kubeflow.of_stage(name)
+        resources = kubeflow.of_step(name)
         config: dict[str, Any] = {}
-        if means.volumes:
+        if resources.volumes:
             config["pvcMount"] = [
                 {
                     "constant": volume.claim,  # read by versions before 2.5
                     "pvcNameParameter": {"runtimeValue": {"constant": volume.claim}},
                     "mountPath": str(volume.mount),
                 }
-                for volume in means.volumes
+                for volume in resources.volumes
             ]
-        if means.secrets:
+        if resources.secrets:
             config["secretAsEnv"] = [
                 {
                     "secretName": secret.secret,
@@ -143,10 +133,10 @@ def kubernetes_platform(spec: dict[str, Any], kubeflow: Kubeflow) -> dict[str, A
                     "keyToEnv": [{"secretKey": secret.key, "envVar": variable}],
                     "optional": False,
                 }
-                for variable, secret in means.secrets.items()
+                for variable, secret in resources.secrets.items()
             ]
-        if means.node_selector:
-            config["nodeSelector"] = {"labels": dict(means.node_selector)}
+        if resources.node_selector:
+            config["nodeSelector"] = {"labels": dict(resources.node_selector)}
         if config:
             label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
             executors[label] = config

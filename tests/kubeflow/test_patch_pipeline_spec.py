@@ -1,10 +1,10 @@
-"""What of a compiled pipeline is computed anew; the whole is shown in `test_compile.py`."""
+"""Values that are computed for a compiled pipeline; `test_compile.py` shows the whole."""
 
 from __future__ import annotations
 
 import pytest
 
-from tfx_fusion.kubeflow.cure import in_bytes
+from tfx_fusion.kubeflow.patch_pipeline_spec import in_bytes
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,14 @@
-"""Which path of this machine is where in a container, and which no stage could see."""
+"""Paths of this machine as paths in a container, and those that no step could see."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
-from tfx_fusion.kubeflow.volumes import check_paths, moved, there
+from tfx_fusion.kubeflow.container_paths import check_paths, container_path, in_container
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Kubeflow, Volume, load_specification
 
@@ -21,39 +20,55 @@ def volume(mount: str, folder: Path | None = None, claim: str = "fusion") -> Vol
 def test_a_path_below_the_folder_of_a_volume_is_below_its_mount() -> None:
     volumes = [volume("/fusion", Path("/home/ann/project"))]
 
-    assert there(Path("/home/ann/project/data/rows.csv"), volumes) == Path("/fusion/data/rows.csv")
-    assert there(Path("/home/ann/project"), volumes) == Path("/fusion")
-    assert there(Path("/home/ann/project2/rows.csv"), volumes) is None
+    assert container_path(Path("/home/ann/project/data/rows.csv"), volumes) == Path(
+        "/fusion/data/rows.csv"
+    )
+    assert container_path(Path("/home/ann/project"), volumes) == Path("/fusion")
+    assert container_path(Path("/home/ann/project2/rows.csv"), volumes) is None
 
 
 def test_a_path_below_a_mount_is_where_it_is() -> None:
-    assert there(Path("/fusion/rows.csv"), [volume("/fusion")]) == Path("/fusion/rows.csv")
+    assert container_path(Path("/fusion/rows.csv"), [volume("/fusion")]) == Path("/fusion/rows.csv")
 
 
 def test_the_volume_of_the_innermost_folder_holds_a_path() -> None:
     volumes = [volume("/all", Path("/a")), volume("/inner", Path("/a/b"), claim="other")]
 
-    assert there(Path("/a/b/c"), volumes) == Path("/inner/c")
-    assert there(Path("/a/c"), volumes) == Path("/all/c")
+    assert container_path(Path("/a/b/c"), volumes) == Path("/inner/c")
+    assert container_path(Path("/a/c"), volumes) == Path("/all/c")
 
 
-def test_paths_are_moved_at_any_depth_of_json_and_nothing_else_is() -> None:
-    inner = json.dumps({"path": "/p/data/é.csv", "text": "see /p/data", "rate": 1e-3})
-    value = {"config": json.dumps({"features": inner, "list": ["/p/models", 3]}), "other": "/q/x"}
+def test_every_path_of_a_specification_moves_and_text_that_looks_like_one_does_not(
+    world: Path,
+) -> None:
+    text = (world / "fusion.yaml").read_text()
+    section = (
+        "kubeflow:\n  image: /fusion:1\n  env: {HERE: /srv/data}\n"
+        "  volumes: [{claim: all, mount: /v, folder: .}]\n  checkpoints: /v/state\n"
+    )
+    (world / "here.yaml").write_text(text + section)
+    specification = load_specification(world / "here.yaml")
+    assert specification.kubeflow is not None
 
-    [config, other] = moved(value, [volume("/v", Path("/p"))]).values()
+    moved = in_container(specification, specification.kubeflow.volumes)
 
-    found = json.loads(config)
-    assert json.loads(found["features"]) == {
-        "path": "/v/data/é.csv", "text": "see /p/data", "rate": 1e-3,
-    }  # fmt: skip
-    assert found["list"] == ["/v/models", 3]
-    assert other == "/q/x"
+    assert moved.data.path == Path("/v/data/rows.csv")
+    assert moved.features["words"].vocabulary == Path("/v/models/words.txt")
+    assert moved.submodels["text"].path == Path("/v/models/text")
+    assert moved.publish.path == Path("/v/serving")
+    assert str(world) not in moved.model_dump_json()
+    kubeflow = moved.kubeflow
+    assert (kubeflow.image, kubeflow.env["HERE"]) == ("/fusion:1", "/srv/data")
+    assert kubeflow.checkpoints == specification.kubeflow.checkpoints
+    assert specification.data.path == world / "data" / "rows.csv"  # the original is unchanged
 
 
-def test_text_that_only_looks_like_json_stays() -> None:
-    assert moved("{{$.pipeline_job_uuid}}", [volume("/v", Path("/p"))]) == "{{$.pipeline_job_uuid}}"
-    assert moved('{"a": 1.0}', [volume("/v", Path("/p"))]) == '{"a": 1.0}'
+def test_paths_move_at_any_depth_and_those_on_no_volume_stay() -> None:
+    value = [{"a": (Path("/p/models"), 3, "/p/text")}, Path("/q/x"), PurePosixPath("/p/there")]
+
+    assert in_container(value, [volume("/v", Path("/p"))]) == [
+        {"a": (Path("/v/models"), 3, "/p/text")}, Path("/q/x"), PurePosixPath("/p/there"),
+    ]  # fmt: skip
 
 
 @pytest.fixture
@@ -78,7 +93,7 @@ def test_every_path_of_a_specification_must_be_on_a_volume(
         "features.words.vocabulary", "submodels.vision.path", "submodels.text.path", "publish.path",
     ]  # fmt: skip
     assert caught.value.problems[1] == (
-        f"submodels.vision.path: {world}/models/vision.keras is on no volume, so no stage on the "
+        f"submodels.vision.path: {world}/models/vision.keras is on no volume, so no step on the "
         "cluster sees it: give an item of kubeflow.volumes the `folder` that holds it, or move it "
         f"below one (found: {world}/data at /data)"
     )
