@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from tfx_fusion.modules.errors import SpecificationError, suggestion
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Specification, Tuning, load_specification, read_tree
+from tfx_fusion.modules.spec.views import search_view
 from tfx_fusion.modules.tuning.space import candidates, misfit, with_values
 from tfx_fusion.pipeline.prepare import Prepared, Workplace
 from tfx_fusion.pipeline.record import RunRecord
@@ -170,7 +171,7 @@ def _search(
         )  # fmt: skip
 
     # The same search is taken up where it was left; whatever it depends on makes it another one.
-    depends = specification.as_computed().model_dump_json(exclude={"publish", "evaluation"})
+    depends = search_view(specification)
     digest = hashlib.sha256(json.dumps([depends, folders]).encode())
     state = place.folder / "tuning" / digest.hexdigest()[:16]
     trials, best = search(tuning, specification.training.seed, maximise, state, run_trial, tell)

@@ -16,7 +16,6 @@ from tfx_fusion.modules.spec.features import (
     RawFeature,
     SequenceFeature,
     TextFeature,
-    as_read,
     columns_of,
     drifting,
     may_be_missing,
@@ -24,7 +23,14 @@ from tfx_fusion.modules.spec.features import (
     stored,
 )
 from tfx_fusion.modules.spec.kubeflow import Kubeflow, Means, Volume
-from tfx_fusion.modules.spec.load import load_specification, read_tree, validate_tree
+from tfx_fusion.modules.spec.load import (
+    ReadSpecification,
+    SpecificationFile,
+    load_specification,
+    read_specification,
+    read_tree,
+    validate_tree,
+)
 from tfx_fusion.modules.spec.missing import Missing, missing_name
 from tfx_fusion.modules.spec.specification import (
     ColumnSplit,
@@ -74,11 +80,13 @@ __all__ = [
     "Publish",
     "Range",
     "RawFeature",
+    "ReadSpecification",
     "Runner",
     "SequenceFeature",
     "Serving",
     "SliceThreshold",
     "Specification",
+    "SpecificationFile",
     "Stage",
     "Submodel",
     "TextFeature",
@@ -88,7 +96,6 @@ __all__ = [
     "Unfreeze",
     "Volume",
     "Worth",
-    "as_read",
     "columns_of",
     "drifting",
     "load_specification",
@@ -96,6 +103,7 @@ __all__ = [
     "may_be_missing",
     "media_columns",
     "missing_name",
+    "read_specification",
     "read_tree",
     "stored",
     "validate_tree",

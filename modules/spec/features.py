@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from tfx_fusion.modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
-from tfx_fusion.modules.spec.missing import Missing, MissingOrNot
+from tfx_fusion.modules.spec.missing import MissingOrNot
 from tfx_fusion.modules.spec.vocabulary import read_vocabulary
 
 
@@ -255,19 +255,6 @@ ROW_ID = Stored((), "string")
 def may_be_missing(features: Mapping[str, Feature]) -> list[str]:
     """The features that rows may lack, by name."""
     return [name for name, feature in features.items() if feature.missing]
-
-
-def as_read(features: Mapping[str, Feature]) -> dict[str, Feature]:
-    """The features as rows are read and transformed by, without what the model alone makes of them.
-
-    A head that replaces or drops what is missing in another way needs no new rows.
-    """
-    return {
-        name: feature.model_copy(update={"missing": Missing(unreadable=feature.missing.unreadable)})
-        if feature.missing
-        else feature
-        for name, feature in features.items()
-    }
 
 
 def drifting(features: dict[str, Feature], labels: dict[str, Label]) -> dict[str, Feature | Label]:

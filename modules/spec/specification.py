@@ -97,10 +97,6 @@ class Data(Part):
             )
         return path
 
-    def unchecked(self) -> Data:
-        """The same rows, whatever is checked of them: for what does not depend on the limits."""
-        return self.model_copy(update={"checks": DataChecks()})
-
 
 def manifest_format(path: LocalPath) -> str | None:
     """The format of a data file by the ending of its name; None if it is no known one."""
@@ -327,7 +323,7 @@ class Graph(Part):
         return self.submodels[submodel].same_as or submodel
 
     def ends(self) -> Iterator[tuple[str, str, str]]:
-        """What is taken out of the graph, as (key, name of who takes it, reference)."""
+        """What is taken out of the graph, as (key, name of the consumer, reference)."""
         raise NotImplementedError
 
 
@@ -354,30 +350,6 @@ class Specification(Graph):
         """What each output predicts from."""
         for name, output in self.outputs.items():
             yield f"outputs.{name}.from", f"outputs.{name}", output.from_
-
-    def as_computed(self) -> Specification:
-        """The specification without what changes nothing that is computed: words, and where.
-
-        New words, another cluster or another runner of Beam must compute nothing anew.
-        """
-        submodels = {
-            name: submodel.model_copy(update={"licence": None})
-            for name, submodel in self.submodels.items()
-        }
-        update = {"card": Card(), "submodels": submodels, "beam": Beam(), "kubeflow": None}
-        return self.model_copy(update=update)
-
-    def for_stages(self) -> Specification:
-        """The specification as training and what judges it depend on it at the most.
-
-        A new limit of the data, publish folder or search must compute nothing anew either.
-        """
-        update = {
-            "data": self.data.unchecked(),
-            "publish": Publish(path=Path("/")),
-            "tuning": None,
-        }
-        return self.as_computed().model_copy(update=update)
 
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:
         """The names that evaluated rows are sliced by, those crossed together.

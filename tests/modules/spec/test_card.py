@@ -60,15 +60,14 @@ def test_the_file_made_of_an_application_keeps_its_licence(tmp_path: Path) -> No
 
 @pytest.mark.component
 def test_new_words_compute_nothing_anew(plain: Specification, told: Specification) -> None:
-    from tfx_fusion.components.fusion_evaluator.component import evaluated_part
-    from tfx_fusion.components.fusion_trainer.component import training_part
     from tfx_fusion.modules.embedding.plan import plan_stages
     from tfx_fusion.modules.graph.build import build, open_interface
+    from tfx_fusion.modules.spec.views import evaluation_view, training_view
     from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
     assert plain != told
-    assert training_part(plain) == training_part(told)
-    assert evaluated_part(plain) == evaluated_part(told)
+    assert training_view(plain) == training_view(told)
+    assert evaluation_view(plain) == evaluation_view(told)
     interfaces = {n: inspect_submodel(p).interface for n, (_, p) in plain.imported().items()}
     plans = [plan_stages(s, build(s, interfaces, open_interface)) for s in (plain, told)]
     assert plans[0] == plans[1]
