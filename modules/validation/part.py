@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from graphlib import CycleError
+from typing import Any
 
 from tfx_fusion.modules.graph.topology import downstream, in_order, references, source_of
 from tfx_fusion.modules.spec import Specification
@@ -20,16 +21,17 @@ def without(specification: Specification, names: Collection[str]) -> Specificati
         for name, output in specification.outputs.items()
         if f"outputs.{name}" not in left_out and source_of(output.from_) not in left_out
     }
-    kinds = ("features", "submodels", "graph")
+
+    def rest(parts: dict[str, Any]) -> dict[str, Any]:
+        return {name: part for name, part in parts.items() if name not in left_out}
+
     update = {
-        kind: {
-            name: part
-            for name, part in getattr(specification, kind).items()
-            if name not in left_out
-        }
-        for kind in kinds
+        "features": rest(specification.features),
+        "submodels": rest(specification.submodels),
+        "graph": rest(specification.graph),
+        "outputs": outputs,
     }
-    return specification.model_copy(update={**update, "outputs": outputs})
+    return specification.model_copy(update=update)
 
 
 def buildable_part(specification: Specification) -> Specification:

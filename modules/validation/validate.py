@@ -56,7 +56,7 @@ def graph_problems(
         fused = None  # of a part only
     problems += _stage_problems(specification, interfaces, fused)
     if fused is not None:
-        problems += _ablation_problems(specification, interfaces)
+        problems += ablation_problems(specification, interfaces)
     return fused, problems
 
 
@@ -137,7 +137,7 @@ def _has_weights(fused: FusedModel) -> bool:
     return any(layer.weights for layers in fused.layers.values() for layer in layers)
 
 
-def _ablation_problems(
+def ablation_problems(
     specification: Specification, interfaces: Mapping[str, Interface]
 ) -> Iterator[Problem]:
     """Where there are no branches to compare, or a branch cannot be built on its own."""

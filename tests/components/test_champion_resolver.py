@@ -12,6 +12,7 @@ from tfx_fusion.modules.registry.champion import champion_state
 from tfx_fusion.modules.registry.manifest import model_digest
 from tfx_fusion.modules.registry.publish import publish
 from tfx_fusion.modules.spec import load_specification
+from tfx_fusion.modules.spec.views import TaskView
 
 pytestmark = pytest.mark.component
 

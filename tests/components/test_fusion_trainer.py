@@ -343,7 +343,7 @@ def test_the_champion_is_a_parameter_so_that_the_cache_sees_a_new_one(
 def part(specification: Specification) -> str:
     from tfx_fusion.modules.spec.views import training_view
 
-    return training_view(specification)
+    return training_view(specification).model_dump_json()
 
 
 def test_what_training_reads_is_a_whole_specification(specification: Specification) -> None:

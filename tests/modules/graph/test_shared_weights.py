@@ -13,6 +13,7 @@ from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
+from tfx_fusion.modules.validation.names import check_names
 
 FEATURE = "  image: {type: image, column: image_path, shape: [8, 8, 3]}\n"
 VISION = "  vision: {path: models/vision.keras, inputs: {image: image}, output: features}\n"
@@ -29,6 +30,7 @@ def twice(world: Path, second: str) -> Specification:
 
 
 def fuse(specification: Specification) -> FusedModel:
+    check_names(specification)
     paths = {name: path for name, (_, path) in specification.imported().items()}
     interfaces = {name: inspect_submodel(path).interface for name, path in paths.items()}
     return build(

@@ -13,6 +13,7 @@ from tfx_fusion.modules.registry.champion import champion_state, copy_champion
 from tfx_fusion.modules.registry.manifest import MANIFEST_FILE
 from tfx_fusion.modules.registry.rollback import roll_back
 from tfx_fusion.modules.spec import load_specification
+from tfx_fusion.modules.spec.views import TaskView
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
 SEVERAL = ("outputs:\n", "outputs:\n  more: {from: scores, label: colour, loss: huber}\n")
