@@ -1,4 +1,4 @@
-"""The limits that data must keep to be trained on."""
+"""The limits that data must be within to be trained on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The kinds of features and labels a specification can name.
 
 Shapes leave the batch out: an image of `shape: [32, 32, 3]` is a tensor `(batch, 32, 32, 3)`.
-`tensor_shape` and `tensor_dtype` tell what a node of the graph receives after preprocessing.
+`tensor_shape` and `tensor_dtype` are those that a node of the graph receives after preprocessing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class ImageFeature(FeaturePart):
     @model_validator(mode="after")
     def _range_ascends(self) -> ImageFeature:
         if self.range[0] >= self.range[1]:
-            raise ValueError(f"range must ascend, found {list(self.range)}: write [0, 1] say")
+            low, high = self.range
+            raise ValueError(f"range must ascend, found [{low:g}, {high:g}]: write [0, 1] say")
         return self
 
     @property
@@ -214,7 +215,7 @@ Label = Annotated[CategoryLabel | MultiLabel | NumberLabel, Field(discriminator=
 
 
 def media_columns(features: Mapping[str, Feature]) -> list[str]:
-    """The columns that may name files: of pictures, and of sequences, which may stand inline."""
+    """The columns that may name files: of pictures, and of sequences, which may be inline."""
     return [
         feature.column
         for feature in features.values()
@@ -228,14 +229,14 @@ def columns_of(part: Feature | Label) -> tuple[str, ...]:
 
 
 class Stored(NamedTuple):
-    """How a feature or label stands in a tf.Example and in a serving request, without the batch."""
+    """How a feature or label is stored in tf.Examples and serving requests, without the batch."""
 
     shape: tuple[int, ...]
     dtype: Literal["float32", "int64", "string"]
 
 
 def stored(part: Feature | Label) -> Stored:
-    """Encoded images, text and classes are scalars of bytes; numbers stand as they are.
+    """Encoded images, text and classes are scalars of bytes; numbers are stored as they are.
 
     A label of several classes is 1 for each class that the row has and 0 for the others.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -271,7 +272,8 @@ def _explain(error: ErrorDetails) -> str:
         return str(context["error"])
     if kind == "string_pattern_mismatch":
         return f"expected a name that matches {context['pattern']}, found {found}"
-    message = error["msg"].replace("Input should be", "expected", 1)
+    message = re.sub(r"^Input should be (?!an? )", "Input should be a value ", error["msg"])
+    message = message.replace("Input should be", "expected", 1)
     return f"{message[0].lower()}{message[1:]}, found {found}"
 
 

@@ -10,7 +10,7 @@ from tfx_fusion.modules.spec.base import Part
 
 
 class Missing(Part):
-    """What stands for a feature in rows that lack it; `allowed` alone takes what is said here.
+    """What stands for a feature in rows that lack it; `allowed` takes the defaults here.
 
     Where the feature's branch joins others, its value is replaced: by a `learned` vector, by
     `zeros`, or by the `mean` over the rows to train on. `drop` is the share of rows that training

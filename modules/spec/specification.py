@@ -1,7 +1,7 @@
 """The specification: everything a user says about a fusion, exactly typed.
 
 Read from YAML by `modules.spec.load`, or built in Python; the file is only the serialised form.
-What can be told of a part alone is checked here; how parts fit together, in `modules.validation`.
+What can be checked of a single part is checked here; how parts fit, in `modules.validation`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ColumnSplit(Part):
 
 def _split_kind(value: Any) -> str:
     if isinstance(value, dict):
-        # A misspelt `column` is told against the keys of a split by column.
+        # A misspelt `column` is reported against the keys of a split by column.
         by_column = "column" in value or not {"by", "train", "eval"} & value.keys()
     else:
         by_column = isinstance(value, ColumnSplit)
@@ -162,7 +162,7 @@ def _node_kind(value: Any) -> str:
         return "a merge" if isinstance(value, Merge) else "new layers"
     if isinstance(value, dict) and ("merge" in value or "layers" in value):
         return "a merge" if "merge" in value else "new layers"
-    # Neither key stands there, perhaps one is misspelt: a merge is the one with several inputs.
+    # Neither key is there, perhaps one is misspelt: a merge is the one with several inputs.
     several = isinstance(value, dict) and isinstance(value.get("inputs"), list)
     return "a merge" if several else "new layers"
 
@@ -278,10 +278,11 @@ class Training(Part):
 
 
 class Serving(Part):
-    """What a candidate must keep in a model server to be published.
+    """What a candidate must achieve in a model server to be published.
 
-    `rows` of the evaluation split are sent, each alone and then all at once. `max_p99_ms` bounds
-    the time that 99 of 100 answers to a single row keep, `min_rows_per_second` what 8 clients get.
+    `rows` of the evaluation split are sent, one by one and then all at once. `max_p99_ms` bounds
+    the time within which 99 of 100 single rows are answered, `min_rows_per_second` the rate that
+    8 clients get.
     """
 
     rows: Count = 32

@@ -122,7 +122,7 @@ def search_view(specification: Specification) -> str:
 
 
 def without_checks(data: Data) -> Data:
-    """The same data, whatever limits they have to keep."""
+    """The same data, whatever their limits."""
     return data.model_copy(update={"checks": DataChecks()})
 
 

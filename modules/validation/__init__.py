@@ -1,4 +1,4 @@
-"""What a specification must keep together as a whole: above all that it could name.
+"""How the parts of a specification must fit together; above all packages that it could name.
 
 `names.specification_problems` is what can be seen without Keras, `validate.validate` is everything.
 """

@@ -111,8 +111,8 @@ def _missing_problems(specification: Specification) -> Iterator[Problem]:
             if known[end] == {name}:
                 yield Problem(
                     f"features.{name}.missing",
-                    f"'{end}' is computed from this feature only, so no row that lacks it can be "
-                    "predicted: join another feature to it, or remove the key",
+                    f"'{end}' is computed from nothing but this feature, so no row that lacks it "
+                    "can be predicted: join another feature to it, or take the key away",
                 )
 
 
