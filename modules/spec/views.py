@@ -85,7 +85,7 @@ def training_view(specification: Specification) -> Specification:
     # A feature that only slices use must still have a use for the specification to be valid.
     used = used_features(specification)
     sliced = tuple((name,) for name in specification.features if name not in used)
-    update = {"evaluation": Evaluation(slices=sliced), "serving": Serving()}
+    update = {"evaluation": Evaluation(slices=sliced)}
     return evaluation_view(specification).model_copy(update=update)
 
 
@@ -100,19 +100,21 @@ def ablation_view(specification: Specification) -> Specification:
 def evaluation_view(specification: Specification) -> Specification:
     """What measuring a model depends on. For Evaluate.
 
-    Neither where it runs nor where it is published, nor limits of the data, nor a search.
+    Neither where it runs nor where it is published, nor limits of data and serving, nor a search.
     """
     update = {
         "data": without_checks(specification.data),
-        "publish": Publish(path=Path("/")),
         "tuning": None,
+        "serving": Serving(),
+        "publish": Publish(path=Path("/")),
     }
     return _without_descriptions(specification).model_copy(update=update)
 
 
 def serving_check_view(specification: Specification) -> Specification:
     """What the check in a model server depends on. For ServingCheck."""
-    return evaluation_view(specification).model_copy(update={"evaluation": Evaluation()})
+    update = {"evaluation": Evaluation(), "serving": specification.serving}
+    return evaluation_view(specification).model_copy(update=update)
 
 
 def search_view(specification: Specification) -> str:

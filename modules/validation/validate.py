@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from tfx_fusion.modules.errors import Problem, SpecificationError
 from tfx_fusion.modules.graph.branches import alone, joints_of
 from tfx_fusion.modules.graph.build import FusedModel, build, build_part, open_interface
+from tfx_fusion.modules.graph.layers import new_layer
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
-from tfx_fusion.modules.spec import Graph, Specification
+from tfx_fusion.modules.spec import Graph, Layers, Specification
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.optimizers import new_optimizer
 from tfx_fusion.modules.validation.names import specification_problems
@@ -54,10 +55,12 @@ def graph_problems(
     fused, problems = _build_valid(specification, interfaces)
     if invalid:
         fused = None  # of a part only
+    if fused is None:
+        problems += _layer_problems(specification)
     problems += _stage_problems(specification, interfaces, fused)
     if fused is not None:
         problems += ablation_problems(specification, interfaces)
-    return fused, problems
+    return fused, list(dict.fromkeys(problems))
 
 
 def _build_valid(
@@ -85,6 +88,17 @@ def _build_valid(
                 break  # a problem of no vertex: nothing to build without
             part, whole = smaller, False
     return None, problems
+
+
+def _layer_problems(specification: Specification) -> Iterator[Problem]:
+    """New layers that Keras cannot make, whatever feeds them."""
+    for name, node in specification.graph.items():
+        for position, item in enumerate(node.layers if isinstance(node, Layers) else ()):
+            [(class_name, config)] = item.items()
+            try:
+                new_layer(f"graph.{name}.layers.{position}.{class_name}", class_name, config)
+            except SpecificationError as error:
+                yield from error.found
 
 
 class _Vertices(Graph):

