@@ -7,12 +7,9 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.errors import Problem, SpecificationError
-from tfx_fusion.modules.spec import Specification
 from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
+from tfx_fusion.pipeline.check import check_graph
 from tfx_fusion.pipeline.consoles import wide_console
-from tfx_fusion.pipeline.light_keras import import_light_keras
 from tfx_fusion.pipeline.prepare import examine
 
 
@@ -26,23 +23,13 @@ def validate(file: Path) -> None:
     """
     console = wide_console()
     examined = examine(file, lambda text: console.print(text, highlight=False))
-    import_light_keras()
+    fused = check_graph(examined)
     from tfx_fusion.modules.embedding.plan import plan_stages
     from tfx_fusion.modules.graph.describe import describe
-    from tfx_fusion.modules.validation.validate import graph_problems
 
-    specification = examined.specification
-    if specification is None:
-        raise examined.error()
-    interfaces = {name: found.interface for name, found in examined.inspections.items()}
-    invalid = examined.read.invalid
-    fused, problems = graph_problems(specification, interfaces, invalid)
-    examined.problems += problems
-    if "data" not in invalid:
-        examined.problems += _column_problems(specification)
-    if fused is None or examined.problems:
-        raise examined.error()
-    rows = describe(specification, interfaces, fused)
+    prepared = examined.prepared()
+    specification = prepared.specification
+    rows = describe(specification, prepared.interfaces, fused)
     table = Table(box=None, pad_edge=False)
     for column in ("node", "kind", "inputs", "output"):
         table.add_column(column, overflow="fold")
@@ -69,13 +56,3 @@ def validate(file: Path) -> None:
     for line in in_words(choose(specification, size)):
         console.print(line, highlight=False, markup=False)
     console.print(f"[green]{file} is valid[/]", highlight=False)
-
-
-def _column_problems(specification: Specification) -> list[Problem]:
-    """What a data file that exists lacks."""
-    if specification.data.path.exists():
-        try:
-            RowSource.of(specification).check_columns()
-        except SpecificationError as error:
-            return error.found
-    return []

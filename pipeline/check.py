@@ -1,0 +1,69 @@
+"""Everything that is invalid in a specification file, with Keras on NumPy.
+
+`python -m tfx_fusion.pipeline.check FILE` prints it as JSON, for commands that may not import that
+Keras themselves since they train with another (`pipeline.prepare`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.errors import Problem, RunError, SpecificationError
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.pipeline.light_keras import import_light_keras
+from tfx_fusion.pipeline.prepare import Examined, examine
+
+if TYPE_CHECKING:  # it imports Keras
+    from tfx_fusion.modules.graph.build import FusedModel
+
+
+def check_graph(examined: Examined) -> FusedModel:
+    """Builds the graph of a specification, and looks at the columns of its data.
+
+    Raises SpecificationError with every problem, those found before among them.
+    """
+    if examined.specification is None:
+        raise examined.error()
+    import_light_keras()
+    from tfx_fusion.modules.validation.validate import graph_problems
+
+    invalid = examined.read.invalid
+    fused, problems = graph_problems(examined.specification, examined.interfaces, invalid)
+    examined.problems += problems
+    if "data" not in invalid:
+        examined.problems += _column_problems(examined.specification)
+    if fused is None or examined.problems:
+        raise examined.error()
+    return fused
+
+
+def _column_problems(specification: Specification) -> list[Problem]:
+    """What a data file that exists lacks."""
+    if specification.data.path.exists():
+        try:
+            RowSource.of(specification).check_columns()
+        except SpecificationError as error:
+            return error.found
+    return []
+
+
+def main(file: Path) -> None:
+    """Prints every problem of a file as JSON."""
+    problems: list[Problem] = []
+    examined = examine(file, lambda _: None)
+    try:
+        check_graph(examined)
+    except SpecificationError as error:
+        problems = error.found
+    except RunError:  # the data cannot be read: this is reported when they are needed
+        problems = examined.error().found
+    print(json.dumps([dataclasses.asdict(problem) for problem in problems]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
