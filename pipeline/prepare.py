@@ -115,7 +115,8 @@ def _whole_error(examined: Examined) -> SpecificationError:
 
     Keras on NumPy answers in seconds, but could not be exchanged here for the one that trains.
     """
-    command = [sys.executable, "-P", "-m", "tfx_fusion.pipeline.check", examined.read.file.path]
+    file = str(examined.read.file.path)
+    command = [sys.executable, "-P", "-m", "tfx_fusion.pipeline.check", file]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         return examined.error()

@@ -50,7 +50,7 @@ TRIALS = (
     Trial("fusion compile --help && fusion manifests --help", r"Kubernetes manifests"),
     Trial("test -s /etc/ssl/certs/ca-certificates.crt && echo found", "found"),
     Trial("python -c 'import os; print(os.confstr(\"CS_GNU_LIBC_VERSION\"))'", r"glibc 2\.4"),
-    Trial("fusion validate /run/work/fusion.yaml", r"is sound"),
+    Trial("fusion validate /run/work/fusion.yaml", r"is valid"),
     Trial("fusion run /run/work/fusion.yaml", r"published /run/work/serving/\d+"),
 )
 

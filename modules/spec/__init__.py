@@ -10,6 +10,7 @@ from tfx_fusion.modules.spec.features import (
     Feature,
     ImageFeature,
     Label,
+    Missing,
     MultiLabel,
     NumberFeature,
     NumberLabel,
@@ -20,6 +21,7 @@ from tfx_fusion.modules.spec.features import (
     drifting,
     may_be_missing,
     media_columns,
+    missing_name,
     stored,
 )
 from tfx_fusion.modules.spec.kubeflow import Kubeflow, Means, Volume
@@ -31,7 +33,6 @@ from tfx_fusion.modules.spec.load import (
     read_tree,
     validate_tree,
 )
-from tfx_fusion.modules.spec.missing import Missing, missing_name
 from tfx_fusion.modules.spec.specification import (
     ColumnSplit,
     Data,

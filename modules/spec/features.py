@@ -7,13 +7,33 @@ Shapes leave the batch out: an image of `shape: [32, 32, 3]` is a tensor `(batch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tfx_fusion.modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
-from tfx_fusion.modules.spec.missing import MissingOrNot
 from tfx_fusion.modules.spec.vocabulary import read_vocabulary
+
+
+class Missing(Part):
+    """What stands for a feature in rows that lack it; `allowed` takes the defaults here.
+
+    Where the feature's branch joins others, its value is replaced: by a `learned` vector, by
+    `zeros`, or by the `mean` over the rows to train on. `drop` is the share of rows that training
+    treats as if they lacked it, so that the model learns to do without. A picture or sequence that
+    cannot be read is a rejected row unless `unreadable` says that it is missing.
+    """
+
+    replace: Literal["learned", "zeros", "mean"] = "learned"
+    drop: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
+    unreadable: Literal["reject", "missing"] = "reject"
+
+
+def _word(value: Any) -> Any:
+    return {} if value == "allowed" else value
+
+
+MissingOrNot = Annotated[Missing | None, BeforeValidator(_word)]
 
 
 class FeaturePart(Part):
@@ -256,6 +276,11 @@ ROW_ID = Stored((), "string")
 def may_be_missing(features: Mapping[str, Feature]) -> list[str]:
     """The features that rows may lack, by name."""
     return [name for name, feature in features.items() if feature.missing]
+
+
+def missing_name(feature: str) -> str:
+    """The column that says, for each row, whether a feature is missing: 1 or 0."""
+    return f"{feature}.missing"
 
 
 def drifting(features: dict[str, Feature], labels: dict[str, Label]) -> dict[str, Feature | Label]:

@@ -38,9 +38,8 @@ from tfx_fusion.modules.spec.beam import Beam, BeamChoice
 from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Evaluation, Metric
-from tfx_fusion.modules.spec.features import Feature, Label, may_be_missing
+from tfx_fusion.modules.spec.features import Feature, Label, may_be_missing, missing_name
 from tfx_fusion.modules.spec.kubeflow import Kubeflow
-from tfx_fusion.modules.spec.missing import missing_name
 from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.tuning import Tuning
 

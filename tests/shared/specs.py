@@ -15,7 +15,7 @@ Change = tuple[str, str]
 
 WORDS = ("[UNK]", "red", "green", "blue", "very", "rather")
 
-# Two pretrained models, of pictures and of text, whose features are joined to tell a colour.
+# Two pretrained models, of pictures and of text, whose features are joined to recognise a colour.
 COLOURS = """\
 name: colours
 data:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from specs import colours
 
-from tfx_fusion.modules.graph.topology import in_order, references, source_of
+from tfx_fusion.modules.graph.topology import downstream, in_order, references, source_of
 from tfx_fusion.modules.spec import Merge, Specification
 
 Specify = Callable[..., Specification]
@@ -70,3 +70,32 @@ def test_each_connection_has_the_key_it_is_written_at(
 )
 def test_a_reference_starts_from_what_stands_before_its_dot(reference: str, source: str) -> None:
     assert source_of(reference) == source
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["hidden"], {"hidden", "scores"}),
+        (["text"], {"text", "joined", "hidden", "scores"}),
+        (["image"], {"image", "vision", "joined", "hidden", "scores"}),
+        (["nothing"], {"nothing"}),
+    ],
+)
+def test_what_is_computed_from_a_name_is_downstream_of_it(
+    specification: Specify, names: list[str], expected: set[str]
+) -> None:
+    assert downstream(specification(), names) == expected
+
+
+def test_a_submodel_that_shares_weights_is_downstream_of_their_owner(
+    specification: Specify,
+) -> None:
+    given = specification(("path: models/text, inputs", "same_as: vision, inputs"))
+
+    assert "text" in downstream(given, ["vision"])
+
+
+def test_downstream_of_a_cycle_is_the_whole_cycle(specification: Specify) -> None:
+    given = specification(("[vision, text]", "[vision, text, scores]"))
+
+    assert downstream(given, ["joined"]) == {"joined", "hidden", "scores"}

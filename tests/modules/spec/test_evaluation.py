@@ -1,4 +1,4 @@
-"""What `evaluation` may say, how it is read, and how each mistake in it is told."""
+"""What `evaluation` may say, how it is read, and how each mistake in it is reported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_threshold_may_bound_the_value_and_the_change_from_the_champion() -> N
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "expected"),
     [
         ("shop", {"shop": None}),
         (["shop", "colour"], {"shop": None, "colour": None}),
@@ -60,14 +60,14 @@ def test_a_threshold_may_bound_the_value_and_the_change_from_the_champion() -> N
         ({"shop": "north", "colour": None}, {"shop": "north", "colour": None}),
     ],
 )
-def test_a_slice_threshold_is_for_each_slice_or_for_one(written: Any, meant: dict) -> None:
+def test_a_slice_threshold_is_for_each_slice_or_for_one(written: Any, expected: dict) -> None:
     thresholds = {"colour": {"accuracy": {"min": 0.5}}}
     evaluation = read({"slice_thresholds": [{"slice": written, "thresholds": thresholds}]})
 
     [(key, where, *_)] = evaluation.bounds()
 
     assert key == "evaluation.slice_thresholds.0.thresholds.colour.accuracy"
-    assert where == meant
+    assert where == expected
 
 
 def test_slices_that_are_listed_and_bounded_are_measured_once() -> None:
