@@ -44,13 +44,15 @@ def specification_problems(
         *evaluation_problems(specification),
         *_unfreeze_problems(specification),
     ]
-    if not invalid:
+    if {key.partition(".")[0] for key in invalid}.isdisjoint({*NAMED, "evaluation"}):
         return [*found, *_unused_problems(specification), *_monitor_problems(specification)]
     # Where a whole section is invalid, any name may be defined there.
-    if not invalid.isdisjoint(NAMED):
-        return [problem for problem in found if not problem.undefined]
     names = {key.partition(".")[2] for key in invalid}
-    return [problem for problem in found if not problem.undefined or problem.undefined not in names]
+    return [
+        problem
+        for problem in found
+        if not problem.undefined or (invalid.isdisjoint(NAMED) and problem.undefined not in names)
+    ]
 
 
 def _kinds(specification: Specification) -> list[tuple[str, Iterable[str]]]:

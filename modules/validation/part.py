@@ -39,21 +39,17 @@ def buildable_part(specification: Specification) -> Specification:
     kinds = (specification.features, specification.submodels, specification.graph)
     names = [name for kind in kinds for name in kind]
     imported = {name for name, part in specification.submodels.items() if part.same_as is None}
-    left_out = {
-        *(source_of(reference) for _, _, reference in references(specification)),
-        *map(specification.owner, specification.submodels),
-    }.difference(names)
-    left_out.update(name for name in names if names.count(name) > 1)
-    left_out.update(
-        name
-        for name in specification.submodels
-        if specification.owner(name) not in imported
-    )  # fmt: skip
-    left_out.update(
-        f"outputs.{name}"
-        for name in specification.outputs
-        if specification.label_name(name) not in specification.labels
-    )
+    undefined = {source_of(reference) for _, _, reference in references(specification)}
+    left_out = [
+        *undefined.difference(names),
+        *(name for name in names if names.count(name) > 1),
+        *(name for name in specification.submodels if specification.owner(name) not in imported),
+        *(
+            f"outputs.{name}"
+            for name in specification.outputs
+            if specification.label_name(name) not in specification.labels
+        ),
+    ]
     part = without(specification, left_out)
     while True:
         try:

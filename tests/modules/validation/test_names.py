@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from specs import Change, colours
+from specs import Change, colours, write_colours
 
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Specification, read_specification
 from tfx_fusion.modules.validation.names import specification_problems
 
 Specify = Callable[..., Specification]
@@ -235,3 +235,40 @@ def test_every_problem_is_reported_at_once(specification: Specify) -> None:
         "evaluation.slices: no feature or label is named 'wrods'",
     ):
         assert len([problem for problem in found if problem.startswith(start)]) == 1
+
+
+# What is left of an invalid file
+
+
+@pytest.mark.parametrize(
+    "invalid",
+    [
+        ("encoding: multi_hot", "encoding: multihot"),
+        ("merge: concatenate", "merge: concat"),
+        ("from: scores", "form: scores"),
+        ("{type: category, column: colour,", "{type: catgory, column: colour,"),
+        ("output: features}\n  text", "ouput: features}\n  text"),
+        ("graph:\n", "graph: []\nspare:\n"),
+    ],
+    ids=["feature", "node", "output", "label", "sub-model", "section"],
+)
+def test_what_an_invalid_part_may_define_or_use_is_not_reported(
+    tmp_path: Path, invalid: Change
+) -> None:
+    read = read_specification(write_colours(tmp_path, invalid))
+
+    assert read.problems
+    assert read.specification is not None
+    assert specification_problems(read.specification, read.invalid) == []
+
+
+def test_an_invalid_section_that_names_nothing_hides_no_unused_name(tmp_path: Path) -> None:
+    file = write_colours(
+        tmp_path, ("batch_size: 16", "batch_size: many"), ("[vision, text]", "[vision, vision]")
+    )
+    read = read_specification(file)
+
+    assert read.specification is not None
+    assert [str(p) for p in specification_problems(read.specification, read.invalid)] == [
+        "submodels.text: nothing uses it; connect it or remove it"
+    ]
