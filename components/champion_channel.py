@@ -10,7 +10,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import path_utils
 
 from tfx_fusion.modules.registry.champion import Champion
-from tfx_fusion.modules.registry.manifest import model_digest
+from tfx_fusion.modules.registry.version_record import model_digest
 
 BASELINE_KEY = standard_component_specs.BASELINE_MODEL_KEY
 MODEL_KEY = standard_component_specs.MODEL_KEY
@@ -28,7 +28,7 @@ def describe(artifact: types.Artifact, champion: Champion | None) -> None:
     if champion is not None:
         artifact.set_string_custom_property(VERSION_KEY, champion.version)
         artifact.set_string_custom_property(DIGEST_KEY, champion.digest)
-        artifact.set_string_custom_property(UNLIKE_KEY, champion.unlike)
+        artifact.set_string_custom_property(UNLIKE_KEY, champion.not_comparable)
 
 
 def compared_version(champion: types.Artifact) -> str | None:

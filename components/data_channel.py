@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfx import types
 
-from tfx_fusion.modules.registry.manifest import DataSource
+from tfx_fusion.modules.registry.version_record import DataSource
 
 # Properties of the artifact.
 PATH_KEY = "read_from"

@@ -78,7 +78,7 @@ def compile_file(file: Path, tell: Callable[[str], None], target: str = "kubeflo
     tell("importing TensorFlow, Beam and TFX")
     import_tensorflow_quietly()
     from tfx_fusion.components.run_report.component import RunReport
-    from tfx_fusion.modules.registry.manifest import Provenance
+    from tfx_fusion.modules.registry.version_record import Provenance
     from tfx_fusion.pipeline.pipeline import Seen, create_stages
     from tfx_fusion.pipeline.run import stage_plans
 

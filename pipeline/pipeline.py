@@ -22,7 +22,7 @@ from tfx_fusion.components.version_pusher.component import VersionPusher
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
 from tfx_fusion.modules.preprocessing.transform import transform_config
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.spec import BeamStage, Specification
 from tfx_fusion.modules.spec.views import TaskView
 from tfx_fusion.modules.submodels.interface import Inspection

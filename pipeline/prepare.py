@@ -18,8 +18,8 @@ from tfx_fusion.modules.spec import (
     SpecificationFile,
     read_specification,
 )
+from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
 from tfx_fusion.modules.submodels.interface import Inspection, Interface
-from tfx_fusion.modules.submodels.known import KnownSubmodels
 from tfx_fusion.modules.validation.names import specification_problems
 
 
@@ -128,29 +128,29 @@ def examine(specification_file: Path, report: Callable[[str], None]) -> Examined
     read = read_specification(specification_file)
     if read.specification is None:
         return Examined(read, None, {}, list(read.problems))
-    known = KnownSubmodels(Workplace.of(specification_file).known_submodels)
-    inspections, problems = _inspect(known, read.specification, report)
+    cache = InspectionCache(Workplace.of(specification_file).known_submodels)
+    inspections, problems = _inspect(cache, read.specification, report)
     return Examined(
         read,
-        known.placed(read.specification),
+        cache.with_paths(read.specification),
         inspections,
         [*read.problems, *specification_problems(read.specification, read.invalid), *problems],
     )
 
 
 def _inspect(
-    known: KnownSubmodels, specification: Specification, report: Callable[[str], None]
+    cache: InspectionCache, specification: Specification, report: Callable[[str], None]
 ) -> tuple[dict[str, Inspection], list[Problem]]:
     """What is known of the sub-models that can be read, and the problems of the others."""
     try:
-        return known.inspect(specification, report), []
+        return cache.inspect(specification, report), []
     except SpecificationError as error:
         problems = error.found
     failed = {problem.key.split(".")[1] for problem in problems}  # submodels.NAME.path
     others = {name: item for name, item in specification.submodels.items() if name not in failed}
     # By now these are known, so that this takes no time.
     readable = specification.model_copy(update={"submodels": others})
-    return known.inspect(readable, report), problems
+    return cache.inspect(readable, report), problems
 
 
 def check_writable(folder: Path, key: str) -> None:

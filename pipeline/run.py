@@ -15,7 +15,7 @@ from tfx_fusion.modules.data.fingerprint import fingerprint
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.errors import RejectedRowsError, RunError, SpecificationError
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.registry.versions import check_publish_folder
 from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
 from tfx_fusion.pipeline.consoles import wide_console

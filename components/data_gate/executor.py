@@ -12,10 +12,10 @@ from tfx.utils import path_utils
 
 from tfx_fusion.components.champion_channel import EXISTS_KEY, VERSION_KEY
 from tfx_fusion.components.data_channel import describe_data, described_data
-from tfx_fusion.modules.data.checks.gate import Given, check_data
+from tfx_fusion.modules.data.checks.gate import CheckedData, check_data
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.data.split import SPLITS
-from tfx_fusion.modules.registry.manifest import STATISTICS_FILE as CHAMPION_STATISTICS
+from tfx_fusion.modules.registry.version_record import STATISTICS_FILE as CHAMPION_STATISTICS
 from tfx_fusion.modules.spec import DataChecks
 
 SOURCE_KEY = "source"
@@ -50,7 +50,7 @@ class Executor(base_executor.BaseExecutor):
         gate = artifact_utils.get_single_instance(output_dict[GATE_KEY])
 
         exists = champion.get_int_custom_property(EXISTS_KEY)
-        given = Given(
+        given = CheckedData(
             anomalies=Path(artifact_utils.get_single_uri(input_dict[ANOMALIES_KEY])),
             statistics=Path(statistics, STATISTICS_FILE),
             splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
@@ -63,5 +63,5 @@ class Executor(base_executor.BaseExecutor):
         )
         report = check_data(source, checks, given, Path(gate.uri))
 
-        gate.set_string_custom_property(TOLD_KEY, str(report))
+        gate.set_string_custom_property(TOLD_KEY, report.summary())
         describe_data(gate, data)

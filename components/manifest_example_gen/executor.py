@@ -16,7 +16,7 @@ from tfx_fusion.modules.data.schema import implied_schema
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.data.split import SPLITS
 from tfx_fusion.modules.data.write import collect, write_examples
-from tfx_fusion.modules.registry.manifest import DataSource
+from tfx_fusion.modules.registry.version_record import DataSource
 
 SOURCE_KEY = "source"
 PATH_KEY = "data_path"

@@ -17,7 +17,7 @@ from tfx_fusion.components import results
 from tfx_fusion.components.data_channel import described_data
 from tfx_fusion.modules.evaluation.quality import read_quality
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.report.finished import KEPT_AS_KEY, PROVENANCE_FILE, REPORT_FILE, RUN_FILE
 from tfx_fusion.modules.report.page import write_report
 

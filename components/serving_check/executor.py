@@ -53,4 +53,4 @@ class Executor(base_executor.BaseExecutor):
         write_text(Path(blessing.uri, BLESSED_FILES[passed]), "")
         blessing.set_int_custom_property(BLESSED_KEY, int(passed))
         blessing.set_int_custom_property(HAS_MODEL_KEY, int(passed))
-        blessing.set_string_custom_property(TOLD_KEY, str(report))
+        blessing.set_string_custom_property(TOLD_KEY, report.summary())

@@ -12,11 +12,11 @@ from tfx.types.standard_component_specs import PusherSpec
 
 from tfx_fusion.components.artifacts import DataGateReport
 from tfx_fusion.components.version_pusher import executor
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 
 
 class VersionPusherSpec(ComponentSpec):
-    """Pusher's channels, and what the manifest tells of beside."""
+    """Pusher's channels, and what the version record holds beside."""
 
     PARAMETERS = {
         executor.FOLDER_KEY: ExecutionParameter(type=str),
@@ -34,7 +34,7 @@ class VersionPusherSpec(ComponentSpec):
 
 
 class VersionPusher(base_component.BaseComponent):
-    """Pusher, whose version appears whole with its manifest.
+    """Pusher, whose version appears whole with its version record.
 
     The run's name is part of what a model came from, so TFX's cache never answers for it: what
     lies in the publish folder, and may be deleted or rolled back there, the cache cannot see. A

@@ -12,11 +12,11 @@ from tfx.types import artifact_utils, standard_component_specs
 
 from tfx_fusion.components.champion_channel import compared_version
 from tfx_fusion.components.data_channel import described_data
-from tfx_fusion.modules.data.checks.gate import KEPT_FILE
+from tfx_fusion.modules.data.checks.gate import STATISTICS_FILE
 from tfx_fusion.modules.evaluation.quality import read_quality
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.registry.manifest import Provenance
 from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.registry.version_record import Provenance
 
 FOLDER_KEY = "publish_folder"
 KEEP_KEY = "keep"
@@ -34,7 +34,7 @@ PUSHED_VERSION_KEY = "pushed_version"
 STATUS_KEY = "status"
 METRICS_KEY = "metrics"
 
-MANIFEST_COPY = "manifest.json"
+RECORD_COPY = "version.json"
 
 
 class Executor(executor.Executor):
@@ -67,7 +67,7 @@ class Executor(executor.Executor):
             metrics=metrics,
             champion=compared_version(champion),
             keep=exec_properties[KEEP_KEY] or None,
-            statistics=Path(gate.uri, KEPT_FILE),
+            statistics=Path(gate.uri, STATISTICS_FILE),
         )
 
         pushed.set_string_custom_property(STATUS_KEY, outcome.status)
@@ -76,7 +76,7 @@ class Executor(executor.Executor):
             pushed.set_string_custom_property(PUSHED_VERSION_KEY, outcome.version.name)
             return
         self._MarkPushed(pushed, str(outcome.version.path), outcome.version.name)
-        if outcome.manifest:
+        if outcome.record:
             pushed.set_string_custom_property(METRICS_KEY, json.dumps(metrics))
-            text = outcome.manifest.model_dump_json(indent=1)
-            write_text(Path(pushed.uri, MANIFEST_COPY), text)
+            text = outcome.record.model_dump_json(indent=1)
+            write_text(Path(pushed.uri, RECORD_COPY), text)

@@ -1,10 +1,10 @@
-"""The part of a specification that says where the rows are and what stands in them."""
+"""The part of a specification that says where the rows are and what they hold."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.errors import SpecificationError, suggestion
 from tfx_fusion.modules.spec import ColumnSplit, columns_of
 from tfx_fusion.modules.spec.views import RowsView
@@ -18,11 +18,11 @@ class RowSource(RowsView):
         return self.model_copy(update={"data": self.data.model_copy(update={"path": path})})
 
     def check_columns(self) -> None:
-        """Raises SpecificationError for each column that is named and that the data lack.
+        """Raises SpecificationError with each column that is named and missing in the data.
 
         Raises RunError where the data file is missing or cannot be read.
         """
-        found = manifest.columns(self.data.path)
+        found = data_file.columns(self.data.path)
         if found is None:
             return
         split = self.data.split

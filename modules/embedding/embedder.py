@@ -16,7 +16,7 @@ from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import ImageFeature
 from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
-from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.submodels.layer import opener
 
 ACTIVATION_BYTES = 64 << 20
 MIN_BATCH, MAX_BATCH = 8, 256

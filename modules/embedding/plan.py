@@ -13,8 +13,16 @@ import keras
 
 from tfx_fusion.modules.embedding.partial import still_below
 from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.graph.topology import in_order, inputs_of, replaced_at, source_of, upstream
+from tfx_fusion.modules.graph.topology import (
+    ancestors,
+    in_order,
+    inputs_of,
+    replaced_at,
+    source_of,
+    upstream,
+)
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
+from tfx_fusion.modules.keras_compat import takes_training
 from tfx_fusion.modules.spec import (
     Graph,
     Label,
@@ -117,7 +125,7 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
             "what is trained or drawn at random comes before every frozen sub-model"
         )  # fmt: skip
         return StagePlan(plan=None, why=f"raw data: {why if submodels else 'no sub-model'}")
-    needed = _before(specification, frontier.embeddings)
+    needed = ancestors(specification, frontier.embeddings)
     graph = {name: node for name, node in specification.graph.items() if name in needed}
     plan = EmbeddingPlan(
         features=features_in_rows(specification.features),
@@ -178,7 +186,7 @@ class _Frontier:
         if source in self._specification.features:
             self.features.add(source)
         elif source in self._still and self._is_worth_keeping(source):
-            tensor = self._fused.meant[reference]
+            tensor = self._fused.resolved[reference]
             if tensor not in self.embeddings:
                 self.embeddings.append(tensor)
         elif source not in self._seen:
@@ -219,7 +227,7 @@ class _Frontier:
         node = self._specification.graph[name]
         if not isinstance(node, Layers) or not _has_submodel(self._specification, name):
             return False
-        given = values_per_row(self._fused.tensors[self._fused.meant[node.inputs]])
+        given = values_per_row(self._fused.tensor_of(node.inputs))
         made = values_per_row(self._fused.tensors[name])
         return given is not None and made is not None and made < given
 
@@ -255,22 +263,9 @@ def _still(specification: Specification, fused: FusedModel, changed: Changed) ->
 
 def _moves(layer: Any) -> bool:
     """Whether a new layer learns, or may do something else in training than afterwards."""
-    varies = layer._call_has_training_arg and not isinstance(layer, SAME_IN_TRAINING)
+    varies = takes_training(layer) and not isinstance(layer, SAME_IN_TRAINING)
     return bool(layer.weights) or varies or bool(layer.activity_regularizer)
 
 
 def _has_submodel(specification: Specification, name: str) -> bool:
-    return bool(_before(specification, [name]) & set(specification.submodels))
-
-
-def _before(specification: Specification, references: list[str]) -> set[str]:
-    """The sub-models and nodes that compute some references."""
-    found: set[str] = set()
-    waiting = [source_of(reference) for reference in references]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name in specification.features:
-            continue
-        found.add(name)
-        waiting += [source_of(reference) for _, reference in inputs_of(specification, name)]
-    return found
+    return bool(ancestors(specification, [name]) & set(specification.submodels))

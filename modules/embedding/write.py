@@ -15,7 +15,7 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfx_fusion.modules.data.files import aside_of, example_files
+from tfx_fusion.modules.data.split import example_files, temporary_file
 from tfx_fusion.modules.embedding.columns import CONTENTS_FILE, Column, Contents
 from tfx_fusion.modules.embedding.embedder import Embedder
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
@@ -45,7 +45,7 @@ class _EmbedFile(beam.DoFn):
         index, split, given, wanted = element
         columns: tuple[Column, ...] = ()
         rows = 0
-        with tf.io.TFRecordWriter(aside_of(wanted)) as writer:
+        with tf.io.TFRecordWriter(temporary_file(wanted)) as writer:
             for batch in self._worker.embedder.batches(given):
                 found = tuple(Column.of(name, values) for name, values in batch.items())
                 check_same(columns or found, found)
@@ -59,7 +59,7 @@ class _EmbedFile(beam.DoFn):
                 rows += len(batch["row_id"])
                 self._worker.rows += len(batch["row_id"])
                 progress.info("%s rows embedded", f"{self._worker.rows:,}")
-        tf.io.gfile.rename(aside_of(wanted), wanted, overwrite=True)
+        tf.io.gfile.rename(temporary_file(wanted), wanted, overwrite=True)
         summary = {"split": split, "rows": rows, "columns": [c.model_dump() for c in columns]}
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
             json.dump(summary, stream)

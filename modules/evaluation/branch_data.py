@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tfx_fusion.modules.embedding.columns import Contents
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, distinct_plans
-from tfx_fusion.modules.graph.branches import feeding
+from tfx_fusion.modules.graph.topology import ancestors
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.training.embedded import EmbeddedRows
 from tfx_fusion.modules.training.sources import EmbeddedStore
@@ -14,7 +14,7 @@ from tfx_fusion.modules.training.sources import EmbeddedStore
 
 def comes_before(specification: Specification, plan: EmbeddingPlan, merge: str) -> bool:
     """Whether all embeddings of a plan are computed without a merge."""
-    return merge not in feeding(specification, list(plan.embeddings))
+    return merge not in ancestors(specification, plan.embeddings)
 
 
 class BranchStore(EmbeddedStore):

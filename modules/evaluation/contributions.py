@@ -22,13 +22,14 @@ from tfx_fusion.modules.evaluation.measures import (
     values_of,
 )
 from tfx_fusion.modules.evaluation.worth import Compared, Worth
-from tfx_fusion.modules.graph.branches import Joint, alone, joints_of
+from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
 from tfx_fusion.modules.graph.precision import precision
+from tfx_fusion.modules.keras_compat import run_graph
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Interface
-from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.data import RawRows
 from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
 from tfx_fusion.modules.training.train import StageData, seed_everything, train
@@ -144,7 +145,7 @@ class _Fusion:
 
     def trained_alone(self, merge: str, branch: str) -> StageData:
         """A head trained on one branch, by the same stages as the fused model."""
-        single, imported = alone(self.specification, merge, branch)
+        single, imported = single_branch(self.specification, merge, branch)
         interfaces = {name: self.interfaces[owner] for name, owner in imported.items()}
         store = BranchStore(self.store, self.stages, self.specification)
         planned = plan_stages(single, build(single, interfaces, open_interface))
@@ -175,16 +176,26 @@ def _of_missing(fused: FusedModel, reference: str, mean: np.ndarray) -> np.ndarr
     return keras.ops.convert_to_numpy(replacement.vector).astype(mean.dtype)
 
 
+@keras.saving.register_keras_serializable(package="tfx_fusion")
 class Held(keras.layers.Layer):
     """Gives every row the same value in place of its own, `(batch, …)` to `(batch, …)`."""
 
-    def __init__(self, value: np.ndarray) -> None:
-        super().__init__(trainable=False, autocast=False)
+    def __init__(self, value: np.ndarray, **options: Any) -> None:
+        super().__init__(**{**options, "trainable": False, "autocast": False})
         self.supports_masking = True
         self._value = value
 
     def call(self, inputs: Any) -> Any:
         return keras.ops.zeros_like(inputs) + keras.ops.cast(self._value, inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        value = {"values": self._value.tolist(), "dtype": self._value.dtype.name}
+        return {**super().get_config(), "value": value}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Held:
+        value = config["value"]
+        return cls(**{**config, "value": np.asarray(value["values"], value["dtype"])})
 
 
 def _run_again(
@@ -195,8 +206,7 @@ def _run_again(
     def run(operation: Any) -> Any:
         return (lambda tensors: operation(change(tensors))) if operation is merge else operation
 
-    function = keras.Function(model.input, model.output)
-    return function._run_through_graph(model.input, operation_fn=run)
+    return run_graph(keras.Function(model.input, model.output), model.input, run)
 
 
 def _holding(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from graphlib import TopologicalSorter
 
 from tfx_fusion.modules.spec import Graph
 from tfx_fusion.modules.spec.references import inputs_of, references, source_of, used_features
 
 __all__ = [
-    "downstream", "in_order", "inputs_of", "references", "replaced_at", "source_of", "upstream",
-    "used_features",
+    "ancestors", "downstream", "in_order", "inputs_of", "references", "replaced_at", "source_of",
+    "upstream", "used_features",
 ]  # fmt: skip
 
 
@@ -26,6 +26,19 @@ def in_order(graph: Graph) -> list[str]:
     }
     order = TopologicalSorter(feeds).static_order()
     return [name for name in order if name in feeds]
+
+
+def ancestors(graph: Graph, references: Iterable[str]) -> set[str]:
+    """The features, sub-models and nodes that some references are computed from."""
+    found: set[str] = set()
+    waiting = [source_of(reference) for reference in references]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            if name not in graph.features:
+                waiting += [source_of(reference) for _, reference in inputs_of(graph, name)]
+    return found
 
 
 def upstream(graph: Graph) -> dict[str, frozenset[str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,7 +77,6 @@ def _feature(tensor: Any, feature: Feature) -> Any:
     if isinstance(feature, TextFeature):
         return _text(tensor, feature)
     if isinstance(feature, NumberFeature):
-        # The analysis passes over NaN.
         scaled = _number(tensor, feature)
         return _without_nan(scaled) if feature.missing else scaled
     if isinstance(feature, CategoryFeature):
@@ -136,16 +136,36 @@ def _text(tensor: Any, feature: TextFeature) -> Any:
     ids = tf.ragged.boolean_mask(ids, ids >= 0)
     if feature.encoding == "ids":
         return ids.to_tensor(default_value=0, shape=[None, feature.length])
-    one_hot = tf.one_hot(ids.to_tensor(default_value=-1), len(words), dtype=tf.float32)
-    return tf.reduce_max(tf.pad(one_hot, [[0, 0], [0, 1], [0, 0]]), axis=1)
+    # Not by one_hot: its (rows, tokens, words) tensor takes hundreds of times the memory.
+    places = tf.stack([ids.value_rowids(), ids.values], axis=1)
+    shape = tf.stack([ids.nrows(), len(words)])
+    counts = tf.scatter_nd(places, tf.ones_like(ids.values, tf.float32), shape)
+    return tf.reshape(tf.minimum(counts, 1.0), [-1, len(words)])
 
 
 def _number(tensor: Any, feature: NumberFeature) -> Any:
-    if feature.normalize == "standard":
-        return tft.scale_to_z_score(tensor, elementwise=True)
+    """Numbers `(batch,)` or `(batch, columns)`, each column scaled by its training rows.
+
+    Missing values (NaN) are left out of the analysis and stay NaN, except in a column that does not
+    vary in the training rows: that one becomes 0.
+    """
+    if feature.normalize == "none":
+        return tf.identity(tensor)
+    # float32 would lose the digits in which values of a large mean differ.
+    values = tf.cast(tensor, tf.float64)
+    # TFT's own minimum and maximum are NaN as soon as one value is, and its scalers turn a constant
+    # column into a sigmoid.
+    low = tft.min(_without_nan(values, math.inf), reduce_instance_dims=False)
+    high = tft.max(_without_nan(values, -math.inf), reduce_instance_dims=False)
     if feature.normalize == "min_max":
-        return tft.scale_to_0_1(tensor, elementwise=True)
-    return tf.identity(tensor)
+        shift, scale = low, high - low
+    else:
+        shift = tft.mean(values, reduce_instance_dims=False)  # of the values that are not NaN
+        scale = tf.sqrt(tft.var(values, reduce_instance_dims=False))
+    # By the limits, since the deviation of equal values may be off zero by rounding.
+    varies = tf.broadcast_to(high > low, tf.shape(values))
+    scaled = tf.where(varies, (values - shift) / scale, tf.zeros_like(values))
+    return tf.cast(scaled, tf.float32)
 
 
 def transform_config(

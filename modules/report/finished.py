@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfx_fusion.modules.errors import RunError, first_line
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.spec import Specification
 
 RUN_FILE = "run.json"

@@ -47,7 +47,7 @@ from tfx_fusion.modules.spec.specification import (
     Stage,
     Training,
     Unfreeze,
-    manifest_format,
+    data_file_format,
 )
 from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.tuning import Choice, Range, Tuning
@@ -98,9 +98,9 @@ __all__ = [
     "Volume",
     "Worth",
     "columns_of",
+    "data_file_format",
     "drifting",
     "load_specification",
-    "manifest_format",
     "may_be_missing",
     "media_columns",
     "missing_name",

@@ -7,7 +7,6 @@ What can be checked of a single part is checked here; how parts fit, in `modules
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -89,7 +88,7 @@ class Data(Part):
     @field_validator("path")
     @classmethod
     def _known_format(cls, path: LocalPath) -> LocalPath:
-        if manifest_format(path) is None:
+        if data_file_format(path) is None:
             raise ValueError(
                 f"expected a file ending in .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz, "
                 f"found '{path.name}'"
@@ -97,7 +96,7 @@ class Data(Part):
         return path
 
 
-def manifest_format(path: LocalPath) -> str | None:
+def data_file_format(path: LocalPath) -> str | None:
     """The format of a data file by the ending of its name; None if it is no known one."""
     endings = {
         ".csv": "csv",
@@ -109,11 +108,17 @@ def manifest_format(path: LocalPath) -> str | None:
     return next((kind for end, kind in endings.items() if path.name.lower().endswith(end)), None)
 
 
-# Each file in there is a merge; nothing is imported, since Keras takes a second to import.
-MERGES = sorted(
-    path.stem
-    for path in Path(__file__).parents[1].joinpath("graph/merges").glob("*.py")
-    if not path.stem.startswith("_")
+# The names in `modules.graph.merges`, which imports Keras; a test compares the two.
+MERGES = (
+    "add",
+    "attention",
+    "average",
+    "bilinear",
+    "concatenate",
+    "dot",
+    "gated",
+    "maximum",
+    "multiply",
 )
 
 
@@ -126,7 +131,9 @@ def _known_merge(merge: str) -> str:
 class Merge(Part):
     """Joins several nodes into one tensor; `config` is the merge's own, if it takes any."""
 
-    merge: Annotated[str, AfterValidator(_known_merge), Field(json_schema_extra={"enum": MERGES})]
+    merge: Annotated[
+        str, AfterValidator(_known_merge), Field(json_schema_extra={"enum": list(MERGES)})
+    ]
     inputs: tuple[Reference, ...] = Field(min_length=2)
     config: dict[str, JsonValue] = {}
 

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.backend import set_keras_mask
 
-from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.columns import Column, Contents, parse
 from tfx_fusion.modules.embedding.embedder import mask_name
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel
+from tfx_fusion.modules.keras_compat import run_graph, set_mask
 from tfx_fusion.modules.preprocessing.transform import decode_images
 from tfx_fusion.modules.spec import ImageFeature
 
@@ -86,16 +86,17 @@ class EmbeddedRows:
         return np.concatenate([parse(column, rows)[label].numpy() for rows in batches])
 
 
+@keras.saving.register_keras_serializable(package="tfx_fusion")
 class WithMask(keras.layers.Layer):
     """Gives an embedding `(batch, …)` the mask `(batch, steps)` that it had when computed."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name=name, **options)
         self.supports_masking = True
 
     def call(self, embedding: Any, mask_values: Any) -> Any:
         tensor = tf.identity(embedding)
-        set_keras_mask(tensor, mask_values)
+        set_mask(tensor, mask_values)
         return tensor
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
@@ -130,7 +131,7 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
             given[f"{submodel}.{tap}"] = tensor
     frontier |= {name: fused.tensors[name] for name in given if name not in frontier}
     behind = keras.Function(frontier, fused.model.output)
-    outputs = behind._run_through_graph(given, operation_fn=lambda operation: operation)
+    outputs = run_graph(behind, given, lambda operation: operation)
     return keras.Model(inputs, outputs, name="head")
 
 

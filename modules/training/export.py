@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tfx_fusion.modules.files import whole_folder
 from tfx_fusion.modules.graph.build import FusedModel
+from tfx_fusion.modules.keras_compat import all_layers
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification
 from tfx_fusion.modules.training.frozen_proof import Digests, digests, named_like, prove
@@ -86,9 +87,7 @@ def _tracked(fused: FusedModel, transform: TransformGraph, frozen: Digests) -> t
         keras.layers.IntegerLookup,
         keras.layers.TextVectorization,
     )
-    module.lookups = [
-        layer for layer in fused.model._flatten_layers() if isinstance(layer, lookups)
-    ]
+    module.lookups = [layer for layer in all_layers(fused.model) if isinstance(layer, lookups)]
     return module
 
 

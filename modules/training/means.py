@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tfx_fusion.modules.graph.build import FusedModel
+from tfx_fusion.modules.keras_compat import last_inputs
 from tfx_fusion.modules.training.data import Epochs
 
 
@@ -26,7 +27,7 @@ def set_means(fused: FusedModel, model: keras.Model, rows: Epochs) -> None:
     """
     layers: list[Any] = [v for v in fused.replacements.values() if v.replace == "mean"]
     # A layer's last call is the one in this model: a head is made after the whole.
-    taken = {layer.name: layer._inbound_nodes[-1].input_tensors for layer in layers}
+    taken = {layer.name: last_inputs(layer) for layer in layers}
     probe = keras.Model(model.input, taken)
     sums: dict[str, Any] = {layer.name: 0.0 for layer in layers}
     counts = dict.fromkeys(sums, 0)

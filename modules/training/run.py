@@ -17,7 +17,7 @@ from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Interface
-from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.curves import draw_curves
 from tfx_fusion.modules.training.data import RawRows

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tfx_fusion.modules.errors import Problem, SpecificationError
-from tfx_fusion.modules.graph.branches import alone, joints_of
+from tfx_fusion.modules.graph.branches import joints_of, single_branch
 from tfx_fusion.modules.graph.build import FusedModel, build, build_part, open_interface
 from tfx_fusion.modules.graph.layers import new_layer
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
@@ -170,7 +170,7 @@ def ablation_problems(
             yield Problem(f"{key}.margin.{output}", f"{nothing}: remove it")
     for joint in joints:
         for branch in joint.branches:
-            single = alone(specification, joint.merge, branch)
+            single = single_branch(specification, joint.merge, branch)
             given = {name: interfaces[owner] for name, owner in single.imported.items()}
             try:
                 build(single.specification, given, open_interface)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tfx_fusion.modules.registry.champion import champion_state
-from tfx_fusion.modules.registry.manifest import model_digest
 from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.registry.version_record import model_digest
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.spec.views import TaskView
 
@@ -82,7 +82,7 @@ def publish_candidate(candidate: Any, tmp_path: Path, shared_world: Path) -> Cal
     def run() -> Path:
         from tfx.utils import path_utils
 
-        from tfx_fusion.modules.registry.manifest import Provenance
+        from tfx_fusion.modules.registry.version_record import Provenance
 
         specification = load_specification(shared_world / "fusion.yaml")
         provenance = Provenance.of(specification.model_copy(update={"submodels": {}}), {}, "f", "r")

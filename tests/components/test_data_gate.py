@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfx_fusion.modules.data.schema import implied_schema
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.registry.manifest import DataSource
+from tfx_fusion.modules.registry.version_record import DataSource
 from tfx_fusion.modules.spec import (
     CategoryLabel,
     DataChecks,
@@ -190,7 +190,9 @@ def test_good_data_pass_and_a_champions_data_too(
 ) -> None:
     first = gate(rows)
 
-    assert told(first) == "no anomalies, 0 of 30 eval rows leak, drift passed over: no champion"
+    assert (
+        told(first) == "no anomalies, 0 of 30 eval rows leak, drift skipped: no published model yet"
+    )
     report = json.loads(Path(first.uri, "data_gate.json").read_text())
     assert report["leakage"] == {"rows": 30, "leaked": []}
 
@@ -228,11 +230,11 @@ def test_rows_whose_picture_is_trained_on_stop_unless_they_are_few_enough(
         gate(rows)
 
     assert str(caught.value) == (
-        "the data must not be trained on:\n"
-        "  leakage: 4 of 30 eval rows (13.3%) hold media of a row to train on, byte for byte, "
+        "the data failed their checks:\n"
+        "  leakage: 4 of 30 eval rows (13.3%) hold media of a training row, byte for byte, "
         "data.checks.max_leakage allows 0.0%. First: row 63 ('image' as in row 0); "
-        "row 65 ('image' as in row 7); row 66 ('image' as in row 1). Take such rows out, split by "
-        "a column that keeps them together, or raise the limit"
+        "row 65 ('image' as in row 7); row 66 ('image' as in row 1). Remove such rows, split by "
+        "a column that puts them into one split, or raise the limit"
     )
     with pytest.raises(RunError, match=r"allows 13\.0%"):
         gate(rows, DataChecks(max_leakage=0.13))
@@ -258,10 +260,10 @@ def test_data_that_have_moved_stop_unless_the_limit_allows_it(
         gate(rows, champion=champion, statistics=others)
 
     assert str(caught.value) == (
-        "the data must not be trained on:\n"
+        "the data failed their checks:\n"
         f"  drift: 'colour' has moved by {moved:.3f} (L-infinity distance; 'red' from "
         f"{before / len(rows['train']):.0%} to 100% of the rows) from the data of version 17, "
-        "data.checks.max_drift allows 0.3. Look at what has changed; where it is meant, write "
+        "data.checks.max_drift allows 0.3. Look at what has changed; where it is intended, write "
         f"data.checks.drift.colour: {int(moved * 100 + 1) / 100:g}"
     )
     passed = f"drift from version 17 at most {moved:.3f} (colour)"
@@ -280,14 +282,14 @@ def test_everything_that_stops_is_told_at_once(gate: Callable[..., Any], rows: R
         gate(rows, classes=("red", "green"))
 
 
-def test_a_champion_without_statistics_is_passed_over_and_one_with_damaged_ones_is_not(
+def test_a_champion_without_statistics_is_skipped_and_one_with_damaged_ones_is_not(
     gate: Callable[..., Any], rows: Rows, tmp_path: Path
 ) -> None:
     old = tmp_path / "17"
     (old / "assets.extra").mkdir(parents=True)
 
     assert told(gate(rows, champion=old)).endswith(
-        "drift passed over: version 17 was published without statistics"
+        "drift skipped: version 17 was published without statistics"
     )
     (old / "assets.extra" / "statistics.pb").write_bytes(b"\xff")
     with pytest.raises(RunError, match=r"statistics\.pb: the statistics are damaged: restore"):

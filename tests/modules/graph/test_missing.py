@@ -53,9 +53,9 @@ def test_a_branch_is_replaced_where_it_joins_another(world: Path) -> None:
     assert list(fused.replacements) == ["vision"]
     assert fused.replacements["vision"].vector.shape == (4,)
     assert list(fused.model.input) == ["image", "words", "image.missing"]
-    told = {row.name: row for row in describe(specification, INTERFACES, fused)}
-    assert told["vision.features.replaced"].kind == "learned where missing"
-    assert told["vision.features.replaced"].trainable == 4
+    reported = {row.name: row for row in describe(specification, INTERFACES, fused)}
+    assert reported["vision.features.replaced"].kind == "learned where missing"
+    assert reported["vision.features.replaced"].trainable == 4
 
 
 def test_new_layers_of_the_branch_alone_come_before_it_is_replaced(world: Path) -> None:

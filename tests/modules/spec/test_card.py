@@ -9,7 +9,7 @@ import pytest
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Card, Specification, load_specification
-from tfx_fusion.modules.submodels.place import in_place
+from tfx_fusion.modules.submodels.inspection_cache import with_path
 
 PUBLISH = "publish: {path: serving}\n"
 CARD = f"{PUBLISH}card: {{intended_use: to sort marbles, limits: no glass}}\n"
@@ -55,7 +55,7 @@ def test_the_file_made_of_an_application_keeps_its_licence(tmp_path: Path) -> No
     from tfx_fusion.modules.spec import Submodel
 
     given = Submodel(application="MobileNet", inputs={"image": "image"}, licence="Apache-2.0")
-    assert in_place(given, tmp_path).licence == "Apache-2.0"
+    assert with_path(given, tmp_path).licence == "Apache-2.0"
 
 
 @pytest.mark.component

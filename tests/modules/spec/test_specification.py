@@ -24,8 +24,8 @@ from tfx_fusion.modules.spec import (
     TextFeature,
     Threshold,
     Training,
+    data_file_format,
     load_specification,
-    manifest_format,
 )
 
 Write = Callable[..., Path]
@@ -128,7 +128,7 @@ def test_the_ending_of_the_data_file_tells_its_format(
 ) -> None:
     specification = load_specification(write_specification(("rows.csv", name)))
 
-    assert manifest_format(specification.data.path) == kind
+    assert data_file_format(specification.data.path) == kind
 
 
 def test_yes_and_no_are_text_as_in_yaml_1_2(write_specification: Write) -> None:
