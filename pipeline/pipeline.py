@@ -22,9 +22,9 @@ from tfx_fusion.components.version_pusher.component import VersionPusher
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
 from tfx_fusion.modules.preprocessing.transform import transform_config
-from tfx_fusion.modules.registry.champion import Task
 from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.spec import BeamStage, Specification
+from tfx_fusion.modules.spec.views import TaskView
 from tfx_fusion.modules.submodels.interface import Inspection
 from tfx_fusion.pipeline.beam import Choice, choose
 from tfx_fusion.pipeline.prepare import Workplace
@@ -76,7 +76,7 @@ def create_stages(
     champion = ChampionResolver(
         specification.publish.path,
         seen.champion_state,
-        Task.of(specification),
+        TaskView.of(specification),
     ).with_id("Champion")
     gate = DataGate(
         specification,

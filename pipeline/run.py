@@ -55,7 +55,8 @@ def recorded(specification_file: Path, console: Console, action: Action) -> RunR
     check_writable(place.folder, "the folder of the runs")
     check_writable(specification.publish.path, "publish.path")
     check_publish_folder(specification.publish.path)
-    RowSource.of(specification).check_columns()
+    with prepared.locating():
+        RowSource.of(specification).check_columns()
     with _one_at_a_time(place.folder):
         record = RunRecord.start(place.folder, specification.name, specification_file.resolve())
         console.print(f"run {record.folder}", highlight=False, soft_wrap=True)
@@ -161,11 +162,13 @@ def run_stages(
 
 
 def stage_plans(prepared: Prepared) -> list[StagePlan]:
-    """What each stage of training learns from; the graph is checked on the way."""
+    """What each stage of training learns from; the whole specification is validated on the way."""
     from tfx_fusion.modules.embedding.plan import plan_stages
-    from tfx_fusion.pipeline.check import check
+    from tfx_fusion.modules.validation.validate import validate
 
-    return plan_stages(prepared.specification, check(prepared))
+    with prepared.locating():
+        fused = validate(prepared.specification, prepared.interfaces)
+    return plan_stages(prepared.specification, fused)
 
 
 def _train_and_publish(

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from tfx_fusion.modules.errors import SpecificationError, suggestion
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Specification, Tuning, load_specification, read_tree
+from tfx_fusion.modules.spec.views import search_view
 from tfx_fusion.modules.tuning.space import invalid_values, searched_values, with_values
 from tfx_fusion.pipeline.prepare import Prepared, Workplace
 from tfx_fusion.pipeline.record import RunRecord
@@ -169,7 +170,7 @@ def _search(
         )  # fmt: skip
 
     # The same search continues where it was stopped; any change of what it depends on starts anew.
-    depends = specification.as_computed().model_dump_json(exclude={"publish", "evaluation"})
+    depends = search_view(specification)
     digest = hashlib.sha256(json.dumps([depends, folders]).encode())
     state = place.folder / "tuning" / digest.hexdigest()[:16]
     return search(tuning, specification.training.seed, maximise, state, score, print_trial)

@@ -12,7 +12,8 @@ from tfx.utils import path_utils
 
 from tfx_fusion.components.champion_channel import describe
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.registry.champion import Task, copy_champion
+from tfx_fusion.modules.registry.champion import copy_champion
+from tfx_fusion.modules.spec.views import TaskView
 
 FOLDER_KEY = "publish_folder"
 STATE_KEY = "state"
@@ -32,7 +33,7 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         folder = Path(exec_properties[FOLDER_KEY])
-        task = Task.model_validate_json(exec_properties[TASK_KEY])
+        task = TaskView.model_validate_json(exec_properties[TASK_KEY])
         artifact = artifact_utils.get_single_instance(output_dict[CHAMPION_KEY])
 
         champion = copy_champion(folder, task, Path(path_utils.serving_model_dir(artifact.uri)))

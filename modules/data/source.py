@@ -6,33 +6,12 @@ from pathlib import Path
 
 from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.errors import SpecificationError, suggestion
-from tfx_fusion.modules.spec import (
-    ColumnSplit,
-    Data,
-    Feature,
-    Label,
-    Specification,
-    as_read,
-    columns_of,
-)
-from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec import ColumnSplit, columns_of
+from tfx_fusion.modules.spec.views import RowsView
 
 
-class RowSource(Part):
+class RowSource(RowsView):
     """The part of a specification that says what the rows are."""
-
-    data: Data
-    features: dict[str, Feature]
-    labels: dict[str, Label]
-
-    @classmethod
-    def of(cls, specification: Specification) -> RowSource:
-        """The rows that a specification describes; what is checked of them changes none."""
-        return cls(
-            data=specification.data.unchecked(),
-            features=as_read(specification.features),
-            labels=specification.labels,
-        )
 
     def at(self, path: Path) -> RowSource:
         """The same rows in another data file."""

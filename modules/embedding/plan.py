@@ -30,10 +30,10 @@ from tfx_fusion.modules.spec import (
     Specification,
     Stage,
     Submodel,
-    as_read,
     missing_name,
 )
 from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec.views import embedded_submodels, features_in_rows
 
 # Layers that take a `training` argument, as all of Keras's for images do, and make no use of it.
 SAME_IN_TRAINING = (keras.layers.CenterCrop, keras.layers.Resizing)
@@ -128,7 +128,7 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
     needed = ancestors(specification, frontier.embeddings)
     graph = {name: node for name, node in specification.graph.items() if name in needed}
     plan = EmbeddingPlan(
-        features=as_read(specification.features),
+        features=features_in_rows(specification.features),
         labels=specification.labels,
         submodels=_submodels(specification, needed),
         graph=graph,
@@ -155,7 +155,7 @@ def _submodels(specification: Specification, needed: set[str]) -> dict[str, Subm
     it may read from the head.
     """
     found = {}
-    for name, submodel in specification.as_computed().submodels.items():
+    for name, submodel in embedded_submodels(specification).items():
         users = [n for n in specification.submodels if specification.owner(n) == name]
         using = [specification.submodels[n].inputs for n in users if n in needed]
         if name in needed:

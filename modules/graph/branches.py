@@ -6,14 +6,11 @@ back through layers and through sub-models of a single source, to the first merg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from tfx_fusion.modules.errors import SpecificationError
-from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.graph.topology import ancestors, inputs_of, source_of, upstream
 from tfx_fusion.modules.spec import Evaluation, Feature, Graph, Merge, Specification, Submodel
-from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.spec.views import without_checks
 
 
 class Joint(NamedTuple):
@@ -108,7 +105,7 @@ def single_branch(specification: Specification, merge: str, branch: str) -> Sing
     )
     training = whole.training.model_copy(update={"stages": stages, "warm_start": None})
     update = {
-        "data": whole.data.unchecked(),
+        "data": without_checks(whole.data),
         "features": _features(whole, needed),
         "submodels": remaining,
         "graph": {name: node for name, node in graph.items() if name in needed},
@@ -154,35 +151,3 @@ def _submodels(graph: Graph, needed: set[str]) -> tuple[dict[str, Submodel], dic
         else:
             remaining[name] = submodel.model_copy(update={"same_as": owners[owner]})
     return remaining, imported
-
-
-def check_worth(specification: Specification, interfaces: Mapping[str, Interface]) -> None:
-    """Raises SpecificationError where there are no branches to compare, or one alone cannot be."""
-    worth = specification.evaluation.worth
-    if worth is None:
-        return
-    joints = joints_of(specification)
-    joined = [output for joint in joints for output in joint.outputs]
-    nothing = "no merge of several branches comes before it, so there is nothing to compare"
-    if not joints:
-        raise SpecificationError(
-            [f"evaluation.worth: of every output, {nothing}: take 'worth' out"]
-        )
-    problems = [
-        f"evaluation.worth.margin.{output}: {nothing}: take it out"
-        for output in worth.margin
-        if output not in joined
-    ]
-    for joint in joints:
-        for branch in joint.branches:
-            single = single_branch(specification, joint.merge, branch)
-            given = {name: interfaces[owner] for name, owner in single.imported.items()}
-            try:
-                build(single.specification, given, open_interface)
-            except SpecificationError as error:
-                problems += [
-                    f"evaluation.worth: '{branch}' alone, in place of '{joint.merge}': {problem}"
-                    for problem in error.problems
-                ]
-    if problems:
-        raise SpecificationError(problems)

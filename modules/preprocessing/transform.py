@@ -25,9 +25,9 @@ from tfx_fusion.modules.spec import (
     NumberFeature,
     SequenceFeature,
     TextFeature,
-    as_read,
     missing_name,
 )
+from tfx_fusion.modules.spec.views import features_in_rows
 from tfx_fusion.modules.spec.vocabulary import UNKNOWN, read_vocabulary
 
 # Keras's TextVectorization strips the same characters (`strip_punctuation`).
@@ -191,6 +191,6 @@ def transform_config(
         "vocabulary_digests": json.dumps(
             vocabulary_digests(features) if digests is None else dict(digests)
         ),
-        "features": FEATURES.dump_json(as_read(features)).decode(),
+        "features": FEATURES.dump_json(features_in_rows(features)).decode(),
         "labels": LABELS.dump_json(dict(labels)).decode(),
     }

@@ -13,32 +13,14 @@ from tfx_fusion.modules.registry.changes import locked
 from tfx_fusion.modules.registry.version_record import VERSION_RECORD_FILE, published_digest
 from tfx_fusion.modules.registry.versions import newest_version
 from tfx_fusion.modules.spec import (
-    Feature,
     Label,
     NumberLabel,
     Specification,
     may_be_missing,
     stored,
 )
-from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec.views import TaskView
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
-
-
-class Task(Part):
-    """The part of a specification that says what a model predicts, and from what."""
-
-    features: dict[str, Feature]
-    labels: dict[str, Label]
-    outputs: dict[str, str]  # the label of each
-
-    @classmethod
-    def of(cls, specification: Specification) -> Task:
-        """What the model of a specification does."""
-        return cls(
-            features=specification.features,
-            labels=specification.labels,
-            outputs={name: specification.label_name(name) for name in specification.outputs},
-        )
 
 
 @dataclass(frozen=True)
@@ -61,7 +43,7 @@ def champion_state(folder: Path) -> str:
     return f"{version.name} {hashlib.sha256(content).hexdigest()}"
 
 
-def copy_champion(folder: Path, task: Task, target: Path) -> Champion | None:
+def copy_champion(folder: Path, task: TaskView, target: Path) -> Champion | None:
     """Copies the last published model of a publish folder; None where there is none."""
     if newest_version(folder) is None:
         return None
@@ -73,11 +55,11 @@ def copy_champion(folder: Path, task: Task, target: Path) -> Champion | None:
         return Champion(version.name, published_digest(version), _not_comparable(version, task))
 
 
-def _not_comparable(version: Path, task: Task) -> str:
+def _not_comparable(version: Path, task: TaskView) -> str:
     """Why a champion cannot be measured on the candidate's examples; empty where it can be."""
     try:
         text = (version / SPECIFICATION_FILE).read_text()
-        its = Task.of(Specification.model_validate_json(text))
+        its = TaskView.of(Specification.model_validate_json(text))
     except (OSError, ValidationError):
         return f"it has no {SPECIFICATION_FILE} that can be read"
     ours = {**task.features, **task.labels}

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tfx_fusion.modules.registry.champion import Task, champion_state
+from tfx_fusion.modules.registry.champion import champion_state
 from tfx_fusion.modules.registry.publish import publish
 from tfx_fusion.modules.registry.version_record import model_digest
 from tfx_fusion.modules.spec import load_specification
+from tfx_fusion.modules.spec.views import TaskView
 
 pytestmark = pytest.mark.component
 
@@ -41,7 +42,7 @@ def resolve(shared_world: Path, tmp_path: Path) -> Callable[..., Any]:
 
         artifact = standard_artifacts.Model()
         artifact.uri = str(tmp_path / "champion")
-        task = Task.of(load_specification(shared_world / "fusion.yaml"))
+        task = TaskView.of(load_specification(shared_world / "fusion.yaml"))
         executor.Executor().Do(
             {},
             {executor.CHAMPION_KEY: [artifact]},
@@ -169,7 +170,7 @@ def test_the_component_declares_what_the_cache_must_see(shared_world: Path) -> N
 
     from tfx_fusion.components.champion_resolver.component import ChampionResolver
 
-    task = Task.of(load_specification(shared_world / "fusion.yaml"))
+    task = TaskView.of(load_specification(shared_world / "fusion.yaml"))
     component = ChampionResolver(Path("serving"), "17 abc", task)
 
     assert component.exec_properties == {

@@ -213,9 +213,9 @@ def test_an_anomaly_stops_unless_it_is_only_to_be_told(
         message
     )
     assert "; train: colour: Examples contain values missing from the schema: blue" in message
-    assert message.endswith("or write data.checks.anomalies: tell")
+    assert message.endswith("or write data.checks.anomalies: report")
 
-    patient = gate(rows, DataChecks(anomalies="tell"), classes=("red", "green"))
+    patient = gate(rows, DataChecks(anomalies="report"), classes=("red", "green"))
     assert told(patient).startswith("anomalies: eval: colour: Examples contain values missing")
 
 

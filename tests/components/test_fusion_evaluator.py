@@ -68,9 +68,9 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
     from tfx_fusion.components.champion_channel import describe
     from tfx_fusion.components.fusion_evaluator import executor
-    from tfx_fusion.components.fusion_evaluator.component import evaluated_part
     from tfx_fusion.modules.evaluation.config import eval_config
     from tfx_fusion.modules.registry.champion import Champion
+    from tfx_fusion.modules.spec.views import evaluation_view
 
     thresholds = {"colour": {"accuracy": {"min": 0, "change": {"min": 0.001}}}}
     given = specification.model_copy(
@@ -95,7 +95,7 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
         {"examples": [examples], "model": [model], "baseline_model": [champion]},
         {key: [artifact] for key, artifact in outputs.items()},
         {
-            executor.SPECIFICATION_KEY: evaluated_part(given),
+            executor.SPECIFICATION_KEY: evaluation_view(given).model_dump_json(),
             "eval_config": proto_utils.proto_to_json(eval_config(given, baseline=True)),
             "example_splits": json_utils.dumps([executor.SPLIT]),
         },
@@ -116,13 +116,13 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
 
 def test_another_publishing_folder_evaluates_nothing_again(specification: Specification) -> None:
-    from tfx_fusion.components.fusion_evaluator.component import evaluated_part
+    from tfx_fusion.modules.spec.views import evaluation_view
 
     moved = specification.model_copy(update={"publish": Publish(path=Path("/elsewhere"))})
     stricter = specification.model_copy(update={"evaluation": Evaluation(confidence=0.9)})
 
-    assert evaluated_part(moved) == evaluated_part(specification)
-    assert evaluated_part(stricter) != evaluated_part(specification)
+    assert evaluation_view(moved) == evaluation_view(specification)
+    assert evaluation_view(stricter) != evaluation_view(specification)
 
 
 def test_another_margin_trains_no_head_again(specification: Specification) -> None:

@@ -111,7 +111,7 @@ def _problems(report: DataReport, checks: DataChecks) -> Iterator[str]:
         yield (
             f"  anomalies: {'; '.join(report.anomalies[:SHOWN])}"
             f"{f'; and {more} more' if more > 0 else ''}. Correct the data or what the "
-            "specification says of them, or write data.checks.anomalies: tell"
+            "specification says of them, or write data.checks.anomalies: report"
         )
     found = report.leakage
     if found is not None and found.share > checks.max_leakage:

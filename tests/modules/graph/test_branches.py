@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from tfx_fusion.modules.errors import SpecificationError
-from tfx_fusion.modules.graph.branches import Joint, check_worth, joints_of, single_branch
+from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
+from tfx_fusion.modules.graph.topology import in_order
 from tfx_fusion.modules.spec import Specification
-from tfx_fusion.modules.submodels.interface import Interface
-from tfx_fusion.modules.validation.names import ordered_nodes
+from tfx_fusion.modules.validation.names import check_names
 
 ERROR = "mean_squared_error"
 VECTOR = {"type": "raw", "dtype": "float32", "shape": [4]}
@@ -118,7 +115,8 @@ def test_a_single_branch_stands_in_place_of_the_merge() -> None:
 
     single, imported = single_branch(given, "joined", "wide")
 
-    assert ordered_nodes(single) == ["wide", "y"]
+    check_names(single)
+    assert in_order(single) == ["wide", "y"]
     assert single.graph["y"].inputs == "wide"
     assert list(single.features) == ["a"]
     assert single.outputs == given.outputs
@@ -151,7 +149,8 @@ def test_an_output_may_come_from_the_merge_itself() -> None:
     single, _ = single_branch(given, "y", "two")
 
     assert single.outputs["y"].from_ == "two"
-    assert ordered_nodes(single) == ["two"]
+    check_names(single)
+    assert in_order(single) == ["two"]
 
 
 def test_a_single_branch_cannot_be_missing() -> None:
@@ -173,7 +172,8 @@ def test_a_single_branch_cannot_be_missing() -> None:
     assert pair.features == {name: given.features[name] for name in ("a", "b")}
     assert apart.features["a"] == given.features["a"]  # `c` is there where `a` is not
     assert single.features["a"].missing is None
-    assert ordered_nodes(single) == ["y"]
+    check_names(single)
+    assert in_order(single) == ["y"]
 
 
 TWINS = {
@@ -199,7 +199,8 @@ def test_a_branch_that_shares_weights_keeps_them_without_the_one_that_owned_them
     assert single.submodels["right"].inputs == {"in": "b"}
     assert single.submodels["right"].output is None
     assert single.submodels["third"].same_as == "right"
-    assert set(ordered_nodes(single)) == {"right", "third", "pair", "y"}
+    check_names(single)
+    assert set(in_order(single)) == {"right", "third", "pair", "y"}
 
 
 def test_stages_unfreeze_what_is_left_by_its_new_name() -> None:
@@ -226,53 +227,3 @@ def test_stages_unfreeze_nothing_that_is_gone() -> None:
 
     assert without.training.stages[0].unfreeze == {}
     assert list(only.training.stages[0].unfreeze) == ["probe"]
-
-
-# What is refused
-
-
-def problems_of(specification: Specification) -> list[str]:
-    interfaces: dict[str, Interface] = {}
-    with pytest.raises(SpecificationError) as caught:
-        check_worth(specification, interfaces)
-    return caught.value.problems
-
-
-def test_without_a_merge_there_is_nothing_to_compare() -> None:
-    given = specify({"y": {**HEAD, "inputs": "a"}}, features=("a",), evaluation={"worth": {}})
-
-    assert problems_of(given) == [
-        "evaluation.worth: of every output, no merge of several branches comes before it, so there "
-        "is nothing to compare: take 'worth' out"
-    ]
-
-
-def test_a_margin_needs_a_merge_before_its_output() -> None:
-    margin = {name: {"mean_squared_error": 0.1} for name in ("y", "z")}
-    given = specify(
-        {"joined": merge("a", "b"), "y": {**HEAD, "inputs": "joined"},
-         "z": {**HEAD, "inputs": "c"}},
-        outputs={"y": "y", "z": "z"},
-        evaluation={"worth": {"margin": margin}},
-    )  # fmt: skip
-
-    assert problems_of(given) == [
-        "evaluation.worth.margin.z: no merge of several branches comes before it, so there is "
-        "nothing to compare: take it out"
-    ]
-
-
-def test_a_branch_that_does_not_fit_the_head_by_itself_is_reported() -> None:
-    given = specify(
-        {"y": merge("a", "b", kind="dot")}, features=("a", "b"), evaluation={"worth": {}}
-    )
-
-    assert problems_of(given) == [
-        f"evaluation.worth: '{branch}' alone, in place of 'y': outputs.y.from: expected (1) for a "
-        "label of type number, mean_squared_error, found (4) float32"
-        for branch in ("a", "b")
-    ]
-
-
-def test_without_worth_nothing_is_checked() -> None:
-    check_worth(specify({"y": {**HEAD, "inputs": "a"}}, features=("a",)), {})

@@ -15,7 +15,7 @@ from tfx_fusion.modules.graph.describe import describe
 from tfx_fusion.modules.graph.missing import Absence, Replacement
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.interface import Interface, OutputInfo, TensorInfo
-from tfx_fusion.modules.validation.names import ordered_nodes
+from tfx_fusion.modules.validation.names import check_names
 
 IMAGE = "image: {type: image, column: image_path, shape: [8, 8, 3]"
 WORDS = "words: {type: text, column: transcript, vocabulary: models/words.txt, encoding: multi_hot"
@@ -96,7 +96,7 @@ def test_the_only_feature_of_an_output_may_not_be_missing(
 ) -> None:
     specification = specify(world, *changes)
     with pytest.raises(SpecificationError) as caught:
-        ordered_nodes(specification)
+        check_names(specification)
     assert message in caught.value.problems
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tfx_fusion.modules.registry.champion import Task, champion_state, copy_champion
+from tfx_fusion.modules.registry.champion import champion_state, copy_champion
 from tfx_fusion.modules.registry.rollback import roll_back
 from tfx_fusion.modules.registry.version_record import VERSION_RECORD_FILE
 from tfx_fusion.modules.spec import load_specification
+from tfx_fusion.modules.spec.views import TaskView
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
 SEVERAL = ("outputs:\n", "outputs:\n  more: {from: scores, label: colour, loss: huber}\n")
@@ -21,17 +22,17 @@ LABEL = "colour: {type: category, column: colour, classes: [red, green, blue]}"
 
 
 @pytest.fixture
-def task(shared_world: Path) -> Callable[..., Task]:
+def task(shared_world: Path) -> Callable[..., TaskView]:
     """What the models of the small specification do, with pieces of its text replaced."""
 
-    def make(*changes: tuple[str, str], path: Path) -> Task:
+    def make(*changes: tuple[str, str], path: Path) -> TaskView:
         text = (shared_world / "fusion.yaml").read_text()
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
         file = path / "changed.yaml"
         file.write_text(text.replace("models/", f"{shared_world}/models/"))
-        return Task.of(load_specification(file))
+        return TaskView.of(load_specification(file))
 
     return make
 
@@ -41,7 +42,7 @@ def write_specification_into(version: Path, shared_world: Path) -> None:
     (version / SPECIFICATION_FILE).write_text(json.dumps(specification.model_dump(mode="json")))
 
 
-def reason_of(serving: Path, task: Task, target: Path) -> str:
+def reason_of(serving: Path, task: TaskView, target: Path) -> str:
     champion = copy_champion(serving, task, target)
     assert champion is not None
     return champion.not_comparable
@@ -50,7 +51,7 @@ def reason_of(serving: Path, task: Task, target: Path) -> str:
 def test_the_champion_is_the_newest_version_that_was_not_rolled_back(
     publish_content: Callable[..., Any],
     serving: Path,
-    task: Callable[..., Task],
+    task: Callable[..., TaskView],
     tmp_path: Path,
 ) -> None:
     first, _ = publish_content("a"), publish_content("b")
@@ -65,7 +66,7 @@ def test_the_champion_is_the_newest_version_that_was_not_rolled_back(
 
 
 def test_without_a_published_model_there_is_no_champion_and_nothing_is_made(
-    serving: Path, task: Callable[..., Task], tmp_path: Path
+    serving: Path, task: Callable[..., TaskView], tmp_path: Path
 ) -> None:
     assert copy_champion(serving, task(path=tmp_path), tmp_path / "copy") is None
     assert champion_state(serving) == ""
@@ -124,7 +125,7 @@ def test_a_candidate_of_another_task_is_not_compared(
     publish_content: Callable[..., Any],
     shared_world: Path,
     serving: Path,
-    task: Callable[..., Task],
+    task: Callable[..., TaskView],
     tmp_path: Path,
 ) -> None:
     write_specification_into(publish_content("a").version.path, shared_world)
@@ -138,7 +139,7 @@ def test_a_candidate_of_another_task_is_not_compared(
 def test_a_champion_that_does_not_say_what_it_does_is_not_compared(
     publish_content: Callable[..., Any],
     serving: Path,
-    task: Callable[..., Task],
+    task: Callable[..., TaskView],
     tmp_path: Path,
 ) -> None:
     publish_content("a")

@@ -12,7 +12,7 @@ from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.specification import Metric
 from tfx_fusion.modules.training.losses import LOSSES, compile_arguments, is_binary, new_metric
-from tfx_fusion.modules.validation.names import ordered_nodes
+from tfx_fusion.modules.validation.names import check_names
 
 CLASSES = 4
 RANDOM = np.random.default_rng(9)
@@ -67,7 +67,7 @@ def specify(**outputs: dict[str, Any]) -> Specification:
 
 def refusals(specification: Specification) -> list[str]:
     try:
-        ordered_nodes(specification)
+        check_names(specification)
     except SpecificationError as error:
         return error.problems
     return []
