@@ -106,7 +106,7 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
     count = embedded_stages(plans)
     if not count:
         raise SpecificationError(
-            [f"tuning: a search needs a first stage on embeddings alone, found {plans[0].why}"]
+            [f"tuning: a search needs a first stage on embeddings alone, found {plans[0]}"]
         )
     for place in tuning.search:
         for position in range(count, len(plans)):
@@ -114,7 +114,7 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
                 name = specification.training.stages[position].name
                 raise SpecificationError(
                     [f"tuning.search.{place}: no trial comes to the stage '{name}': trials end "
-                     f"before the first stage that needs sub-models ({plans[count].why})"]
+                     f"before the first stage that needs sub-models ({plans[count]})"]
                 )  # fmt: skip
 
     def checked(values: dict[str, Any]) -> Specification:
@@ -144,7 +144,7 @@ def _search(
     record: RunRecord,
     terminal: Console,
 ) -> Tuned:
-    from tfx_fusion.modules.training.sources import EmbeddedStore
+    from tfx_fusion.modules.training.stage_data import EmbeddedStore
     from tfx_fusion.modules.tuning.picture import draw_trials
     from tfx_fusion.modules.tuning.search import search
     from tfx_fusion.modules.tuning.trial import train_head

@@ -1,4 +1,4 @@
-"""What is embedded once: the frontier between what is frozen and what learns, for each stage.
+"""What is embedded once: for each stage, the frontier between what is frozen and what learns.
 
 A sub-model that a stage leaves frozen gives the same output for a row in every epoch, as long as
 all before it does so too. What such sub-models give is computed once; the head learns from that.
@@ -7,11 +7,12 @@ all before it does so too. What such sub-models give is computed once; the head 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from tfx_fusion.modules.embedding.partial import still_below
+from tfx_fusion.modules.graph.branches import feeding
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.graph.topology import in_order, inputs_of, replaced_at, source_of, upstream
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
@@ -53,15 +54,46 @@ class EmbeddingPlan(Graph):
             yield f"embeddings.{reference}", "embeddings", reference
 
 
+class LearnsFrom(Part):
+    """What a stage learns from, as records keep it: the embeddings `of` some tensors, or raw rows.
+
+    `description` says the same in words, with the reason where it is raw rows.
+    """
+
+    source: Literal["embeddings", "rows"]
+    of: tuple[str, ...] = ()
+    description: str
+
+
 class StagePlan(Part):
-    """What a stage learns from: the embeddings of a plan, or raw data alone; `why` tells people.
+    """What a stage is to learn from: the embeddings of a plan, or raw rows for a `reason`.
 
     `live` are the sub-models that run behind or beside the embeddings, in every epoch.
     """
 
     plan: EmbeddingPlan | None
-    why: str
+    reason: str = ""
     live: tuple[str, ...] = ()
+
+    @property
+    def learns_from(self) -> LearnsFrom:
+        """The same as records keep it."""
+        if self.plan is None:
+            description = f"raw data: {self.reason}" if self.reason else "raw data"
+            return LearnsFrom(source="rows", description=description)
+        of = self.plan.embeddings
+        parts = [f"embeddings of {', '.join(of)}"]
+        live = [f"the rest of {n}" if n in self.plan.cuts else n for n in self.live]
+        if live:
+            parts.append(f"{', '.join(live)} computed in every epoch")
+        features = self.plan.features
+        images = [n for n in self.plan.passed if n in features and features[n].type == "image"]
+        if images:
+            parts.append(f"{', '.join(images)} decoded on the fly")
+        return LearnsFrom(source="embeddings", of=of, description="; ".join(parts))
+
+    def __str__(self) -> str:
+        return self.learns_from.description
 
 
 def plan_stages(specification: Specification, fused: FusedModel) -> list[StagePlan]:
@@ -109,15 +141,15 @@ def distinct_plans(stages: list[StagePlan]) -> list[EmbeddingPlan]:
 
 def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> StagePlan:
     if not specification.training.embed_once:
-        return StagePlan(plan=None, why="raw data: training.embed_once is false")
+        return StagePlan(plan=None, reason="training.embed_once is false")
     frontier = _Frontier(specification, fused, changed)
     submodels = {specification.owner(name) for name in specification.submodels}
     if not frontier.embeddings:
-        why = "every sub-model is trained by then" if submodels <= changed.keys() else (
+        reason = "every sub-model is trained by then" if submodels <= changed.keys() else (
             "what is trained or drawn at random comes before every frozen sub-model"
         )  # fmt: skip
-        return StagePlan(plan=None, why=f"raw data: {why if submodels else 'no sub-model'}")
-    needed = _before(specification, frontier.embeddings)
+        return StagePlan(plan=None, reason=reason if submodels else "no sub-model")
+    needed = feeding(specification, frontier.embeddings)
     graph = {name: node for name, node in specification.graph.items() if name in needed}
     plan = EmbeddingPlan(
         features=as_read(specification.features),
@@ -129,15 +161,7 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
         passed=tuple(name for name in fused.model.input if name in frontier.features),
         cuts=frontier.cuts,
     )
-    told = [f"embeddings of {', '.join(plan.embeddings)}"]
-    live = [f"the rest of {name}" if name in plan.cuts else name for name in frontier.live]
-    if live:
-        told.append(f"{', '.join(live)} computed in every epoch")
-    features = specification.features
-    images = [n for n in plan.passed if n in features and features[n].type == "image"]
-    if images:
-        told.append(f"{', '.join(images)} decoded on the fly")
-    return StagePlan(plan=plan, why="; ".join(told), live=frontier.live)
+    return StagePlan(plan=plan, live=frontier.live)
 
 
 def _submodels(specification: Specification, needed: set[str]) -> dict[str, Submodel]:
@@ -260,17 +284,4 @@ def _moves(layer: Any) -> bool:
 
 
 def _has_submodel(specification: Specification, name: str) -> bool:
-    return bool(_before(specification, [name]) & set(specification.submodels))
-
-
-def _before(specification: Specification, references: list[str]) -> set[str]:
-    """The sub-models and nodes that compute some references."""
-    found: set[str] = set()
-    waiting = [source_of(reference) for reference in references]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name in specification.features:
-            continue
-        found.add(name)
-        waiting += [source_of(reference) for _, reference in inputs_of(specification, name)]
-    return found
+    return bool(feeding(specification, [name]) & set(specification.submodels))

@@ -14,7 +14,7 @@ from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.data import RawRows
-from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, StageDataSource
 from tfx_fusion.modules.training.train import seed_everything, train
 
 
@@ -44,9 +44,11 @@ def train_head(
     with precision(training.precision):
         fused = build(specification, interfaces, open_interface)
     # No sub-model is there that could be unfrozen or move.
-    sources = Sources(specification, replace(fused, submodels={}), stages, store, _no_raw_rows)
+    sources = StageDataSource(
+        specification, replace(fused, submodels={}), stages, store, _no_raw_rows
+    )
     history = train(specification, interfaces, replace(fused, submodels={}), sources.of_stage)
-    return history.stages[-1]["epochs"][-1]
+    return history.last_epoch
 
 
 def _no_raw_rows(split: str) -> RawRows:

@@ -187,7 +187,7 @@ def test_a_feature_is_passed_on_where_the_head_reads_it_beside_the_backbone(
     )
     assert stage.plan is not None
     assert stage.plan.passed == ("image",)
-    assert stage.why == "embeddings of vision.features; image decoded on the fly"
+    assert str(stage) == "embeddings of vision.features; image decoded on the fly"
 
 
 def test_layers_that_read_steps_of_any_number_are_never_embedded(

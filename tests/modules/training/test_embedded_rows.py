@@ -17,7 +17,7 @@ from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.training import embedded
 from tfx_fusion.modules.training.data import evaluation_rows, training_rows
 from tfx_fusion.modules.training.embedded import EmbeddedRows
-from tfx_fusion.modules.training.sources import EmbeddedStore
+from tfx_fusion.modules.training.stage_data import EmbeddedStore
 
 ROWS = 37
 PLAN = EmbeddingPlan.model_validate(
@@ -67,7 +67,7 @@ def folder(tmp_path: Path) -> str:
 
 
 def open_rows(folder: str) -> EmbeddedRows:
-    _, rows = EmbeddedStore([StagePlan(plan=PLAN, why="")], [folder]).open(PLAN)
+    _, rows = EmbeddedStore([StagePlan(plan=PLAN)], [folder]).open(PLAN)
     return rows["train"]
 
 
@@ -158,11 +158,11 @@ def test_a_record_file_that_was_cut_short_is_told(folder: str) -> None:
 def test_embeddings_of_another_plan_are_refused(folder: str) -> None:
     other = PLAN.model_copy(update={"embeddings": ("ear.other",)})
     with pytest.raises(RunError, match="expected embeddings of another plan"):
-        EmbeddedStore([StagePlan(plan=other, why="")], [folder]).open(other)
+        EmbeddedStore([StagePlan(plan=other)], [folder]).open(other)
 
 
 def test_a_plan_is_opened_once_for_all_stages_that_learn_from_it(folder: str) -> None:
-    stages = [StagePlan(plan=PLAN, why=""), StagePlan(plan=PLAN, why="")]
+    stages = [StagePlan(plan=PLAN), StagePlan(plan=PLAN)]
     store = EmbeddedStore(stages, [folder])
 
     assert store.open(PLAN)[1] is store.open(PLAN)[1]

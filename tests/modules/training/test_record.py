@@ -9,8 +9,7 @@ import pytest
 
 from tfx_fusion.modules.spec import Specification, Training, load_specification
 from tfx_fusion.modules.training.frozen_proof import FrozenPart, all_frozen
-from tfx_fusion.modules.training.record import record_text
-from tfx_fusion.modules.training.train import TrainingHistory
+from tfx_fusion.modules.training.record import TrainingRecord, record_text
 from tfx_fusion.modules.training.warm_start import WarmStart
 
 STAGES: list[dict[str, Any]] = [
@@ -56,7 +55,7 @@ def specification(shared_world: Path) -> Specification:
 
 
 def lines(specification: Specification, **history: Any) -> list[str]:
-    return record_text(specification, TrainingHistory(DONE, **history)).splitlines()
+    return record_text(specification, TrainingRecord(DONE, **history)).splitlines()
 
 
 def test_a_stage_is_told_with_what_it_trained_how_and_how_long(

@@ -31,13 +31,14 @@ from tfx_fusion.modules.submodels.layer import SubmodelLayer
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.data import RawRows
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE, export
+from tfx_fusion.modules.training.record import TrainingRecord
 from tfx_fusion.modules.training.run import HISTORY_FILE, fuse_and_train, last_epoch
-from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
-from tfx_fusion.modules.training.train import TrainingHistory, train
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, StageDataSource
+from tfx_fusion.modules.training.train import train
 
 pytestmark = pytest.mark.component
 
-RAW = StagePlan(plan=None, why="raw data")
+RAW = StagePlan(plan=None)
 CLASSES = ["red", "green", "blue"]
 WORDS = ["[UNK]", "red", "green", "blue", "very", "rather"]
 
@@ -47,7 +48,7 @@ class Trained:
     """What a run left behind."""
 
     folder: Path
-    history: TrainingHistory
+    history: TrainingRecord
 
     @property
     def model(self) -> Path:
@@ -270,11 +271,11 @@ def test_the_record_tells_every_epoch_with_losses_and_metrics(
     [stage] = record["stages"]
     assert stage["name"] == "head"
     assert stage["seconds"] > 0
-    assert len(stage["epochs"]) == specification.training.stages[0].epochs
-    for epoch in stage["epochs"]:
+    assert len(stage.epochs) == specification.training.stages[0].epochs
+    for epoch in stage.epochs:
         assert set(epoch) == {"loss", "accuracy", "val_loss", "val_accuracy"}
         assert np.isfinite(list(epoch.values())).all()
-    assert last_epoch(trained.record) == stage["epochs"][-1]
+    assert last_epoch(trained.record) == stage.epochs[-1]
 
 
 def test_the_last_validation_is_that_of_the_exported_model(
@@ -327,7 +328,7 @@ def test_a_run_that_ended_leaves_no_state_to_go_on_from(trained: Trained) -> Non
 # ---------------------------------------------------------------------------- the same again
 
 
-def without_seconds(history: TrainingHistory) -> dict[str, Any]:
+def without_seconds(history: TrainingRecord) -> dict[str, Any]:
     return {
         "frozen": history.frozen,
         "stages": [{**stage, "seconds": 0.0} for stage in history.stages],
@@ -356,7 +357,7 @@ def test_another_seed_trains_another_head_on_the_same_frozen_tensors(
     other = run(with_training(specification, seed=8), shared_training_inputs, tmp_path)
 
     assert other.history.frozen == trained.history.frozen
-    assert other.history.stages[0]["epochs"] != trained.history.stages[0]["epochs"]
+    assert other.history.stages[0].epochs != trained.history.stages[0].epochs
 
 
 # ---------------------------------------------------------------------------- what must fail
@@ -416,7 +417,7 @@ class Assembled:
             specification.labels,
         )
         stages = [RAW for _ in specification.training.stages]
-        sources = Sources(
+        sources = StageDataSource(
             specification,
             self.fused,
             stages,
@@ -425,10 +426,10 @@ class Assembled:
         )
         self.data = sources.of_stage(0)
 
-    def train(self) -> TrainingHistory:
+    def train(self) -> TrainingRecord:
         return train(self.specification, self.interfaces, self.fused, lambda _: self.data)
 
-    def export(self, history: TrainingHistory, path: Path) -> None:
+    def export(self, history: TrainingRecord, path: Path) -> None:
         export(self.specification, self.fused, self.transform, history.frozen, {}, path)
 
     def move(self, submodel: str, tensor: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfx_fusion.modules.embedding.plan import LearnsFrom
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.spec import Specification, load_specification
@@ -21,9 +22,16 @@ from tfx_fusion.modules.submodels.layer import SubmodelLayer
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.data import Epochs
 from tfx_fusion.modules.training.frozen_proof import digests
-from tfx_fusion.modules.training.train import StageData, TrainingHistory, seed_everything, train
-from tfx_fusion.modules.training.trained import Trained, trained_variables, values_of, write_trained
-from tfx_fusion.modules.training.warm_start import Champion, WarmStart
+from tfx_fusion.modules.training.record import TrainingRecord, WarmStart
+from tfx_fusion.modules.training.stage_data import StageData
+from tfx_fusion.modules.training.train import seed_everything, train
+from tfx_fusion.modules.training.trained_values import (
+    Trained,
+    trained_variables,
+    values_of,
+    write_trained,
+)
+from tfx_fusion.modules.training.warm_start import Champion
 
 STAGE = "{name: head, epochs: 3, learning_rate: 1e-2}"
 FINE = "{name: fine, epochs: 1, learning_rate: 1e-3, unfreeze: {vision: {last: 1}, text: all}}"
@@ -77,9 +85,9 @@ def trained(
     specification: Specification,
     champion: Champion | None = None,
     checkpoint: Checkpoint | None = None,
-) -> tuple[FusedModel, TrainingHistory]:
+) -> tuple[FusedModel, TrainingRecord]:
     fused, interfaces = fuse(specification)
-    data = StageData(fused.model, *rows(), "made rows")
+    data = StageData(fused.model, *rows(), LearnsFrom(source="rows", description="made rows"))
     return fused, train(specification, interfaces, fused, lambda _: data, checkpoint, champion)
 
 
@@ -239,7 +247,7 @@ def test_training_goes_on_from_the_champion_and_proves_what_is_frozen(
     assert warm.warm_start.anew == {}
     assert {*HEAD, *VISION, *TEXT} <= set(warm.warm_start.taken)
     assert warm.frozen == scratch.frozen
-    assert warm.stages[0]["epochs"][0]["loss"] < scratch.stages[0]["epochs"][0]["loss"]
+    assert warm.stages[0].epochs[0]["loss"] < scratch.stages[0].epochs[0]["loss"]
     assert json.loads(json.dumps(asdict(warm)))["warm_start"]["taken"] == warm.warm_start.taken
 
 
@@ -282,7 +290,7 @@ def test_a_checkpoint_comes_before_the_champion(
     monkeypatch.setattr(Checkpoint, "save", save)
     resumed, history = trained(specification, champion, Checkpoint(tmp_path / "checkpoint"))
 
-    assert history.stages[0]["epochs"] == unbroken.stages[0]["epochs"]
+    assert history.stages[0].epochs == unbroken.stages[0].epochs
     assert history.warm_start == unbroken.warm_start
     for one, other in zip(whole.model.weights, resumed.model.weights, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -20,7 +20,7 @@ from tfx_fusion.modules.evaluation.quality import judge, measured
 from tfx_fusion.modules.serving.published import PublishedModel
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
-from tfx_fusion.modules.training.run import last_epoch
+from tfx_fusion.modules.training.record import read_record
 
 pytestmark = pytest.mark.component
 
@@ -74,7 +74,7 @@ def test_the_evaluator_measures_several_classes_as_keras_does(exported: Any, res
 
 
 def test_the_evaluator_measures_what_the_last_epoch_did(exported: Any, results: Path) -> None:
-    epoch = last_epoch(exported.folder / "record")
+    epoch = read_record(exported.folder / "record").last_epoch
 
     found = overall(results, exported.specification)
 
