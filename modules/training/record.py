@@ -34,7 +34,7 @@ class WarmStart(Part):
 
     champion: str
     scratch: str = ""
-    taken: tuple[str, ...] = ()
+    taken: list[str] = []
     anew: dict[str, str] = {}
 
     def __str__(self) -> str:

@@ -288,8 +288,8 @@ class _AfterEpoch(keras.callbacks.Callback):
         if infinite:
             raise RunError(
                 f"training.stages.{self._position}: in stage '{self._stage.name}' the "
-                f"{infinite[0]} is not a finite number after epoch {epoch + 1}: lower the learning_rate (now "
-                f"{self._stage.learning_rate:g}), or set clip_norm"
+                f"{infinite[0]} is not a finite number after epoch {epoch + 1}: "
+                f"lower the learning_rate (now {self._stage.learning_rate:g}), or set clip_norm"
             )
         self.epochs.append(logged)
         self._training.save(self._position, self._earlier, self.epochs, self._stopping)

@@ -57,7 +57,7 @@ class Champion:
             else:
                 variable.assign(self.trained.values[name])
                 taken.append(name)
-        return WarmStart(champion=version, taken=tuple(taken), anew=anew)
+        return WarmStart(champion=version, taken=taken, anew=anew)
 
     def _misfit(self, name: str, variable: keras.Variable, trained: Trained) -> str:
         """The reason why the champion's value cannot be taken; empty where it can."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +246,7 @@ def test_training_goes_on_from_the_champion_and_proves_what_is_frozen(
     assert {*HEAD, *VISION, *TEXT} <= set(warm.warm_start.taken)
     assert warm.frozen == scratch.frozen
     assert warm.stages[0].epochs[0]["loss"] < scratch.stages[0].epochs[0]["loss"]
-    assert json.loads(json.dumps(asdict(warm)))["warm_start"]["taken"] == warm.warm_start.taken
+    assert TrainingRecord.model_validate_json(warm.model_dump_json()) == warm
 
 
 def test_a_warm_start_that_touched_a_frozen_tensor_would_fail(
