@@ -6,12 +6,12 @@ all before it does so too. What such sub-models give is computed once; the head 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Literal
 
 import keras
 
-from tfx_fusion.modules.embedding.partial import still_below
 from tfx_fusion.modules.graph.branches import feeding
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.graph.topology import in_order, inputs_of, replaced_at, source_of, upstream
@@ -27,9 +27,12 @@ from tfx_fusion.modules.spec import (
     missing_name,
 )
 from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.submodels.interface import Interface
 
 # Layers that take a `training` argument, as all of Keras's for images do, and make no use of it.
 SAME_IN_TRAINING = (keras.layers.CenterCrop, keras.layers.Resizing)
+# Near the data embeddings grow larger than what they are computed from; then raw data do better.
+MOST_BYTES_PER_ROW = 256 << 10
 
 
 class EmbeddingPlan(Graph):
@@ -182,14 +185,14 @@ def _submodels(specification: Specification, needed: set[str]) -> dict[str, Subm
 
 
 class _Frontier:
-    """Walks from the outputs towards the data, up to what never changes."""
+    """Walks from the outputs towards the data, up to what is constant."""
 
     def __init__(self, specification: Specification, fused: FusedModel, changed: Changed) -> None:
         self._specification, self._fused = specification, fused
         self._changed = changed
-        self._known = upstream(specification)
-        self._still = _still(specification, fused, changed)
-        self.live = tuple(name for name in specification.submodels if name not in self._still)
+        self._upstream = upstream(specification)
+        self._constant = _constant(specification, fused, changed)
+        self.live = tuple(name for name in specification.submodels if name not in self._constant)
         self._seen: set[str] = set()
         self.embeddings: list[str] = []
         self.cuts: dict[str, tuple[str, ...]] = {}
@@ -201,39 +204,39 @@ class _Frontier:
         source = source_of(reference)
         if source in self._specification.features:
             self.features.add(source)
-        elif source in self._still and self._is_worth_keeping(source):
+        elif source in self._constant and self._is_worth_embedding(source):
             tensor = self._fused.meant[reference]
             if tensor not in self.embeddings:
                 self.embeddings.append(tensor)
         elif source not in self._seen:
             self._seen.add(source)
-            below = self._still_below(source)
+            below = self._cut_below(source)
             if below:
                 self.cuts[source] = below
                 self.embeddings += [f"{source}.{layer}" for layer in below]
                 return
-            for _, feeding in inputs_of(self._specification, source):
-                self._walk(feeding)
-                feature = replaced_at(self._specification, self._known, source, feeding)
+            for _, before in inputs_of(self._specification, source):
+                self._walk(before)
+                feature = replaced_at(self._specification, self._upstream, source, before)
                 if feature:
                     self.features.add(missing_name(feature))
 
-    def _still_below(self, name: str) -> tuple[str, ...] | None:
-        """Where to cut a sub-model that is trained in part, if all that feeds it is still."""
+    def _cut_below(self, name: str) -> tuple[str, ...] | None:
+        """Where to cut a sub-model that is trained in part, if all that feeds it is constant."""
         submodels = self._specification.submodels
         if name not in submodels:
             return None
         references = [reference for _, reference in inputs_of(self._specification, name)]
         sources = {source_of(reference) for reference in references}
-        if any(replaced_at(self._specification, self._known, name, r) for r in references):
+        if any(replaced_at(self._specification, self._upstream, name, r) for r in references):
             return None
         shared = [twin for twin in submodels if self._specification.owner(twin) == name] != [name]
-        if shared or not sources <= self._still | set(self._specification.features):
+        if shared or not sources <= self._constant | set(self._specification.features):
             return None
         interface, taps = self._fused.interfaces[name], self._fused.taps[name]
-        return still_below(interface, taps, self._changed.get(name, set()))
+        return cut_below(interface, taps, self._changed.get(name, set()))
 
-    def _is_worth_keeping(self, name: str) -> bool:
+    def _is_worth_embedding(self, name: str) -> bool:
         """A sub-model's outputs are; behind one, layers only where they make the values fewer.
 
         Merges cost next to nothing, and embeddings that hold none outlive a change of the merge.
@@ -258,30 +261,76 @@ def values_per_row(tensor: Any) -> int | None:
     return total
 
 
-def _still(specification: Specification, fused: FusedModel, changed: Changed) -> set[str]:
+def _constant(specification: Specification, fused: FusedModel, changed: Changed) -> set[str]:
     """The sub-models and nodes that give a row the same values in every epoch of a stage."""
-    still: set[str] = set()
-    known = upstream(specification)
+    constant: set[str] = set()
+    features = upstream(specification)
     for name in in_order(specification):
         references = [reference for _, reference in inputs_of(specification, name)]
-        if not {source_of(r) for r in references} <= still | set(specification.features):
+        if not {source_of(r) for r in references} <= constant | set(specification.features):
             continue
-        if any(replaced_at(specification, known, name, reference) for reference in references):
-            continue  # what stands for a missing feature is drawn and learned
+        if any(replaced_at(specification, features, name, reference) for reference in references):
+            continue  # the replacement of a missing feature is drawn at random and learned
         if name in specification.submodels:
-            moves = specification.owner(name) in changed
+            varies = specification.owner(name) in changed
         else:
-            moves = any(map(_moves, fused.layers[name]))
-        if not moves:
-            still.add(name)
-    return still
+            varies = any(map(_varies, fused.layers[name]))
+        if not varies:
+            constant.add(name)
+    return constant
 
 
-def _moves(layer: Any) -> bool:
+def _varies(layer: Any) -> bool:
     """Whether a new layer learns, or may do something else in training than afterwards."""
-    varies = layer._call_has_training_arg and not isinstance(layer, SAME_IN_TRAINING)
-    return bool(layer.weights) or varies or bool(layer.activity_regularizer)
+    has_mode = layer._call_has_training_arg and not isinstance(layer, SAME_IN_TRAINING)
+    return bool(layer.weights) or has_mode or bool(layer.activity_regularizer)
 
 
 def _has_submodel(specification: Specification, name: str) -> bool:
     return bool(feeding(specification, [name]) & set(specification.submodels))
+
+
+def cut_below(
+    interface: Interface, taps: Iterable[str], changed: Collection[str]
+) -> tuple[str, ...] | None:
+    """Where to cut a sub-model when a stage unfreezes only its last layers.
+
+    All before every unfrozen layer is still as imported, and can be embedded once.
+
+    Args:
+        interface: the sub-model's.
+        taps: what is taken from it.
+        changed: the layers with weights that are unfrozen, by name.
+
+    Returns the last unchanged layers on the way to the taps, in the order of the data. None where
+    there is no such cut: an output that would cross it cannot be taken, comes straight from the
+    data, or is too large.
+    """
+    if interface.format == "saved_model":
+        return None  # a SavedModel does not show its graph
+    affected: set[str] = set()
+    for name, layer in interface.layers.items():
+        if set(layer.weights) & set(changed) or set(layer.inputs) & affected:
+            affected.add(name)
+    crossing: set[str] = set()
+    seen: set[str] = set()
+    left = [interface.taps()[tap].layer for tap in taps]
+    while left:
+        name = left.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in affected:
+            left.extend(interface.layers[name].inputs)
+        else:
+            crossing.add(name)
+    if not crossing <= interface.cuts.keys():
+        return None
+    total = 0
+    for name in crossing:
+        shape = interface.cuts[name].shape
+        if None in shape:
+            return None
+        total += 4 * math.prod(size for size in shape if size is not None)
+    ordered = tuple(name for name in interface.layers if name in crossing)
+    return ordered if total <= MOST_BYTES_PER_ROW else None

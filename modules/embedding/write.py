@@ -31,7 +31,7 @@ progress = logging.getLogger("fusion.progress")
 
 
 class _Worker:
-    """What the threads of a process share: one embedder, and a count of rows for people."""
+    """What the threads of a process share: one embedder, and the number of rows for the log."""
 
     def __init__(self, make: partial[Embedder]) -> None:
         self.embedder = make()
@@ -94,7 +94,7 @@ def write_embeddings(
 
 
 def collect(plan: EmbeddingPlan, summaries: str, folder: str) -> Contents:
-    """Writes the contents page of what was embedded into `folder`, and takes the notes away."""
+    """Writes the contents page into `folder`, and deletes the notes."""
     rows: dict[str, int] = {}
     columns: tuple[Column, ...] = ()
     for path in sorted(tf.io.gfile.glob(f"{summaries}/*.json")):

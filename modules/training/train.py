@@ -255,7 +255,7 @@ class _Training:
                 epochs=epochs,
                 variables=values(self.moving),
                 optimizer=values(self.model.optimizer.variables),
-                stopping=stopping.knowledge() if stopping else {},
+                stopping=stopping.state() if stopping else {},
                 best_weights=best,
             )
         )

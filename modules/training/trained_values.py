@@ -78,7 +78,7 @@ def read_trained(version: Path) -> Trained | None:
         raise RunError(
             f"{file}: expected the trained values of the last published model, the file is "
             f"damaged ({error}): delete the version folder to start from the version before, or "
-            "take training.warm_start away"
+            "remove training.warm_start"
         ) from error
     return Trained(values, digests)
 

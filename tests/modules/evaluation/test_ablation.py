@@ -245,11 +245,11 @@ def test_leaving_a_branch_out_makes_a_difference(ablation: Ablation) -> None:
     assert of(ablation, "number", "text").without != of(ablation, "number", "vision").without
 
 
-# A branch alone
+# A single branch
 
 
 @pytest.mark.parametrize("branch", ["vision", "text"])
-def test_a_branch_alone_is_a_specification_of_it_alone(
+def test_a_single_branch_is_a_specification_of_it(
     specify: Callable, ablation: Ablation, prepare_training: Callable, place: Path, embed: Callable,
     branch: str, tmp_path: Path,
 ) -> None:  # fmt: skip
@@ -293,7 +293,7 @@ def test_measuring_again_finds_the_same(
     ],
     ids=["embeddings behind the merge", "a fine-tuned branch"],
 )  # fmt: skip
-def test_the_fused_model_is_the_exported_one_whatever_it_learnt_from(
+def test_the_fused_model_is_the_exported_one_whatever_it_learned_from(
     fuse: Callable, measure: Callable, specify: Callable, inputs: Any, change: tuple[str, str]
 ) -> None:
     given = fuse(specify(change))
@@ -334,9 +334,9 @@ def judged(specification: Specification, margin: float | None) -> Quality:
 
 
 def test_a_margin_is_over_the_best_branch(fused: Fused) -> None:
-    kept, missed = judged(fused.specification, 0.125), judged(fused.specification, 0.2)
+    met, missed = judged(fused.specification, 0.125), judged(fused.specification, 0.2)
 
-    assert kept.missed == ()
+    assert met.missed == ()
     assert missed.missed == (
         "colour.accuracy of the fusion is better by +0.1250 (90 % interval +0.0250 to +0.2250) "
         "than that of 'text' alone, at least 0.2 is needed",
@@ -345,7 +345,7 @@ def test_a_margin_is_over_the_best_branch(fused: Fused) -> None:
     assert bounds == [("over text alone", "≥ 0.2", False)]
 
 
-def test_what_a_fusion_is_worth_is_told_without_a_margin_too(fused: Fused) -> None:
+def test_lines_of_the_ablation_need_no_margin(fused: Fused) -> None:
     found = judged(fused.specification, None)
 
     assert not found.is_bounded

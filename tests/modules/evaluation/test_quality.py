@@ -261,17 +261,17 @@ def test_what_cannot_be_computed_meets_no_bound(exported: Any, value: float | No
 
 
 @pytest.mark.parametrize(
-    ("bounds", "kept"),
+    ("bounds", "met"),
     [({"min": 0.8}, True), ({"min": 0.81}, False), ({"max": 0.8}, True), ({"max": 0.79}, False)],
 )
-def test_a_bound_itself_is_allowed(exported: Any, bounds: dict, kept: bool) -> None:
+def test_a_bound_itself_is_allowed(exported: Any, bounds: dict, met: bool) -> None:
     found = judged(
         exported.specification,
         {(): {("steep", "accuracy"): 0.8}},
         thresholds={"steep": {"accuracy": bounds}},
     )
 
-    assert (found.missed == ()) == kept
+    assert (found.missed == ()) == met
 
 
 def test_without_any_bound_nothing_was_asked(exported: Any) -> None:
@@ -284,7 +284,7 @@ def test_what_is_written_is_read_again(quality: Quality, tmp_path: Path) -> None
     assert read_quality(tmp_path) == quality
 
 
-def test_measures_of_one_output_alone_bear_its_name(
+def test_measures_of_a_single_output_have_its_name(
     exported: Any, evaluate: Callable[..., Path]
 ) -> None:
     given = evaluated(exported.specification, slices=["steep"])

@@ -121,7 +121,7 @@ class Several(tf.Module):
         }
 
 
-def test_a_saved_models_numbers_of_every_kind_and_words_are_learnt_from_alike(
+def test_a_saved_models_numbers_and_words_of_every_kind_train_alike(
     world: Path, shared_training_inputs: Any, tmp_path: Path, embed: Callable[..., Any]
 ) -> None:
     module = Several()
@@ -279,7 +279,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Specification:
     return load_specification(folder / "fusion.yaml")
 
 
-def test_features_and_labels_of_every_kind_are_learnt_from_alike(
+def test_features_and_labels_of_every_kind_train_alike(
     everything: Specification,
     prepare_training: Callable[[Specification], Any],
     tmp_path: Path,

@@ -66,13 +66,13 @@ def test_digests_keep_the_names() -> None:
     }
 
 
-def test_unmoved_tensors_pass() -> None:
+def test_unchanged_tensors_pass() -> None:
     before = digests({"vision": {"kernel": TENSOR}})
 
     verify_unchanged(before, digests({"vision": {"kernel": TENSOR.copy()}}), "in training")
 
 
-def test_moved_tensors_are_named_with_their_sub_model_and_the_occasion() -> None:
+def test_changed_tensors_are_named_with_their_sub_model_and_the_occasion() -> None:
     before = digests(
         {
             "vision": {"kernel": TENSOR, "bias": TENSOR[0], "scale": TENSOR[1]},
@@ -93,7 +93,7 @@ def test_moved_tensors_are_named_with_their_sub_model_and_the_occasion() -> None
 
 
 @pytest.mark.parametrize("after", [{}, {"vision": {}}], ids=["sub-model", "tensor"])
-def test_what_is_gone_counts_as_moved(after: dict) -> None:
+def test_a_missing_tensor_counts_as_changed(after: dict) -> None:
     before = digests({"vision": {"kernel": TENSOR}})
 
     with pytest.raises(RunError, match="in the exported model: vision: kernel"):

@@ -186,10 +186,10 @@ def test_another_shape_starts_anew_and_its_neighbours_do_not(specify: Callable[.
 
 
 @pytest.mark.parametrize(
-    ("digest", "told"), [("o" * 64, "o" * 12), (None, "none")], ids=["another", "unknown"]
+    ("digest", "shown"), [("o" * 64, "o" * 12), (None, "none")], ids=["another", "unknown"]
 )
 def test_a_sub_model_from_another_file_starts_from_the_imported_weights(
-    digest: str | None, told: str, specify: Callable[..., Any]
+    digest: str | None, shown: str, specify: Callable[..., Any]
 ) -> None:
     fused = unfrozen(specify(), vision=["features"], text=["features/kernel", "features/bias"])
     imported = values(fused)
@@ -198,7 +198,7 @@ def test_a_sub_model_from_another_file_starts_from_the_imported_weights(
     outcome = start(fused, marked(fused), others)
 
     assert outcome.taken == [*HEAD, *TEXT]
-    reason = f"the champion was made from another file of vision (digest {told}, now {'v' * 12})"
+    reason = f"the champion was made from another file of vision (digest {shown}, now {'v' * 12})"
     assert outcome.anew == dict.fromkeys(VISION, reason)
     for name in VISION:
         np.testing.assert_array_equal(values(fused)[name], imported[name])
@@ -211,7 +211,7 @@ def test_without_a_champion_training_starts_from_scratch_and_says_so(tmp_path: P
     assert (outcome.taken, outcome.anew) == ([], {})
 
 
-def test_a_champion_of_an_older_layout_is_told(tmp_path: Path) -> None:
+def test_a_champion_of_an_older_layout_is_the_reason_for_scratch(tmp_path: Path) -> None:
     outcome = Champion.read(tmp_path, DIGESTS).start(FusedModel(None, {}), {})
 
     assert str(outcome) == (
@@ -231,7 +231,7 @@ def published(specification: Specification, folder: Path) -> Champion:
     return Champion.read(folder / "1", DIGESTS)
 
 
-def test_training_goes_on_from_the_champion_and_proves_what_is_frozen(
+def test_training_starts_from_the_champion_and_leaves_frozen_tensors_unchanged(
     specify: Callable[..., Any], tmp_path: Path
 ) -> None:
     specification = specify((STAGE, FINE))
