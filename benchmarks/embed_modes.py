@@ -32,7 +32,7 @@ from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.data import RawRows
-from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, StageDataSource
 from tfx_fusion.modules.training.train import seed_everything, train
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -93,7 +93,7 @@ def embed(world: World, clock: _Clock) -> dict[str, Any]:
     stages = plan_stages(specification, build(specification, world.interfaces, open_interface))
     plan = stages[0].plan
     if plan is None:
-        raise RuntimeError(f"nothing is embedded: {stages[0].why}")
+        raise RuntimeError(f"nothing is embedded: {stages[0]}")
     make = partial(Embedder, plan, world.interfaces, world.submodels, world.transform_path)
     folder = str(world.work / f"embeddings_{os.getpid()}")
     wanted = {split: f"{folder}/Split-{split}" for split in SPLITS}
@@ -128,10 +128,10 @@ def _train(world: World, stages: Any, embeddings: list[str]) -> dict[str, Any]:
     seed_everything(specification.training.seed)
     fused = build(specification, world.interfaces, opener(specification, world.submodels))
     raw = partial(_raw, world)
-    sources = Sources(specification, fused, stages, EmbeddedStore(stages, embeddings), raw)
+    sources = StageDataSource(specification, fused, stages, EmbeddedStore(stages, embeddings), raw)
     history = train(specification, world.interfaces, fused, sources.of_stage)
     return {
-        "losses": [epoch["loss"] for epoch in history.stages[0]["epochs"]],
+        "losses": [epoch["loss"] for epoch in history.stages[0].epochs],
         "head": _head_weights(fused),
     }
 

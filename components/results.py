@@ -10,10 +10,10 @@ from ml_metadata.proto import metadata_store_pb2
 
 from tfx_fusion.modules.data.checks.anomalies import anomalies
 from tfx_fusion.modules.data.write import REJECTED_FILE
+from tfx_fusion.modules.evaluation.ablation import read_ablation
 from tfx_fusion.modules.evaluation.quality import Quality, read_quality
-from tfx_fusion.modules.evaluation.worth import read_worth
-from tfx_fusion.modules.training.record import RECORD_FILE
-from tfx_fusion.modules.training.run import last_epoch, learnt_from
+from tfx_fusion.modules.training.record import read_record
+from tfx_fusion.modules.training.record_text import RECORD_FILE
 
 
 class Stage(Protocol):
@@ -55,14 +55,16 @@ def made(stage: Stage) -> str:
         rows, size = (_number(artifacts["embeddings"], name) for name in ("rows", "bytes_per_row"))
         return f"{rows:,} rows, {size:,} bytes each"
     if "training_record" in artifacts:
-        values = last_epoch(Path(artifacts["training_record"].uri))
+        record = read_record(Path(artifacts["training_record"].uri))
+        values = record.last_epoch
         proven = _number(artifacts["model"], "frozen_tensors_proven")
         start = artifacts["model"].custom_properties["warm_start"].string_value
-        sources = " and ".join(learnt_from(Path(artifacts["training_record"].uri)))
+        learned = dict.fromkeys(stage.learns_from.source for stage in record.stages)
+        sources = " and ".join("raw data" if name == "rows" else name for name in learned)
         trained = f"on {sources}, loss {values['loss']:.4f}, {proven} frozen tensors proven"
         return f"{trained}, {start}" if start else trained
     if "worth" in artifacts:
-        best = read_worth(Path(artifacts["worth"].uri)).best()
+        best = read_ablation(Path(artifacts["worth"].uri)).best()
         return ", ".join(
             f"{item.output}.{item.metric} {item.gain:+.4f} over {item.branch} alone"
             for item in best

@@ -20,13 +20,13 @@ def quality_table(quality: Quality) -> Table:
             column.name, justify="right" if column.is_number else "left", overflow="fold"
         )
     for line in quality.lines:
-        table.add_row(*(_bounds(line.bounds) if c.name == BOUND else c.tell(line) for c in shown))
+        table.add_row(*(_bounds(line.bounds) if c.name == BOUND else c.text(line) for c in shown))
     return table
 
 
 def _bounds(bounds: tuple[Bound, ...]) -> Text:
     told = Text()
     for position, bound in enumerate(bounds):
-        told.append(f"{', ' if position else ''}{bound.says} ")
-        told.append(VERDICTS[bound.kept], STYLES[bound.kept])
+        told.append(f"{', ' if position else ''}{bound.text} ")
+        told.append(VERDICTS[bound.met], STYLES[bound.met])
     return told

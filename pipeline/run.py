@@ -183,7 +183,7 @@ def _train_and_publish(
     quality = read_quality(Path(results.artifact(record.stages, "evaluation").uri))
     record.metrics, record.quality = quality.overall(), quality.model_dump(mode="json")
     terminal.print(quality_table(quality))
-    for told in quality.passed_over:
+    for told in quality.skipped:
         terminal.print(told, highlight=False, soft_wrap=True, markup=False)
     record.published, record.error = results.verdict(record.stages, quality)
     record.status = "published" if record.published else "not published"

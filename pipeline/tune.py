@@ -105,7 +105,7 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
     count = embedded_stages(plans)
     if not count:
         raise SpecificationError(
-            [f"tuning: expected a first stage that trains on embeddings, found {plans[0].why}"]
+            [f"tuning: expected a first stage that trains on embeddings, found {plans[0]}"]
         )
     for key in tuning.search:
         for position in range(count, len(plans)):
@@ -113,8 +113,8 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
                 name = specification.training.stages[position].name
                 raise SpecificationError(
                     [f"tuning.search.{key}: trials do not reach the stage '{name}': they end "
-                     f"before the first stage that needs sub-models ({plans[count].why}); search "
-                     "an earlier stage"]
+                     f"before the first stage that needs sub-models ({plans[count]}); search an "
+                     "earlier stage"]
                 )  # fmt: skip
 
     def checked(values: dict[str, Any]) -> Specification:
@@ -144,7 +144,7 @@ def _search(
     record: RunRecord,
     terminal: Console,
 ) -> tuple[list[Trial], Trial]:
-    from tfx_fusion.modules.training.sources import EmbeddedStore
+    from tfx_fusion.modules.training.stage_data import EmbeddedStore
     from tfx_fusion.modules.tuning.search import search
     from tfx_fusion.modules.tuning.trial import train_head
 

@@ -203,7 +203,7 @@ def shared_published(
         submodel_digests=dict.fromkeys(paths, ""),
         transform_path=str(shared_training_inputs.transform_graph / "transform_fn"),
         splits={split: str(path) for split, path in shared_training_inputs.splits.items()},
-        stages=[StagePlan(plan=None, why="raw data") for _ in specification.training.stages],
+        stages=[StagePlan(plan=None) for _ in specification.training.stages],
         embeddings=[],
         model_path=folder / "serving" / "1",
         record_path=folder / "record",

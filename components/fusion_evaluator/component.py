@@ -20,7 +20,7 @@ from tfx.utils import json_utils
 
 from tfx_fusion.components.artifacts import FusionWorth
 from tfx_fusion.components.fusion_evaluator import executor
-from tfx_fusion.modules.evaluation.config import eval_config
+from tfx_fusion.modules.evaluation.tfma_config import eval_config
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.views import evaluation_view
 

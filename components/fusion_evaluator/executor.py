@@ -8,13 +8,18 @@ from typing import Any
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.utils import path_utils
 
 from tfx_fusion.components.champion_channel import with_comparable_baseline
-from tfx_fusion.modules.evaluation.assess import assess
-from tfx_fusion.modules.evaluation.quality import Quality, write_quality
-from tfx_fusion.modules.evaluation.worth import read_worth, with_worth
+from tfx_fusion.modules.evaluation.ablation import read_ablation, with_ablation
+from tfx_fusion.modules.evaluation.predictions import (
+    CANDIDATE,
+    CHAMPION,
+    predictions_folder,
+    write_predictions,
+)
+from tfx_fusion.modules.evaluation.quality import Quality, assess, write_quality
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Specification
 
@@ -24,7 +29,7 @@ SPLIT = "eval"
 
 
 class Executor(evaluator.Executor):
-    """Measures with TFMA as TFX does, then judges, and blesses the model or not."""
+    """Predicts once on Beam, measures with TFMA as TFX does, judges, blesses the model or not."""
 
     def Do(
         self,
@@ -34,25 +39,45 @@ class Executor(evaluator.Executor):
     ) -> None:
         if standard_component_specs.BASELINE_MODEL_KEY in input_dict:
             input_dict = with_comparable_baseline(input_dict)
-        super().Do(input_dict, output_dict, exec_properties)
         specification = Specification.model_validate_json(exec_properties[SPECIFICATION_KEY])
-        examples = input_dict[standard_component_specs.EXAMPLES_KEY]
-        results = artifact_utils.get_single_uri(output_dict[constants.EVALUATION_KEY])
-        champion = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
+        results = Path(artifact_utils.get_single_uri(output_dict[constants.EVALUATION_KEY]))
         [blessing] = output_dict[standard_component_specs.BLESSING_KEY]
 
-        quality = assess(
-            specification,
-            Path(results),
-            artifact_utils.get_split_uri(examples, SPLIT),
-            _serving_model(input_dict[standard_component_specs.MODEL_KEY]),
-            _serving_model(champion) if champion else None,
-        )
+        predicted = self._predict(specification, input_dict, results)
+        examples = {standard_component_specs.EXAMPLES_KEY: [predicted]}
+        super().Do({**input_dict, **examples}, output_dict, exec_properties)
+        quality = assess(specification, results)
         if input_dict.get(WORTH_KEY):
-            worth = read_worth(Path(artifact_utils.get_single_uri(input_dict[WORTH_KEY])))
-            quality = with_worth(quality, worth, specification)
-        write_quality(quality, Path(results))
+            ablation = read_ablation(Path(artifact_utils.get_single_uri(input_dict[WORTH_KEY])))
+            quality = with_ablation(quality, ablation, specification)
+        write_quality(quality, results)
         bless(blessing, quality)
+
+    def _predict(
+        self,
+        specification: Specification,
+        input_dict: dict[str, list[types.Artifact]],
+        results: Path,
+    ) -> types.Artifact:
+        """The predictions of the models, written on Beam as the examples that TFMA reads."""
+        models = {CANDIDATE: _serving_model(input_dict[standard_component_specs.MODEL_KEY])}
+        champion = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
+        if champion:
+            models[CHAMPION] = _serving_model(champion)
+        examples = input_dict[standard_component_specs.EXAMPLES_KEY]
+        folder = predictions_folder(results)
+        with self._make_beam_pipeline() as pipeline:
+            write_predictions(
+                pipeline,
+                specification,
+                models,
+                artifact_utils.get_split_uri(examples, SPLIT),
+                folder,
+            )
+        predicted = standard_artifacts.Examples()
+        predicted.uri = str(folder.parent)
+        predicted.split_names = artifact_utils.encode_split_names([SPLIT])
+        return predicted
 
 
 def _serving_model(artifacts: list[types.Artifact]) -> Path:

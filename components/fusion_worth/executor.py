@@ -13,8 +13,8 @@ from tfx.utils import path_utils
 from tfx_fusion.components.fusion_trainer.executor import STAGES, given_embeddings
 from tfx_fusion.components.submodel_channels import given_submodels
 from tfx_fusion.modules.data.split import SPLITS
-from tfx_fusion.modules.evaluation.contributions import measure_worth
-from tfx_fusion.modules.evaluation.worth import write_worth
+from tfx_fusion.modules.evaluation.ablation import write_ablation
+from tfx_fusion.modules.evaluation.measure_ablation import measure_ablation
 from tfx_fusion.modules.spec import Specification
 
 SPECIFICATION_KEY = "specification"
@@ -41,7 +41,7 @@ class Executor(base_executor.BaseExecutor):
         submodels = given_submodels(input_dict, specification.imported())
         stages = STAGES.validate_json(exec_properties[STAGES_KEY])
 
-        worth = measure_worth(
+        ablation = measure_ablation(
             specification,
             submodels.interfaces,
             submodels.folders,
@@ -51,4 +51,4 @@ class Executor(base_executor.BaseExecutor):
             embeddings=given_embeddings(input_dict, stages),
             model=Path(path_utils.serving_model_dir(model)),
         )
-        write_worth(worth, Path(artifact_utils.get_single_uri(output_dict[WORTH_KEY])))
+        write_ablation(ablation, Path(artifact_utils.get_single_uri(output_dict[WORTH_KEY])))

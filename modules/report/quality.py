@@ -30,7 +30,7 @@ def quality_section(run: FinishedRun) -> Section:
     if quality is None:
         return Section("metrics", "Metrics", [Text("The run did not come to an evaluation.")])
     blocks: list[Block] = [Text(f"Missed: {told}", "bad") for told in quality.missed]
-    blocks += [Text(f"Passed over: {told}", "quiet") for told in quality.passed_over]
+    blocks += [Text(f"Skipped: {told}", "quiet") for told in quality.skipped]
     champion = run.made("ChampionResolver")
     if champion:
         blocks.append(Text(f"Champion to compare with: {champion}."))
@@ -78,7 +78,7 @@ def quality_table(caption: str, lines: Sequence[Line], quality: Quality) -> Tabl
         caption,
         [column.name for column in columns],
         [
-            [_bound(line, c.tell(line)) if c.name == BOUND else c.tell(line) for c in columns]
+            [_bound(line, c.text(line)) if c.name == BOUND else c.text(line) for c in columns]
             for line in lines
         ],
         [position for position, column in enumerate(columns) if column.is_number],
@@ -86,5 +86,5 @@ def quality_table(caption: str, lines: Sequence[Line], quality: Quality) -> Tabl
 
 
 def _bound(line: Line, told: str) -> Cell:
-    kept = {bound.kept for bound in line.bounds}
+    kept = {bound.met for bound in line.bounds}
     return Cell(told, "bad" if False in kept else "good" if True in kept else "quiet")

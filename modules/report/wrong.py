@@ -25,7 +25,7 @@ def wrong_section(run: FinishedRun) -> Section:
     title = "Where it errs"
     answers = ask(run)
     if answers is None:
-        return Section("errors", title, [Text("The run did not come to a trained model.")])
+        return Section("errors", title, [Text("The run did not come to an evaluation.")])
     rows = len(next(iter(answers.rows.labels.values())))
     told = f"On {'the first ' if rows == MOST_ROWS else ''}{rows:,} rows of the evaluation split."
     blocks: list[Block] = [Text(told)]

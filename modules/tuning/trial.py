@@ -14,7 +14,7 @@ from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.data import RawRows
-from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, StageDataSource
 from tfx_fusion.modules.training.train import seed_everything, train
 
 
@@ -44,11 +44,12 @@ def train_head(
     specification = specification.model_copy(update={"training": training})
     with precision(training.precision):
         fused = build(specification, interfaces, open_interface)
-    # Nothing is there to unfreeze: interfaces stand for the sub-models.
-    fused = replace(fused, submodels={})
-    sources = Sources(specification, fused, stages, store, _no_raw_rows)
-    history = train(specification, interfaces, fused, sources.of_stage)
-    return history.stages[-1]["epochs"][-1]
+    # No sub-model is there that could be unfrozen or move.
+    sources = StageDataSource(
+        specification, replace(fused, submodels={}), stages, store, _no_raw_rows
+    )
+    history = train(specification, interfaces, replace(fused, submodels={}), sources.of_stage)
+    return history.last_epoch
 
 
 def _no_raw_rows(split: str) -> RawRows:

@@ -47,7 +47,7 @@ def validate(file: Path) -> None:
     console.print(table)
     plans = plan_stages(specification, fused)
     for stage, plan in zip(specification.training.stages, plans, strict=True):
-        console.print(f"stage {stage.name} learns from {plan.why}", highlight=False, markup=False)
+        console.print(f"stage {stage.name} learns from {plan}", highlight=False, markup=False)
     size = None
     if specification.data.path.exists():
         size = size_to_choose_by(specification)

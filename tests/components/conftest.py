@@ -33,7 +33,7 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
         from tfx_fusion.modules.submodels.copy import copy_submodel
         from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
-        raw = StagePlan(plan=None, why="raw data")
+        raw = StagePlan(plan=None)
         stages = stages or [raw for _ in specification.training.stages]
         inputs: dict[str, Any] = {
             executor.EXAMPLES_KEY: standard_artifacts.Examples(),

@@ -23,7 +23,7 @@ def specification(world: Path) -> Specification:
 
 
 def quality(*kept: bool | None, missed: tuple[str, ...] = ()) -> Quality:
-    bounds = tuple(Bound(says="≥ 0", kept=value) for value in kept)
+    bounds = tuple(Bound(text="≥ 0", met=value) for value in kept)
     line = Line(output="colour", metric="accuracy", rows=3, value=0.5, bounds=bounds)
     return Quality(lines=(line,), missed=missed)
 
@@ -68,7 +68,7 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
     from tfx_fusion.components.champion_channel import describe
     from tfx_fusion.components.fusion_evaluator import executor
-    from tfx_fusion.modules.evaluation.config import eval_config
+    from tfx_fusion.modules.evaluation.tfma_config import eval_config
     from tfx_fusion.modules.registry.champion import Champion
     from tfx_fusion.modules.spec.views import evaluation_view
 
@@ -89,7 +89,7 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
     champion = standard_artifacts.Model()
     champion.uri = model.uri
-    describe(champion, Champion(version="1", digest="of another file", unlike=""))
+    describe(champion, Champion(version="1", digest="of another file", not_comparable=""))
     context = executor.Executor.Context(beam_pipeline_args=[RUNNER], tmp_dir=str(tmp_path))
     executor.Executor(context).Do(
         {"examples": [examples], "model": [model], "baseline_model": [champion]},
@@ -105,7 +105,7 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
     [line] = found.lines
     assert line.champion == line.value
     assert line.change == 0
-    assert [(bound.says, bound.kept) for bound in line.bounds] == [
+    assert [(bound.text, bound.met) for bound in line.bounds] == [
         ("≥ 0", True), ("change ≥ 0.001", False),
     ]  # fmt: skip
     assert outputs["blessing"].get_int_custom_property("blessed") == 0
@@ -142,7 +142,7 @@ def test_another_margin_trains_no_head_again(specification: Specification) -> No
             examples=as_channel([standard_artifacts.Examples()]),
             transform_graph=as_channel([standard_artifacts.TransformGraph()]),
             submodels={name: as_channel([Submodel()]) for name in changed.imported()},
-            stages=[StagePlan(plan=None, why="raw data")],
+            stages=[StagePlan(plan=None)],
             embeddings=[],
             model=as_channel([standard_artifacts.Model()]),
         )

@@ -30,7 +30,7 @@ from tfx_fusion.modules.spec import (
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
 pytestmark = pytest.mark.component
-RAW = StagePlan(plan=None, why="raw data")
+RAW = StagePlan(plan=None)
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,9 @@ def test_each_moments_digest_is_taken_at_its_own_moment(
     moving.with_each_step("vision", "conv/kernel")
     moving.when_saved("text", "features/bias")
     for place in ("train", "export"):
-        monkeypatch.setattr(f"tfx_fusion.modules.training.{place}.prove", lambda *_: None)
+        monkeypatch.setattr(
+            f"tfx_fusion.modules.training.{place}.verify_unchanged", lambda *_: None
+        )
 
     artifacts = train(specification)
 

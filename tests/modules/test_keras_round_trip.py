@@ -16,7 +16,7 @@ import pytest
 
 import tfx_fusion.modules
 from tfx_fusion.modules.errors import UserError
-from tfx_fusion.modules.evaluation.contributions import Held
+from tfx_fusion.modules.evaluation.measure_ablation import Constant
 from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer
 from tfx_fusion.modules.graph.merges import MERGES, new_merge
@@ -259,7 +259,7 @@ MADE: dict[type, Callable[[Path], keras.layers.Layer]] = {
     Replacement: lambda _: Replacement("mean", "replaced"),
     Cast: lambda _: Cast("int32", name="cast"),
     Entry: lambda _: Entry("int32", 3, "entry"),
-    Held: lambda _: Held(np.array([1.5, 2.5], "float32")),
+    Constant: lambda _: Constant(np.array([1.5, 2.5], "float32")),
     WithMask: lambda _: WithMask(name="masked"),
     InterfaceLayer: lambda folder: InterfaceLayer(
         inspect_submodel(save_tower(folder / "t.keras", 1)).interface, ["scores"], "standing_in"

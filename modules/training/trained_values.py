@@ -1,6 +1,6 @@
-"""What training may have changed, by name, kept in the exported model for the next warm start.
+"""The values that training may change, by name, in the exported model for the next warm start.
 
-A name tells a variable's place in the specification, `graph/NODE/POSITION/VARIABLE`,
+A name is a variable's place in the specification, `graph/NODE/POSITION/VARIABLE`,
 `submodels/SUBMODEL/LAYER/VARIABLE` or `missing/REFERENCE/VARIABLE`: it is the same in every
 process, and in specifications that differ elsewhere.
 """
@@ -46,8 +46,8 @@ def trained_variables(fused: FusedModel, frozen: Digests) -> dict[str, keras.Var
         for name, variable in by_name(layer).items():
             named[f"missing/{reference}/{name}"] = variable
     for submodel, layer in fused.submodels.items():
-        still = layer.frozen_variables()
-        never = {id(still[path]) for path in frozen[submodel]}
+        variables = layer.frozen_variables()
+        never = {id(variables[path]) for path in frozen[submodel]}
         for name, variable in layer.named_weights().items():
             if id(variable) not in never:
                 named[f"submodels/{submodel}/{name}"] = variable
@@ -63,7 +63,7 @@ def write_trained(trained: Trained, folder: Path) -> None:
 
 
 def read_trained(version: Path) -> Trained | None:
-    """The values in a published version; None where an older layout kept none.
+    """The values in a published version; None where an older layout has none.
 
     Raises RunError where the file is damaged.
     """
@@ -78,7 +78,7 @@ def read_trained(version: Path) -> Trained | None:
         raise RunError(
             f"{file}: expected the trained values of the last published model, the file is "
             f"damaged ({error}): delete the version folder to start from the version before, or "
-            "take training.warm_start away"
+            "remove training.warm_start"
         ) from error
     return Trained(values, digests)
 

@@ -15,16 +15,22 @@ import tensorflow as tf
 
 from tfx_fusion.modules.embedding.columns import parse, read_contents
 from tfx_fusion.modules.embedding.plan import StagePlan, plan_stages
-from tfx_fusion.modules.evaluation.contributions import measure_worth
+from tfx_fusion.modules.evaluation.ablation import (
+    Ablation,
+    Comparison,
+    read_ablation,
+    with_ablation,
+    write_ablation,
+)
+from tfx_fusion.modules.evaluation.measure_ablation import measure_ablation
 from tfx_fusion.modules.evaluation.quality import Line, Quality
-from tfx_fusion.modules.evaluation.worth import Compared, Worth, read_worth, with_worth, write_worth
 from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.spec import Evaluation, Specification, load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.run import fuse_and_train
-from tfx_fusion.modules.training.sources import EmbeddedStore
-from tfx_fusion.modules.training.trained import read_trained
+from tfx_fusion.modules.training.stage_data import EmbeddedStore
+from tfx_fusion.modules.training.trained_values import read_trained
 from tfx_fusion.modules.tuning.trial import train_head
 
 pytestmark = pytest.mark.component
@@ -88,7 +94,7 @@ def folders_of(specification: Specification, folder: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def place(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("worth") / "world"
+    folder = tmp_path_factory.mktemp("ablation") / "world"
     shutil.copytree(shared_world, folder)
     return folder
 
@@ -138,10 +144,10 @@ def fuse(
 
 
 @pytest.fixture(scope="module")
-def measure(inputs: Any, place: Path) -> Callable[[Fused], Worth]:
-    def run(fused: Fused, inputs: Any = inputs) -> Worth:
+def measure(inputs: Any, place: Path) -> Callable[[Fused], Ablation]:
+    def run(fused: Fused, inputs: Any = inputs) -> Ablation:
         given = fused.specification
-        return measure_worth(
+        return measure_ablation(
             given, interfaces_of(given), folders_of(given, place), model=fused.folder / "model",
             **fused.arguments(inputs),
         )  # fmt: skip
@@ -155,12 +161,14 @@ def fused(fuse: Callable, specify: Callable) -> Fused:
 
 
 @pytest.fixture(scope="module")
-def worth(measure: Callable, fused: Fused) -> Worth:
+def ablation(measure: Callable, fused: Fused) -> Ablation:
     return measure(fused)
 
 
-def of(worth: Worth, output: str, branch: str) -> Compared:
-    return next(item for item in worth.compared if (item.output, item.branch) == (output, branch))
+def of(ablation: Ablation, output: str, branch: str) -> Comparison:
+    return next(
+        item for item in ablation.comparisons if (item.output, item.branch) == (output, branch)
+    )
 
 
 def columns_of(fused: Fused, split: str) -> dict[str, np.ndarray]:
@@ -190,7 +198,7 @@ def head_by_hand(fused: Fused, vision: np.ndarray, text: np.ndarray) -> dict[str
 
 @pytest.mark.parametrize("missing", ["nothing", "vision", "text"])
 def test_a_branch_left_out_is_held_at_its_mean_over_the_training_rows(
-    fused: Fused, worth: Worth, missing: str
+    fused: Fused, ablation: Ablation, missing: str
 ) -> None:
     train, rows = columns_of(fused, "train"), columns_of(fused, "eval")
     given = {name: rows[f"{name}.features"] for name in ("vision", "text")}
@@ -201,12 +209,12 @@ def test_a_branch_left_out_is_held_at_its_mean_over_the_training_rows(
     error = np.abs(found["number"] - rows["number"].ravel()).mean()
     accuracy = (found["colour"].argmax(axis=1) == rows["colour"].ravel()).mean()
 
-    number, colour = (of(worth, name, missing if missing in given else "text")
+    number, colour = (of(ablation, name, missing if missing in given else "text")
                       for name in ("number", "colour"))  # fmt: skip
 
     values = [(item.without if missing in given else item.fused) for item in (number, colour)]
     assert values == pytest.approx([error, accuracy], abs=1e-4)
-    assert worth.rows == len(rows["colour"])
+    assert ablation.rows == len(rows["colour"])
 
 
 def test_a_branch_that_may_be_missing_is_left_out_as_if_it_were(
@@ -232,17 +240,17 @@ def test_a_branch_that_may_be_missing_is_left_out_as_if_it_were(
     assert of(found, "number", "vision").without == pytest.approx(error, abs=1e-4)
 
 
-def test_leaving_a_branch_out_makes_a_difference(worth: Worth) -> None:
-    assert of(worth, "number", "text").without != of(worth, "number", "text").fused
-    assert of(worth, "number", "text").without != of(worth, "number", "vision").without
+def test_leaving_a_branch_out_makes_a_difference(ablation: Ablation) -> None:
+    assert of(ablation, "number", "text").without != of(ablation, "number", "text").fused
+    assert of(ablation, "number", "text").without != of(ablation, "number", "vision").without
 
 
-# A branch alone
+# A single branch
 
 
 @pytest.mark.parametrize("branch", ["vision", "text"])
-def test_a_branch_alone_is_a_specification_of_it_alone(
-    specify: Callable, worth: Worth, prepare_training: Callable, place: Path, embed: Callable,
+def test_a_single_branch_is_a_specification_of_it(
+    specify: Callable, ablation: Ablation, prepare_training: Callable, place: Path, embed: Callable,
     branch: str, tmp_path: Path,
 ) -> None:  # fmt: skip
     single = specify((MERGE, ""), ("inputs: joined", f"inputs: {branch}"),
@@ -255,20 +263,22 @@ def test_a_branch_alone_is_a_specification_of_it_alone(
     by_hand = train_head(single, interfaces, stages, EmbeddedStore(stages, folders))
 
     wanted = by_hand["val_number_mean_absolute_error"], by_hand["val_colour_accuracy"]
-    found = of(worth, "number", branch).alone, of(worth, "colour", branch).alone
+    found = of(ablation, "number", branch).single, of(ablation, "colour", branch).single
     assert found == pytest.approx(wanted, abs=1e-5)
 
 
-def test_a_gain_is_how_much_better_the_fusion_is(worth: Worth) -> None:
-    for item in worth.compared:
-        better = item.alone - item.fused if item.output == "number" else item.fused - item.alone
+def test_a_gain_is_how_much_better_the_fusion_is(ablation: Ablation) -> None:
+    for item in ablation.comparisons:
+        better = item.single - item.fused if item.output == "number" else item.fused - item.single
         assert item.gain == pytest.approx(better, abs=1e-6)
         assert item.gain_interval is not None
         assert item.gain_interval[0] <= item.gain <= item.gain_interval[1]
 
 
-def test_measuring_again_finds_the_same(measure: Callable, fused: Fused, worth: Worth) -> None:
-    assert measure(fused) == worth
+def test_measuring_again_finds_the_same(
+    measure: Callable, fused: Fused, ablation: Ablation
+) -> None:
+    assert measure(fused) == ablation
 
 
 @pytest.mark.parametrize(
@@ -283,7 +293,7 @@ def test_measuring_again_finds_the_same(measure: Callable, fused: Fused, worth: 
     ],
     ids=["embeddings behind the merge", "a fine-tuned branch"],
 )  # fmt: skip
-def test_the_fused_model_is_the_exported_one_whatever_it_learnt_from(
+def test_the_fused_model_is_the_exported_one_whatever_it_learned_from(
     fuse: Callable, measure: Callable, specify: Callable, inputs: Any, change: tuple[str, str]
 ) -> None:
     given = fuse(specify(change))
@@ -300,15 +310,15 @@ def test_the_fused_model_is_the_exported_one_whatever_it_learnt_from(
     history = json.loads((given.folder / "record" / "history.json").read_text())
     last = history["stages"][-1]["epochs"][-1]["val_colour_accuracy"]
     assert of(found, "colour", "vision").fused == pytest.approx(last, abs=1e-6)
-    assert {item.branch for item in found.compared} == {"vision", "text"}
+    assert {item.branch for item in found.comparisons} == {"vision", "text"}
 
 
 # The margin
 
 
-def compared(branch: str, gain: float) -> Compared:
-    return Compared(
-        output="colour", metric="accuracy", branch=branch, fused=0.9, alone=0.9 - gain,
+def compared(branch: str, gain: float) -> Comparison:
+    return Comparison(
+        output="colour", metric="accuracy", branch=branch, fused=0.9, single=0.9 - gain,
         without=0.5, gain=gain, gain_interval=(gain - 0.1, gain + 0.1),
     )  # fmt: skip
 
@@ -318,24 +328,24 @@ def judged(specification: Specification, margin: float | None) -> Quality:
     given = specification.model_copy(
         update={"evaluation": Evaluation.model_validate({"worth": {"margin": margins}})}
     )
-    worth = Worth(rows=30, compared=(compared("vision", 0.25), compared("text", 0.125)))
+    ablation = Ablation(rows=30, comparisons=(compared("vision", 0.25), compared("text", 0.125)))
     whole = Line(output="colour", metric="accuracy", rows=30, value=0.9)
-    return with_worth(Quality(lines=(whole,), confidence=0.9), worth, given)
+    return with_ablation(Quality(lines=(whole,), confidence=0.9), ablation, given)
 
 
 def test_a_margin_is_over_the_best_branch(fused: Fused) -> None:
-    kept, missed = judged(fused.specification, 0.125), judged(fused.specification, 0.2)
+    met, missed = judged(fused.specification, 0.125), judged(fused.specification, 0.2)
 
-    assert kept.missed == ()
+    assert met.missed == ()
     assert missed.missed == (
         "colour.accuracy of the fusion is better by +0.1250 (90 % interval +0.0250 to +0.2250) "
         "than that of 'text' alone, at least 0.2 is needed",
     )
-    bounds = [(line.of, bound.says, bound.kept) for line in missed.lines for bound in line.bounds]
+    bounds = [(line.of, bound.text, bound.met) for line in missed.lines for bound in line.bounds]
     assert bounds == [("over text alone", "≥ 0.2", False)]
 
 
-def test_what_a_fusion_is_worth_is_told_without_a_margin_too(fused: Fused) -> None:
+def test_lines_of_the_ablation_need_no_margin(fused: Fused) -> None:
     found = judged(fused.specification, None)
 
     assert not found.is_bounded
@@ -348,7 +358,7 @@ def test_what_a_fusion_is_worth_is_told_without_a_margin_too(fused: Fused) -> No
     assert found.overall() == {"colour": {"example_count": 30, "accuracy": 0.9}}
 
 
-def test_worth_that_is_written_is_read_again(worth: Worth, tmp_path: Path) -> None:
-    write_worth(worth, tmp_path)
+def test_worth_that_is_written_is_read_again(ablation: Ablation, tmp_path: Path) -> None:
+    write_ablation(ablation, tmp_path)
 
-    assert read_worth(tmp_path) == worth
+    assert read_ablation(tmp_path) == ablation

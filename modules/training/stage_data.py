@@ -1,21 +1,44 @@
-"""What each stage of training learns from: embeddings where that is exact, raw data elsewhere."""
+"""The data of each stage of training: embeddings where that is exact, else raw rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
 
 from tfx_fusion.modules.data.split import SPLITS
 from tfx_fusion.modules.embedding.columns import Contents, read_contents
-from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, distinct_plans
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, LearnsFrom, StagePlan, distinct_plans
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.spec import Specification
-from tfx_fusion.modules.training.data import RawRows, Rows, evaluation_rows, training_rows
+from tfx_fusion.modules.training.data import (
+    Epochs,
+    RawRows,
+    Rows,
+    evaluation_rows,
+    training_rows,
+)
 from tfx_fusion.modules.training.embedded import EmbeddedRows, new_head
-from tfx_fusion.modules.training.train import StageData
 
 # A step of a head takes less than the call of it. More at once would keep a signal waiting.
 MOST_STEPS = 256
+
+
+class StageData(NamedTuple):
+    """What a stage learns from, and the model that learns it: the whole, or the head.
+
+    Keras is called once for each `steps_per_execution` steps, which must divide the steps of an
+    epoch.
+    """
+
+    model: keras.Model
+    train: Epochs
+    eval: tf.data.Dataset
+    learns_from: LearnsFrom
+    steps_per_execution: int = 1
 
 
 class EmbeddedStore:
@@ -46,8 +69,8 @@ class EmbeddedStore:
         return self._open[1:]
 
 
-class Sources:
-    """Opens what a stage learns from when it is asked for."""
+class StageDataSource:
+    """Opens the data of a stage when it is asked for."""
 
     def __init__(
         self,
@@ -69,19 +92,19 @@ class Sources:
         self._stages, self._store, self._raw = stages, store, raw
 
     def of_stage(self, position: int) -> StageData:
-        """What the stage at a position learns from."""
-        plan, source = self._stages[position].plan, self._stages[position].why
+        """The data of the stage at a position."""
+        stage = self._stages[position]
         rows: Mapping[str, Rows]
-        if plan is None:
+        if stage.plan is None:
             model, rows = self._fused.model, {split: self._raw(split) for split in SPLITS}
         else:
-            contents, rows = self._store.open(plan)
+            contents, rows = self._store.open(stage.plan)
             model = new_head(self._fused, contents)
         inputs = list(model.input)
         epochs = training_rows(self._specification, rows["train"], inputs)
         evaluation = evaluation_rows(self._specification, rows["eval"], inputs)
-        together = 1 if plan is None else largest_divisor(epochs.steps, MOST_STEPS)
-        return StageData(model, epochs, evaluation, source, together)
+        together = 1 if stage.plan is None else largest_divisor(epochs.steps, MOST_STEPS)
+        return StageData(model, epochs, evaluation, stage.learns_from, together)
 
 
 def largest_divisor(number: int, most: int) -> int:

@@ -16,7 +16,7 @@ from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
 from tfx_fusion.modules.training.frozen_proof import Digests, digests
-from tfx_fusion.modules.training.trained import (
+from tfx_fusion.modules.training.trained_values import (
     TRAINED_FILE,
     Trained,
     read_trained,

@@ -20,7 +20,7 @@ from tfx_fusion.modules.evaluation.quality import judge, measured
 from tfx_fusion.modules.serving.published import PublishedModel
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
-from tfx_fusion.modules.training.run import last_epoch
+from tfx_fusion.modules.training.record import read_record
 
 pytestmark = pytest.mark.component
 
@@ -74,7 +74,7 @@ def test_the_evaluator_measures_several_classes_as_keras_does(exported: Any, res
 
 
 def test_the_evaluator_measures_what_the_last_epoch_did(exported: Any, results: Path) -> None:
-    epoch = last_epoch(exported.folder / "record")
+    epoch = read_record(exported.folder / "record").last_epoch
 
     found = overall(results, exported.specification)
 
@@ -100,7 +100,7 @@ def test_slices_are_measured_as_keras_does(exported: Any, results: Path) -> None
         assert without_count(measured) == pytest.approx(wanted, abs=1e-6)
 
 
-def test_thresholds_of_several_classes_are_kept_or_missed(exported: Any, results: Path) -> None:
+def test_thresholds_of_several_classes_are_met_or_missed(exported: Any, results: Path) -> None:
     validation = tfma.load_validation_result(str(results))
 
     assert not validation.validation_ok
@@ -115,7 +115,7 @@ def test_thresholds_of_several_classes_are_kept_or_missed(exported: Any, results
     assert missed.startswith("tags.recall is 0.")
 
 
-def test_several_classes_alone_are_measured_as_beside_other_outputs(
+def test_several_classes_as_the_only_output_are_measured_as_beside_other_outputs(
     exported: Any, evaluate: Callable[..., Path], results: Path
 ) -> None:
     given = exported.specification
@@ -156,7 +156,7 @@ def test_the_served_model_answers_a_probability_for_each_class_by_itself(
     }  # fmt: skip
 
 
-def test_a_published_model_tells_each_class_with_its_probability(exported: Any) -> None:
+def test_a_published_model_returns_each_class_with_its_probability(exported: Any) -> None:
     row = exported.rows[0]
     sizes = tf.constant([[row["width"], row["height"]]], tf.float32)
 

@@ -1,4 +1,4 @@
-"""Measures what each branch of a fusion contributes, on the embeddings where they exist."""
+"""Measures what each branch of a fusion contributes, on embeddings where they exist."""
 
 from __future__ import annotations
 
@@ -12,28 +12,36 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfx_fusion.modules.embedding.plan import StagePlan, plan_stages
-from tfx_fusion.modules.evaluation.branch_data import BranchStore, comes_before
-from tfx_fusion.modules.evaluation.measures import (
+from tfx_fusion.modules.embedding.columns import Contents
+from tfx_fusion.modules.embedding.plan import (
+    EmbeddingPlan,
+    StagePlan,
+    distinct_plans,
+    plan_stages,
+)
+from tfx_fusion.modules.evaluation.ablation import Ablation, Comparison
+from tfx_fusion.modules.evaluation.metrics import (
+    Counted,
     Difference,
     Measure,
     intervals_of,
     measures_of,
     values_of,
 )
-from tfx_fusion.modules.evaluation.worth import Compared, Worth
 from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
 from tfx_fusion.modules.graph.precision import precision
+from tfx_fusion.modules.graph.topology import ancestors
 from tfx_fusion.modules.keras_compat import run_graph
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.data import RawRows
-from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
-from tfx_fusion.modules.training.train import StageData, seed_everything, train
-from tfx_fusion.modules.training.trained import read_trained, trained_variables
+from tfx_fusion.modules.training.embedded import EmbeddedRows
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, StageData, StageDataSource
+from tfx_fusion.modules.training.train import seed_everything, train
+from tfx_fusion.modules.training.trained_values import read_trained, trained_variables
 
 progress = logging.getLogger("fusion.progress")
 
@@ -41,7 +49,7 @@ progress = logging.getLogger("fusion.progress")
 Arrays = dict[str, np.ndarray]
 
 
-def measure_worth(
+def measure_ablation(
     specification: Specification,
     interfaces: Mapping[str, Interface],
     submodels: Mapping[str, Path],
@@ -50,15 +58,15 @@ def measure_worth(
     stages: Sequence[StagePlan],
     embeddings: Sequence[str],
     model: Path,
-) -> Worth:
-    """Compares the fused model with each of its branches, left out and alone.
+) -> Ablation:
+    """Compares the fused model with itself without each branch, and with each branch by itself.
 
     Args:
         specification: what was fused and how it was trained.
         interfaces, submodels: of each imported sub-model, the interface and the copy's folder.
         transform_path: the Transform graph's `transform_fn` folder.
         splits: the folder of tf.Examples of `train` and `eval`.
-        stages: what each stage of training learnt from.
+        stages: what each stage of training learned from.
         embeddings: the folder of embedded rows of each distinct plan of the stages.
         model: the exported model.
     """
@@ -66,7 +74,7 @@ def measure_worth(
         specification, interfaces, submodels, transform_path, splits, stages,
         EmbeddedStore(stages, embeddings),
     )  # fmt: skip
-    compared: list[Compared] = []
+    comparisons: list[Comparison] = []
     rows = 0
     for joint in joints_of(specification):
         data, fused = fusion.trained(joint.merge, model)
@@ -75,20 +83,20 @@ def measure_worth(
         predictions = {"fused": _predictions(data)}
         merge = fused.layers[joint.merge][0]
         inputs = specification.graph[joint.merge].inputs
-        missing = [
-            _of_missing(fused, reference, mean)
+        replacements = [
+            _replacement(fused, reference, mean)
             for reference, mean in zip(inputs, _means(data, merge), strict=True)
         ]
         for branch in joint.branches:
             progress.info("without %s", branch)
-            held = {place: missing[place] for place, r in enumerate(inputs) if r == branch}
+            held = {place: replacements[place] for place, r in enumerate(inputs) if r == branch}
             left_out = _holding(data.model, merge, held)
             predictions[f"without {branch}"] = _predictions(data._replace(model=left_out))
         for branch in joint.branches:
-            single = fusion.trained_alone(joint.merge, branch)
-            predictions[f"{branch} alone"] = _predictions(single)
-        compared += _compare(specification, joint, labels, predictions)
-    return Worth(rows=rows, compared=tuple(compared))
+            single = fusion.trained_on(joint.merge, branch)
+            predictions[f"only {branch}"] = _predictions(single)
+        comparisons += _compare(specification, joint, labels, predictions)
+    return Ablation(rows=rows, comparisons=tuple(comparisons))
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ class _Fusion:
         stages: Sequence[StagePlan],
         imported: Mapping[str, str],
     ) -> FusedModel:
-        """Joined from interfaces alone where nothing needs the sub-models themselves."""
+        """Built from interfaces, without weights, where nothing needs the sub-models themselves."""
         keras.backend.clear_session()
         seed_everything(specification.training.seed)
         interfaces = {name: self.interfaces[owner] for name, owner in imported.items()}
@@ -130,8 +138,8 @@ class _Fusion:
     def trained(self, merge: str, model: Path) -> tuple[StageData, FusedModel]:
         """The fused model as it was exported, and its rows: embedded where they reach the merge."""
         last = self.stages[-1]
-        if last.plan and not comes_before(self.specification, last.plan, merge):
-            last = StagePlan(plan=None, why="raw data: the embeddings lie behind the merge")
+        if last.plan and merge in ancestors(self.specification, list(last.plan.embeddings)):
+            last = StagePlan(plan=None, reason="the embeddings lie behind the merge")
         owners = {name: name for name in self.specification.imported()}
         fused = self._new(self.specification, [last], owners)
         stored = read_trained(model)
@@ -140,22 +148,61 @@ class _Fusion:
         for name, variable in variables.items():
             if name in values:
                 variable.assign(values[name])
-        sources = Sources(self.specification, fused, [last], self.store, self._raw)
-        return sources.of_stage(0), fused
+        data = StageDataSource(self.specification, fused, [last], self.store, self._raw)
+        return data.of_stage(0), fused
 
-    def trained_alone(self, merge: str, branch: str) -> StageData:
+    def trained_on(self, merge: str, branch: str) -> StageData:
         """A head trained on one branch, by the same stages as the fused model."""
         single, imported = single_branch(self.specification, merge, branch)
         interfaces = {name: self.interfaces[owner] for name, owner in imported.items()}
-        store = BranchStore(self.store, self.stages, self.specification)
+        store = _BranchStore(self.store, self.stages, self.specification)
         planned = plan_stages(single, build(single, interfaces, open_interface))
         stages = store.plans(planned, merge)
         fused = self._new(single, stages, imported)
-        sources = Sources(single, fused, stages, store, self._raw)
+        data = StageDataSource(single, fused, stages, store, self._raw)
         if _learns(fused, single):
-            progress.info("%s alone", branch)
-            train(single, interfaces, fused, sources.of_stage)
-        return sources.of_stage(len(stages) - 1)
+            progress.info("only %s", branch)
+            train(single, interfaces, fused, data.of_stage)
+        return data.of_stage(len(stages) - 1)
+
+
+class _BranchStore(EmbeddedStore):
+    """The embedded rows of a whole fusion, opened by the plans of a single branch."""
+
+    def __init__(
+        self, whole: EmbeddedStore, stages: Sequence[StagePlan], specification: Specification
+    ) -> None:
+        """
+        Args:
+            whole: the embedded rows.
+            stages: what each stage of the whole fusion learns from.
+            specification: the whole.
+        """
+        self._whole, self._specification = whole, specification
+        self._embedded = distinct_plans(list(stages))
+
+    def plans(self, stages: Sequence[StagePlan], merge: str) -> list[StagePlan]:
+        """What each stage of a single branch learns from, with it in place of a merge."""
+        raw = StagePlan(plan=None, reason="no embeddings hold what the branch needs")
+
+        def is_embedded(plan: EmbeddingPlan) -> bool:
+            # What lies behind the merge was computed from the other branches as well.
+            behind = merge in ancestors(self._specification, list(plan.embeddings))
+            return not behind and self._covering(plan) is not None
+
+        return [stage if stage.plan is None or is_embedded(stage.plan) else raw for stage in stages]
+
+    def _covering(self, plan: EmbeddingPlan) -> EmbeddingPlan | None:
+        wanted = {*plan.embeddings, *plan.passed}
+        covering = (o for o in self._embedded if wanted <= {*o.embeddings, *o.passed})
+        return next(covering, None)
+
+    def open(self, plan: EmbeddingPlan) -> tuple[Contents, dict[str, EmbeddedRows]]:
+        covering = self._covering(plan)
+        if covering is None:
+            raise KeyError(plan.embeddings)
+        contents, rows = self._whole.open(covering)
+        return contents.model_copy(update={"plan": plan}), rows
 
 
 def _learns(fused: FusedModel, specification: Specification) -> bool:
@@ -163,10 +210,10 @@ def _learns(fused: FusedModel, specification: Specification) -> bool:
     return head or any(stage.unfreeze for stage in specification.training.stages)
 
 
-def _of_missing(fused: FusedModel, reference: str, mean: np.ndarray) -> np.ndarray:
-    """What a merge takes for a branch that is missing.
+def _replacement(fused: FusedModel, reference: str, mean: np.ndarray) -> np.ndarray:
+    """The value of a merge's input without its branch.
 
-    What stands for its feature in rows that may lack it; for others, its mean.
+    Where rows may lack the branch's feature, what replaces it in them; else the branch's mean.
     """
     replacement = fused.replacements.get(reference)
     if replacement is None:
@@ -177,8 +224,8 @@ def _of_missing(fused: FusedModel, reference: str, mean: np.ndarray) -> np.ndarr
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")
-class Held(keras.layers.Layer):
-    """Gives every row the same value in place of its own, `(batch, …)` to `(batch, …)`."""
+class Constant(keras.layers.Layer):
+    """Replaces every row of `(batch, …)` by the same value."""
 
     def __init__(self, value: np.ndarray, **options: Any) -> None:
         super().__init__(**{**options, "trainable": False, "autocast": False})
@@ -193,7 +240,7 @@ class Held(keras.layers.Layer):
         return {**super().get_config(), "value": value}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Held:
+    def from_config(cls, config: dict[str, Any]) -> Constant:
         value = config["value"]
         return cls(**{**config, "value": np.asarray(value["values"], value["dtype"])})
 
@@ -216,7 +263,7 @@ def _holding(
 
     def hold(tensors: list[Any]) -> list[Any]:
         return [
-            Held(values[place])(tensor) if place in values else tensor
+            Constant(values[place])(tensor) if place in values else tensor
             for place, tensor in enumerate(tensors)
         ]
 
@@ -256,8 +303,8 @@ def _compare(
     joint: Joint,
     labels: Arrays,
     predictions: Mapping[str, Arrays],
-) -> list[Compared]:
-    compared = []
+) -> list[Comparison]:
+    comparisons = []
     confidence, seed = specification.evaluation.confidence, specification.training.seed
     for output in joint.outputs:
         measures = {
@@ -268,32 +315,30 @@ def _compare(
         for metric in specification.outputs[output].metrics:
             for branch in joint.branches:
                 found = _measures(measures, metric, branch)
-                values = values_of(found, rows)
                 intervals = intervals_of(found, rows, confidence, seed) if confidence else {}
-                compared.append(
-                    Compared(
+                comparisons.append(
+                    Comparison(
                         output=output,
                         metric=metric,
                         branch=branch,
-                        **values,
-                        **{
-                            f"{name}_interval": intervals.get(name)
-                            for name in ("alone", "without", "gain")
-                        },
+                        **values_of(found, rows),
+                        single_interval=intervals.get("single"),
+                        without_interval=intervals.get("without"),
+                        gain_interval=intervals.get("gain"),
                     )
                 )
-    return compared
+    return comparisons
 
 
 def _measures(
     measures: Mapping[str, Mapping[str, Measure]], metric: str, branch: str
-) -> dict[str, Measure]:
+) -> dict[str, Counted]:
     fused = measures["fused"][metric]
-    single = measures[f"{branch} alone"][metric]
+    single = measures[f"only {branch}"][metric]
     less_is_better = metric.endswith("error")
     return {
         "fused": fused,
-        "alone": single,
+        "single": single,
         "without": measures[f"without {branch}"][metric],
         "gain": Difference(single, fused) if less_is_better else Difference(fused, single),
     }
