@@ -107,7 +107,7 @@ Steps = dict[str, tuple[dict[str, Any], set[str]]]
 @pytest.fixture(scope="module")
 def steps_of(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Steps]:
     """The steps of the pipeline for the specification above with pieces of its text replaced."""
-    from tfx_fusion.modules.registry.manifest import Provenance
+    from tfx_fusion.modules.registry.version_record import Provenance
     from tfx_fusion.modules.spec import load_specification
     from tfx_fusion.pipeline.pipeline import Seen, create_stages
     from tfx_fusion.pipeline.prepare import Prepared, prepare
