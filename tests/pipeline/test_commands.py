@@ -111,6 +111,7 @@ def test_unrelated_mistakes_are_shown_at_once_each_with_its_line(world: Path, co
         "fusion.yaml:11: submodels.vision.inputs.image: the model expects (8, 8, 3) float32, "
         "'image' is (9, 9, 3) float32",
         f"fusion.yaml:12: submodels.text.path: {world / 'models/txt'}: no such file or folder",
+        "fusion.yaml:15: graph.hidden: nothing uses it; connect it or remove it",
         "fusion.yaml:16: graph.scores.inputs: nothing is named 'hiden'; did you mean 'hidden'?",
         "fusion.yaml:20: training.batch_size: expected a valid integer, found 'many'",
         "fusion.yaml:25: evaluation.thresholds.colour.recall: outputs.colour.metrics does not list "
