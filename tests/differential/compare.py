@@ -44,7 +44,9 @@ class Result:
 def tolerance(case: Case) -> float:
     """How far the product may be from the oracle, as a share of the largest value."""
     text = f"{case.training['precision']} {[s.get('policy') for s in case.submodels.values()]}"
-    text += str([entry.get("dtype") for s in case.submodels.values() for entry in s["inputs"].values()])
+    text += str(
+        [entry.get("dtype") for s in case.submodels.values() for entry in s["inputs"].values()]
+    )
     if "bfloat16" in text:
         return TOLERANCES["bfloat16"]
     quantized = any(found.get("quantize") for found in case.submodels.values())
@@ -175,7 +177,9 @@ class _Levels:
             vector.assign(random.normal(size=vector.shape))
             self.oracle.vectors[reference].assign(np.asarray(vector))
         rows = self.data.eval
-        wanted = {n: np.asarray(v) for n, v in self.oracle(self.oracle.feed(self.data, rows)).items()}
+        wanted = {
+            n: np.asarray(v) for n, v in self.oracle(self.oracle.feed(self.data, rows)).items()
+        }
         limit = tolerance(self.case)
         new = " ".join(str(node.get("layers", "")) for node in self.case.nodes.values())
         modes = ["eager", "graph"]
@@ -210,8 +214,8 @@ class _Levels:
                            {"loss": right["loss"]}, limit)  # fmt: skip
                 # Keras logs one output's loss as the loss, and its metrics without its name.
                 parts = {n: v for n, v in right.items() if n != "loss" and f"val_{n}" in epoch}
-                self.check(f"losses by output, {kind}",
-                           {name: epoch[f"val_{name}"] for name in parts}, parts, limit)  # fmt: skip
+                logged = {name: epoch[f"val_{name}"] for name in parts}
+                self.check(f"losses by output, {kind}", logged, parts, limit)
             stops = any("early_stopping" in stage for stage in self.case.training["stages"])
             if limit < 1e-4 and not stops:
                 logged = {

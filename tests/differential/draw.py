@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-
 from tests.differential.case import CLASSES, FLOAT, TEXT, WHOLE, Case, generator
 from tests.differential.models import VOCABULARY
 
@@ -149,7 +148,7 @@ class _Draw:
 
     def to_image(self, shape: tuple[int, ...]) -> tuple[Item, tuple[int, ...]]:
         """A layer from an image to an image."""
-        height, width, channels = shape
+        height, width, _ = shape
         item = self.one(
             {"Conv2D": {"filters": 3, "kernel_size": 2, "padding": "same", "activation": "relu"}},
             {"DepthwiseConv2D": {"kernel_size": 2, "padding": "same"}},
@@ -197,7 +196,7 @@ class _Draw:
 
     def submodel(self) -> None:
         name = f"m{len(self.case.submodels)}"
-        # Of one of the classes that share a name: in one file Keras itself could not tell them apart.
+        # One of the classes that share a name: in one file Keras could not tell them apart.
         self.own = self.one("OwnA", "OwnB")
         given = self.take("vector", "sequence", "ids", "image", "words")
         assert given is not None
@@ -256,8 +255,9 @@ class _Draw:
                         shape = (*shape[:-1], shape[-1] + beside[-1])
         if structure == "twice":
             units = self.one(2, 3)
-            tail, shape = [{"Dense": {"units": units, "name": self.one("score", "sco-re")}}], (
-                units,
+            tail, shape = (
+                [{"Dense": {"units": units, "name": self.one("score", "sco-re")}}],
+                (units,),
             )
         elif kind == "vector":
             units = self.one(2, 3, 4)
@@ -316,7 +316,8 @@ class _Draw:
             if twin is not None:
                 entry = next(iter(self.case.submodels[twin]["inputs"]))
                 self.case.submodels[name] = {
-                    "same_as": twin, "inputs": {entry: {"from": given.reference}}
+                    "same_as": twin,
+                    "inputs": {entry: {"from": given.reference}},
                 }
                 known = next(t for t in self.pool if t.reference == f"{twin}#0")
                 self.pool.append(Tensor(f"{name}#0", known.kind, known.shape))
@@ -532,5 +533,3 @@ class _Draw:
 def draw(seed: int) -> Case:
     """The case of a seed."""
     return _Draw(seed).drawn()
-
-

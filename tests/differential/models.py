@@ -32,9 +32,7 @@ def make_layer(item: dict[str, dict[str, Any]], seed: int = 0) -> Any:
     [(name, config)] = item.items()
     config = dict(config)
     if name.startswith("Own"):
-        module = __import__(
-            f"tests.differential.own_{name[-1].lower()}", fromlist=["Block"]
-        )
+        module = __import__(f"tests.differential.own_{name[-1].lower()}", fromlist=["Block"])
         return module.Block(**config)
     if name in ("Bidirectional", "TimeDistributed"):
         return getattr(keras.layers, name)(make_layer(config.pop("layer")), **config)
@@ -128,8 +126,8 @@ def _randomize(model: keras.Model, random: np.random.Generator) -> None:
         if "float" not in keras.backend.standardize_dtype(weight.dtype) or "count" in weight.path:
             continue
         low = "variance" in weight.path
-        values = random.uniform(0.5, 1.5, weight.shape) if low else random.normal(
-            0, 0.5, weight.shape
+        values = (
+            random.uniform(0.5, 1.5, weight.shape) if low else random.normal(0, 0.5, weight.shape)
         )
         weight.assign(values)
 
@@ -173,9 +171,7 @@ def save(case: Case, name: str, folder: Path) -> Path:
         [(entry, given)] = description["inputs"].items()
         path = folder / name
         module = _Module(given["shape"][0], description["units"], random)
-        tf.saved_model.save(
-            module, str(path), signatures=module.signature(entry, given["shape"])
-        )
+        tf.saved_model.save(module, str(path), signatures=module.signature(entry, given["shape"]))
         return path
     if form == "keras2":
         _save_keras_2(description, folder / name, random)

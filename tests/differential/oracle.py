@@ -253,7 +253,9 @@ class Oracle:
             vector = tf.zeros(tensor.shape[1:])
             if self.case.features[feature]["missing"]["replace"] != "zeros":
                 self.vectors[reference] = vector = tf.Variable(vector)
-        return _masked(tf.where(where, tf.cast(vector, tensor.dtype), tensor), get_keras_mask(tensor))
+        return _masked(
+            tf.where(where, tf.cast(vector, tensor.dtype), tensor), get_keras_mask(tensor)
+        )
 
     # ------------------------------------------------------------------------------- training
 

@@ -42,6 +42,7 @@ from tfx_fusion.modules.training.train import StageData, seed_everything, train
 
 REFUSALS = (SpecificationError, UserError)
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+EXAMPLES = "data_tfrecord-00000-of-00001"
 PLACE = "differential.place"  # a column of row numbers, to learn in which order rows come
 DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
 
@@ -328,7 +329,7 @@ class Product:
     def _embed(self, plan: Any) -> tuple[Contents, dict[str, _MemoryRows]]:
         """The embeddings of a plan by the product's own embedder, without Beam."""
         known = {
-            **{name: values for name, values in self.data.features.items()},
+            **self.data.features,
             **{f"{name}.missing": values for name, values in self.data.absent.items()},
             **self.data.labels,
         }
@@ -359,7 +360,9 @@ class Product:
             split[name] = _MemoryRows(
                 {k: v.tolist() if v.dtype == object else v for k, v in found.items()}, rows
             )
-        contents = Contents(plan=plan, columns=columns, rows={n: s.count() for n, s in split.items()})
+        contents = Contents(
+            plan=plan, columns=columns, rows={n: s.count() for n, s in split.items()}
+        )
         return contents, split
 
     # -------------------------------------------------------------- files, export and servers
@@ -407,7 +410,7 @@ class Product:
         parser = RowParser(features, labels, self.folder)
         for split, rows in (("train", self.data.train), ("eval", self.data.eval)):
             (folder / f"Split-{split}").mkdir(parents=True)
-            file = str(folder / f"Split-{split}" / "data_tfrecord-00000-of-00001")
+            file = str(folder / f"Split-{split}" / EXAMPLES)
             with tf.io.TFRecordWriter(file) as writer:
                 for row in rows:
                     example = parser.example(f"row {row}", self.lines[row])
@@ -416,7 +419,9 @@ class Product:
         spec = schema_as_feature_spec(schema).feature_spec
         given = [
             {name: tensor.numpy() for name, tensor in tf.io.parse_single_example(r, spec).items()}
-            for r in tf.data.TFRecordDataset(str(folder / "Split-train/data_tfrecord-00000-of-00001"))
+            for r in tf.data.TFRecordDataset(
+                str(folder / "Split-train/data_tfrecord-00000-of-00001")
+            )
         ]
         with (
             apache_beam.Pipeline(runner=RUNNER) as pipeline,
@@ -435,9 +440,7 @@ class Product:
         rows = evaluate_rows(self.specification, folder / "serving" / "1", split, [])
         metrics: dict[str, float] = {}
         for name in self.specification.outputs:
-            found = measures_of(
-                self.specification, name, rows.labels[name], rows.predictions[name]
-            )
+            found = measures_of(self.specification, name, rows.labels[name], rows.predictions[name])
             values = values_of(found, len(rows.labels[name]))
             metrics |= {f"{name}_{metric}": value for metric, value in values.items()}
         return dict(rows.predictions), metrics
@@ -507,5 +510,3 @@ def _feature(value: Any) -> tf.train.Feature:
     if array.dtype.kind == "f":
         return tf.train.Feature(float_list=tf.train.FloatList(value=array))
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in array]))
-
-
