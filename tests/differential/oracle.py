@@ -8,7 +8,7 @@ of a variable sequence comes from its length, and a cast passes a mask on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +103,14 @@ class _File:
         from tests.differential import own_a, own_b
 
         own = own_b if "OwnB" in str(description) else own_a
-        with ExitStack() as stack:
-            # A scope comes before what is registered, whichever file registered it last.
-            stack.enter_context(
-                keras.saving.custom_object_scope(
-                    {"Custom>Block": own.Block, "Custom>Chain": own_a.Chain}
-                )
-            )
+        # A scope does not reach inside a functional model: what is registered comes first there.
+        registered = keras.saving.get_custom_objects()
+        before = dict(registered)
+        registered["Custom>Block"] = own.Block
+        try:
             self.model = keras.models.load_model(path, compile=False)
+        finally:
+            registered.update(before)
         self._signature = None
         self.trainable = [v.value for v in self.model.trainable_variables]
 
