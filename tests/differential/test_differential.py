@@ -9,6 +9,7 @@ import pytest
 
 from tests.differential.compare import SAME, compare
 from tests.differential.draw import draw
+from tests.differential.plainest import PLAINEST
 from tests.differential.shrink import shrink
 
 pytestmark = pytest.mark.component
@@ -28,6 +29,13 @@ def test_a_drawn_fusion_equals_plain_keras(seed: int) -> None:
             f"{case.text()}",
             pytrace=False,
         )
+
+
+@pytest.mark.parametrize("kind", PLAINEST)
+def test_the_plainest_fusion_of_a_kind_equals_plain_keras(kind: str) -> None:
+    result = compare(PLAINEST[kind])
+
+    assert (result.status, result.detail) == (SAME, "")
 
 
 def test_the_seeds_cover_every_kind_that_is_drawn() -> None:
