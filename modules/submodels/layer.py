@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,12 +44,20 @@ class KerasGraph:
     `inner` leads to `{output: (batch, …)}`, `cuts` has by path the tensors at which it can be cut.
     `paths` has the path of each operation by the name that Keras knows it by. The layers at
     `in_training_mode` run as in training when the whole model does; parts of one graph share it.
+    `custom_objects` name the classes of the user's own in it.
     """
 
     inner: keras.Model
     cuts: dict[str, keras.KerasTensor]
     paths: dict[str, str]
     in_training_mode: set[str] = field(default_factory=set)
+    custom_objects: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # A functional model's masks are those of its operations: none is handed from its inputs to
+        # its outputs. To say so keeps Keras from warning that an input's mask is destroyed.
+        self.inner.supports_masking = True
+        self.inner.compute_mask = _no_mask
 
     @classmethod
     def load(cls, path: Path, taps: list[str], custom_objects: Sequence[str]) -> KerasGraph:
@@ -61,13 +70,13 @@ class KerasGraph:
             for path, tensor in flat.cuts().items()
             if id(producer(tensor).operation) in inside
         }
-        return cls(inner, cuts, flat.paths)
+        return cls(inner, cuts, flat.paths, custom_objects=tuple(custom_objects))
 
     def above(self, cuts: Sequence[str]) -> KerasGraph:
         """The part behind inner layers, from a list of tensors: the same layers and weights."""
         tensors = [self.cuts[name] for name in cuts]
         upper = keras.Model(tensors, self.inner.output)
-        return KerasGraph(upper, {}, self.paths, self.in_training_mode)
+        return KerasGraph(upper, {}, self.paths, self.in_training_mode, self.custom_objects)
 
     def weighted_layers(self) -> dict[str, keras.layers.Layer]:
         """The layers that own weights, by the names that a stage unfreezes by."""
@@ -136,16 +145,26 @@ class KerasGraph:
             "paths": self.paths,
             "unfrozen": [path for path, layer in layers.items() if layer.trainable],
             "training_mode": bool(self.in_training_mode),
+            "custom_objects": list(self.custom_objects),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> KerasGraph:
-        """The graph that `get_config` describes, with new weights."""
-        whole = keras.saving.deserialize_keras_object(config["model"])
+        """The graph that `get_config` describes, with new weights.
+
+        A file imports nothing: classes of the user's own must have been imported, as for Keras.
+        """
+        own = tuple(config.get("custom_objects", ()))
+        with keras_file.own_classes([n for n in own if n.partition(":")[0] in sys.modules]):
+            whole = keras.saving.deserialize_keras_object(config["model"])
         inner = keras.Model(whole.input, whole.output["outputs"])
-        graph = cls(inner, whole.output["cuts"], config["paths"])
+        graph = cls(inner, whole.output["cuts"], config["paths"], custom_objects=own)
         graph.unfreeze(config["unfrozen"], config["training_mode"])
         return graph
+
+
+def _no_mask(inputs: Any, previous_mask: Any) -> None:
+    return None
 
 
 class _FrozenByPart(keras.layers.Layer):
@@ -218,8 +237,6 @@ class SubmodelLayer(_FrozenByPart):
             self.unfreeze(())
         if self.loaded is None:
             self._inner = self._graph.inner  # as an attribute, for Keras to track and save
-            # Else Keras warns that the mask of an input is destroyed.
-            self._inner.supports_masking = True
         self.built = True
 
     def unfreeze(self, names: Collection[str], training_mode: bool = False) -> None:
@@ -303,7 +320,6 @@ class UpperPart(_FrozenByPart):
         super().__init__(name)
         self._graph, self._below = graph, list(cuts)
         self._inner = graph.inner
-        self._inner.supports_masking = True
         self.built = True
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
