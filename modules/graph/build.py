@@ -364,9 +364,7 @@ class _Join:
                     [f"features.{feature}.missing: at {key}, '{reference}' "
                      f"{shape_text(tensor)}: {error}"]
                 ) from error  # fmt: skip
-            layer = Replacement(
-                missing.replace, scope_name(f"{self.resolved[reference]}.replaced")
-            )
+            layer = Replacement(missing.replace, scope_name(f"{self.resolved[reference]}.replaced"))
             self.replacements[reference] = layer
             self._replaced[reference] = layer(tensor, self._rows_without(feature, missing))
         return self._replaced[reference]

@@ -74,9 +74,7 @@ class Entry(keras.layers.Layer):
 def scope_name(name: str) -> str:
     """A name as Keras and TensorFlow take it for a layer: `a b` as `a.20.b`, by the code of each
     character that they do not take."""
-    return re.sub(
-        r"^[^A-Za-z0-9.]|[^A-Za-z0-9_.-]", lambda found: f".{ord(found[0]):x}.", name
-    )
+    return re.sub(r"^[^A-Za-z0-9.]|[^A-Za-z0-9_.-]", lambda found: f".{ord(found[0]):x}.", name)
 
 
 def flatten(

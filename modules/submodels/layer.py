@@ -73,10 +73,20 @@ class KerasGraph:
         return cls(inner, cuts, flat.paths, custom_objects=tuple(custom_objects))
 
     def above(self, cuts: Sequence[str]) -> KerasGraph:
-        """The part behind inner layers, from a list of tensors: the same layers and weights."""
-        tensors = [self.cuts[name] for name in cuts]
-        upper = keras.Model(tensors, self.inner.output)
+        """The part behind inner layers, from a list of tensors: the same layers and weights.
+
+        Without those outputs that inner layers give themselves, see `given_below`.
+        """
+        below = self.given_below(cuts)
+        outputs = {tap: t for tap, t in self.inner.output.items() if tap not in below}
+        upper = keras.Model([self.cuts[name] for name in cuts], outputs)
         return KerasGraph(upper, {}, self.paths, self.in_training_mode, self.custom_objects)
+
+    def given_below(self, cuts: Sequence[str]) -> dict[str, str]:
+        """The outputs that come straight from inner layers where it is cut: `{output: layer}`."""
+        cut_at = {id(self.cuts[name]): name for name in cuts}
+        outputs = self.inner.output.items()
+        return {tap: cut_at[id(tensor)] for tap, tensor in outputs if id(tensor) in cut_at}
 
     def weighted_layers(self) -> dict[str, keras.layers.Layer]:
         """The layers that own weights, by the names that a stage unfreezes by."""
@@ -292,7 +302,8 @@ class SubmodelLayer(_FrozenByPart):
 
     def above(self, cuts: Sequence[str]) -> UpperPart:
         """The part behind inner layers: the same layers and weights, from these on."""
-        return UpperPart(self._graph.above(cuts), cuts, f"{self.name}.above")
+        graph = self._graph
+        return UpperPart(graph.above(cuts), cuts, f"{self.name}.above", graph.given_below(cuts))
 
     def get_config(self) -> dict[str, Any]:
         """Raises UserError for a SavedModel, whose graph and assets Keras's format cannot hold."""
@@ -316,21 +327,41 @@ class UpperPart(_FrozenByPart):
     Its layers are those of the sub-model's own layer, unfrozen and in training mode where it is.
     """
 
-    def __init__(self, graph: KerasGraph, cuts: Sequence[str], name: str) -> None:
+    def __init__(
+        self,
+        graph: KerasGraph,
+        cuts: Sequence[str],
+        name: str,
+        passed: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        Args:
+            graph: the part behind the inner layers.
+            cuts: the inner layers.
+            name: the layer's.
+            passed: the outputs that are an inner layer's own, `{output: layer}`.
+        """
         super().__init__(name)
-        self._graph, self._below = graph, list(cuts)
+        self._graph, self._below, self._passed = graph, list(cuts), dict(passed or {})
         self._inner = graph.inner
         self.built = True
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        return self._graph.run([inputs[name] for name in self._below], training)
+        outputs = self._graph.run([inputs[name] for name in self._below], training)
+        return {**outputs, **{tap: inputs[cut] for tap, cut in self._passed.items()}}
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "cuts": self._below, "graph": self._graph.get_config()}
+        return {
+            "name": self.name,
+            "cuts": self._below,
+            "graph": self._graph.get_config(),
+            "passed": self._passed,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> UpperPart:
-        return cls(KerasGraph.from_config(config["graph"]), config["cuts"], config["name"])
+        graph = KerasGraph.from_config(config["graph"])
+        return cls(graph, config["cuts"], config["name"], config["passed"])
 
 
 def by_name(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
