@@ -71,7 +71,8 @@ def own_classes(names: Sequence[str]) -> Iterator[dict[str, Any]]:
     try:
         found = import_custom_objects(names)
         listed = _registered(found.values())
-        if len({*listed, *found}) < len(names):
+        registered = {keras.saving.get_registered_name(value) for value in found.values()}
+        if min(len(found), len(registered)) < len(set(names)):
             raise UserError(
                 f"custom_objects: {', '.join(names)}: two of them have one name, so that the file "
                 "does not say which of them it holds: rename one and save the model again"
