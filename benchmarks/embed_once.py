@@ -21,9 +21,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.embed_world import EVAL_ROWS, Sizes
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.pipeline.consoles import wide_console
-from tfx_fusion.pipeline.prepare import Prepared, Workplace
-from tfx_fusion.pipeline.record import RunRecord
-from tfx_fusion.pipeline.run import recorded, run_stages
+from tfx_fusion.pipeline.run import Run, recorded, run_steps
 
 COMPARED = ("keras fit", "live", "embed once", "lower bound")
 GROWTH = (16, 4, 1)
@@ -97,15 +95,14 @@ def prepare(folder: Path, sizes: Sizes, console: Console) -> Path:
     _python("-m", "benchmarks.embed_world", str(folder), sizes.arguments())
     told: dict[str, Any] = {"specification": str(specification), "work": str(folder)}
 
-    def action(prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console) -> None:
-        run_stages(prepared, place, record, terminal, train=False)
-        interfaces = prepared.interfaces.items()
+    def action(run: Run) -> None:
+        run_steps(run, train=False)
+        interfaces = run.prepared.interfaces.items()
         told["interfaces"] = {name: found.model_dump(mode="json") for name, found in interfaces}
-        record.status = "prepared"
 
     with Path(os.devnull).open("w") as nowhere:
-        record = recorded(specification, Console(file=nowhere), action)
-    outputs = {name: stage.outputs for name, stage in record.stages.items()}
+        record = recorded(specification, Console(file=nowhere), action).record
+    outputs = {step.name: step.outputs for step in record.steps}
     told["examples"] = outputs["Rows"]["examples"]
     told["transform_graph"] = outputs["Transform"]["transform_graph"]
     told["submodels"] = {name: outputs[f"Import-{name}"]["submodel"] for name in told["interfaces"]}

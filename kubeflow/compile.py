@@ -79,11 +79,11 @@ def compile_file(file: Path, tell: Callable[[str], None], target: str = "kubeflo
     import_tensorflow_quietly()
     from tfx_fusion.components.run_report.component import RunReport
     from tfx_fusion.modules.registry.manifest import Provenance
-    from tfx_fusion.pipeline.pipeline import Seen, create_stages
+    from tfx_fusion.pipeline.pipeline import Seen, create_steps
     from tfx_fusion.pipeline.run import stage_plans
 
     provenance = Provenance.of(specification, prepared.inspections, "", RUN_ID)
-    stages = create_stages(
+    stages = create_steps(
         specification,
         provenance,
         prepared.inspections,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tfx_fusion.kubeflow.kfp_server import Server
 from tfx_fusion.kubeflow.preflight import ROOT
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.report.finished import REPORT_FILE
 
 SOURCES = {"s3": "s3", "minio": "minio", "gs": "gcs"}
 
@@ -14,9 +13,9 @@ class NotFetchedError(RunError):
     """Something could not be had from a bucket; the message says why."""
 
 
-def report_uri(root: str, pipeline: str, run_id: str) -> str:
-    """Where the last stage of a run keeps the report (`cure_output` in entrypoint.py)."""
-    return f"{root}/{pipeline}/{run_id}/Report/{REPORT_FILE}"
+def report_uri(root: str, pipeline: str, run_id: str, file: str) -> str:
+    """Where the last step of a run keeps its files (`cure_output` in entrypoint.py)."""
+    return f"{root}/{pipeline}/{run_id}/Report/{file}"
 
 
 def fetch(server: Server, uri: str) -> bytes:

@@ -15,7 +15,7 @@ from tfx_fusion.kubeflow.stage_failure import cause, stuck_message
 from tfx_fusion.kubeflow.task_states import ENDED, StageState, stage_states, workflow_of
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.pipeline.stage import Stage
+from tfx_fusion.pipeline.steps import Step
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Following:
         self,
         server: Server,
         run_id: str,
-        stages: Mapping[str, Stage],
+        stages: Mapping[str, Step],
         pods: Pods,
         image: str,
         pace: Pace,
@@ -52,7 +52,7 @@ class Following:
         self._stuck_since: float | None = None
 
     def until_ended(
-        self, changed: Callable[[Stage], None], tell: Callable[[str], None]
+        self, changed: Callable[[Step], None], tell: Callable[[str], None]
     ) -> V2beta1Run:
         """The run once it has ended, well or not.
 
@@ -79,7 +79,7 @@ class Following:
             if run.state == "CANCELED":
                 return RunError(f"the run was stopped\nrun: {self._server.run_url(self._run_id)}")
             return RunError(
-                f"the run failed before a stage did: {_told(run)}\n"
+                f"the run failed before a step did: {_told(run)}\n"
                 f"run: {self._server.run_url(self._run_id)}"
             )
         stage = failed[0]
@@ -93,7 +93,7 @@ class Following:
             write_text(file, log)
             place = str(file)
         return RunError(
-            f"stage {stage} failed: {cause(pod, log, self._image)}\nlog: {place}\n"
+            f"step {stage} failed: {cause(pod, log, self._image)}\nlog: {place}\n"
             f"run: {self._server.run_url(self._run_id)}"
         )
 
@@ -142,7 +142,7 @@ class Following:
             )
 
 
-def _update(stage: Stage, state: StageState) -> bool:
+def _update(stage: Step, state: StageState) -> bool:
     """Whether a stage's status has changed."""
     if state.status == stage.status:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tfx_fusion.kubeflow.pods import ROOT, Pod
-from tfx_fusion.pipeline.failure import WRAPPED
+from tfx_fusion.modules.errors import user_error
 
 # The launcher around a stage writes lines of glog's kind, about itself.
 LAUNCHER = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d|^time=\"")
@@ -13,7 +13,6 @@ RAISED = re.compile(r"^(?:\w+\.)*(?:\w*(?:Error|Exception|Interrupt|Exit))(?:: |
 DIED = re.compile(r"^F\d{4} [^\]]*\] (?P<why>.+)")
 EXITED = re.compile(r"exit status \d+$")  # it says no more than that the stage failed
 KILLED = re.compile(r"failed to execute component: signal: killed")
-TOLD = ("failed", "the specification is wrong")  # the line before what `fusion` tells a user
 NO_COMMAND = re.compile(
     r'exec: "?fusion"?: (?:executable file not found|no such file)|fusion: (?:command )?not found'
     r"|exec: .*\bfusion\b.*(?:executable file not found|no such file)"
@@ -46,17 +45,15 @@ def stuck_message(pod: Pod, image: str) -> str:
 
 
 def _raised(log: str) -> str | None:
-    """What a log tells: a user, by an exception, as the launcher's end, or in its last line."""
+    """A log's cause: a user's error, another exception, the launcher's end, or its last line."""
+    error = user_error(log)
+    if error is not None:
+        return str(error)[:LONGEST]
     lines = [line.rstrip() for line in log.splitlines()]
-    for number in reversed(range(len(lines))):
-        if lines[number] in TOLD:
-            return _paragraph(lines, number + 1)
     own = [number for number, line in enumerate(lines) if line and not LAUNCHER.match(line)]
     raised = [number for number in own if RAISED.match(lines[number])]
     if raised:
-        text = _paragraph(lines, raised[-1])
-        wrapped = WRAPPED.search(text)
-        return " ".join(wrapped[1].split()) if wrapped else text
+        return _paragraph(lines, raised[-1])
     died = [found["why"] for line in lines if (found := DIED.match(line))]
     if died and not EXITED.search(died[-1]):
         return str(died[-1])[:LONGEST]

@@ -14,13 +14,12 @@ from tfx_fusion.kubeflow.following import Following, Pace
 from tfx_fusion.kubeflow.kfp_server import LostServerError, Server
 from tfx_fusion.kubeflow.pods import ClusterPods, InterfacePods, Pods
 from tfx_fusion.kubeflow.preflight import cluster_of_run
-from tfx_fusion.kubeflow.verdict import glance
-from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.errors import RunError, first_line
 from tfx_fusion.modules.files import whole_file
 from tfx_fusion.modules.report.finished import REPORT_FILE
+from tfx_fusion.modules.report.record import RUN_FILE, RunRecord
 from tfx_fusion.modules.spec.kubeflow import Kubeflow
-from tfx_fusion.pipeline.live import StageTable
-from tfx_fusion.pipeline.stage import Stage
+from tfx_fusion.pipeline.steps import Step, StepTable
 
 if TYPE_CHECKING:
     from tfx_fusion.kubeflow.compile import Compiled
@@ -78,33 +77,44 @@ class Submission:
 
         Raises RunError where the run did not end well, or did and published no model.
         """
-        stages = {name: Stage(name, name) for name in self._compiled.stages}
+        stages = {name: Step(name=name, component=name) for name in self._compiled.stages}
         following = Following(
             self._server, self._run_id, stages, self._pods, self._kubeflow.image, self._pace
         )
-        with StageTable(self._console, stages) as table:
+        with StepTable(self._console, stages) as table:
             run = following.until_ended(table.changed, self._tell)
         folder = self._folder / self._run_id
         if run.state != "SUCCEEDED":
             raise following.failure(run, folder, f"kubectl logs -n {self._namespace}")
-        self._fetch(report or folder / REPORT_FILE)
+        self._fetch(report or folder / REPORT_FILE, folder)
 
-    def _fetch(self, target: Path) -> None:
-        """Fetches the report and tells what was published."""
-        place = report_uri(self._root, self._compiled.name, self._run_id)
-        try:
-            page = fetch(self._server, place)
-        except (NotFetchedError, LostServerError) as error:
-            self._tell(f"report {place} (it was not fetched: {error})")
+    def _fetch(self, report: Path, folder: Path) -> None:
+        """Fetches the report and the run's record, and prints what was published."""
+        self._fetch_file(REPORT_FILE, report, "report")
+        content = self._fetch_file(RUN_FILE, folder / RUN_FILE, "record")
+        if content is None:
             return
+        try:
+            record = RunRecord.parse(content)
+        except ValueError as error:
+            self._tell(f"the record cannot be read: {first_line(error)}")
+            return
+        if record.error:
+            raise RunError(f"{record.error}\nrun: {self._server.run_url(self._run_id)}")
+        self._tell(f"published {record.published}")
+
+    def _fetch_file(self, name: str, target: Path, what: str) -> bytes | None:
+        """Fetches a file of the last step; None, and a message, where that fails."""
+        place = report_uri(self._root, self._compiled.name, self._run_id, name)
+        try:
+            content = fetch(self._server, place)
+        except (NotFetchedError, LostServerError) as error:
+            self._tell(f"{what} {place} (it was not fetched: {error})")
+            return None
         with whole_file(target) as aside:
-            aside.write_bytes(page)
-        self._tell(f"report {target}")
-        status, more = glance(page.decode("utf-8", "replace"))
-        if status == "not published":
-            raise RunError(f"{more}\nrun: {self._server.run_url(self._run_id)}")
-        if more:
-            self._tell(more)
+            aside.write_bytes(content)
+        self._tell(f"{what} {target}")
+        return content
 
     def _version(self) -> str:
         """A version is named by what it holds, so that it is not uploaded again.

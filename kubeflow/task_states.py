@@ -13,7 +13,7 @@ from datetime import datetime
 
 from kfp_server_api import V2beta1PipelineTaskDetail
 
-from tfx_fusion.pipeline.stage import Status
+from tfx_fusion.modules.report.record import Status
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")  # of a run
 FAILED = ("FAILED", "CANCELED")

@@ -18,9 +18,8 @@ from tfx_fusion.modules.errors import SpecificationError, suggestion
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Specification, Tuning, load_specification, read_tree
 from tfx_fusion.modules.tuning.space import candidates, misfit, with_values
-from tfx_fusion.pipeline.prepare import Prepared, Workplace
-from tfx_fusion.pipeline.record import RunRecord
-from tfx_fusion.pipeline.run import recorded, run_stages, stage_plans
+from tfx_fusion.pipeline.prepare import Prepared
+from tfx_fusion.pipeline.run import Run, recorded, run_steps, stage_plans
 
 if TYPE_CHECKING:  # they import Keras
     from tfx_fusion.modules.embedding.plan import StagePlan
@@ -31,7 +30,7 @@ if TYPE_CHECKING:  # they import Keras
 class Tuned:
     """What a search came to: all trials, the best, and the files that tell of them."""
 
-    record: RunRecord
+    run: Run
     objective: str
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
@@ -60,13 +59,13 @@ def tune(specification_file: Path, console: Console) -> Tuned:
         with_values(specification_file, tree, {place: value})
     tuned: list[Tuned] = []
 
-    def action(prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console) -> None:
-        checked = _checker(prepared, tuning, specification_file, tree)
-        plans = run_stages(prepared, place, record, terminal, train=False)
-        found = _search(prepared, tuning, checked, plans, place, record, terminal)
-        _write_back(record.specification, tree, found)
+    def action(run: Run) -> None:
+        checked = _checker(run.prepared, tuning, specification_file, tree)
+        plans = run_steps(run, train=False)
+        found = _search(run, tuning, checked, plans)
+        _write_back(specification_file.resolve(), tree, found)
         tuned.append(found)
-        record.status = "tuned"
+        run.record.status = "tuned"
 
     recorded(specification_file, console, action)
     return tuned[0]
@@ -135,35 +134,23 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
     return checked
 
 
-def _search(
-    prepared: Prepared,
-    tuning: Tuning,
-    checked: Checked,
-    plans: list[StagePlan],
-    place: Workplace,
-    record: RunRecord,
-    terminal: Console,
-) -> Tuned:
+def _search(run: Run, tuning: Tuning, checked: Checked, plans: list[StagePlan]) -> Tuned:
     from tfx_fusion.modules.training.sources import EmbeddedStore
     from tfx_fusion.modules.tuning.picture import draw_trials
     from tfx_fusion.modules.tuning.search import search
     from tfx_fusion.modules.tuning.trial import train_head
 
-    specification = prepared.specification
-    folders = [
-        stage.artifacts["embeddings"].uri
-        for stage in record.stages.values()
-        if "embeddings" in stage.artifacts
-    ]
+    specification, interfaces = run.prepared.specification, run.prepared.interfaces
+    folders = [str(folder) for folder in run.record.outputs("embeddings")]
     store = EmbeddedStore(plans, folders)
     name, maximise = _logged_objective(specification, tuning)
 
     def run_trial(values: dict[str, Any]) -> float:
-        return train_head(checked(values), prepared.interfaces, plans, store)[name]
+        return train_head(checked(values), interfaces, plans, store)[name]
 
     def tell(number: int, trial: Trial) -> None:
         score = "failed" if trial.score is None else f"{tuning.objective} {trial.score:.4f}"
-        terminal.print(
+        run.terminal.print(
             f"trial {number}/{tuning.trials}: {score} in {trial.seconds:.1f} s  "
             f"{told(trial.values)}{trial.error and f': {trial.error}'}",
             highlight=False, soft_wrap=True, markup=False,
@@ -172,11 +159,11 @@ def _search(
     # The same search is taken up where it was left; whatever it depends on makes it another one.
     depends = specification.as_computed().model_dump_json(exclude={"publish", "evaluation"})
     digest = hashlib.sha256(json.dumps([depends, folders]).encode())
-    state = place.folder / "tuning" / digest.hexdigest()[:16]
+    state = run.place.folder / "tuning" / digest.hexdigest()[:16]
     trials, best = search(tuning, specification.training.seed, maximise, state, run_trial, tell)
 
-    found = Tuned(record, tuning.objective, trials, best)
-    found.table, found.picture = record.folder / "trials.csv", record.folder / "trials.svg"
+    found = Tuned(run, tuning.objective, trials, best)
+    found.table, found.picture = run.folder / "trials.csv", run.folder / "trials.svg"
     _write_table(trials, tuning, found.table)
     draw_trials(trials, best, tuning.objective, maximise, tuning.search, found.picture)
     return found

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import artifact_utils
+from tfx.types.standard_component_specs import (
+    BASELINE_MODEL_KEY as BASELINE_KEY,
+)
+from tfx.types.standard_component_specs import (
+    BLESSING_KEY,
+    EXAMPLES_KEY,
+    MODEL_KEY,
+)
 from tfx.utils import path_utils
 
-from tfx_fusion.components.champion_channel import with_comparable_baseline
+from tfx_fusion.components.base import Execution, StepExecutor
+from tfx_fusion.components.channels import with_comparable_baseline
 from tfx_fusion.modules.evaluation.assess import assess
 from tfx_fusion.modules.evaluation.quality import Quality, write_quality
 from tfx_fusion.modules.evaluation.worth import read_worth, with_worth
 from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.report.summaries import EvaluationSummary
 from tfx_fusion.modules.spec import Specification
 
 SPECIFICATION_KEY = "specification"
@@ -23,36 +32,31 @@ WORTH_KEY = "worth"
 SPLIT = "eval"
 
 
-class Executor(evaluator.Executor):
+class Executor(StepExecutor, evaluator.Executor):
     """Measures with TFMA as TFX does, then judges, and blesses the model or not."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        if standard_component_specs.BASELINE_MODEL_KEY in input_dict:
-            input_dict = with_comparable_baseline(input_dict)
-        super().Do(input_dict, output_dict, exec_properties)
-        specification = Specification.model_validate_json(exec_properties[SPECIFICATION_KEY])
-        examples = input_dict[standard_component_specs.EXAMPLES_KEY]
-        results = artifact_utils.get_single_uri(output_dict[constants.EVALUATION_KEY])
-        champion = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
-        [blessing] = output_dict[standard_component_specs.BLESSING_KEY]
+    def execute(self, run: Execution) -> EvaluationSummary:
+        inputs = run.inputs
+        if run.has_input(BASELINE_KEY):
+            inputs = with_comparable_baseline(inputs)
+        # By its class: `super().Do` would come back here.
+        evaluator.Executor.Do(self, inputs, run.outputs, run.parameters)
+        specification = run.parameter(SPECIFICATION_KEY, Specification)
+        results = run.output_folder(constants.EVALUATION_KEY)
+        champion = inputs.get(BASELINE_KEY)
 
         quality = assess(
             specification,
-            Path(results),
-            artifact_utils.get_split_uri(examples, SPLIT),
-            _serving_model(input_dict[standard_component_specs.MODEL_KEY]),
+            results,
+            run.split(EXAMPLES_KEY, SPLIT),
+            _serving_model(inputs[MODEL_KEY]),
             _serving_model(champion) if champion else None,
         )
-        if input_dict.get(WORTH_KEY):
-            worth = read_worth(Path(artifact_utils.get_single_uri(input_dict[WORTH_KEY])))
-            quality = with_worth(quality, worth, specification)
-        write_quality(quality, Path(results))
-        bless(blessing, quality)
+        if run.has_input(WORTH_KEY):
+            quality = with_worth(quality, read_worth(run.input_folder(WORTH_KEY)), specification)
+        write_quality(quality, results)
+        bless(run.output(BLESSING_KEY), quality)
+        return EvaluationSummary(metrics=quality.overall())
 
 
 def _serving_model(artifacts: list[types.Artifact]) -> Path:

@@ -10,10 +10,10 @@ from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_fusion.components.artifacts import FusionWorth
+from tfx_fusion.components.channels import submodel_channels, with_inputs, with_submodels
 from tfx_fusion.components.fusion_trainer.component import training_part
 from tfx_fusion.components.fusion_trainer.executor import STAGES, embeddings_key
 from tfx_fusion.components.fusion_worth import executor
-from tfx_fusion.components.submodel_channels import submodel_channels, with_inputs, with_submodels
 from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.spec import Evaluation, Specification
 

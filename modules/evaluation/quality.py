@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from operator import ge, le
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import tensorflow_model_analysis as tfma
-
-from tfx_fusion.modules.evaluation.config import CHAMPION, shown_value
-from tfx_fusion.modules.evaluation.measures import Interval
-from tfx_fusion.modules.evaluation.rows import Intervals, Slice
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Bounds, Specification
 from tfx_fusion.modules.spec.base import Part
 
+if TYPE_CHECKING:  # a run's record holds a Quality, and is read without TensorFlow
+    from tfx_fusion.modules.evaluation.rows import Intervals, Slice
+
 QUALITY_FILE = "quality.json"
+Interval = tuple[float, float]
 
 
 class Bound(Part):
@@ -95,6 +94,10 @@ class Measured(NamedTuple):
 
 def measured(folder: Path, specification: Specification) -> dict[Slice, Measured]:
     """What TFMA measured, the whole split first, then slices in order."""
+    import tensorflow_model_analysis as tfma
+
+    from tfx_fusion.modules.evaluation.config import CHAMPION, shown_value
+
     [alone, *more] = specification.outputs
     found: dict[Slice, Measured] = {}
     for part in tfma.load_metrics(str(folder)):

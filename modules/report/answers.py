@@ -72,7 +72,7 @@ class Answers:
 
 def ask(run: FinishedRun) -> Answers | None:
     """Asks the trained model once for the rows of the evaluation split; None without a model."""
-    examples = run.output("examples")
+    examples = run.record.output("examples")
     if run.model is None or examples is None:
         return None
     folder = str(examples / "Split-eval")

@@ -99,10 +99,3 @@ def last_epoch(record_path: Path) -> dict[str, float]:
     """The losses and metrics of the last epoch in a training record."""
     history = json.loads((record_path / HISTORY_FILE).read_text())
     return history["stages"][-1]["epochs"][-1]
-
-
-def learnt_from(record_path: Path) -> list[str]:
-    """What the stages in a training record learnt from: `embeddings`, `raw data` or both."""
-    history = json.loads((record_path / HISTORY_FILE).read_text())
-    words = [stage["source"].split(" of ")[0].split(":")[0] for stage in history["stages"]]
-    return list(dict.fromkeys(words))

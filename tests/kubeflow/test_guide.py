@@ -12,10 +12,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tfx_fusion.cli import fusion
 from tfx_fusion.kubeflow.volumes import check_paths
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.spec.kubeflow import Kubeflow, Means
-from tfx_fusion.cli import fusion
 
 GUIDE = (Path(__file__).resolve().parents[2] / "kubeflow" / "README.md").read_text()
 OBJECTS, SECTION = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)

@@ -17,6 +17,7 @@ from small_pipeline import PIPELINE
 from tfx_fusion.kubeflow.kfp_server import Server
 from tfx_fusion.kubeflow.submission import Submission
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.report.record import RunRecord
 
 Submit = Callable[..., Submission]
 ALL_DONE = [
@@ -34,10 +35,11 @@ FAILED = [
     {"Rows": "done", "Train": "failed", "Report": "omitted"},
 ]
 EXECUTOR = f"{WORKFLOW}-system-container-impl-{node_number(f'{WORKFLOW}.root.Train.executor')}"
-# `fusion step` tells a user's error as every command does, and the launcher that it failed.
-LOG = """\
+# `fusion step` prints a user's error for `fusion submit` and for people; then the launcher fails.
+LOG = f"""\
 I1124 09:00:01.123456      17 main.go:79] Setting log level to: '1'
 INFO epoch 1
+{RunError("labels.digit: row 7 has '12'; expected one of 0, 1\\nwrite it as one of them").line}
 failed
 labels.digit: row 7 has '12'; expected one of 0, 1
 write it as one of them
@@ -186,7 +188,7 @@ def test_a_failed_stage_is_told_with_the_last_exception_of_its_log(
     kfp.logs = {EXECUTOR: LOG}
     file = tmp_path / "runs" / "kubeflow" / run_id / "Train.log"
     assert followed(submission).splitlines() == [
-        "stage Train failed: labels.digit: row 7 has '12'; expected one of 0, 1",
+        "step Train failed: labels.digit: row 7 has '12'; expected one of 0, 1",
         "write it as one of them",
         f"log: {file}",
         f"run: {submission._server.run_url(run_id)}",
@@ -211,7 +213,7 @@ def test_the_pod_that_failed_last_is_read_where_a_stage_is_tried_again(
         else:
             kfp.pods[name] = of_attempt
         (fake or kfp).logs[name] = f"ValueError: attempt {attempt}\n"
-    assert followed(submission).startswith("stage Train failed: ValueError: attempt 2\n")
+    assert followed(submission).startswith("step Train failed: ValueError: attempt 2\n")
 
 
 def test_pods_are_read_through_kubernetes_where_a_kubeconfig_is_at_hand(
@@ -225,7 +227,7 @@ def test_pods_are_read_through_kubernetes_where_a_kubeconfig_is_at_hand(
         pod("of-another-run", "root.Train.executor", "another", ended(2)),
     ]
     cluster.logs = {"of-train": LOG}
-    assert "stage Train failed: labels.digit: row 7 has '12'" in followed(submission)
+    assert "step Train failed: labels.digit: row 7 has '12'" in followed(submission)
 
 
 @pytest.mark.parametrize(
@@ -249,20 +251,20 @@ def test_pods_are_read_through_kubernetes_where_a_kubeconfig_is_at_hand(
             ended(1),
             "Traceback (most recent call last):\n  File x\nValueError: a shape\n  of two\n"
             "F1124 09:00:00.1 1 main.go:60] failed to execute component: exit status 1\n",
-            "stage Train failed: ValueError: a shape\nof two\nlog: ",
+            "step Train failed: ValueError: a shape\nof two\nlog: ",
         ),
         (
             ended(1),
-            "RuntimeError: modules.errors.RunError: row 7 has no image [while running 'Rows']\n",
-            "stage Train failed: row 7 has no image\nlog: ",
+            f"RuntimeError: {RunError('row 7 has no image').line} [while running 'Rows']\n",
+            "step Train failed: row 7 has no image\nlog: ",
         ),
-        (ended(1), "a line\nthe last line\n\n", "stage Train failed: the last line\n"),
+        (ended(1), "a line\nthe last line\n\n", "step Train failed: the last line\n"),
         (
             ended(1),
             "epoch 3\nF1124 09:00:00.1 1 main.go:60] failed to upload output artifact: Denied\n",
-            "stage Train failed: failed to upload output artifact: Denied\n",
+            "step Train failed: failed to upload output artifact: Denied\n",
         ),
-        (ended(2), "", "stage Train failed: Error (exit code 2)\nlog: kubectl logs -n kubeflow x "),
+        (ended(2), "", "step Train failed: Error (exit code 2)\nlog: kubectl logs -n kubeflow x "),
     ],
 )
 def test_the_cause_of_a_failure_names_what_to_change(
@@ -282,7 +284,7 @@ def test_a_failure_without_a_pod_in_sight_still_names_the_stage(
     submission = submit()
     started(submission)
     message = followed(submission)
-    assert "stage Train failed: KFP does not say why; its log does" in message
+    assert "step Train failed: KFP does not say why; its log does" in message
     assert "log: the stage's Logs on its page" in message
 
 
@@ -291,7 +293,7 @@ def test_a_stage_whose_driver_failed_has_failed(kfp: FakeKfp, submit: Submit) ->
     kfp.final = "FAILED"
     submission = submit()
     started(submission)
-    assert followed(submission).startswith("stage Rows failed: ")
+    assert followed(submission).startswith("step Rows failed: ")
 
 
 def test_a_run_that_fails_before_any_stage_tells_what_kfp_says(
@@ -300,7 +302,7 @@ def test_a_run_that_fails_before_any_stage_tells_what_kfp_says(
     kfp.script, kfp.final, kfp.said = [{}], "FAILED", "quota exceeded"
     submission = submit()
     started(submission)
-    assert followed(submission).startswith("the run failed before a stage did: quota exceeded\n")
+    assert followed(submission).startswith("the run failed before a step did: quota exceeded\n")
 
 
 def test_a_run_that_was_stopped_is_told_so(kfp: FakeKfp, submit: Submit) -> None:
@@ -388,34 +390,38 @@ def test_a_stage_that_no_node_has_room_for_is_told_and_waited_for(
 # The report
 
 
-def page(status: str, more: str) -> bytes:
-    """A report's page, as far as it is read (`test_verdict.py` reads a real one)."""
-    glance = f'<section id="glance"><p>{status}</p><p>{more}</p></section>'
-    return f"<!doctype html>\n<html><title>colours, run 1</title>{glance}</html>".encode()
+PAGE = b"<!doctype html>\n<html><title>colours, run 1</title></html>"
+PUBLISHED = RunRecord(name="colours", status="published", published="/data/serving/1763975000")
 
 
-PUBLISHED = page("published", "Published as /data/serving/1763975000")
-
-
-def reported(kfp: FakeKfp, submission: Submission, content: bytes, scheme: str = "minio") -> str:
-    """A run that ended well, with a report in the bucket."""
+def reported(
+    kfp: FakeKfp, submission: Submission, record: RunRecord = PUBLISHED, scheme: str = "minio"
+) -> str:
+    """A run that ended well, with a report and a record in the bucket."""
     kfp.script = ALL_DONE
     run_id = started(submission)
     source = {"gs": "gcs"}.get(scheme, scheme)
-    kfp.bucket = {(source, "models", f"fusion/colours/{run_id}/Report/report.html"): content}
+    folder = f"fusion/colours/{run_id}/Report"
+    kfp.bucket = {
+        (source, "models", f"{folder}/report.html"): PAGE,
+        (source, "models", f"{folder}/run.json"): record.model_dump_json().encode(),
+    }
     return run_id
 
 
 @pytest.mark.parametrize("scheme", ["minio", "s3", "gs"])
-def test_the_report_is_fetched_through_the_user_interface(
+def test_the_report_and_the_record_are_fetched_through_the_user_interface(
     kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path, scheme: str
 ) -> None:
     submission = submit(root=f"{scheme}://models/fusion")
-    run_id = reported(kfp, submission, PUBLISHED, scheme)
+    run_id = reported(kfp, submission, scheme=scheme)
     submission.follow(None)
-    file = tmp_path / "runs" / "kubeflow" / run_id / "report.html"
-    assert file.read_bytes() == PUBLISHED
-    assert f"report {file}\nPublished as /data/serving/1763975000\n" in said.getvalue()
+    folder = tmp_path / "runs" / "kubeflow" / run_id
+    assert (folder / "report.html").read_bytes() == PAGE
+    assert RunRecord.read(folder) == PUBLISHED
+    lines = [f"report {folder / 'report.html'}", f"record {folder / 'run.json'}"]
+    lines.append("published /data/serving/1763975000")
+    assert "\n".join(lines) in said.getvalue()
 
 
 def test_the_report_goes_where_it_is_asked_for(
@@ -423,9 +429,9 @@ def test_the_report_goes_where_it_is_asked_for(
 ) -> None:
     kfp.multi_user = True
     submission = submit("anna", root="s3://models/fusion")
-    reported(kfp, submission, PUBLISHED, "s3")
+    reported(kfp, submission, scheme="s3")
     submission.follow(tmp_path / "here.html")
-    assert (tmp_path / "here.html").read_bytes() == PUBLISHED
+    assert (tmp_path / "here.html").read_bytes() == PAGE
 
 
 def test_a_run_that_published_nothing_is_refused_with_its_reason_after_the_report(
@@ -433,24 +439,35 @@ def test_a_run_that_published_nothing_is_refused_with_its_reason_after_the_repor
 ) -> None:
     submission = submit(root="s3://models/fusion")
     error = "the model was not published: digit.accuracy: 0.3 is below 0.9"
-    content = page("not published", error)
-    run_id = reported(kfp, submission, content, "s3")
+    record = RunRecord(name="colours", status="not published", error=error)
+    run_id = reported(kfp, submission, record, "s3")
     with pytest.raises(RunError) as caught:
         submission.follow(tmp_path / "here.html")
     assert str(caught.value) == f"{error}\nrun: {submission._server.run_url(run_id)}"
-    assert (tmp_path / "here.html").read_bytes() == content
+    assert (tmp_path / "here.html").read_bytes() == PAGE
+
+
+def test_a_record_of_another_version_is_reported_and_left(
+    kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path
+) -> None:
+    submission = submit(root="s3://models/fusion")
+    run_id = reported(kfp, submission, scheme="s3")
+    kfp.bucket["s3", "models", f"fusion/colours/{run_id}/Report/run.json"] = b'{"stages": []}'
+    submission.follow(None)
+    assert "the record cannot be read: " in said.getvalue()
 
 
 @pytest.mark.parametrize("interface", [True, False])
-def test_a_report_that_cannot_be_fetched_is_told_where_it_lies(
+def test_a_report_that_cannot_be_fetched_is_named_with_its_place(
     kfp: FakeKfp, submit: Submit, said: StringIO, tmp_path: Path, interface: bool
 ) -> None:
     kfp.script, kfp.interface = ALL_DONE, interface
     submission = submit(root="s3://models")
     run_id = started(submission)
     submission.follow(tmp_path / "here.html")
-    place = f"report s3://models/colours/{run_id}/Report/report.html (it was not fetched: "
-    assert place in said.getvalue()
+    for name, file in (("report", "report.html"), ("record", "run.json")):
+        place = f"{name} s3://models/colours/{run_id}/Report/{file} (it was not fetched: "
+        assert place in said.getvalue()
     assert not (tmp_path / "here.html").exists()
 
 
