@@ -42,7 +42,7 @@ class TrainingRecord(Artifact):
 
 
 class FusionWorth(Artifact):
-    """`worth.json`: what the fused model is without each branch, and what each is alone."""
+    """`worth.json`: the fused model without each branch, and a head on each single branch."""
 
     TYPE_NAME = "fusion.FusionWorth"
 

@@ -102,7 +102,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The line of an error's message that tells the cause; Keras adds many that do not help."""
+    """The line of an error's message with the cause; Keras adds many that do not help."""
     lines = [line for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
     if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
         return lines[1].strip()

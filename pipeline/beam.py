@@ -16,7 +16,7 @@ from tfx_fusion.modules.spec import Beam, BeamStep, NumberFeature, Runner, Speci
 
 # Workers that hold the project already. TFX would else pack itself up for them, two seconds a
 # step, and without the project (tfx/utils/dependency_utils.py); an image that is named keeps it
-# from that. Beam looks at it on Dataflow alone.
+# from that. Beam reads it only on Dataflow.
 NO_PACKAGE = "--sdk_container_image=none"
 IN_MEMORY = (
     # Pinned: Beam's DirectRunner would first look for another runner, and download it.

@@ -53,7 +53,7 @@ class _Progress(logging.Handler):
 
 
 class StepRun:
-    """The steps of one pipeline run, kept up to date while it goes on."""
+    """The steps of one pipeline run, updated while it goes on."""
 
     def __init__(self, pipeline: tfx.dsl.Pipeline, on_change: Callable[[Step], None]) -> None:
         self._pipeline = pipeline
@@ -64,7 +64,7 @@ class StepRun:
         }
 
     def run(self) -> None:
-        """Runs every step in order; an exception of a step passes through, its status kept."""
+        """Runs every step in order; an exception of a step passes through, and the step is marked."""
         watcher = _Watcher(self._start, self._finish)
         progress = _Progress(self._note)
         absl, own = logging.getLogger("absl"), logging.getLogger("fusion.progress")
@@ -113,7 +113,7 @@ class StepRun:
 
 
 def _as_artifact(found: metadata_store_pb2.Artifact) -> types.Artifact:
-    """An artifact of ML Metadata as TFX's, of no type: its properties alone are read."""
+    """An artifact of ML Metadata as TFX's, of no type: only its properties are read."""
     artifact = types.Artifact(metadata_store_pb2.ArtifactType(name=found.type or "unknown"))
     artifact.set_mlmd_artifact(found)
     return artifact

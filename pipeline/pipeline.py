@@ -34,7 +34,7 @@ PREPROCESSING_FN = "tfx_fusion.modules.preprocessing.transform.preprocessing_fn"
 
 @dataclass(frozen=True)
 class Seen:
-    """What the steps depend on and their specification does not say.
+    """What the steps depend on beside their specification.
 
     Each is empty where it cannot be seen before the steps run, as from outside of a cluster.
     """

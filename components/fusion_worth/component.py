@@ -55,7 +55,7 @@ class FusionWorthGen(base_component.BaseComponent):
             examples: raw tf.Examples, splits `train` and `eval`.
             transform_graph: the Transform graph over them.
             submodels: the channel of each SubmodelImporter, by the sub-model's name.
-            stages: what each stage of training learnt from.
+            stages: what each stage of training learned from.
             embeddings: the channel of each EmbeddingGen, in the order of the distinct plans.
             model: the exported model.
         """

@@ -16,7 +16,7 @@ from tfx_fusion.modules.registry.manifest import Provenance
 
 
 class VersionPusherSpec(ComponentSpec):
-    """Pusher's channels, and what the manifest tells of beside."""
+    """Pusher's channels, and what the version record holds beside."""
 
     PARAMETERS = {
         executor.FOLDER_KEY: ExecutionParameter(type=str),
@@ -34,7 +34,7 @@ class VersionPusherSpec(ComponentSpec):
 
 
 class VersionPusher(base_component.BaseComponent):
-    """Pusher, whose version appears whole with its manifest.
+    """Pusher, whose version appears whole with its version record.
 
     The run's name is part of what a model came from, so TFX's cache never answers for it: what
     lies in the publish folder, and may be deleted or rolled back there, the cache cannot see. A
@@ -59,7 +59,7 @@ class VersionPusher(base_component.BaseComponent):
         Args:
             publish_folder: the folder of TF Serving's version folders.
             keep: how many versions to keep there; None keeps all.
-            provenance: what the model came from; what data were read, the gate's artifact says.
+            provenance: what the model came from; the data that were read are the gate's.
             model_blessing: the Evaluator's.
             infra_blessing: ServingCheck's, which holds the model that was checked.
             evaluation: what the Evaluator measured.

@@ -50,7 +50,7 @@ class Answers:
         return chances
 
     def wrongness(self, output: str) -> np.ndarray:
-        """How wrong each row's answer is, `(rows,)`; 0 where it is right.
+        """How wrong each row's prediction is, `(rows,)`; 0 where it is right.
 
         Of a class the chance that was not given to the true one, of several classes the largest
         such chance, of a number the absolute error. An answer that is no number is the worst.

@@ -57,7 +57,7 @@ def write_report(folder: Path) -> WrittenPage:
 def write_page(run: FinishedRun, folder: Path) -> WrittenPage:
     """Writes the page of a run into a folder, whole or not at all.
 
-    A section that cannot be made says why, and the others are there all the same.
+    A section that cannot be made has the reason in its place; the others are unaffected.
     """
     sections, lacking = [], []
     for title, make in SECTIONS.items():

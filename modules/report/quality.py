@@ -48,7 +48,7 @@ def quality_section(run: FinishedRun) -> Section:
 
 
 def worth_section(run: FinishedRun) -> Section:
-    """The fusion beside each of its branches, alone and left out."""
+    """The fused model beside each single branch, and without each branch."""
     quality = quality_of(run)
     lines = [line for line in quality.lines if line.of] if quality else []
     if quality is None or not lines:
@@ -57,7 +57,7 @@ def worth_section(run: FinishedRun) -> Section:
             text = "The run ended before that."
         return Section("worth", "What each branch is worth", [Text(text)])
     explained = (
-        "Alone: a head of the branch's own, trained as the fused model was. Without: the fused "
+        "Alone: a head on this single branch, trained as the fused model was. Without: the fused "
         "model with the branch held at what stands for it where it is missing, or at its mean."
     )
     compared = [line for line in quality.lines if not line.slice]

@@ -1,7 +1,7 @@
 """What each step of a run did: a typed summary for each kind of step, written by its component.
 
-A summary says itself in one line, `text`, which the table of steps and the report show. A new
-component adds its class here, and to `StepSummary`; nothing else has to know of it.
+The table of steps and the report show a summary's one line, `text`. A new component adds its class
+here and to `StepSummary`; nothing else has to know of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Source = Literal["embeddings", "raw data"]
 
 
 class Summary(BaseModel):
-    """What one step did; `kind` says which of the classes below it is."""
+    """What one step did; `kind` names its class below."""
 
     # `text` is written for who reads the JSON without this code, and ignored when read back.
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -50,7 +50,7 @@ class RowsSummary(Summary):
 
 
 class ChampionSummary(Summary):
-    """The published version to compare with; `unlike` says why it cannot be, where it cannot."""
+    """The published version to compare with; `unlike` is the reason where it cannot be."""
 
     kind: Literal["champion"] = "champion"
     version: str | None = None
@@ -73,8 +73,8 @@ class DriftedFeature(BaseModel):
 class DataGateSummary(Summary):
     """What the data checks found.
 
-    `drift` is the largest that was measured, from the data of `version`; `drift_skipped` says why
-    none was; `unlike` are the features that cannot be compared with the champion's.
+    `drift` is the largest that was measured, from the data of `version`; `drift_skipped` is the
+    reason why none was; `unlike` are the features that cannot be compared with the champion's.
     """
 
     kind: Literal["data gate"] = "data gate"

@@ -149,5 +149,5 @@ class Beam(Runner):
         return self.steps.get(step, self)
 
 
-# A runner may also be written as its name alone.
+# A runner may also be written as just its name.
 BeamChoice = Annotated[Beam, BeforeValidator(_by_name, json_schema_input_type=RunnerName | Beam)]

@@ -60,8 +60,9 @@ def test_a_summary_is_read_back_from_any_output(cluster: bool) -> None:
     Executor().Do({}, {"a": [first], "b": [other]}, {})
     if cluster:  # Kubeflow gives all properties as JSON values
         text = first.get_string_custom_property(SUMMARY_KEY)
-        first = RejectedRows()
-        first.set_json_value_custom_property(SUMMARY_KEY, text)
+        sent, first = RejectedRows(), RejectedRows()
+        sent.set_json_value_custom_property(SUMMARY_KEY, text)
+        first.set_mlmd_artifact(sent.mlmd_artifact)
 
     assert summary_of([first]) == summary_of([RejectedRows(), other]) == summary
     assert summary_of([RejectedRows()]) is None
