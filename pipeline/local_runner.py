@@ -64,7 +64,7 @@ class StepRun:
         }
 
     def run(self) -> None:
-        """Runs every step in order; an exception of a step passes through, and the step is marked."""
+        """Runs every step in order; where one fails, it is marked, and its exception passes."""
         watcher = _Watcher(self._start, self._finish)
         progress = _Progress(self._note)
         absl, own = logging.getLogger("absl"), logging.getLogger("fusion.progress")

@@ -63,7 +63,7 @@ def run(specification_file: Path, console: Console) -> Run:
 
 
 def recorded(specification_file: Path, console: Console, action: Action) -> Run:
-    """Does something with a specification as a run: checked, one at a time, with a log and a record.
+    """Does something with a specification as a run: checked, with a lock, a log and a record.
 
     The action sets the record's status. Raises SpecificationError before anything starts, RunError
     where the action fails or leaves an error in the record.

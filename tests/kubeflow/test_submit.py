@@ -35,14 +35,14 @@ FAILED = [
     {"Rows": "done", "Train": "failed", "Report": "omitted"},
 ]
 EXECUTOR = f"{WORKFLOW}-system-container-impl-{node_number(f'{WORKFLOW}.root.Train.executor')}"
+REFUSED = RunError("labels.digit: row 7 has '12'; expected one of 0, 1\nwrite it as one of them")
 # `fusion step` prints a user's error for `fusion submit` and for people; then the launcher fails.
 LOG = f"""\
 I1124 09:00:01.123456      17 main.go:79] Setting log level to: '1'
 INFO epoch 1
-{RunError("labels.digit: row 7 has '12'; expected one of 0, 1\\nwrite it as one of them").line}
+{REFUSED.line}
 failed
-labels.digit: row 7 has '12'; expected one of 0, 1
-write it as one of them
+{REFUSED}
 F1124 09:00:09.123456      17 main.go:60] failed to execute component: exit status 1
 """
 
