@@ -8,18 +8,11 @@ from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator
 from tfx.types import artifact_utils
-from tfx.types.standard_component_specs import (
-    BASELINE_MODEL_KEY as BASELINE_KEY,
-)
-from tfx.types.standard_component_specs import (
-    BLESSING_KEY,
-    EXAMPLES_KEY,
-    MODEL_KEY,
-)
+from tfx.types.standard_component_specs import BLESSING_KEY, EXAMPLES_KEY
 from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
-from tfx_fusion.components.channels import with_comparable_baseline
+from tfx_fusion.components.channels import BASELINE_KEY, MODEL_KEY, with_comparable_baseline
 from tfx_fusion.modules.evaluation.assess import assess
 from tfx_fusion.modules.evaluation.quality import Quality, write_quality
 from tfx_fusion.modules.evaluation.worth import read_worth, with_worth
