@@ -278,14 +278,14 @@ def test_data_that_have_moved_stop_unless_the_limit_allows_it(
         gate(rows, strict, champion, statistics=others)
 
 
-def test_everything_that_stops_is_told_at_once(gate: Callable[..., Any], rows: Rows) -> None:
+def test_everything_that_stops_is_reported_at_once(gate: Callable[..., Any], rows: Rows) -> None:
     rows["eval"][0].features.feature["image"].CopyFrom(rows["train"][0].features.feature["image"])
 
     with pytest.raises(RunError, match=r"(?s)  anomalies: .*\n  leakage: 1 of 30 eval rows"):
         gate(rows, classes=("red", "green"))
 
 
-def test_a_champion_without_statistics_is_passed_over_and_one_with_damaged_ones_is_not(
+def test_a_champion_without_statistics_is_skipped_and_one_with_damaged_ones_is_not(
     gate: Callable[..., Any], rows: Rows, tmp_path: Path
 ) -> None:
     old = tmp_path / "17"

@@ -117,7 +117,7 @@ def tensor_digest(value: np.ndarray) -> str:
     return hashlib.sha256(f"{value.dtype} {value.shape} ".encode() + value.tobytes()).hexdigest()
 
 
-def test_a_readable_record_tells_stages_proof_and_where_the_rest_lies(
+def test_a_readable_record_has_stages_proof_and_links_to_the_rest(
     train: Callable[[Specification], Any], specification: Specification
 ) -> None:
     artifacts = train(specification)

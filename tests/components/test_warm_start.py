@@ -99,7 +99,7 @@ def test_a_candidate_begins_with_exactly_the_champions_head_and_a_better_loss(
     assert "warm start: from scratch: no model has been published yet" in caplog.messages
 
 
-def test_a_champion_of_an_older_layout_is_told_and_trained_from_scratch(
+def test_a_champion_of_an_older_layout_is_reported_and_trained_from_scratch(
     champion: Path,
     run_trainer: Callable[..., dict[str, Any]],
     specify: Callable[..., Specification],

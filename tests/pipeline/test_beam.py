@@ -174,7 +174,7 @@ def test_each_step_takes_its_own_runner_and_the_others_that_of_all(specification
     ]
 
 
-def test_nothing_is_told_where_nothing_is_asked_for(specification: Make) -> None:
+def test_nothing_is_printed_where_nothing_is_asked_for(specification: Make) -> None:
     assert in_words(choose(specification(Beam()), None)) == []
 
 
@@ -213,7 +213,7 @@ def test_transform_has_rows_to_read_where_a_number_is_scaled_by_what_they_show(
     assert workers_of(scaled, LARGE)["Transform"] == 4
 
 
-def test_few_rows_do_not_and_it_is_told(specification: Make) -> None:
+def test_few_rows_do_not_and_the_reason_is_printed(specification: Make) -> None:
     auto = specification(Beam(steps={"Rows": Runner(runner="auto")}))
 
     assert workers_of(auto, SMALL)["Rows"] == 1

@@ -131,7 +131,7 @@ def test_the_imported_submodels_are_in_ml_metadata_with_digest_origin_and_interf
     assert json.loads(vision["interface"].string_value)["inputs"]["image"]["shape"] == [8, 8, 3]
 
 
-def test_the_report_tells_what_the_run_came_to(first: tuple[Path, Done]) -> None:
+def test_the_report_shows_what_the_run_did(first: tuple[Path, Done]) -> None:
     _, done = first
     page = Path(done.record["report"])
     assert page == Path(done.record["log"]).with_name("report.html")
@@ -152,7 +152,7 @@ def test_the_report_tells_what_the_run_came_to(first: tuple[Path, Done]) -> None
     assert len(pictures) == examples
 
 
-def test_predict_tells_the_class_of_each_row(first: tuple[Path, Done]) -> None:
+def test_predict_prints_the_class_of_each_row(first: tuple[Path, Done]) -> None:
     folder, _ = first
     command = [str(FUSION), "predict", "serving", "data/rows.csv", "--rows", "5", "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
@@ -186,7 +186,7 @@ def test_a_second_run_does_only_what_depends_on_the_champion_and_publishes_nothi
     assert [version.path for version in all_versions(folder / "serving")] == [Path(published)]
 
 
-def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
+def test_missed_bounds_train_nothing_again_and_publish_nothing(
     first: tuple[Path, Done],
 ) -> None:
     file = first[0] / "fusion.yaml"
@@ -253,7 +253,7 @@ def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path
     assert "The run ended before a model was trained." in html
 
 
-def test_allowed_bad_rows_are_counted_and_kept_with_their_reasons(
+def test_allowed_bad_rows_are_counted_and_saved_with_their_reasons(
     first: tuple[Path, Done],
 ) -> None:
     folder = first[0]
@@ -368,7 +368,7 @@ def test_published_versions_that_were_deleted_are_published_anew(
     assert done.summary("Champion")["text"] == "no published model yet"
 
 
-def test_where_a_submodel_is_is_told_of_versions_that_are_gone_too(
+def test_where_a_submodel_is_is_shown_of_versions_that_are_gone_too(
     first: tuple[Path, Done],
 ) -> None:
     folder, before = first

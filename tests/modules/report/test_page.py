@@ -81,7 +81,7 @@ def test_hostile_text_stays_text_wherever_it_stands() -> None:
     assert image["alt"] == HOSTILE
 
 
-def test_every_picture_is_told_in_words_and_every_link_leads_somewhere(
+def test_every_picture_has_a_text_and_every_link_leads_somewhere(
     write_run: Callable[..., Path],
 ) -> None:
     found = read(write_run())
@@ -101,7 +101,7 @@ def test_the_style_loads_nothing(write_run: Callable[..., Path]) -> None:
     assert "@import" not in style
 
 
-def test_a_run_that_failed_early_tells_why_and_what_there_is(
+def test_a_run_that_failed_early_shows_the_error_and_what_there_is(
     write_run: Callable[..., Path], tmp_path: Path
 ) -> None:
     rejected = tmp_path / "rejected_rows.csv"
@@ -127,7 +127,7 @@ def test_a_run_that_failed_early_tells_why_and_what_there_is(
     assert "The run ended before the evaluation." in found.text
 
 
-def test_a_missed_bound_is_told_with_its_interval_and_the_champion(
+def test_a_missed_bound_is_shown_with_its_interval_and_the_champion(
     write_run: Callable[..., Path], tmp_path: Path
 ) -> None:
     line = Line(
@@ -156,7 +156,7 @@ def test_a_missed_bound_is_told_with_its_interval_and_the_champion(
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_the_card_tells_what_is_given_and_what_is_not(
+def test_the_card_shows_what_is_given_and_what_is_not(
     write_run: Callable[..., Path], several: Specification, given: bool
 ) -> None:
     specification = several
@@ -180,7 +180,7 @@ def test_the_lineage_holds_every_digest(write_run: Callable[..., Path]) -> None:
     assert '"separator": ";"' in text  # the specification, as it was resolved
 
 
-def test_the_file_that_was_read_is_told_whatever_the_specification_names(
+def test_the_file_that_was_read_is_shown_whatever_the_specification_names(
     write_run: Callable[..., Path], several: Specification, tmp_path: Path
 ) -> None:
     named = several.data.model_copy(update={"path": Path("/compiled/for/rows.csv")})

@@ -167,7 +167,7 @@ def test_the_schema_offers_a_name_or_a_mapping() -> None:
     assert "steps" in schema["$defs"][mapping["$ref"].rpartition("/")[2]]["properties"]
 
 
-def test_what_the_readme_shows_for_other_machines_is_a_sound_part() -> None:
+def test_what_the_readme_shows_for_other_machines_is_valid() -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text()
     _, _, section = readme.partition("\n### Beyond one process and one machine\n")
     section = section.partition("\n## ")[0]
