@@ -30,6 +30,7 @@ setup(
         "tensorflow-metadata>=1.21,<1.22",
         "tensorflow-serving-api>=2.19,<3",
         "aiohttp>=3.10,<4",
+        "google-crc32c>=1.5,<2",
         "grpcio>=1.70,<2",
         "grpcio-health-checking>=1.70,<2",
         "prometheus-client>=0.21,<1",
@@ -57,6 +58,7 @@ setup(
             *HUB,
             *KUBEFLOW,
             *EXAMPLES,
+            "hypothesis>=6.100,<7",
             "import-linter>=2",
             # What manifests and the platform part of a pipeline are checked against.
             "kfp-kubernetes>=2.16,<2.17",

@@ -1,7 +1,7 @@
 """The ways to train a head that are compared, each run in a process of its own.
 
 Every one starts from saved models and rows and ends with a trained head; the time counts from when
-everything is imported. Run as `python -m benchmarks.embed_modes MODE FILE`, where FILE tells the
+everything is imported. Run as `python -m benchmarks.embed_modes MODE FILE`, where FILE lists the
 folders; prints one line of JSON.
 """
 
@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.embedder import Embedder
 from tfx_fusion.modules.embedding.plan import plan_stages
 from tfx_fusion.modules.embedding.write import collect, write_embeddings
@@ -30,9 +30,9 @@ from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.submodels.interface import Interface
-from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.data import RawRows
-from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, StageDataSource
 from tfx_fusion.modules.training.train import seed_everything, train
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -58,27 +58,18 @@ class _Clock(logging.Handler):
         return time.process_time() - self.cpu
 
 
-class _Epochs(keras.callbacks.Callback):
-    def __init__(self, clock: _Clock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._clock.epochs.append(self._clock.seconds())
-
-
 class World:
-    """The folders of what a partial run has made, and the specification."""
+    """The outputs of the steps before training, and the specification."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self.specification = load_specification(Path(told["specification"]))
-        self.examples = {split: f"{told['examples']}/Split-{split}" for split in SPLITS}
-        self.transform_path = f"{told['transform_graph']}/transform_fn"
-        self.submodels = {name: Path(folder) for name, folder in told["submodels"].items()}
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.specification = load_specification(Path(content["specification"]))
+        self.examples = {split: f"{content['examples']}/Split-{split}" for split in SPLITS}
+        self.transform_path = f"{content['transform_graph']}/transform_fn"
+        self.submodels = {name: Path(folder) for name, folder in content["submodels"].items()}
         self.interfaces = {
-            name: Interface.model_validate(text) for name, text in told["interfaces"].items()
+            name: Interface.model_validate(text) for name, text in content["interfaces"].items()
         }
-        self.work = Path(told["work"])
+        self.work = Path(content["work"])
 
     def transform(self) -> TransformGraph:
         specification = self.specification
@@ -96,13 +87,13 @@ class World:
 
 
 def embed(world: World, clock: _Clock) -> dict[str, Any]:
-    """EmbeddingGen's work alone."""
+    """EmbeddingGen's work only."""
     training = world.specification.training.model_copy(update={"embed_once": True})
     specification = world.specification.model_copy(update={"training": training})
     stages = plan_stages(specification, build(specification, world.interfaces, open_interface))
     plan = stages[0].plan
     if plan is None:
-        raise RuntimeError(f"nothing is embedded: {stages[0].why}")
+        raise RuntimeError(f"nothing is embedded: {stages[0]}")
     make = partial(Embedder, plan, world.interfaces, world.submodels, world.transform_path)
     folder = str(world.work / f"embeddings_{os.getpid()}")
     wanted = {split: f"{folder}/Split-{split}" for split in SPLITS}
@@ -119,14 +110,14 @@ def embed(world: World, clock: _Clock) -> dict[str, Any]:
 
 
 def embed_once(world: World, clock: _Clock) -> dict[str, Any]:
-    """Our way: EmbeddingGen, then the head on its rows."""
+    """EmbeddingGen, then our trainer on its rows."""
     made = embed(world, clock)
     found = _train(world, made.pop("stages"), [made.pop("folder")])
     return {**made, **found}
 
 
 def live(world: World, clock: _Clock) -> dict[str, Any]:
-    """Our way on raw data: decoded and embedded anew in every epoch."""
+    """Our trainer on raw data: decoded and embedded anew in every epoch."""
     specification = world.specification
     fused = build(specification, world.interfaces, open_interface)
     return _train(world, plan_stages(specification, fused), [])
@@ -137,10 +128,10 @@ def _train(world: World, stages: Any, embeddings: list[str]) -> dict[str, Any]:
     seed_everything(specification.training.seed)
     fused = build(specification, world.interfaces, opener(specification, world.submodels))
     raw = partial(_raw, world)
-    sources = Sources(specification, fused, stages, EmbeddedStore(stages, embeddings), raw)
+    sources = StageDataSource(specification, fused, stages, EmbeddedStore(stages, embeddings), raw)
     history = train(specification, world.interfaces, fused, sources.of_stage)
     return {
-        "losses": [epoch["loss"] for epoch in history.stages[0]["epochs"]],
+        "losses": [epoch["loss"] for epoch in history.stages[0].epochs],
         "head": _head_weights(fused),
     }
 
@@ -193,9 +184,9 @@ def lower_bound(world: World, clock: _Clock) -> dict[str, Any]:
     vision, text = _plain_parts(world)
 
     def features(rows: dict[str, np.ndarray]) -> np.ndarray:
-        pictures = vision.predict(rows["image"], batch_size=64, verbose=0)
+        images = vision.predict(rows["image"], batch_size=64, verbose=0)
         words = np.asarray(text(rows["words"])["features"])
-        return np.concatenate([pictures, words], axis=1)
+        return np.concatenate([images, words], axis=1)
 
     train, rest = features(data[0]), features(evaluation[0])
     predict_seconds, predict_cpu = clock.seconds(), clock.cpu_seconds()
@@ -212,14 +203,13 @@ def lower_bound(world: World, clock: _Clock) -> dict[str, Any]:
 def _fit(world: World, model: keras.Model, data: Any, evaluation: Any, clock: _Clock) -> None:
     training = world.specification.training
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(
-        *data,
-        validation_data=evaluation,
-        batch_size=training.batch_size,
-        epochs=training.stages[0].epochs,
-        verbose=0,
-        callbacks=[_Epochs(clock)],
+    log_epoch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: clock.epochs.append(clock.seconds())
     )
+    model.fit(
+        *data, validation_data=evaluation, batch_size=training.batch_size, verbose=0,
+        epochs=training.stages[0].epochs, callbacks=[log_epoch],
+    )  # fmt: skip
 
 
 MODES = {

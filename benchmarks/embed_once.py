@@ -16,34 +16,36 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 from benchmarks.embed_world import EVAL_ROWS, Sizes
-from tfx_fusion.modules.files import write_text
+from benchmarks.figures import HELP, json_option, side_by_side, write_figures
 from tfx_fusion.pipeline.consoles import wide_console
 from tfx_fusion.pipeline.run import Run, recorded, run_steps
 
+ROOT = Path(__file__).resolve().parents[1]  # processes of their own run modules from here
 COMPARED = ("keras fit", "live", "embed once", "lower bound")
 GROWTH = (16, 4, 1)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=HELP)
 @click.option("--rows", default=4096, show_default=True, help="Rows to train on.")
 @click.option("--pixels", default=128, show_default=True, help="To a side of the JPEG files.")
 @click.option("--size", default=96, show_default=True, help="Pixels that the backbone takes.")
-@click.option("--backbone", default="MobileNetV2", show_default=True, help="Of keras.applications.")
+@click.option(
+    "--backbone", default="MobileNetV2", show_default=True, help="From keras.applications."
+)
 @click.option("--batch-size", default=64, show_default=True)
 @click.option(
     "--epochs", "counts", default=(10, 50), show_default=True, multiple=True,
-    help="Told after so many epochs; the largest is trained. May be given several times.",
+    help="Report after so many epochs; the largest is trained. May be repeated.",
 )  # fmt: skip
-@click.option("--runs", is_flag=True, help="Time two whole runs too, the head changed between.")
+@click.option("--runs", is_flag=True, help="Also time two whole runs; the second has another head.")
 @click.option(
-    "--skip", multiple=True, type=click.Choice([*COMPARED, "growth"]), help="Leave something out."
+    "--skip",
+    multiple=True,
+    type=click.Choice([*COMPARED, "growth"]),
+    help="Skip a measurement. May be repeated.",
 )
-@click.option(
-    "--json", "file", type=click.Path(path_type=Path), help="Writes the figures to a file as well."
-)
+@json_option
 def main(
     rows: int,
     pixels: int,
@@ -57,7 +59,7 @@ def main(
 ) -> None:
     """Train a head behind frozen models, in four ways, side by side.
 
-    keras fit: plain Keras on the frozen fused model, pictures decoded beforehand and in memory.
+    keras fit: plain Keras on the frozen fused model, images decoded beforehand and in memory.
     live: our trainer on raw data. embed once: EmbeddingGen, then our trainer on embeddings.
     lower bound: one predict of the frozen models, then plain Keras on arrays in memory.
 
@@ -83,31 +85,31 @@ def main(
     for name, value in figures.items():
         if name.startswith(("ratio", "max", "seconds")):
             console.print(f"{name} {value:.3g}", highlight=False)
-    if file:
-        write_text(file, json.dumps(figures, indent=1) + "\n")
+    write_figures(file, figures)
 
 
 def prepare(folder: Path, sizes: Sizes, console: Console) -> Path:
-    """Makes models and rows, and runs the stages before training; returns a file of the folders."""
+    """Makes models and rows, and runs the steps before training; returns a file of the folders."""
     folder.mkdir()
     console.print(f"making {sizes.rows:,} rows and {sizes.backbone}", highlight=False)
     specification = folder / "fusion.yaml"
     _python("-m", "benchmarks.embed_world", str(folder), sizes.arguments())
-    told: dict[str, Any] = {"specification": str(specification), "work": str(folder)}
+    world: dict[str, Any] = {"specification": str(specification), "work": str(folder)}
 
     def action(run: Run) -> None:
         run_steps(run, train=False)
         interfaces = run.prepared.interfaces.items()
-        told["interfaces"] = {name: found.model_dump(mode="json") for name, found in interfaces}
+        world["interfaces"] = {name: found.model_dump(mode="json") for name, found in interfaces}
 
     with Path(os.devnull).open("w") as nowhere:
         record = recorded(specification, Console(file=nowhere), action).record
     outputs = {step.name: step.outputs for step in record.steps}
-    told["examples"] = outputs["Rows"]["examples"]
-    told["transform_graph"] = outputs["Transform"]["transform_graph"]
-    told["submodels"] = {name: outputs[f"Import-{name}"]["submodel"] for name in told["interfaces"]}
+    world["examples"] = outputs["Rows"]["examples"]
+    world["transform_graph"] = outputs["Transform"]["transform_graph"]
+    submodels = {name: outputs[f"Import-{name}"]["submodel"] for name in world["interfaces"]}
+    world["submodels"] = submodels
     file = folder / "world.json"
-    file.write_text(json.dumps(told))
+    file.write_text(json.dumps(world))
     return file
 
 
@@ -132,7 +134,7 @@ def whole_runs(folder: Path, sizes: Sizes, console: Console) -> dict[str, float]
 
 
 def measure(mode: str, world: Path, console: Console) -> dict[str, Any]:
-    """What a mode told, run in a process of its own."""
+    """The figures of a mode, which runs in a process of its own."""
     console.print(f"measuring {mode}", highlight=False)
     return json.loads(_python("-m", "benchmarks.embed_modes", mode, str(world)).splitlines()[-1])
 
@@ -177,11 +179,11 @@ def summary(
         if over in modes and under in modes:
             figures[name] = modes[over]["epochs"][count - 1] / modes[under]["epochs"][count - 1]
 
-    first = min(counts)
-    ratio("ratio_keras_fit_over_embed_once", "keras fit", "embed once", first)
-    ratio("ratio_live_over_embed_once", "live", "embed once", first)
-    ratio("ratio_keras_fit_over_live", "keras fit", "live", first)
-    ratio("ratio_embed_once_over_lower_bound", "embed once", "lower bound", first)
+    for over, under in (
+        ("keras fit", "embed once"), ("live", "embed once"), ("keras fit", "live"),
+        ("embed once", "lower bound"),
+    ):  # fmt: skip
+        ratio(f"ratio_{over}_over_{under}".replace(" ", "_"), over, under, min(counts))
     for count in counts:
         ratio(f"ratio_keras_fit_over_embed_once_{count}_epochs", "keras fit", "embed once", count)
     if {"embed once", "lower bound"} <= modes.keys():
@@ -200,40 +202,32 @@ def summary(
 
 def table(figures: dict[str, Any], counts: tuple[int, ...]) -> Table:
     """The modes side by side, with their times as multiples of embedding once."""
-    shown = Table(title=f"{figures['rows']:,} rows, {figures['backbone']} at {figures['size']} px")
-    shown.add_column("mode")
+    columns = ["mode"]
     for count in counts:
-        shown.add_column(f"{count} epochs, s", justify="right")
-        shown.add_column("× embed once", justify="right")
-        shown.add_column("rows/s", justify="right")
-    shown.add_column("peak memory, MiB", justify="right")
+        columns += [f"{count} epochs, s", "× embed once", "rows/s"]
     base = figures["modes"].get("embed once")
+    rows = []
     for mode, found in figures["modes"].items():
-        cells = []
+        rows.append([mode])
         for count in counts:
             seconds = found["seconds"][count]
-            cells += [
-                f"{seconds:.1f}",
-                f"{seconds / base['seconds'][count]:.2f}" if base else "",
-                f"{figures['rows'] * count / seconds:,.0f}",
-            ]
-        shown.add_row(mode, *cells, f"{found['peak_bytes'] / 2**20:,.0f}")
-    return shown
+            multiple = seconds / base["seconds"][count] if base else ""
+            rows[-1] += [seconds, multiple, figures["rows"] * count / seconds]
+        rows[-1].append(found["peak_bytes"] / 2**20)
+    title = f"{figures['rows']:,} rows, {figures['backbone']} at {figures['size']} px"
+    return side_by_side(title, [*columns, "peak memory, MiB"], rows)
 
 
 def growth_table(growth: dict[int, Any]) -> Table:
     """How the time and memory of EmbeddingGen grow with the rows."""
-    shown = Table(title="EmbeddingGen alone, by rows")
-    for column in ("rows", "s", "rows/s", "peak memory, MiB"):
-        shown.add_column(column, justify="right")
-    for rows, found in growth.items():
-        shown.add_row(
-            f"{rows:,}",
-            f"{found['seconds']:.1f}",
-            f"{found['rows_per_second']:,.0f}",
-            f"{found['peak_bytes'] / 2**20:,.0f}",
-        )
-    return shown
+    return side_by_side(
+        "EmbeddingGen only, by rows",
+        ("rows", "s", "rows/s", "peak memory, MiB"),
+        (
+            (rows, found["seconds"], found["rows_per_second"], found["peak_bytes"] / 2**20)
+            for rows, found in growth.items()
+        ),
+    )
 
 
 if __name__ == "__main__":

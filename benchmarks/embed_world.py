@@ -1,4 +1,4 @@
-"""What the benchmark of embedding once measures on: pictures with words, two pretrained models."""
+"""The data and models of the benchmark of embedding once: images with words, two models."""
 
 from __future__ import annotations
 
@@ -42,10 +42,7 @@ publish: {{path: serving}}
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured on: rows to train on, the backbone by name and its input's pixels.
-
-    `pixels` are those to a side of the JPEG files.
-    """
+    """Rows to train on, pixels to a side of the JPEG files, and of the input of the backbone."""
 
     rows: int
     pixels: int
@@ -60,7 +57,7 @@ class Sizes:
 
 
 def make_world(folder: Path, sizes: Sizes) -> Path:
-    """Writes models, pictures and rows into a folder; returns the specification's file."""
+    """Writes models, images and rows into a folder; returns the specification's file."""
     import keras
 
     keras.utils.set_random_seed(3)
@@ -85,7 +82,7 @@ def make_world(folder: Path, sizes: Sizes) -> Path:
 
 
 def _make_rows(folder: Path, sizes: Sizes, words: list[str]) -> None:
-    """JPEG pictures and ten words each."""
+    """JPEG images with ten words each."""
     import numpy as np
     import tensorflow as tf
 
@@ -100,9 +97,9 @@ def _make_rows(folder: Path, sizes: Sizes, words: list[str]) -> None:
             pixels = tf.cast(tf.image.resize(coarse, shape, "bicubic"), tf.uint8)
             name = f"images/{number:06d}.jpg"
             (folder / name).write_bytes(tf.io.encode_jpeg(pixels, quality=90).numpy())
-            said = " ".join(random.choice(words, 10))
+            text = " ".join(random.choice(words, 10))
             split = "train" if number < sizes.rows else "eval"
-            writer.writerow([name, said, int(random.integers(CLASSES)), split])
+            writer.writerow([name, text, int(random.integers(CLASSES)), split])
 
 
 if __name__ == "__main__":  # python -m benchmarks.embed_world FOLDER SIZES

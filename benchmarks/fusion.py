@@ -1,20 +1,16 @@
-"""What fusing costs: a fused model against its parts called alone, and against plain Keras."""
+"""What fusing costs: a fused model against its parts called one by one, and against plain Keras."""
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.figures import HELP, json_option, side_by_side, write_figures
 from benchmarks.timing import Timings, interleaved
-from tfx_fusion.modules.files import write_text
 from tfx_fusion.pipeline.consoles import wide_console
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
@@ -27,23 +23,21 @@ if TYPE_CHECKING:
 WARM_UP = 8
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=HELP)
 @click.option("--rounds", default=150, show_default=True, help="How often each is measured.")
-@click.option(
-    "--json", "file", type=click.Path(path_type=Path), help="Writes the figures to a file as well."
-)
+@json_option
 def main(rounds: int, file: Path | None) -> None:
     """Measure fused models of three shapes, side by side with what they are made of.
 
-    The forward pass is compared with the sum of the parts called alone; the training step, with
-    the same model composed by hand in plain Keras. Models, batch and settings are the same.
+    The forward pass is compared with the sum of the parts called one by one; the training step,
+    with the same model composed by hand in plain Keras. Models, batch and settings are the same.
     """
     console = wide_console()
     import_tensorflow_quietly()
     from benchmarks.shapes import all_shapes
     from tfx_fusion.modules.training.train import seed_everything
 
-    seed_everything(7)  # as training does; with it comes TensorFlow's own order, and no XLA
+    seed_everything(7)  # as training does: this makes TensorFlow deterministic and turns XLA off
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for shape in all_shapes(Path(folder)):
@@ -57,9 +51,14 @@ def main(rounds: int, file: Path | None) -> None:
         "rounds": rounds,
         "shapes": found,
     }
-    console.print(table(found))
-    if file:
-        write_text(file, json.dumps(figures, indent=1) + "\n")
+    console.print(
+        side_by_side(
+            "median milliseconds a batch",
+            ("shape", "forward", "its parts", "ratio", "training step", "plain Keras", "ratio"),
+            ((name, *measured.values()) for name, measured in found.items()),
+        )
+    )
+    write_figures(file, figures)
 
 
 def measure(shape: Shape, rounds: int) -> dict[str, float]:
@@ -158,19 +157,6 @@ def stepping(shape: Shape, model: keras.Model) -> Callable[[], object]:
     model.fit(batches, steps_per_epoch=1, verbose=0)  # makes the function of a step
     endless = iter(batches)
     return lambda: float(model.train_function(endless)["loss"])
-
-
-def table(found: dict[str, dict[str, float]]) -> Table:
-    shown = Table("shape", title="median milliseconds a batch")
-    for column in ("forward", "its parts", "ratio", "training step", "plain Keras", "ratio"):
-        shown.add_column(column, justify="right")
-    for name, figures in found.items():
-        cells = [
-            f"{value:.3f}" if key.startswith("ratio") else f"{value:.2f}"
-            for key, value in figures.items()
-        ]
-        shown.add_row(name, *cells)
-    return shown
 
 
 if __name__ == "__main__":

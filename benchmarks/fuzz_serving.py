@@ -17,17 +17,17 @@ import click
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.malformed import Arrays, Tally, Target
+from benchmarks.malformed import Arrays, Fuzzer, Tally, Target, fuzz
 from benchmarks.malformed_grpc import GrpcFuzzer
-from benchmarks.malformed_rest import RestFuzzer
+from benchmarks.malformed_rest import RestFuzzer, oversized
 from benchmarks.serving_load import mebibytes
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.serving.check.process import model_server
 from tfx_fusion.pipeline.consoles import wide_console
 
 NAME = "fuzzed"
-OVERSIZE = 1000  # one body in so many is larger than the server takes
-LOOKS = 10  # at the memory; it counts from the middle one on, when the pools of malloc are filled
+ROUND = 10  # requests of each kind in a round
+OVERSIZED = 20  # one round in so many has a body that is too large
 
 
 def save_model(path: Path) -> None:
@@ -54,45 +54,53 @@ def save_model(path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(path), signatures=signatures)
 
 
-def fuzz(target: Target, requests: int, seed: int, memory: Any) -> dict[str, Any]:
-    """Sends malformed requests over both protocols in turn, and tells what came of them."""
-    over_grpc, over_rest, tally = GrpcFuzzer(target), RestFuzzer(target), Tally()
+def fuzz_both(target: Target, requests: int, seed: int, memory: Any) -> dict[str, Any]:
+    """Sends malformed requests over both protocols in turn, and summarises the answers.
+
+    Memory is compared from the middle on, when the pools of malloc are filled.
+    """
+    rest = RestFuzzer(target)
+    fuzzers: list[Fuzzer] = [GrpcFuzzer(target), rest]
+    rounds = -(-requests // (ROUND * sum(len(fuzzer.kinds) for fuzzer in fuzzers)))
+    tally = Tally()
     held: list[float] = []
-    for number in range(requests):
-        if number and number % (requests // LOOKS) == 0:
-            held.append(memory())
-        if number % OVERSIZE == 0:
-            kind, verdict = over_rest.send_kind("oversize", np.random.default_rng(seed))
-        else:
-            fuzzer = over_grpc if number % 2 else over_rest
-            kind, verdict = fuzzer.send(seed + number)
-        tally.add(kind, verdict)
+    for number in range(rounds):
+        for fuzzer in fuzzers:
+            for kind in fuzzer.kinds:
+                fuzz(fuzzer, kind, ROUND, seed + number, tally)
+        if number % OVERSIZED == 0:
+            verdict = rest.send("oversized", oversized(target))
+            tally.statuses[verdict.status] += 1
+            if verdict.wrong:
+                tally.wrong["oversized"] = verdict.wrong
+        held.append(memory())
     figures = {
-        "requests": requests,
+        "requests": tally.statuses.total(),
         "statuses": dict(tally.statuses.most_common()),
         "kinds": dict(tally.kinds.most_common()),
         "wrong": tally.wrong,
-        "good_request_after": over_grpc.good_answer() or over_rest.good_answer() or "right",
-        "memory_before_mebibytes": held[LOOKS // 2 - 1],
-        "memory_after_mebibytes": memory(),
+        "valid_requests_after": "; ".join(filter(None, (f.wrong_answer() for f in fuzzers)))
+        or "right",
+        "memory_before_mebibytes": held[(rounds - 1) // 2],
+        "memory_after_mebibytes": held[-1],
         "mebibytes": held,
     }
-    over_grpc.close()
-    over_rest.close()
+    for fuzzer in fuzzers:
+        fuzzer.close()
     return figures
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--requests", default=2000, show_default=True, type=click.IntRange(min=2 * LOOKS))
+@click.option("--requests", default=2000, show_default=True, type=click.IntRange(min=1))
 @click.option("--seed", default=1, show_default=True)
 @click.option(
-    "--json", "file", type=click.Path(path_type=Path), help="Writes the figures to a file as well."
+    "--json", "file", type=click.Path(path_type=Path), help="Also write the figures to a file."
 )
 def main(requests: int, seed: int, file: Path | None) -> None:
-    """Send malformed requests to a server, half of them over gRPC, half over REST.
+    """Send about so many malformed requests to a server, over gRPC and REST.
 
-    Each must be refused with a status that says it is the client's fault, or where it still means
-    something be answered as the model answers in this process.
+    Each must be refused with a status of a client's error, or where it is valid by chance, get the
+    answer of the model in this process. A wrong answer is shown with the smallest such request.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, NAME)
@@ -114,7 +122,7 @@ def main(requests: int, seed: int, file: Path | None) -> None:
         with model_server(folder, NAME, Path(temporary, "log"), ours=True) as running:
             grpc_address = running.grpc.removeprefix("grpc://")
             target = Target(NAME, grpc_address, running.rest, good, oracle)
-            figures = fuzz(target, requests, seed, lambda: mebibytes(running))
+            figures = fuzz_both(target, requests, seed, lambda: mebibytes(running))
         figures["log_bytes"] = Path(temporary, "log").stat().st_size
         figures["log_end"] = Path(temporary, "log").read_text()[-3000:]
     console = wide_console()
@@ -122,7 +130,7 @@ def main(requests: int, seed: int, file: Path | None) -> None:
         console.print(f"{key}: {value}", highlight=False, markup=False)
     if file:
         write_text(file, json.dumps(figures, indent=1) + "\n")
-    if figures["wrong"] or figures["good_request_after"] != "right":
+    if figures["wrong"] or figures["valid_requests_after"] != "right":
         sys.exit(1)
 
 

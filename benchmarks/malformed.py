@@ -1,21 +1,25 @@
-"""Malformed requests: good ones with something wrong in them, and whether the answer is proper."""
+"""Malformed requests: what they are sent to, and whether the answers are right."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
+from hypothesis import Phase, given, seed, settings
+from hypothesis import strategies as st
 
 Arrays = Mapping[str, np.ndarray]
 Oracle = Callable[[str, Arrays], Arrays]
+Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A server, good inputs by signature, and what a signature gives when asked in process."""
+    """A server, valid inputs by signature, and what a signature returns in this process."""
 
     name: str
     grpc: str
@@ -26,64 +30,93 @@ class Target:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a request: a status, and why that is wrong where it is."""
+    """The status of an answer, and what is wrong with it, if anything."""
 
     status: str
     wrong: str = ""
 
 
+class WrongAnswerError(Exception):
+    """A request got a wrong answer, or none."""
+
+
+class Fuzzer(Protocol):
+    """Malformed requests over one protocol, by kind."""
+
+    kinds: tuple[str, ...]
+
+    def requests(self, kind: str) -> st.SearchStrategy[Any]: ...
+
+    def send(self, kind: str, request: Any) -> Verdict: ...
+
+    def wrong_answer(self) -> str: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass
 class Tally:
-    """Verdicts by status, and what was wrong, each told once for a kind of request."""
+    """The number of requests by status and by kind, and one wrong answer of each kind."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     wrong: dict[str, str] = field(default_factory=dict)
 
-    def add(self, kind: str, verdict: Verdict) -> None:
-        self.kinds[kind] += 1
-        self.statuses[verdict.status] += 1
+
+def fuzz(fuzzer: Fuzzer, kind: str, requests: int, number: int, tally: Tally) -> None:
+    """Sends requests of one kind, the same ones for the same number.
+
+    A request that gets a wrong answer is shrunk to the smallest such one.
+    """
+
+    @seed(number)
+    @settings(
+        max_examples=requests, database=None, deadline=None, phases=[Phase.generate, Phase.shrink]
+    )
+    @given(fuzzer.requests(kind))
+    def each(request: Any) -> None:
+        verdict = fuzzer.send(kind, request)
+        tally.kinds[kind] += 1
+        tally.statuses[verdict.status] += 1
         if verdict.wrong:
-            self.wrong.setdefault(f"{kind}: {verdict.status}", verdict.wrong)
+            raise WrongAnswerError(f"{verdict.status}: {verdict.wrong}")
+
+    try:
+        each()
+    except WrongAnswerError as error:
+        tally.wrong.setdefault(kind, str(error))
 
 
 def differences(target: Target, signature: str, inputs: Arrays, found: Arrays) -> str:
-    """How an answer differs from that in process; nothing where it is right."""
+    """How an answer differs from that in process; empty where it is right."""
     try:
-        wanted = target.oracle(signature, inputs)
+        expected = target.oracle(signature, inputs)
     except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
         return f"answered, though in process: {error}"
     for name, values in found.items():
-        if name not in wanted or values.shape != wanted[name].shape:
-            return f"output '{name}' has shape {values.shape}, expected {wanted.get(name)}"
-        if not same(wanted[name], values):
-            return f"output '{name}': expected {wanted[name]}, found {values}"
+        if name not in expected or values.shape != expected[name].shape:
+            return f"output '{name}' has shape {values.shape}, expected {expected.get(name)}"
+        if not _same(expected[name], values):
+            return f"output '{name}': expected {expected[name]}, found {values}"
     return ""
 
 
-def same(one: np.ndarray, other: np.ndarray) -> bool:
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
     if one.dtype == object:
         return bool((one == other).all())
     return bool(np.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True))
 
 
-def changed_bytes(random: np.random.Generator, content: bytes) -> bytes:
-    """Bytes cut off, put in, or changed somewhere."""
-    found = bytearray(content)
-    place = int(random.integers(len(found)))
-    match random.integers(4):
-        case 0:
-            return bytes(found[:place])
-        case 1:
-            found[place:place] = random.bytes(int(random.integers(1, 20)))
-        case 2:
-            del found[place : place + int(random.integers(1, 20))]
-        case _:
-            for index in random.integers(len(found), size=int(random.integers(1, 6))):
-                found[index] = int(random.integers(256))
-    return bytes(found)
+def one_of(choices: Any) -> st.SearchStrategy[Any]:
+    """One of some names, in an order that is the same in every process."""
+    return st.sampled_from(sorted(choices))
 
 
-def any_of(random: np.random.Generator, choices: Iterable[str]) -> str:
-    """One of some names."""
-    return str(random.choice(sorted(choices)))
+@st.composite
+def damaged(draw: Draw, content: bytes) -> bytes:
+    """Bytes cut off somewhere, or up to 20 of them replaced by others."""
+    start = draw(st.integers(0, len(content) - 1))
+    if draw(st.booleans()):
+        return content[:start]
+    end = draw(st.integers(start, min(start + 20, len(content))))
+    return content[:start] + draw(st.binary(max_size=20)) + content[end:]

@@ -1,4 +1,4 @@
-"""Malformed requests over gRPC, sent as bytes, for a client's stub would refuse most of them."""
+"""Malformed requests over gRPC, sent as bytes: a client's stub would refuse most of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Callable
 import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import predict_pb2
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
+from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
-from benchmarks.malformed import Target, Verdict, any_of, changed_bytes, differences
+from benchmarks.malformed import Draw, Target, Verdict, damaged, differences, one_of
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 PROPER = {"INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "OUT_OF_RANGE"}
-# What may still mean something; all others must be refused.
+# Kinds of which some requests are valid; all others must be refused.
 MAY_BE_ANSWERED = {"changed_bytes", "contradicting_tensor", "not_a_number", "other_rows"}
 DTYPES = (np.float16, np.float64, np.int8, np.int32, np.uint64, np.bool_, np.complex64, np.bytes_)
 METHODS = (
@@ -24,50 +26,36 @@ METHODS = (
     "/",
 )
 SECONDS = 60
-Random = np.random.Generator
 
 
 class GrpcFuzzer:
-    """Sends malformed requests, each by a seed of its own."""
+    """Malformed requests to `Predict`: pairs of a method's path and the message's bytes."""
 
     def __init__(self, target: Target) -> None:
+        self.kinds = (*CHANGES, "unknown_method", "changed_bytes", "random_bytes")
         self._target = target
         self._channel = grpc.insecure_channel(target.grpc)
 
     def close(self) -> None:
         self._channel.close()
 
-    def send(self, seed: int) -> tuple[str, Verdict]:
-        """The kind of the request, and what came of it."""
-        random = np.random.default_rng(seed)
-        signature = any_of(random, self._target.good)
-        request = good_request(self._target, signature)
-        kind = any_of(random, KINDS)
-        path = PREDICT
-        if kind == "unknown_method":
-            content, path = request.SerializeToString(), any_of(random, METHODS)
-        elif kind == "changed_bytes":
-            content = changed_bytes(random, request.SerializeToString())
-        elif kind == "random_bytes":
-            content = b"\xff" + random.bytes(int(random.integers(500)))  # no tag starts so
-        else:
-            KINDS[kind](random, request)
-            content = request.SerializeToString()
-        return kind, self._ask(kind, path, content)
+    def requests(self, kind: str) -> st.SearchStrategy[tuple[str, bytes]]:
+        """The malformed requests of a kind."""
+        return _requests(self._target, kind)
 
-    def good_answer(self) -> str:
-        """What is wrong with the answers to good requests; nothing where there is nothing."""
+    def wrong_answer(self) -> str:
+        """What is wrong with the answers to valid requests; empty where they are right."""
         for signature in self._target.good:
             content = good_request(self._target, signature).SerializeToString()
-            verdict = self._ask("not_a_number", PREDICT, content)
+            verdict = self.send("not_a_number", (PREDICT, content))
             if verdict.status != "answered" or verdict.wrong:
                 return f"{verdict.status} {verdict.wrong}"
         return ""
 
-    def _ask(self, kind: str, path: str, content: bytes) -> Verdict:
-        call = self._channel.unary_unary(
-            path, response_deserializer=predict_pb2.PredictResponse.FromString
-        )
+    def send(self, kind: str, request: tuple[str, bytes]) -> Verdict:
+        """Sends a request; an answer must be that of the model in this process."""
+        path, content = request
+        call = self._channel.unary_unary(path, response_deserializer=PredictResponse.FromString)
         try:
             response = call(content, timeout=SECONDS)
         except grpc.RpcError as error:
@@ -76,116 +64,130 @@ class GrpcFuzzer:
             return Verdict(status, "" if proper else f"{content[:200]!r}: {error.details()}")
         if kind not in MAY_BE_ANSWERED:
             return Verdict("answered", f"expected a refusal of {content[:200]!r}")
-        asked = predict_pb2.PredictRequest.FromString(content)
+        asked = PredictRequest.FromString(content)
         inputs = {name: tf.make_ndarray(proto) for name, proto in asked.inputs.items()}
         found = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
         signature = asked.model_spec.signature_name or "serving_default"
         return Verdict("answered", differences(self._target, signature, inputs, found))
 
 
-def good_request(target: Target, signature: str) -> predict_pb2.PredictRequest:
+def good_request(target: Target, signature: str) -> PredictRequest:
     """A request that must be answered."""
-    request = predict_pb2.PredictRequest()
+    request = PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = target.name, signature
     for name, values in target.good[signature].items():
         request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
     return request
 
 
-def _one(random: Random, request: predict_pb2.PredictRequest) -> tuple[str, np.ndarray]:
-    name = any_of(random, request.inputs)
+@st.composite
+def _requests(draw: Draw, target: Target, kind: str) -> tuple[str, bytes]:
+    request = good_request(target, draw(one_of(target.good)))
+    if kind == "random_bytes":
+        return PREDICT, b"\xff" + draw(st.binary(max_size=500))  # no field begins with 0xff
+    if kind == "changed_bytes":
+        return PREDICT, draw(damaged(request.SerializeToString(deterministic=True)))
+    if kind == "unknown_method":
+        return draw(one_of(METHODS)), request.SerializeToString(deterministic=True)
+    CHANGES[kind](draw, request)
+    return PREDICT, request.SerializeToString(deterministic=True)
+
+
+def _one(draw: Draw, request: PredictRequest) -> tuple[str, np.ndarray]:
+    name = draw(one_of(request.inputs))
     return name, tf.make_ndarray(request.inputs[name])
 
 
-def _put(request: predict_pb2.PredictRequest, name: str, values: np.ndarray) -> None:
+def _put(request: PredictRequest, name: str, values: np.ndarray) -> None:
     request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
 
 
-def _wrong_dtype(random: Random, request: predict_pb2.PredictRequest) -> None:
-    name, values = _one(random, request)
-    other = DTYPES[random.integers(len(DTYPES) - (values.dtype == object))]
-    _put(request, name, np.ones(values.shape, other))
+def _wrong_dtype(draw: Draw, request: PredictRequest) -> None:
+    name, values = _one(draw, request)
+    others = DTYPES[:-1] if values.dtype == object else DTYPES
+    _put(request, name, np.ones(values.shape, draw(st.sampled_from(others))))
 
 
-def _wrong_shape(random: Random, request: predict_pb2.PredictRequest) -> None:
-    name, values = _one(random, request)
-    deeper = np.stack([values] * int(random.integers(1, 4)), axis=-1)
-    _put(request, name, deeper if random.random() < 0.5 else values[0])
+def _wrong_shape(draw: Draw, request: PredictRequest) -> None:
+    name, values = _one(draw, request)
+    deeper = np.stack([values] * draw(st.integers(1, 3)), axis=-1)
+    _put(request, name, deeper if draw(st.booleans()) else values[0])
 
 
-def _missing_input(random: Random, request: predict_pb2.PredictRequest) -> None:
-    del request.inputs[any_of(random, request.inputs)]
+def _missing_input(draw: Draw, request: PredictRequest) -> None:
+    del request.inputs[draw(one_of(request.inputs))]
 
 
-def _unknown_input(random: Random, request: predict_pb2.PredictRequest) -> None:
-    name, values = _one(random, request)
-    _put(request, f"{name}é" if random.random() < 0.5 else "", values)
+def _unknown_input(draw: Draw, request: PredictRequest) -> None:
+    _, values = _one(draw, request)
+    other = draw(st.text(max_size=20).filter(lambda text: text not in request.inputs))
+    _put(request, other, values)
 
 
-def _other_rows(random: Random, request: predict_pb2.PredictRequest) -> None:
-    name, values = _one(random, request)
-    _put(request, name, np.repeat(values, int(random.integers(0, 4)), axis=0))
+def _other_rows(draw: Draw, request: PredictRequest) -> None:
+    name, values = _one(draw, request)
+    _put(request, name, np.repeat(values, draw(st.integers(0, 3)), axis=0))
 
 
-def _contradicting_tensor(random: Random, request: predict_pb2.PredictRequest) -> None:
-    proto = request.inputs[any_of(random, request.inputs)]
-    numbers = (-1, 0, 3, 1 << 20, 1 << 33, (1 << 63) - 1)
-    match random.integers(5):
+def _contradicting_tensor(draw: Draw, request: PredictRequest) -> None:
+    proto = request.inputs[draw(one_of(request.inputs))]
+    match draw(st.integers(0, 4)):
         case 0:
-            proto.tensor_content = random.bytes(int(random.integers(1, 30)))
+            proto.tensor_content = draw(st.binary(min_size=1, max_size=30))
         case 1:
-            proto.tensor_shape.dim[0].size = int(random.choice(numbers))
+            proto.tensor_shape.dim[0].size = draw(st.integers(-1, (1 << 63) - 1))
         case 2:
-            for _ in range(int(random.integers(1, 300))):
-                proto.tensor_shape.dim.add(size=int(random.choice((0, 1, 1 << 40))))
+            sizes = draw(st.lists(st.sampled_from((0, 1, 1 << 40)), min_size=1, max_size=300))
+            proto.tensor_shape.dim.extend(
+                tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in sizes
+            )
         case 3:
             known = tensor_pb2.TensorProto.DESCRIPTOR.fields_by_name["dtype"].enum_type
-            proto.dtype = int(random.choice([*known.values_by_number, 999, -5]))
+            proto.dtype = draw(st.sampled_from([*known.values_by_number, 999, -5]))
         case _:
             proto.ClearField("tensor_content")
-            proto.dtype = int(random.integers(1, 24))
+            proto.dtype = draw(st.integers(1, 23))
             proto.int_val.extend([1 << 30, -7])
             proto.half_val.append(1 << 30)
-            proto.tensor_shape.unknown_rank = bool(random.integers(2))
+            proto.tensor_shape.unknown_rank = draw(st.booleans())
 
 
-def _not_a_number(random: Random, request: predict_pb2.PredictRequest) -> None:
-    for name in request.inputs:
+def _not_a_number(draw: Draw, request: PredictRequest) -> None:
+    for name in sorted(request.inputs):
         values = tf.make_ndarray(request.inputs[name])
         if values.dtype.kind == "f":
             extremes = [np.nan, np.inf, -np.inf, np.finfo(values.dtype).max]
-            _put(request, name, random.choice(extremes, values.shape).astype(values.dtype))
+            _put(
+                request,
+                name,
+                draw(arrays(values.dtype, values.shape, elements=st.sampled_from(extremes))),
+            )
 
 
-def _another_model(random: Random, request: predict_pb2.PredictRequest) -> None:
+def _another_model(draw: Draw, request: PredictRequest) -> None:
     spec = request.model_spec
-    match random.integers(4):
+    match draw(st.integers(0, 3)):
         case 0:
-            spec.name = str(random.choice(["", "other", "größer", "a" * 10_000]))
+            spec.name = draw(st.sampled_from(["", "other", "größer", "a" * 10_000]))
         case 1:
-            spec.version.value = int(random.choice([-1, 0, 999, (1 << 63) - 1]))
+            spec.version.value = draw(st.sampled_from([-1, 0, 999, (1 << 63) - 1]))
         case 2:
             spec.version_label = "stable"
         case _:
-            spec.signature_name = str(random.choice(["other", "é", "__saved_model_init_op"]))
+            spec.signature_name = draw(st.sampled_from(["other", "é", "__saved_model_init_op"]))
 
 
-def _unknown_output(random: Random, request: predict_pb2.PredictRequest) -> None:
-    request.output_filter.append(str(random.choice(["", "other", "é" * 1000])))
+def _unknown_output(draw: Draw, request: PredictRequest) -> None:
+    request.output_filter.append(draw(st.sampled_from(["", "other", "é" * 1000])))
 
 
-def _empty(random: Random, request: predict_pb2.PredictRequest) -> None:
-    request.Clear() if random.random() < 0.5 else request.ClearField("inputs")
+def _empty(draw: Draw, request: PredictRequest) -> None:
+    request.Clear() if draw(st.booleans()) else request.ClearField("inputs")
 
 
-def _as_it_is(random: Random, request: predict_pb2.PredictRequest) -> None:
-    """Nothing: the bytes or the path are changed."""
-
-
-KINDS: dict[str, Callable[[Random, predict_pb2.PredictRequest], None]] = {
+CHANGES: dict[str, Callable[[Draw, PredictRequest], None]] = {
     "wrong_dtype": _wrong_dtype, "wrong_shape": _wrong_shape, "missing_input": _missing_input,
     "unknown_input": _unknown_input, "other_rows": _other_rows,
     "contradicting_tensor": _contradicting_tensor, "not_a_number": _not_a_number,
     "another_model": _another_model, "unknown_output": _unknown_output, "empty": _empty,
-    "unknown_method": _as_it_is, "changed_bytes": _as_it_is, "random_bytes": _as_it_is,
 }  # fmt: skip

@@ -12,16 +12,16 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
-from benchmarks.malformed import Arrays, Target, Verdict, any_of, changed_bytes, differences
-from tfx_fusion.modules.serving.server.bodies import LARGEST_BODY
+from benchmarks.malformed import Arrays, Draw, Target, Verdict, damaged, differences, one_of
+from tfx_fusion.modules.serving.server.rest import LARGEST_BODY
 
-# What may still mean something; all others must be refused.
+# Kinds of which some requests are valid; all others must be refused.
 MAY_BE_ANSWERED = {"changed_bytes", "not_a_number", "content_type", "huge_number"}
 NESTED = (3, 40, 70, 300, 900, 980, 5000, 200_000)
 LONE = "\ud800"  # half of a character, which JSON can say and UTF-8 cannot
 SECONDS = 60
-Random = np.random.Generator
 
 
 @dataclass
@@ -38,9 +38,10 @@ class Request:
 
 
 class RestFuzzer:
-    """Sends malformed requests, each by a seed of its own."""
+    """Malformed requests to `:predict`, `:classify` and `:regress`."""
 
     def __init__(self, target: Target) -> None:
+        self.kinds = tuple(CHANGES)
         self._target = replace(target, oracle=lambda *asked: _as_json(target.oracle(*asked)))
         self._connection = http.client.HTTPConnection(
             target.rest.removeprefix("http://"), timeout=SECONDS
@@ -49,25 +50,20 @@ class RestFuzzer:
     def close(self) -> None:
         self._connection.close()
 
-    def send(self, seed: int) -> tuple[str, Verdict]:
-        """The kind of the request, and what came of it."""
-        random = np.random.default_rng(seed)
-        return self.send_kind(any_of(random, KINDS), random)
+    def requests(self, kind: str) -> st.SearchStrategy[Request]:
+        """The malformed requests of a kind."""
+        return _requests(self._target, kind)
 
-    def send_kind(self, kind: str, random: Random) -> tuple[str, Verdict]:
-        request = good_request(self._target, any_of(random, self._target.good))
-        ALL_KINDS[kind](random, request)
-        return kind, self._ask(kind, request)
-
-    def good_answer(self) -> str:
-        """What is wrong with the answers to good requests; nothing where there is nothing."""
+    def wrong_answer(self) -> str:
+        """What is wrong with the answers to valid requests; empty where they are right."""
         for signature in self._target.good:
-            verdict = self._ask("not_a_number", good_request(self._target, signature))
+            verdict = self.send("not_a_number", good_request(self._target, signature))
             if verdict.status != "200" or verdict.wrong:
                 return f"{verdict.status} {verdict.wrong}"
         return ""
 
-    def _ask(self, kind: str, request: Request) -> Verdict:
+    def send(self, kind: str, request: Request) -> Verdict:
+        """Sends a request; an answer must be that of the model in this process."""
         content = request.content()
         try:
             self._connection.request(request.method, request.path, content, request.headers)
@@ -80,10 +76,10 @@ class RestFuzzer:
         shown = f"{request.path[:200]} {content[:200]!r}: {text[:200]!r}"
         if answer.status != 200:
             proper = 400 <= answer.status < 500 or answer.status == 501
-            # What is no HTTP is refused in plain text, before anything knows what was meant.
+            # What is not HTTP is refused in plain text, before the request reaches the application.
             plain = answer.status == 400 and answer.headers.get_content_type() == "text/plain"
-            told = request.method == "HEAD" or plain or _error_in(text)
-            return Verdict(status, "" if proper and told else shown)
+            explained = request.method == "HEAD" or plain or _error_in(text)
+            return Verdict(status, "" if proper and explained else shown)
         if kind not in MAY_BE_ANSWERED:
             return Verdict(status, f"expected a refusal: {shown}")
         asked = json.loads(content)
@@ -137,7 +133,7 @@ def _array(values: Any) -> np.ndarray:
 
 
 def _as_json(outputs: Arrays) -> Arrays:
-    """Outputs as JSON can say them: bytes that are no text are not all told."""
+    """Outputs as JSON can say them: bytes that are not text are replaced."""
     return {
         name: np.vectorize(lambda value: value.decode(errors="replace").encode(), [object])(values)
         if values.dtype == object
@@ -146,48 +142,55 @@ def _as_json(outputs: Arrays) -> Arrays:
     }
 
 
-def _put(random: Random, request: Request, value: Any) -> None:
-    """Puts a value in the place of an input, of one of its rows, or of something inside."""
+@st.composite
+def _requests(draw: Draw, target: Target, kind: str) -> Request:
+    request = good_request(target, draw(one_of(target.good)))
+    CHANGES[kind](draw, request)
+    return request
+
+
+def _put(draw: Draw, request: Request, value: Any) -> None:
+    """Puts a value in the place of an input, of one of its rows, or of one of its numbers."""
     columns = request.body["inputs"]
-    name = any_of(random, columns)
+    name = draw(one_of(columns))
     row = columns[name][0]
-    if random.random() < 0.3:
-        columns[name] = value
-    elif isinstance(row, list) and random.random() < 0.5:
-        row[0] = value
-    else:
-        columns[name][0] = value
+    match draw(st.integers(0, 2)):
+        case 0:
+            columns[name] = value
+        case 1 if isinstance(row, list):
+            row[0] = value
+        case _:
+            columns[name][0] = value
 
 
-def _wrong_value(random: Random, request: Request) -> None:
+def _wrong_value(draw: Draw, request: Request) -> None:
     values: list[Any] = [None, {}, [[]], {"b64": "a?"}, {"b64": 3}, {"b65": "aa"}, [1, [2]],
                          {"b64": "aa", "x": 1}, [None], [{}], LONE]  # fmt: skip
-    _put(random, request, values[random.integers(len(values))])
+    names = st.text(max_size=5).filter(lambda text: text != "b64")
+    other = st.dictionaries(names, st.integers(), min_size=1, max_size=3)
+    _put(draw, request, draw(st.sampled_from(values) | st.booleans() | other))
 
 
-def _nested(random: Random, request: Request) -> None:
-    depth = NESTED[random.integers(len(NESTED))]
-    kind = b"[", b"]"
-    if random.random() < 0.3:
-        kind = b'{"x":', b"}"
-    deep = kind[0] * depth + b"1" + kind[1] * depth
+def _nested(draw: Draw, request: Request) -> None:
+    depth = draw(st.sampled_from(NESTED))
+    start, end = draw(st.sampled_from([(b"[", b"]"), (b'{"x":', b"}")]))
     where = (b'{"inputs": %s}', b'{"instances": [%s]}', b'{"signature_name": %s}', b"%s")
-    request.body = where[random.integers(len(where))] % deep
+    request.body = draw(st.sampled_from(where)) % (start * depth + b"1" + end * depth)
 
 
-def _names(random: Random, request: Request) -> None:
+def _names(draw: Draw, request: Request) -> None:
     columns = request.body["inputs"]
-    name = any_of(random, columns)
-    match random.integers(3):
+    name = draw(one_of(columns))
+    match draw(st.integers(0, 2)):
         case 0:
             del columns[name]
         case 1:
-            columns[str(random.choice(["", "other", LONE, "é" * 5000]))] = columns[name]
+            columns[draw(st.sampled_from(["", "other", LONE, "é" * 5000]))] = columns[name]
         case _:
             columns[LONE] = columns.pop(name)
 
 
-def _wrong_form(random: Random, request: Request) -> None:
+def _wrong_form(draw: Draw, request: Request) -> None:
     inputs = request.body["inputs"]
     bodies: list[Any] = [
         [], 3, None, "text", {}, {"instances": []}, {"instances": inputs}, {"inputs": None},
@@ -195,49 +198,51 @@ def _wrong_form(random: Random, request: Request) -> None:
         {**request.body, "signature_name": LONE}, {**request.body, "signature_name": 3},
         {**request.body, "signature_name": "é" * 5000}, {"instances": [{}]},
     ]  # fmt: skip
-    request.body = bodies[random.integers(len(bodies))]
+    request.body = draw(st.sampled_from(bodies))
 
 
-def _not_a_number(random: Random, request: Request) -> None:
+def _not_a_number(draw: Draw, request: Request) -> None:
     for column in request.body["inputs"].values():
         for row in column:
             if isinstance(row, list) and isinstance(row[0], float):
-                row[0] = float(random.choice([np.nan, np.inf, -np.inf]))
+                row[0] = draw(st.sampled_from([np.nan, np.inf, -np.inf]))
 
 
-def _huge_number(random: Random, request: Request) -> None:
+def _huge_number(draw: Draw, request: Request) -> None:
     huge = ["1e999", "-1e39", "1" * 400, "9" * 5000, str(1 << 63), "-0.0", "1e-400"]
-    _put(random, request, "HUGE")
-    request.body = request.content().replace(b'"HUGE"', any_of(random, huge).encode())
+    _put(draw, request, "HUGE")
+    request.body = request.content().replace(b'"HUGE"', draw(st.sampled_from(huge)).encode())
 
 
-def _broken_json(random: Random, request: Request) -> None:
+def _broken_json(draw: Draw, request: Request) -> None:
     content = request.content()
     broken = [
-        b"", b"\xff\xfe{}", b"{", content[:-1], content + b"}", b"\x00", random.bytes(200),
+        b"", b"\xff\xfe{}", b"{", content[:-1], content + b"}", b"\x00",
         content.replace(b'"', b"'"), b"NaN", content.decode().encode("utf-16")[:-1],
     ]  # fmt: skip
-    request.body = broken[random.integers(len(broken))]
+    not_text = st.binary(max_size=200).map(lambda tail: b"\xff" + tail)
+    request.body = draw(st.sampled_from(broken) | not_text)
 
 
-def _changed_bytes(random: Random, request: Request) -> None:
-    request.body = changed_bytes(random, request.content())
+def _changed_bytes(draw: Draw, request: Request) -> None:
+    request.body = draw(damaged(request.content()))
 
 
-def _content_type(random: Random, request: Request) -> None:
+def _content_type(draw: Draw, request: Request) -> None:
     kinds = ["text/xml", "multipart/form-data", "application/json; charset=none", "%", "a" * 2000,
              "multipart/form-data; boundary=x", "application/octet-stream"]  # fmt: skip
-    request.headers["Content-Type"] = any_of(random, kinds)
+    request.headers["Content-Type"] = draw(st.sampled_from(kinds))
 
 
-def _encoding(random: Random, request: Request) -> None:
-    kind = any_of(random, ["gzip", "deflate", "br", "none, é"])
+def _encoding(draw: Draw, request: Request) -> None:
+    kind = draw(st.sampled_from(["gzip", "deflate", "br", "none, é"]))
     request.headers["Content-Encoding"] = kind
-    cut = gzip.compress(request.content())[:-12]
-    request.body = cut if kind == "gzip" and random.random() < 0.5 else request.content()
+    request.body = request.content()
+    if kind == "gzip" and draw(st.booleans()):
+        request.body = gzip.compress(request.body, mtime=0)[:-12]
 
 
-def _path(random: Random, request: Request) -> None:
+def _path(draw: Draw, request: Request) -> None:
     model = request.path.removesuffix(":predict")
     paths = [
         "/", "/v1", "/v1/models", f"{model}:guess", f"{model}/versions/999:predict",
@@ -248,44 +253,47 @@ def _path(random: Random, request: Request) -> None:
         f"/{'a' * 20_000}", f"{model}/labels/stable:predict", "*", "//:predict",
         f"{model}/versions/%D9%A3%D9%A9:predict",
     ]  # fmt: skip
-    request.path = any_of(random, paths)
+    request.path = draw(st.sampled_from(paths))
 
 
-def _method(random: Random, request: Request) -> None:
+def _method(draw: Draw, request: Request) -> None:
     methods = ["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "GUESS"]
-    request.method = any_of(random, methods)
+    request.method = draw(st.sampled_from(methods))
 
 
-def _examples(random: Random, request: Request) -> None:
-    request.path = request.path.replace("predict", any_of(random, ["classify", "regress"]))
+def _examples(draw: Draw, request: Request) -> None:
+    method = draw(st.sampled_from(["classify", "regress"]))
+    request.path = request.path.replace("predict", method)
     wrong: list[Any] = [
         None, [], 3, {"x": 1.0}, [3], [{"x": "a"}], [{}], [{LONE: 1.0}], [{"x": LONE}],
         [{"x": [1, "a"]}], [{"x": 10**30}], [{"x": {"b64": "?"}}], [{"x": [[1.0]]}],
         [{"x": [1.0, 2.0]}], [{"x": None}], [[]],
     ]  # fmt: skip
     request.body = {
-        "signature_name": any_of(random, ["", "classify", "regress", "halve", LONE]),
-        "examples": wrong[random.integers(len(wrong))],
+        "signature_name": draw(st.sampled_from(["", "classify", "regress", "halve", LONE])),
+        "examples": draw(st.sampled_from(wrong)),
     }
-    if random.random() < 0.3:
+    if draw(st.booleans()):
         contexts: list[Any] = [3, None, {LONE: 1.0}, {"x": [1, "a"]}]
-        request.body["context"] = contexts[random.integers(len(contexts))]
+        request.body["context"] = draw(st.sampled_from(contexts))
 
 
-def _oversize(random: Random, request: Request) -> None:
-    request.body, request.headers["Content-Encoding"] = _too_large(), "gzip"
-
-
-@cache
-def _too_large() -> bytes:
-    """Few bytes that become more than a server takes."""
-    return gzip.compress(b" " * (LARGEST_BODY + 1), 1)
-
-
-KINDS: dict[str, Callable[[Random, Request], None]] = {
+CHANGES: dict[str, Callable[[Draw, Request], None]] = {
     "wrong_value": _wrong_value, "nested": _nested, "names": _names, "wrong_form": _wrong_form,
     "not_a_number": _not_a_number, "huge_number": _huge_number, "broken_json": _broken_json,
     "changed_bytes": _changed_bytes, "content_type": _content_type, "encoding": _encoding,
     "path": _path, "method": _method, "examples": _examples,
 }  # fmt: skip
-ALL_KINDS = {**KINDS, "oversize": _oversize}  # too slow to be drawn as often as others
+
+
+def oversized(target: Target) -> Request:
+    """A request of few bytes that unpack to more than a server accepts."""
+    request = good_request(target, "serving_default")
+    request.body = _too_large()
+    request.headers["Content-Encoding"] = "gzip"
+    return request
+
+
+@cache
+def _too_large() -> bytes:
+    return gzip.compress(b" " * (LARGEST_BODY + 1), 1, mtime=0)

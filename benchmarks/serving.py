@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 import click
 import tensorflow as tf
-from rich.table import Table
 
+from benchmarks.figures import HELP, json_option, side_by_side, write_figures
 from benchmarks.serving_chain import latencies
 from benchmarks.serving_load import long_load, throughput, version_changes
 from benchmarks.serving_models import FUSED, PARTS, rows, save_models
-from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.serving.check.process import TF_SERVING, model_server
 from tfx_fusion.pipeline.consoles import wide_console
 
@@ -30,7 +25,7 @@ from tfx_fusion.pipeline.consoles import wide_console
 def measure(
     folder: Path, clients: int, each: float, rounds: int, requests: int, seconds: float
 ) -> dict[str, Any]:
-    """All figures, of models saved in a folder."""
+    """All figures of the models saved in a folder."""
     inputs = rows()
     loaded = tf.saved_model.load(str(folder / FUSED / "1"))
     signature = loaded.signatures["serving_default"]
@@ -50,57 +45,71 @@ def measure(
             compared.append(stack.enter_context(model_server(folder / FUSED, FUSED, log)))
         concurrency = sorted({1, max(clients // 4, 1), clients})
         rates = throughput(compared, signature, inputs, concurrency, each, rounds)
-        held = long_load(ours, inputs, clients, seconds)
+        long = long_load(ours, inputs, clients, seconds)
         changes = version_changes(ours, folder / FUSED, inputs, clients)
     own = [row for row in rates if row["server"] == ours.kind]
     return {
         "ratio_fused_over_chained_p50": chain["ratio"],
         "ratio_server_over_in_process": min(r["ratio"] for r in own if r["clients"] == clients),
-        "errors": sum(row["errors"] for row in own) + held["errors"],
-        "memory_start_mebibytes": held["mebibytes"][0],
-        "memory_end_mebibytes": held["mebibytes"][-1],
+        "errors": sum(row["errors"] for row in own) + long["errors"],
+        "memory_start_mebibytes": long["mebibytes"][0],
+        "memory_end_mebibytes": long["mebibytes"][-1],
         "failed_under_version_change": changes["version_change"]["failed"],
         "failed_under_rollback": changes["rollback"]["failed"],
-        "clients": clients, "chain": chain, "throughput": rates, "long_load": held, **changes,
+        "clients": clients, "chain": chain, "throughput": rates, "long_load": long, **changes,
     }  # fmt: skip
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=HELP)
 @click.option("--clients", default=32, show_default=True)
 @click.option("--size", default=96, show_default=True, help="Pixels to a side in the model.")
 @click.option("--requests", default=200, show_default=True, help="Single rows, fused and chained.")
 @click.option("--each", default=3.0, show_default=True, help="Seconds of a measure of throughput.")
 @click.option("--rounds", default=2, show_default=True, help="Measures of throughput.")
 @click.option("--seconds", default=12.0, show_default=True, help="How long the long load lasts.")
-@click.option(
-    "--json", "file", type=click.Path(path_type=Path), help="Writes the figures to a file as well."
-)
+@json_option
 def main(
     clients: int, size: int, requests: int, each: float, rounds: int, seconds: float,
     file: Path | None,
 ) -> None:  # fmt: skip
-    """Ask a fused model (MobileNetV2, a network over words, a head) by itself and by its parts.
+    """Compare a served fused model (MobileNetV2, a network over words, a head) with its parts.
 
     One call to it is compared with calls to its parts, each on a server of its own, whose
-    embeddings the client passes on; then rows a second of many clients with those of its signature
-    called in this process; TF Serving stands beside where it is installed. The server's memory is
-    watched under a long load, and versions are published and rolled back under it.
+    embeddings the client forwards; then the rows a second of many clients with those of its
+    signature called in this process, and with TF Serving where it is installed. The server's memory
+    is watched under a long load, and versions are published and rolled back under it.
     """
     console = wide_console()
     with tempfile.TemporaryDirectory() as temporary:
         save_models(Path(temporary), size)
         figures = measure(Path(temporary), clients, each, rounds, requests, seconds)
-    shown = Table(*figures["throughput"][0], title="rows a second")
-    for row in figures["throughput"]:
-        shown.add_row(
-            *(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row.values())
+    chain = figures["chain"]
+    ways = {
+        "one call to the fused model": "fused_p50_ms",
+        "a call to each part": "chained_p50_ms",
+        "both branches at once, then the head": "chained_branches_at_once_p50_ms",
+    }
+    console.print(
+        side_by_side(
+            f"a row, {requests} times", ("way", "median ms", "times the fused model"),
+            ((way, chain[key], chain[key] / chain["fused_p50_ms"]) for way, key in ways.items()),
         )
-    console.print(shown)
-    for key, value in figures.items():
-        if key != "throughput":
-            console.print(f"{key}: {value}", highlight=False)
-    if file:
-        write_text(file, json.dumps(figures, indent=1) + "\n")
+    )  # fmt: skip
+    rates = figures["throughput"]
+    columns = [name.replace("_", " ") for name in rates[0]]
+    console.print(side_by_side("rows a second", columns, (rate.values() for rate in rates)))
+    changes = {name: figures[name] for name in ("version_change", "rollback")}
+    console.print(
+        side_by_side(
+            "requests while versions change", ("change", "answered", "failed", "slowest ms"),
+            ((name.replace("_", " "), change["answered"], change["failed"], change["slowest_ms"])
+             for name, change in changes.items()),
+        )
+    )  # fmt: skip
+    memory = [f"{value:,.0f}" for value in figures["long_load"]["mebibytes"]]
+    console.print(f"memory under load, MiB: {', '.join(memory)}", highlight=False)
+    console.print(f"errors under load: {figures['errors']}", highlight=False)
+    write_figures(file, figures)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One call to a fused model against calls to its parts, whose answers the client passes on."""
+"""One call to a fused model against calls to its parts, whose answers the client forwards."""
 
 from __future__ import annotations
 
@@ -17,14 +17,9 @@ WARM_UP = 20
 
 
 class Chain:
-    """A client of the fused model and of its parts, one row at a time."""
+    """A client of the fused model and of its parts, by their names, one row at a time."""
 
     def __init__(self, servers: dict[str, Running], inputs: Inputs) -> None:
-        """
-        Args:
-            servers: by the name of the model.
-            inputs: the rows to ask for.
-        """
         self._inputs = inputs
         self._channels = {
             name: grpc.insecure_channel(running.grpc.removeprefix("grpc://"))
@@ -73,26 +68,23 @@ class Chain:
         head = PARTS[2]
         request = predict_pb2.PredictRequest()
         request.model_spec.name = head
-        # As they came: a client that opened them would lose more time.
+        # As they came: a client that parsed them would be slower.
         request.inputs["seen"].CopyFrom(seen.outputs["seen"])
         request.inputs["read"].CopyFrom(read.outputs["read"])
         return self._ask[head](request, timeout=TIMEOUT).outputs["probabilities"]
 
 
 def latencies(servers: dict[str, Running], inputs: Inputs, requests: int) -> dict[str, Any]:
-    """Milliseconds of a row by either way, in turn; both must give the same."""
+    """Milliseconds of a row by each way, interleaved; all must return the same."""
     chain = Chain(servers, inputs)
-    numbers = {way: iter(range(requests + WARM_UP)) for way in ("fused", "one", "at_once")}
+    ways = {"fused": chain.fused, "one": chain.one_by_one, "at_once": chain.branches_at_once}
+    numbers = {way: iter(range(requests + WARM_UP)) for way in ways}
     try:
         wanted = np.array(chain.fused(0).float_val)
-        for found in (chain.one_by_one(0), chain.branches_at_once(0)):
-            np.testing.assert_allclose(found.float_val, wanted, rtol=1e-4, atol=1e-6)
+        for ask in ways.values():
+            np.testing.assert_allclose(ask(0).float_val, wanted, rtol=1e-4, atol=1e-6)
         timings = interleaved(
-            {
-                "fused": lambda: chain.fused(next(numbers["fused"])),
-                "one": lambda: chain.one_by_one(next(numbers["one"])),
-                "at_once": lambda: chain.branches_at_once(next(numbers["at_once"])),
-            },
+            {way: lambda way=way: ways[way](next(numbers[way])) for way in ways},  # type: ignore[misc]
             requests,
             WARM_UP,
         )

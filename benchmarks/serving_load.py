@@ -1,4 +1,4 @@
-"""Clients that keep a served model busy, and what they meet meanwhile."""
+"""Clients that keep a served model busy: their rates, errors and latencies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tfx_fusion.modules.serving.server.rest import METRICS_PATH
 
 BATCHES = (1, 8, 32)
 TIMEOUT = 60.0
-LOOKS = 6  # at the memory, while a load lasts
+SAMPLES = 6  # of the memory, during a load
 
 
 def request_of(name: str, inputs: dict[str, Any]) -> predict_pb2.PredictRequest:
@@ -37,7 +37,7 @@ def request_of(name: str, inputs: dict[str, Any]) -> predict_pb2.PredictRequest:
 
 
 class Load:
-    """Clients that ask again as soon as they are answered."""
+    """Clients that send the next request as soon as the last one is answered."""
 
     def __init__(self, running: Running, inputs: Inputs, batch: int, clients: int) -> None:
         self.seconds: list[float] = []
@@ -79,7 +79,7 @@ class Load:
             self._channel.close()
         return rate
 
-    def met(self, version: int) -> None:
+    def wait_for(self, version: int) -> None:
         """Waits until a version has answered the latest request."""
         end = time.monotonic() + TIMEOUT
         while self.versions[-1] != version:
@@ -88,7 +88,9 @@ class Load:
             time.sleep(0.05)
 
 
-def in_process(signature: Any, inputs: Inputs, batch: int, threads: int, seconds: float) -> float:
+def call_signature(
+    signature: Any, inputs: Inputs, batch: int, threads: int, seconds: float
+) -> float:
     """Rows a second of the signature, called by some threads at once."""
     start = 0.0
 
@@ -124,13 +126,14 @@ def throughput(
     figures = []
     for batch in BATCHES:
         for clients in concurrency:
-            alone: list[float] = []
+            in_process: list[float] = []
             served: dict[str, list[float]] = {running.kind: [] for running in servers}
             latencies: dict[str, list[float]] = {running.kind: [] for running in servers}
             errors = dict.fromkeys(served, 0)
             for _ in range(rounds):
                 by = {1, clients}
-                alone.append(max(in_process(signature, inputs, batch, n, seconds) for n in by))
+                direct = (call_signature(signature, inputs, batch, n, seconds) for n in by)
+                in_process.append(max(direct))
                 for running in servers:
                     load = Load(running, inputs, batch, clients)
                     served[running.kind].append(batch * load.run(lambda: time.sleep(seconds)))
@@ -138,31 +141,31 @@ def throughput(
                     errors[running.kind] += len(load.errors)
             for kind, rates in served.items():
                 p50, p99 = np.percentile(latencies[kind], [50, 99]) * 1000
-                ratios = [one / other for one, other in zip(rates, alone, strict=True)]
+                ratios = [one / other for one, other in zip(rates, in_process, strict=True)]
                 figures.append(
                     {"server": kind, "rows": batch, "clients": clients,
-                     "in_process": statistics.median(alone), "served": statistics.median(rates),
-                     "ratio": statistics.median(ratios), "p50_ms": p50, "p99_ms": p99,
-                     "errors": errors[kind]}
+                     "in_process": statistics.median(in_process),
+                     "served": statistics.median(rates), "ratio": statistics.median(ratios),
+                     "p50_ms": p50, "p99_ms": p99, "errors": errors[kind]}
                 )  # fmt: skip
     return figures
 
 
 def mebibytes(running: Running) -> float:
-    """The memory that the server tells Prometheus of."""
+    """The server's memory, from its Prometheus metrics."""
     page = requests.get(f"{running.rest}{METRICS_PATH}", timeout=TIMEOUT).text
     lines = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
     return float(lines["process_resident_memory_bytes"]) / 2**20
 
 
 def long_load(running: Running, inputs: Inputs, clients: int, seconds: float) -> dict[str, Any]:
-    """Errors, and mebibytes at equal distances, of one load that lasts."""
+    """Errors of one long load, and the server's memory at equal distances."""
     found: list[float] = []
 
     def watch() -> None:
-        for _ in range(LOOKS):
+        for _ in range(SAMPLES):
             found.append(mebibytes(running))
-            time.sleep(seconds / LOOKS)
+            time.sleep(seconds / SAMPLES)
         found.append(mebibytes(running))
 
     load = Load(running, inputs, 1, clients)
@@ -173,24 +176,24 @@ def long_load(running: Running, inputs: Inputs, clients: int, seconds: float) ->
 def version_changes(
     running: Running, folder: Path, inputs: Inputs, clients: int
 ) -> dict[str, dict[str, Any]]:
-    """What clients meet while versions are published, and while they are rolled back."""
+    """Answers and errors while versions are published, and while they are rolled back."""
 
     def publish(load: Load) -> None:
         for version in (2, 3, 4):
             aside = folder.parent / f"version-{version}"
             shutil.copytree(folder / "1", aside)
             aside.rename(folder / str(version))
-            load.met(version)
+            load.wait_for(version)
 
     def go_back_and_forth(load: Load) -> None:
-        for name in (None, "1", "4"):  # to 3; to the first; forward again
-            load.met(int(roll_back(folder, name).served.name))
+        for version in (None, "1", "4"):  # to 3; to the first; forward again
+            load.wait_for(int(roll_back(folder, version).served.name))
 
     figures = {}
-    for what, change in (("version_change", publish), ("rollback", go_back_and_forth)):
+    for name, change in (("version_change", publish), ("rollback", go_back_and_forth)):
         load = Load(running, inputs, 1, clients)
         load.run(lambda load=load, change=change: change(load))  # type: ignore[misc]
-        figures[what] = {
+        figures[name] = {
             "answered": len(load.versions), "failed": len(load.errors),
             "versions": sorted(set(load.versions)), "slowest_ms": max(load.seconds) * 1000,
             "mebibytes": mebibytes(running),

@@ -1,4 +1,4 @@
-"""What serving is measured on: a fused model of pictures and words, and its parts by themselves."""
+"""The models that serving is measured on: a fused model of images and words, and its parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save_models(folder: Path, size: int) -> None:
     """Version 1 of the fused model and of each part, in folders of their names.
 
     MobileNetV2 to its pooled features, a network over words, and a head over both, all with random
-    weights; encoded pictures and text are taken, as by a published model.
+    weights. The inputs are encoded images and text, as of a published model.
     """
     shape = (size, size, 3)
     keras.utils.set_random_seed(3)
@@ -37,30 +37,30 @@ def save_models(folder: Path, size: int) -> None:
     head = keras.Model(entries, layers.Dense(CLASSES, activation="softmax")(tensor))
     feature = ImageFeature(type="image", column="image", shape=shape, range=(-1, 1))
 
-    def see(image: Any) -> Any:
+    def vision_of(image: Any) -> Any:
         return vision(decode_images(image, feature), training=False)
 
-    def read(words: Any) -> Any:
+    def text_of(words: Any) -> Any:
         hashed = tf.strings.to_hash_bucket_fast(tf.strings.split(words), VOCABULARY)
         return text(hashed.to_tensor(shape=(None, WORDS)), training=False)
 
-    def judge(seen: Any, read_: Any) -> Any:
-        return head([seen, read_], training=False)
+    def head_of(seen: Any, read: Any) -> Any:
+        return head([seen, read], training=False)
 
     texts = tf.TensorSpec((None,), tf.string)
     embeddings = [tf.TensorSpec(entry.shape, tf.float32) for entry in entries]
     _save(
         folder / FUSED,
         [vision, text, head],
-        lambda image, words: {"probabilities": judge(see(image), read(words))},
+        lambda image, words: {"probabilities": head_of(vision_of(image), text_of(words))},
         {"image": texts, "words": texts},
     )
-    _save(folder / "vision", [vision], lambda image: {"seen": see(image)}, {"image": texts})
-    _save(folder / "text", [text], lambda words: {"read": read(words)}, {"words": texts})
+    _save(folder / "vision", [vision], lambda image: {"seen": vision_of(image)}, {"image": texts})
+    _save(folder / "text", [text], lambda words: {"read": text_of(words)}, {"words": texts})
     _save(
         folder / "head",
         [head],
-        lambda seen, read: {"probabilities": judge(seen, read)},
+        lambda seen, read: {"probabilities": head_of(seen, read)},
         dict(zip(("seen", "read"), embeddings, strict=True)),
     )
 
@@ -78,14 +78,14 @@ def rows() -> Inputs:
     random = np.random.default_rng(2)
     pixels = random.integers(0, 256, (ROWS, 16, 16, 3)).astype(np.uint8)
     large = tf.image.resize(pixels, (128, 128)).numpy().astype(np.uint8)
-    said = random.integers(0, VOCABULARY, (ROWS, 10))
+    words = random.integers(0, VOCABULARY, (ROWS, 10))
     return {
         "image": [tf.io.encode_jpeg(one).numpy() for one in large],
-        "words": [" ".join(f"word{number}" for number in line).encode() for line in said],
+        "words": [" ".join(f"word{number}" for number in line).encode() for line in words],
     }
 
 
 def some(inputs: Inputs, number: int, batch: int) -> Inputs:
-    """A request's rows, others for each number."""
+    """The rows of a request: different ones for each number."""
     first = number * batch % (ROWS - batch)
     return {name: values[first : first + batch] for name, values in inputs.items()}

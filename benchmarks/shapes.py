@@ -91,7 +91,7 @@ def image_and_text(folder: Path, random: np.random.Generator) -> Shape:
 
 
 def chain(folder: Path, random: np.random.Generator) -> Shape:
-    """A feature extractor, frozen, before a pretrained classifier that learns on."""
+    """A feature extractor, frozen, before a pretrained classifier that is trained further."""
     image_network().save(folder / "extractor.keras")
     features = keras.Input((1280,), name="features")
     tensor = layers.Dropout(0.2)(layers.Dense(128, activation="relu")(features))

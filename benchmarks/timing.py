@@ -1,4 +1,4 @@
-"""Times variants side by side, so that a noisy machine disturbs all of them alike."""
+"""Times variants side by side, so that a noisy machine disturbs all of them equally."""
 
 from __future__ import annotations
 

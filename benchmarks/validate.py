@@ -1,4 +1,4 @@
-"""How long `fusion validate` takes on a graph of many sub-models whose interfaces are known."""
+"""How long `fusion validate` takes on a graph of many sub-models whose interfaces are cached."""
 
 from __future__ import annotations
 
@@ -12,31 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tfx_fusion.modules.files import write_text
+from benchmarks.figures import HELP, json_option, side_by_side, write_figures
 from tfx_fusion.pipeline.consoles import wide_console
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 SUBMODELS = 20
-ROOT = Path(__file__).resolve().parents[1]
-# As the `fusion` command starts, but from this tree.
-COMMAND = (
-    sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-    "from tfx_fusion.cli import main; main()", "validate", "fusion.yaml",
-)  # fmt: skip
+COMMAND = (str(Path(sys.executable).with_name("fusion")), "validate", "fusion.yaml")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=HELP)
 @click.option("--runs", default=7, show_default=True, help="How often it is measured.")
-@click.option(
-    "--json", "file", type=click.Path(path_type=Path), help="Writes the figures to a file as well."
-)
+@json_option
 def main(runs: int, file: Path | None) -> None:
     """Measure the wall time of `fusion validate` on a graph of 20 small sub-models.
 
-    It is run once before, so that the interfaces are known.
+    The first run, which reads the interfaces from the models, is measured separately.
     """
     console = wide_console()
     import_tensorflow_quietly()
@@ -46,22 +37,21 @@ def main(runs: int, file: Path | None) -> None:
         make(folder)
         first = seconds(folder)
         found = [seconds(folder) for _ in range(runs)]
-    table = Table("fusion validate, 20 sub-models", "seconds", title=f"{runs} runs")
-    for text, value in (
-        ("interfaces read", first),
-        ("interfaces known, median", statistics.median(found)),
-        ("interfaces known, least", min(found)),
-        ("interfaces known, most", max(found)),
-    ):
-        table.add_row(text, f"{value:.2f}")
-    console.print(table)
-    if file:
-        figures = {
-            "seconds_validate_20_submodels": statistics.median(found),
-            "seconds_reading_interfaces": first,
-            "runs": found,
-        }
-        write_text(file, json.dumps(figures, indent=1) + "\n")
+    median = statistics.median(found)
+    console.print(
+        side_by_side(
+            f"seconds of fusion validate on {SUBMODELS} sub-models, {runs} runs",
+            ("interfaces", "median", "least", "most"),
+            [("read from the models", first, first, first),
+             ("cached", median, min(found), max(found))],
+        )
+    )  # fmt: skip
+    figures = {
+        "seconds_validate_20_submodels": median,
+        "seconds_reading_interfaces": first,
+        "runs": found,
+    }
+    write_figures(file, figures)
 
 
 def seconds(folder: Path) -> float:

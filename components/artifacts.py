@@ -42,7 +42,7 @@ class TrainingRecord(Artifact):
 
 
 class FusionWorth(Artifact):
-    """`worth.json`: the fused model without each branch, and a head on each single branch."""
+    """`ablation.json`: the fused model without each branch, and a head on each branch by itself."""
 
     TYPE_NAME = "fusion.FusionWorth"
 

@@ -17,7 +17,7 @@ from tfx.utils import path_utils
 
 from tfx_fusion.components.artifacts import Submodel
 from tfx_fusion.modules.registry.champion import Champion
-from tfx_fusion.modules.registry.manifest import DataSource, model_digest
+from tfx_fusion.modules.registry.version_record import DataSource, model_digest
 from tfx_fusion.modules.submodels.interface import Interface
 
 BASELINE_KEY = standard_component_specs.BASELINE_MODEL_KEY
@@ -30,7 +30,7 @@ FINGERPRINT_KEY = "data_fingerprint"
 EXISTS_KEY = "model_exists"
 VERSION_KEY = "version"
 MODEL_DIGEST_KEY = "model_digest"
-UNLIKE_KEY = "unlike"
+NOT_COMPARABLE_KEY = "not_comparable"
 # ... and of sub-models.
 DIGEST_KEY = "digest"
 INTERFACE_KEY = "interface"
@@ -62,12 +62,12 @@ def describe_champion(artifact: types.Artifact, champion: Champion | None) -> No
     if champion is not None:
         artifact.set_string_custom_property(VERSION_KEY, champion.version)
         artifact.set_string_custom_property(MODEL_DIGEST_KEY, champion.digest)
-        artifact.set_string_custom_property(UNLIKE_KEY, champion.unlike)
+        artifact.set_string_custom_property(NOT_COMPARABLE_KEY, champion.not_comparable)
 
 
 def compared_version(champion: types.Artifact) -> str | None:
     """The version that a candidate can be compared with; None where there is none."""
-    if champion.get_string_custom_property(UNLIKE_KEY):
+    if champion.get_string_custom_property(NOT_COMPARABLE_KEY):
         return None
     return champion.get_string_custom_property(VERSION_KEY) or None
 

@@ -11,17 +11,22 @@ from typing import Any
 
 import click
 
-from tfx_fusion.kubeflow.cure import check_stages, cure, kubernetes_platform
-from tfx_fusion.kubeflow.volumes import check_paths
+from tfx_fusion.kubeflow import require_packages
+from tfx_fusion.kubeflow.container_paths import check_paths, in_container
+from tfx_fusion.kubeflow.patch_pipeline_spec import (
+    check_steps,
+    kubernetes_platform,
+    patch_pipeline_spec,
+)
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Kubeflow, Specification
 
-# What the image is asked to run: it holds the project, so `fusion` is on its path.
+# What a container runs: the image holds the project, so `fusion` is on its path.
 COMMAND = ("fusion", "step")
-# KFP puts the run's id in its place.
+# KFP replaces it by the run's id.
 RUN_ID = "{{$.pipeline_job_uuid}}"
-# Where training keeps its state in a container that has no other place for it.
+# Where training saves its state in a container that has no volume for it.
 CHECKPOINTS = "/tmp/fusion-checkpoints"  # noqa: S108
 VERTEX_BUCKETS = Path("/gcs")  # where Vertex AI mounts buckets, without any volume
 
@@ -40,7 +45,7 @@ class Compiled:
         return self.spec["pipelineInfo"]["name"]
 
     @property
-    def stages(self) -> list[str]:
+    def steps(self) -> list[str]:
         """The names of the tasks, each after those that it waits for."""
         tasks = self.spec["root"]["dag"]["tasks"]  # TFX's compiler gives them in no order
         waited_for = {name: tasks[name].get("dependentTasks", ()) for name in sorted(tasks)}
@@ -58,49 +63,55 @@ class Compiled:
         return json.dumps(job, indent=1) + "\n"
 
 
-def compile_file(file: Path, tell: Callable[[str], None], target: str = "kubeflow") -> Compiled:
-    """Compiles the specification in a file; `tell` is called before what takes longer.
+def compile_file(file: Path, log: Callable[[str], None], target: str = "kubeflow") -> Compiled:
+    """Compiles the specification in a file; `log` is called before what takes long.
 
-    Raises SpecificationError where it is wrong, or says something that the cluster cannot do.
+    Raises SpecificationError where it is invalid, or asks for what the cluster cannot do.
     """
     from tfx_fusion.pipeline.prepare import prepare
     from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
-    prepared = prepare(file, tell)
+    require_packages()
+    prepared = prepare(file, log)
     specification, kubeflow = prepared.specification, prepared.specification.kubeflow
     if kubeflow is None:
         raise SpecificationError(
-            ["kubeflow: this key is missing; it says at least the `image`, see kubeflow/README.md"]
+            ["kubeflow: this key is missing; it needs at least the `image`, see kubeflow/README.md"]
         )
     if target == "vertex":
         _check_vertex(kubeflow)
     check_paths(specification, kubeflow)
-    tell("importing TensorFlow, Beam and TFX")
+    log("importing TensorFlow, Beam and TFX")
     import_tensorflow_quietly()
     from tfx_fusion.components.run_report.component import RunReport
-    from tfx_fusion.modules.registry.manifest import Provenance
+    from tfx_fusion.modules.preprocessing.transform import vocabulary_digests
+    from tfx_fusion.modules.registry.version_record import Provenance
     from tfx_fusion.pipeline.pipeline import Seen, create_steps
     from tfx_fusion.pipeline.run import stage_plans
 
-    provenance = Provenance.of(specification, prepared.inspections, "", RUN_ID)
-    stages = create_steps(
-        specification,
+    # Files of this machine are read here, and none by the components (see `container_paths`).
+    plans = in_container(stage_plans(prepared), kubeflow.volumes)
+    seen = Seen(vocabulary_digests=vocabulary_digests(specification.features))
+    moved = in_container(specification, kubeflow.volumes)
+    provenance = Provenance.of(moved, prepared.inspections, "", RUN_ID)
+    steps = create_steps(
+        moved,
         provenance,
         prepared.inspections,
-        stage_plans(prepared),
-        Seen(),
+        plans,
+        seen,
         str(kubeflow.checkpoints or CHECKPOINTS),
     )
-    report = RunReport(stages, provenance).with_id("Report")
-    spec = pipeline_spec(specification.name, [*stages, report], kubeflow.image)
-    check_stages(spec, kubeflow)
-    cure(spec, kubeflow)
+    report = RunReport(steps, provenance).with_id("Report")
+    spec = pipeline_spec(specification.name, [*steps, report], kubeflow.image)
+    check_steps(spec, kubeflow)
+    patch_pipeline_spec(spec, kubeflow)
     return Compiled(specification, spec, kubernetes_platform(spec, kubeflow))
 
 
 def _check_vertex(kubeflow: Kubeflow) -> None:
     problems = [
-        f"{key}: Vertex AI gives no Kubernetes secrets to stages; take it out"
+        f"{key}: Vertex AI gives steps no Kubernetes secrets; remove it"
         for key, _ in kubeflow.all_secrets()
     ]
     for key, volume in kubeflow.all_volumes():
@@ -113,8 +124,8 @@ def _check_vertex(kubeflow: Kubeflow) -> None:
         raise SpecificationError(problems)
 
 
-def pipeline_spec(name: str, stages: list[Any], image: str) -> dict[str, Any]:
-    """What TFX's own compiler makes of stages."""
+def pipeline_spec(name: str, steps: list[Any], image: str) -> dict[str, Any]:
+    """The PipelineSpec that TFX's own compiler makes of steps."""
     from tfx import v1 as tfx
     from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
         KubeflowV2DagRunner,
@@ -122,7 +133,7 @@ def pipeline_spec(name: str, stages: list[Any], image: str) -> dict[str, Any]:
     )
 
     pipeline = tfx.dsl.Pipeline(
-        pipeline_name=name, pipeline_root="given to the run", components=stages
+        pipeline_name=name, pipeline_root="given to the run", components=steps
     )
     config = KubeflowV2DagRunnerConfig(
         default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True
@@ -147,7 +158,7 @@ def command(file: Path, target: str, output: Path | None) -> None:
     """Compile the specification FILE to a pipeline that runs on a cluster.
 
     The file needs a section `kubeflow`: the image that holds this project, and the volumes on which
-    the stages find data, sub-models and the publish folder. `fusion submit` compiles by itself.
+    the steps find data, sub-models and the publish folder. `fusion submit` compiles by itself.
     """
     from tfx_fusion.pipeline.consoles import wide_console
 
@@ -158,6 +169,6 @@ def command(file: Path, target: str, output: Path | None) -> None:
     write_text(place, compiled.vertex_job() if vertex else compiled.text())
     size = place.stat().st_size / 1000
     console.print(
-        f"[green]compiled[/] {place}: {len(compiled.stages)} stages, {size:.0f} kB",
+        f"[green]compiled[/] {place}: {len(compiled.steps)} steps, {size:.0f} kB",
         highlight=False, soft_wrap=True,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`fusion submit`: the pipeline, on Kubeflow Pipelines."""
+"""`fusion submit`: runs a specification on Kubeflow Pipelines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tfx_fusion.kubeflow import require_packages
 from tfx_fusion.pipeline.consoles import wide_console
 
 
@@ -23,30 +24,30 @@ from tfx_fusion.pipeline.consoles import wide_console
     required=True,
     envvar="FUSION_KFP_ROOT",
     show_envvar=True,
-    help="Where in a bucket the run keeps what it makes: s3://, minio:// or gs://.",
+    help="Where in a bucket the run stores its artifacts: s3://, minio:// or gs://.",
 )
 @click.option(
     "--namespace",
     envvar="FUSION_KFP_NAMESPACE",
     show_envvar=True,
-    help="Whose namespace the run belongs to, where KFP has several users; else that of KFP.",
+    help="The namespace of the run, where KFP has several users; that of KFP unless given.",
 )
 @click.option(
     "--token",
     envvar="FUSION_KFP_TOKEN",
     show_envvar=True,
-    help="A token that KFP lets in, where it asks for one.",
+    help="A token, where the server requires authentication.",
 )
 @click.option(
     "--experiment",
     envvar="FUSION_KFP_EXPERIMENT",
     show_envvar=True,
-    help="The experiment of the run; by default the pipeline's name.",
+    help="The experiment of the run; the pipeline's name unless given.",
 )
-@click.option("--no-wait", is_flag=True, help="Submit, print the run's address and end.")
+@click.option("--no-wait", is_flag=True, help="Start the run, print its address and exit.")
 @click.option(
     "--report", type=click.Path(path_type=Path),
-    help="Where the report goes; by default runs/kubeflow/RUN_ID/report.html beside FILE.",
+    help="The file of the report; runs/kubeflow/RUN_ID/report.html beside FILE unless given.",
 )  # fmt: skip
 def command(
     file: Path,
@@ -60,18 +61,18 @@ def command(
 ) -> None:
     """Run the specification FILE on Kubeflow Pipelines 2.
 
-    It is compiled as `fusion compile` does, uploaded as a pipeline (or a new version of it),
-    started, and followed until its end; then the report is fetched. Secrets and volumes that the
-    section `kubeflow` names are checked first where a kubeconfig is at hand. Stopping this command
-    leaves the run going on.
+    It is compiled as by `fusion compile`, uploaded as a pipeline (or a new version of it), started,
+    and monitored until it ends; then the report is downloaded. Secrets and claims that the section
+    `kubeflow` names are checked first where there is a kubeconfig. The run continues when this
+    command is stopped.
     """
-    from tfx_fusion.kubeflow.kfp_server import Server
-    from tfx_fusion.kubeflow.preflight import check_root, check_server
+    require_packages()
+    from tfx_fusion.kubeflow.kfp_server import Server, check_root
 
     console = wide_console()
     root, server = check_root(root), Server(host, namespace, token)
-    pods_namespace = check_server(server)
-    # TFX takes ten seconds to import, so it is imported when the server is known to be sound.
+    pods_namespace = server.check()
+    # TFX takes ten seconds to import: only once the server is known to be healthy.
     from tfx_fusion.kubeflow.compile import compile_file
     from tfx_fusion.kubeflow.submission import Submission
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,7 +14,7 @@ MARK = "fusion-error: "
 
 
 class UserError(Exception):
-    """Something the user can put right; the message says what was expected, found, and to do.
+    """Something the user can correct; the message says what was expected, found, and to do.
 
     Beam passes what fails in another process on as the text of its traceback. So each of these
     errors carries itself there, as a line of JSON among its notes, which `user_error` reads back.
@@ -31,11 +32,44 @@ class UserError(Exception):
         self.add_note(self.line)
 
 
-class SpecificationError(UserError):
-    """The specification is invalid. Carries every problem found, each with its key."""
+@dataclass(frozen=True)
+class Problem:
+    """One problem of a specification, shown as `file:line: key: message`.
 
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = list(problems)
+    Args:
+        key: where it is in the specification, dotted: `training.stages.0.epochs`.
+        message: what was expected, what was found and what to do.
+        place: `file:line`, where the specification was read from a file.
+        undefined: the name that nothing defines, where that is the problem.
+    """
+
+    key: str
+    message: str
+    place: str = ""
+    undefined: str = ""
+
+    @classmethod
+    def from_text(cls, text: str) -> Problem:
+        """The problem in a text `key: message`."""
+        key, colon, message = text.partition(": ")
+        return cls(key, message) if colon else cls("", text)
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place, self.key, self.message) if part)
+
+
+class SpecificationError(UserError):
+    """The specification is invalid. Carries every problem found.
+
+    Args:
+        problems: each a Problem, or a text that begins with its key: `outputs.x.loss: expected …`.
+    """
+
+    def __init__(self, problems: Iterable[Problem | str]) -> None:
+        self.found = [
+            item if isinstance(item, Problem) else Problem.from_text(item) for item in problems
+        ]
+        self.problems = [str(problem) for problem in self.found]
         super().__init__(self.problems)
 
     def __str__(self) -> str:
@@ -43,11 +77,11 @@ class SpecificationError(UserError):
 
 
 class RunError(UserError):
-    """A run cannot go on: the data, a sub-model or a folder is not as the specification says."""
+    """A run cannot go on: data, a sub-model or a folder is not as the specification says."""
 
 
 class RejectedRowsError(RunError):
-    """Too many rows were rejected. Carries those rows, as (row, column, reason).
+    """Too many rows are invalid. Carries those that were rejected, as (row, column, reason).
 
     TFX removes what a failed step has written, so they travel with the error. They are found when
     Beam has ended, so the error never comes from another process, where it would lose them.
@@ -102,7 +136,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The line of an error's message with the cause; Keras adds many that do not help."""
+    """The line of an error's message that names the cause; Keras adds many that do not help."""
     lines = [line for line in re.sub(r"\x1b\[\d+m", "", str(error)).splitlines() if line.strip()]
     if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
         return lines[1].strip()

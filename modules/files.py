@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all, with its folders."""
+    """Writes a text file atomically, and makes its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     aside.write_text(text, encoding="utf-8")

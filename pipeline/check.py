@@ -1,47 +1,69 @@
-"""The checks of a specification that need Keras, on whatever backend it was imported with."""
+"""Everything that is invalid in a specification file, with Keras on NumPy.
+
+`python -m tfx_fusion.pipeline.check FILE` prints it as JSON, for commands that may not import that
+Keras themselves since they train with another (`pipeline.prepare`).
+"""
 
 from __future__ import annotations
 
-from tfx_fusion.modules.errors import SpecificationError, suggestion
-from tfx_fusion.modules.graph.branches import check_worth
-from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
-from tfx_fusion.modules.graph.unfreeze import check_stages
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.errors import Problem, RunError, SpecificationError
 from tfx_fusion.modules.spec import Specification
-from tfx_fusion.modules.training.optimizers import new_optimizer
-from tfx_fusion.pipeline.prepare import Prepared
+from tfx_fusion.pipeline.light_keras import import_light_keras
+from tfx_fusion.pipeline.prepare import Examined, examine
+
+if TYPE_CHECKING:  # it imports Keras
+    from tfx_fusion.modules.graph.build import FusedModel
 
 
-def check(prepared: Prepared) -> FusedModel:
-    """Joins the graph from interfaces alone, and makes every stage's optimizer.
+def check_graph(examined: Examined) -> FusedModel:
+    """Builds the graph of a specification, and looks at the columns of its data.
 
-    Raises SpecificationError where shapes or dtypes clash, a stage trains nothing or names what is
-    not there, Keras refuses an optimizer or schedule, or a fusion's worth cannot be measured.
+    Raises SpecificationError with every problem, those found before among them.
     """
-    specification = prepared.specification
-    fused = build(specification, prepared.interfaces, open_interface)
-    head_trains = any(layer.weights for layers in fused.layers.values() for layer in layers)
-    check_stages(specification, prepared.interfaces, fused.taps, head_trains)
-    for position, stage in enumerate(specification.training.stages):
-        key = f"training.stages.{position}"
-        new_optimizer(key, stage, {})
-        known = monitored(specification)
-        if stage.early_stopping and stage.early_stopping.monitor not in known:
-            monitor = stage.early_stopping.monitor
-            raise SpecificationError(
-                [f"{key}.early_stopping.monitor: nothing is measured as '{monitor}'; "
-                 f"{suggestion(monitor, known)}"]
-            )  # fmt: skip
-    check_worth(specification, prepared.interfaces)
+    if examined.specification is None:
+        raise examined.error()
+    import_light_keras()
+    from tfx_fusion.modules.validation.validate import graph_problems
+
+    invalid = examined.read.invalid
+    fused, problems = graph_problems(examined.specification, examined.interfaces, invalid)
+    examined.problems += problems
+    if "data" not in invalid:
+        examined.problems += _column_problems(examined.specification)
+    if fused is None or examined.problems:
+        raise examined.error()
     return fused
 
 
-def monitored(specification: Specification) -> set[str]:
-    """The names under which Keras tells losses and metrics after each epoch."""
-    several = len(specification.outputs) > 1
-    names = {"loss"}
-    for name, output in specification.outputs.items():
-        prefix = f"{name}_" if several else ""
-        names.update(f"{prefix}{metric}" for metric in output.metrics)
-        if several:
-            names.add(f"{name}_loss")
-    return names | {f"val_{name}" for name in names}
+def _column_problems(specification: Specification) -> list[Problem]:
+    """What a data file that exists lacks."""
+    if specification.data.path.exists():
+        try:
+            RowSource.of(specification).check_columns()
+        except SpecificationError as error:
+            return error.found
+    return []
+
+
+def main(file: Path) -> None:
+    """Prints every problem of a file as JSON."""
+    problems: list[Problem] = []
+    examined = examine(file, lambda _: None)
+    try:
+        check_graph(examined)
+    except SpecificationError as error:
+        problems = error.found
+    except RunError:  # the data cannot be read: this is reported when they are needed
+        problems = examined.error().found
+    print(json.dumps([dataclasses.asdict(problem) for problem in problems]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -39,7 +39,7 @@ def quality_table(quality: Quality) -> Table:
             column.name, justify="right" if column.is_number else "left", overflow="fold"
         )
     for line in quality.lines:
-        cells = [_bounds(line.bounds) if c.name == BOUND else c.tell(line) for c in columns]
+        cells = [_bounds(line.bounds) if c.name == BOUND else c.text(line) for c in columns]
         table.add_row(*cells)
     return table
 
@@ -49,6 +49,6 @@ def _bounds(bounds: tuple[Bound, ...]) -> Text:
 
     text = Text()
     for position, bound in enumerate(bounds):
-        text.append(f"{', ' if position else ''}{bound.says} ")
-        text.append(VERDICTS[bound.kept], STYLES[bound.kept])
+        text.append(f"{', ' if position else ''}{bound.text} ")
+        text.append(VERDICTS[bound.met], STYLES[bound.met])
     return text

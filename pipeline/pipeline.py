@@ -22,9 +22,9 @@ from tfx_fusion.components.version_pusher.component import VersionPusher
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
 from tfx_fusion.modules.preprocessing.transform import transform_config
-from tfx_fusion.modules.registry.champion import Task
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.spec import BeamStep, Specification
+from tfx_fusion.modules.spec.views import TaskView
 from tfx_fusion.modules.submodels.interface import Inspection
 from tfx_fusion.pipeline.beam import Choice, choose
 from tfx_fusion.pipeline.prepare import Workplace
@@ -41,6 +41,7 @@ class Seen:
 
     data_fingerprint: str = ""  # digest of the data's content
     champion_state: str = ""  # what the champion is
+    vocabulary_digests: Mapping[str, str] | None = None  # None reads the files of this machine
 
 
 def create_steps(
@@ -75,7 +76,7 @@ def create_steps(
     champion = ChampionResolver(
         specification.publish.path,
         seen.champion_state,
-        Task.of(specification),
+        TaskView.of(specification),
     ).with_id("Champion")
     gate = DataGate(
         specification,
@@ -99,7 +100,9 @@ def create_steps(
         examples=rows.outputs["examples"],
         schema=rows.outputs["schema"],
         preprocessing_fn=PREPROCESSING_FN,
-        custom_config=transform_config(specification.features, specification.labels),
+        custom_config=transform_config(
+            specification.features, specification.labels, seen.vocabulary_digests
+        ),
         materialize=False,  # decoded images never go to disk
         disable_statistics=True,
     ).with_id("Transform")

@@ -1,22 +1,26 @@
-"""What happens before a pipeline starts: the specification is read and checked as a whole."""
+"""What happens before a pipeline starts: a specification is read with all it names but the data."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfx_fusion.modules.errors import RunError, SpecificationError, UserError
+from tfx_fusion.modules.errors import Problem, RunError, SpecificationError
 from tfx_fusion.modules.spec import (
+    ReadSpecification,
     Specification,
-    TextFeature,
-    load_specification,
+    SpecificationFile,
+    read_specification,
 )
-from tfx_fusion.modules.spec.vocabulary import PADDING, read_vocabulary
+from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
 from tfx_fusion.modules.submodels.interface import Inspection, Interface
-from tfx_fusion.modules.submodels.known import KnownSubmodels
-from tfx_fusion.modules.validation.names import ordered_nodes
+from tfx_fusion.modules.validation.names import specification_problems
 
 
 @dataclass(frozen=True)
@@ -48,49 +52,105 @@ class Workplace:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A specification that is sound by itself, with what is known of its sub-models.
+    """A specification whose names are valid, with what is known of its sub-models.
 
     Each imported sub-model has a path; applications and presets have become files.
     """
 
     specification: Specification
     inspections: dict[str, Inspection]
+    file: SpecificationFile | None = None
 
     @property
     def interfaces(self) -> dict[str, Interface]:
         return {name: found.interface for name, found in self.inspections.items()}
 
+    def locating(self) -> AbstractContextManager[None]:
+        """Adds `file:line` to the problems of a SpecificationError raised inside."""
+        return self.file.locating() if self.file else nullcontext()
 
-def prepare(specification_file: Path, tell: Callable[[str], None]) -> Prepared:
-    """Reads a specification and all it names but the data; no TFX and no TensorFlow here.
 
-    `tell` is called before what takes longer. Raises SpecificationError with what is wrong.
+@dataclass
+class Examined:
+    """A specification file as far as it is valid, and every problem found so far.
+
+    Each imported sub-model of `specification` has a path; it is None where too little is valid.
     """
-    specification = load_specification(specification_file)
-    ordered_nodes(specification)
-    _check_vocabularies(specification)
-    known = KnownSubmodels(Workplace.of(specification_file).known_submodels)
-    inspections = known.inspect(specification, tell)
-    return Prepared(known.placed(specification), inspections)
+
+    read: ReadSpecification
+    specification: Specification | None
+    inspections: dict[str, Inspection]
+    problems: list[Problem]
+
+    @property
+    def interfaces(self) -> dict[str, Interface]:
+        return {name: found.interface for name, found in self.inspections.items()}
+
+    def error(self) -> SpecificationError:
+        """The error that shows every problem with its line."""
+        return SpecificationError(self.read.file.locate(self.problems))
+
+    def prepared(self) -> Prepared:
+        """The specification, to go on with. Raises SpecificationError where there are problems."""
+        if self.specification is None or self.problems:
+            raise self.error()
+        return Prepared(self.specification, self.inspections, self.read.file)
 
 
-def _check_vocabularies(specification: Specification) -> None:
-    problems = []
-    for name, feature in specification.features.items():
-        if not isinstance(feature, TextFeature) or feature.vocabulary is None:
-            continue
-        try:
-            words = read_vocabulary(feature.vocabulary)
-        except UserError as error:
-            problems.append(f"features.{name}.vocabulary: {error}")
-            continue
-        if feature.encoding == "ids" and words[0] not in PADDING:
-            problems.append(
-                f"features.{name}.vocabulary: encoding 'ids' pads with id 0, so the first line "
-                f"must be empty or [PAD], found {words[0]!r}"
-            )
-    if problems:
-        raise SpecificationError(problems)
+def prepare(specification_file: Path, report: Callable[[str], None]) -> Prepared:
+    """Reads a specification and all it names but the data, with neither TFX nor TensorFlow.
+
+    `report` is called before what takes longer. The graph of a valid specification is not built
+    yet: that waits for the Keras that trains it. Raises SpecificationError with every problem,
+    those of the graph among them.
+    """
+    examined = examine(specification_file, report)
+    if examined.specification is not None and examined.problems:
+        raise _whole_error(examined)
+    return examined.prepared()
+
+
+def _whole_error(examined: Examined) -> SpecificationError:
+    """The error with the problems of the graph too, which another process builds.
+
+    Keras on NumPy answers in seconds, but could not be exchanged here for the one that trains.
+    """
+    file = str(examined.read.file.path)
+    command = [sys.executable, "-P", "-m", "tfx_fusion.pipeline.check", file]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        return examined.error()
+    return SpecificationError(Problem(**item) for item in json.loads(done.stdout.splitlines()[-1]))
+
+
+def examine(specification_file: Path, report: Callable[[str], None]) -> Examined:
+    """Reads a specification and all it names but the data, and collects every problem."""
+    read = read_specification(specification_file)
+    if read.specification is None:
+        return Examined(read, None, {}, list(read.problems))
+    cache = InspectionCache(Workplace.of(specification_file).known_submodels)
+    inspections, problems = _inspect(cache, read.specification, report)
+    return Examined(
+        read,
+        cache.with_paths(read.specification),
+        inspections,
+        [*read.problems, *specification_problems(read.specification, read.invalid), *problems],
+    )
+
+
+def _inspect(
+    cache: InspectionCache, specification: Specification, report: Callable[[str], None]
+) -> tuple[dict[str, Inspection], list[Problem]]:
+    """What is known of the sub-models that can be read, and the problems of the others."""
+    try:
+        return cache.inspect(specification, report), []
+    except SpecificationError as error:
+        problems = error.found
+    failed = {problem.key.split(".")[1] for problem in problems}  # submodels.NAME.path
+    others = {name: item for name, item in specification.submodels.items() if name not in failed}
+    # By now these are known, so that this takes no time.
+    readable = specification.model_copy(update={"submodels": others})
+    return cache.inspect(readable, report), problems
 
 
 def check_writable(folder: Path, key: str) -> None:

@@ -22,7 +22,7 @@ from tfx_fusion.modules.errors import (
     user_error,
 )
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.registry.versions import check_publish_folder
 from tfx_fusion.modules.report.finished import PROVENANCE_FILE
 from tfx_fusion.modules.report.record import RejectedRows, RunRecord
@@ -75,7 +75,8 @@ def recorded(specification_file: Path, console: Console, action: Action) -> Run:
     check_writable(place.folder, "the folder of the runs")
     check_writable(specification.publish.path, "publish.path")
     check_publish_folder(specification.publish.path)
-    RowSource.of(specification).check_columns()
+    with prepared.locating():
+        RowSource.of(specification).check_columns()
     with _one_at_a_time(place.folder):
         folder = _new_folder(place.folder)
         log = folder / "run.log"
@@ -194,11 +195,13 @@ def run_steps(current: Run, train: bool) -> list[StagePlan]:
 
 
 def stage_plans(prepared: Prepared) -> list[StagePlan]:
-    """What each stage of training learns from; the graph is checked on the way."""
+    """What each stage of training learns from; the whole specification is validated on the way."""
     from tfx_fusion.modules.embedding.plan import plan_stages
-    from tfx_fusion.pipeline.check import check
+    from tfx_fusion.modules.validation.validate import validate
 
-    return plan_stages(prepared.specification, check(prepared))
+    with prepared.locating():
+        fused = validate(prepared.specification, prepared.interfaces)
+    return plan_stages(prepared.specification, fused)
 
 
 def _train_and_publish(current: Run) -> None:
@@ -207,5 +210,5 @@ def _train_and_publish(current: Run) -> None:
     quality = current.record.quality
     if quality:
         current.terminal.print(quality_table(quality))
-        for skipped in quality.passed_over:
+        for skipped in quality.skipped:
             print_line(current.terminal, skipped)

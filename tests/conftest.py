@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 # TensorFlow Transform crashes while Python shuts down, and with it pytest's exit code.
 import apache_beam
 import pytest
+from specs import COLOURS, WORDS, changed
 
 if TYPE_CHECKING:
     from tfx_fusion.modules.spec import Specification
@@ -25,41 +26,11 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 CLASSES = ("red", "green", "blue")
-WORDS = ("[UNK]", "red", "green", "blue", "very", "rather")
 ROWS = 90
 IMAGE_SHAPE = (8, 8, 3)
 FUSION = Path(sys.executable).with_name("fusion")
 # Pinned as in a run: Beam's DirectRunner would look for another one.
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-
-SPECIFICATION = """\
-name: colours
-data:
-  path: data/rows.csv
-  split: {by: id, train: 0.7, eval: 0.3}
-features:
-  image: {type: image, column: image_path, shape: [8, 8, 3]}
-  words: {type: text, column: transcript, vocabulary: models/words.txt, encoding: multi_hot}
-labels:
-  colour: {type: category, column: colour, classes: [red, green, blue]}
-submodels:
-  vision: {path: models/vision.keras, inputs: {image: image}, output: features}
-  text: {path: models/text, inputs: {tokens: words}, output: features}
-graph:
-  joined: {merge: concatenate, inputs: [vision, text]}
-  hidden: {layers: [Dense: {units: 8, activation: relu}], inputs: joined}
-  scores: {layers: [Dense: {units: 3}], inputs: hidden}
-outputs:
-  colour: {from: scores, loss: categorical_crossentropy, metrics: [accuracy]}
-training:
-  batch_size: 16
-  seed: 7
-  stages:
-    - {name: head, epochs: 3, learning_rate: 1e-2}
-evaluation:
-  thresholds: {colour: {accuracy: {min: 0.2}}}
-publish: {path: serving}
-"""
 
 
 def make_vision(path: Path) -> None:
@@ -120,7 +91,7 @@ def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_text(folder / "models" / "text")
     (folder / "models" / "words.txt").write_text("\n".join(WORDS) + "\n")
     make_data(folder / "data")
-    (folder / "fusion.yaml").write_text(SPECIFICATION)
+    (folder / "fusion.yaml").write_text(COLOURS)
     return folder
 
 
@@ -232,7 +203,7 @@ def shared_published(
         submodel_digests=dict.fromkeys(paths, ""),
         transform_path=str(shared_training_inputs.transform_graph / "transform_fn"),
         splits={split: str(path) for split, path in shared_training_inputs.splits.items()},
-        stages=[StagePlan(plan=None, why="raw data") for _ in specification.training.stages],
+        stages=[StagePlan(plan=None) for _ in specification.training.stages],
         embeddings=[],
         model_path=folder / "serving" / "1",
         record_path=folder / "record",
@@ -301,12 +272,8 @@ def write_specification(tmp_path: Path) -> Callable[..., Path]:
     """Writes the small specification with pieces of its text replaced: `(old, new), …`."""
 
     def write(*changes: tuple[str, str], folder: Path = tmp_path) -> Path:
-        text = SPECIFICATION
-        for old, new in changes:
-            assert old in text, f"the specification does not hold {old!r}"
-            text = text.replace(old, new, 1)
         path = folder / "fusion.yaml"
-        path.write_text(text)
+        path.write_text(changed(COLOURS, *changes))
         return path
 
     return write

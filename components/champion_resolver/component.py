@@ -9,7 +9,7 @@ from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_fusion.components.champion_resolver import executor
-from tfx_fusion.modules.registry.champion import Task
+from tfx_fusion.modules.spec.views import TaskView
 
 
 class ChampionResolverSpec(ComponentSpec):
@@ -34,7 +34,7 @@ class ChampionResolver(base_component.BaseComponent):
     SPEC_CLASS = ChampionResolverSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, publish_folder: Path, state: str, task: Task) -> None:
+    def __init__(self, publish_folder: Path, state: str, task: TaskView) -> None:
         """
         Args:
             publish_folder: the folder of TF Serving's version folders.

@@ -10,8 +10,9 @@ from tfx.utils import path_utils
 from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.components.channels import describe_champion
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.registry.champion import Task, copy_champion
+from tfx_fusion.modules.registry.champion import copy_champion
 from tfx_fusion.modules.report.summaries import ChampionSummary
+from tfx_fusion.modules.spec.views import TaskView
 
 FOLDER_KEY = "publish_folder"
 STATE_KEY = "state"
@@ -29,11 +30,11 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         artifact = run.output(CHAMPION_KEY)
         target = Path(path_utils.serving_model_dir(artifact.uri))
 
-        champion = copy_champion(folder, run.parameter(TASK_KEY, Task), target)
+        champion = copy_champion(folder, run.parameter(TASK_KEY, TaskView), target)
         describe_champion(artifact, champion)
         if champion is None:
             # Kubeflow uploads no empty folder.
             text = f"No model has been published to {folder} yet.\n"
             write_text(Path(artifact.uri, NO_CHAMPION_FILE), text)
             return ChampionSummary()
-        return ChampionSummary(version=champion.version, unlike=champion.unlike)
+        return ChampionSummary(version=champion.version, not_comparable=champion.not_comparable)

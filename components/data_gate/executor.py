@@ -9,9 +9,9 @@ from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.components.channels import EXISTS_KEY, VERSION_KEY, describe_data, described_data
-from tfx_fusion.modules.data.checks.gate import Given, Report, check_data
+from tfx_fusion.modules.data.checks.gate import CheckedData, DataReport, check_data
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.registry.manifest import STATISTICS_FILE as CHAMPION_STATISTICS
+from tfx_fusion.modules.registry.version_record import STATISTICS_FILE as CHAMPION_STATISTICS
 from tfx_fusion.modules.report.summaries import DataGateSummary, DriftedFeature
 from tfx_fusion.modules.spec import DataChecks
 
@@ -36,7 +36,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         champion = run.input(CHAMPION_KEY)
         exists = champion.get_int_custom_property(EXISTS_KEY)
         published = Path(path_utils.serving_model_path(champion.uri), CHAMPION_STATISTICS)
-        given = Given(
+        given = CheckedData(
             anomalies=run.input_folder(ANOMALIES_KEY),
             statistics=Path(run.split(STATISTICS_KEY, "train"), STATISTICS_FILE),
             splits=run.splits(EXAMPLES_KEY),
@@ -50,7 +50,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         return summary(report)
 
 
-def summary(report: Report) -> DataGateSummary:
+def summary(report: DataReport) -> DataGateSummary:
     """What the checks found, without every single row."""
     largest = max(report.drift.measured, key=lambda item: item.value, default=None)
     found = report.leakage
@@ -59,7 +59,7 @@ def summary(report: Report) -> DataGateSummary:
         eval_rows=None if found is None else found.rows,
         leaked_rows=None if found is None else len(found.leaked),
         drift=largest and DriftedFeature(name=largest.name, distance=largest.value),
-        drift_skipped=report.passed_over,
-        unlike=tuple(report.drift.unlike),
+        drift_skipped=report.drift_skipped,
+        not_compared=tuple(report.drift.not_compared),
         version=report.version,
     )

@@ -20,8 +20,9 @@ from tfx.utils import json_utils
 
 from tfx_fusion.components.artifacts import FusionWorth
 from tfx_fusion.components.fusion_evaluator import executor
-from tfx_fusion.modules.evaluation.config import eval_config
+from tfx_fusion.modules.evaluation.tfma_config import eval_config
 from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec.views import evaluation_view
 
 
 class FusionEvaluatorSpec(ComponentSpec):
@@ -39,11 +40,6 @@ class FusionEvaluatorSpec(ComponentSpec):
         executor.WORTH_KEY: ChannelParameter(type=FusionWorth, optional=True),
     }
     OUTPUTS = EvaluatorSpec.OUTPUTS
-
-
-def evaluated_part(specification: Specification) -> str:
-    """The specification as JSON, without what an evaluation does not depend on."""
-    return specification.for_stages().model_dump_json()
 
 
 class FusionEvaluator(base_beam_component.BaseBeamComponent):
@@ -71,7 +67,7 @@ class FusionEvaluator(base_beam_component.BaseBeamComponent):
         super().__init__(
             spec=FusionEvaluatorSpec(
                 **{
-                    executor.SPECIFICATION_KEY: evaluated_part(specification),
+                    executor.SPECIFICATION_KEY: evaluation_view(specification).model_dump_json(),
                     EVAL_CONFIG_KEY: eval_config(specification, baseline_model is not None),
                     EXAMPLE_SPLITS_KEY: json_utils.dumps([executor.SPLIT]),
                     EXAMPLES_KEY: examples,

@@ -7,15 +7,20 @@ from pathlib import Path
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator
-from tfx.types import artifact_utils
+from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.standard_component_specs import BLESSING_KEY, EXAMPLES_KEY
 from tfx.utils import path_utils
 
-from tfx_fusion.components.base import Execution, StepExecutor
+from tfx_fusion.components.base import Artifacts, Execution, StepExecutor
 from tfx_fusion.components.channels import BASELINE_KEY, MODEL_KEY, with_comparable_baseline
-from tfx_fusion.modules.evaluation.assess import assess
-from tfx_fusion.modules.evaluation.quality import Quality, write_quality
-from tfx_fusion.modules.evaluation.worth import read_worth, with_worth
+from tfx_fusion.modules.evaluation.ablation import read_ablation, with_ablation
+from tfx_fusion.modules.evaluation.predictions import (
+    CANDIDATE,
+    CHAMPION,
+    predictions_folder,
+    write_predictions,
+)
+from tfx_fusion.modules.evaluation.quality import Quality, assess, write_quality
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.report.summaries import EvaluationSummary
 from tfx_fusion.modules.spec import Specification
@@ -26,30 +31,49 @@ SPLIT = "eval"
 
 
 class Executor(StepExecutor, evaluator.Executor):
-    """Measures with TFMA as TFX does, then judges, and blesses the model or not."""
+    """Predicts once on Beam, measures with TFMA as TFX does, judges, blesses the model or not."""
 
     def execute(self, run: Execution) -> EvaluationSummary:
         inputs = run.inputs
         if run.has_input(BASELINE_KEY):
             inputs = with_comparable_baseline(inputs)
-        # By its class: `super().Do` would come back here.
-        evaluator.Executor.Do(self, inputs, run.outputs, run.parameters)
         specification = run.parameter(SPECIFICATION_KEY, Specification)
         results = run.output_folder(constants.EVALUATION_KEY)
-        champion = inputs.get(BASELINE_KEY)
 
-        quality = assess(
-            specification,
-            results,
-            run.split(EXAMPLES_KEY, SPLIT),
-            _serving_model(inputs[MODEL_KEY]),
-            _serving_model(champion) if champion else None,
+        predicted = self._predict(specification, inputs, results)
+        # By its class: `super().Do` would come back here.
+        evaluator.Executor.Do(
+            self, {**inputs, EXAMPLES_KEY: [predicted]}, run.outputs, run.parameters
         )
+        quality = assess(specification, results)
         if run.has_input(WORTH_KEY):
-            quality = with_worth(quality, read_worth(run.input_folder(WORTH_KEY)), specification)
+            ablation = read_ablation(run.input_folder(WORTH_KEY))
+            quality = with_ablation(quality, ablation, specification)
         write_quality(quality, results)
         bless(run.output(BLESSING_KEY), quality)
         return EvaluationSummary(metrics=quality.overall())
+
+    def _predict(
+        self, specification: Specification, inputs: Artifacts, results: Path
+    ) -> types.Artifact:
+        """The predictions of the models, written on Beam as the examples that TFMA reads."""
+        models = {CANDIDATE: _serving_model(inputs[MODEL_KEY])}
+        champion = inputs.get(BASELINE_KEY)
+        if champion:
+            models[CHAMPION] = _serving_model(champion)
+        folder = predictions_folder(results)
+        with self._make_beam_pipeline() as pipeline:
+            write_predictions(
+                pipeline,
+                specification,
+                models,
+                artifact_utils.get_split_uri(inputs[EXAMPLES_KEY], SPLIT),
+                folder,
+            )
+        predicted = standard_artifacts.Examples()
+        predicted.uri = str(folder.parent)
+        predicted.split_names = artifact_utils.encode_split_names([SPLIT])
+        return predicted
 
 
 def _serving_model(artifacts: list[types.Artifact]) -> Path:

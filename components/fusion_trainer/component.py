@@ -13,8 +13,8 @@ from tfx_fusion.components.artifacts import TrainingRecord
 from tfx_fusion.components.channels import submodel_channels, with_inputs, with_submodels
 from tfx_fusion.components.fusion_trainer import executor
 from tfx_fusion.modules.embedding.plan import StagePlan
-from tfx_fusion.modules.graph.topology import used_features
-from tfx_fusion.modules.spec import Evaluation, Serving, Specification
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec.views import training_view
 
 
 class FusionTrainerSpec(ComponentSpec):
@@ -35,22 +35,6 @@ class FusionTrainerSpec(ComponentSpec):
         executor.MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
         executor.RECORD_KEY: ChannelParameter(type=TrainingRecord),
     }
-
-
-def training_part(specification: Specification, evaluation: Evaluation | None = None) -> str:
-    """The specification as JSON, without what training does not depend on.
-
-    A new threshold, limit of the data or publishing folder must not train the model again.
-    `evaluation` stands in place of the specification's own.
-    """
-    used = used_features(specification)
-    # A feature that only slices use must still be accounted for.
-    sliced = tuple((name,) for name in specification.features if name not in used)
-    update = {
-        "evaluation": (evaluation or Evaluation()).model_copy(update={"slices": sliced}),
-        "serving": Serving(),
-    }
-    return specification.for_stages().model_copy(update=update).model_dump_json()
 
 
 class FusionTrainer(base_component.BaseComponent):
@@ -91,7 +75,7 @@ class FusionTrainer(base_component.BaseComponent):
         super().__init__(
             spec=with_inputs(spec, embedded, standard_artifacts.Examples)(
                 **{
-                    executor.SPECIFICATION_KEY: training_part(specification),
+                    executor.SPECIFICATION_KEY: training_view(specification).model_dump_json(),
                     executor.STAGES_KEY: executor.STAGES.dump_json(list(stages)).decode(),
                     executor.CHECKPOINTS_KEY: checkpoints,
                     executor.PUBLISH_FOLDER_KEY: str(specification.publish.path) if warm else "",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -15,12 +14,12 @@ from tfx.utils import path_utils
 from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
 from tfx_fusion.modules.registry.versions import newest_version
-from tfx_fusion.modules.report.summaries import Source, TrainingSummary
+from tfx_fusion.modules.report.summaries import TrainingSummary
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.frozen_proof import all_frozen
+from tfx_fusion.modules.training.record import TrainingRecord
 from tfx_fusion.modules.training.run import fuse_and_train
-from tfx_fusion.modules.training.train import TrainingHistory
 
 SPECIFICATION_KEY = "specification"
 CHECKPOINTS_KEY = "checkpoints"
@@ -67,7 +66,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         champion = newest_version(Path(folder)) if folder else None
         model = run.output(MODEL_KEY)
 
-        history = fuse_and_train(
+        record = fuse_and_train(
             specification,
             submodels.interfaces,
             submodels.folders,
@@ -81,19 +80,19 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
             checkpoint=checkpoint_of(run, champion),
             champion=champion,
         )
-        model.set_string_custom_property("frozen_digest", all_frozen(history.proof).exported)
-        for name, part in history.proof.items():
+        model.set_string_custom_property("frozen_digest", all_frozen(record.proof).exported)
+        for name, part in record.proof.items():
             model.set_string_custom_property(f"frozen_digest_{name}", part.exported)
-        return summary(stages, history)
+        return summary(record)
 
 
-def summary(stages: Sequence[StagePlan], history: TrainingHistory) -> TrainingSummary:
+def summary(record: TrainingRecord) -> TrainingSummary:
     """What training learned from, stage by stage, and what it ended with."""
-    sources: list[Source] = ["embeddings" if stage.plan else "raw data" for stage in stages]
-    loss = history.stages[-1]["epochs"][-1]["loss"]
+    learned = dict.fromkeys(stage.learns_from.source for stage in record.stages)
+    loss = record.last_epoch["loss"]
     return TrainingSummary(
-        learned_from=tuple(dict.fromkeys(sources)),
+        learned_from=tuple(learned),
         loss=loss if math.isfinite(loss) else None,
-        frozen_tensors=all_frozen(history.proof).tensors,
-        warm_start=str(history.warm_start) if history.warm_start else "",
+        frozen_tensors=all_frozen(record.proof).tensors,
+        warm_start=str(record.warm_start) if record.warm_start else "",
     )

@@ -11,11 +11,11 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from tfx_fusion.components.artifacts import FusionWorth
 from tfx_fusion.components.channels import submodel_channels, with_inputs, with_submodels
-from tfx_fusion.components.fusion_trainer.component import training_part
 from tfx_fusion.components.fusion_trainer.executor import STAGES, embeddings_key
 from tfx_fusion.components.fusion_worth import executor
 from tfx_fusion.modules.embedding.plan import StagePlan
-from tfx_fusion.modules.spec import Evaluation, Specification
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec.views import ablation_view
 
 
 class FusionWorthGenSpec(ComponentSpec):
@@ -62,13 +62,11 @@ class FusionWorthGen(base_component.BaseComponent):
         embedded = {
             embeddings_key(position): channel for position, channel in enumerate(embeddings)
         }
-        # A new margin must not train every head again.
-        measured = Evaluation(confidence=specification.evaluation.confidence)
         spec = with_submodels(FusionWorthGenSpec, submodels)
         super().__init__(
             spec=with_inputs(spec, embedded, standard_artifacts.Examples)(
                 **{
-                    executor.SPECIFICATION_KEY: training_part(specification, measured),
+                    executor.SPECIFICATION_KEY: ablation_view(specification).model_dump_json(),
                     executor.STAGES_KEY: STAGES.dump_json(list(stages)).decode(),
                     executor.EXAMPLES_KEY: examples,
                     executor.TRANSFORM_KEY: transform_graph,

@@ -9,9 +9,9 @@ from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.components.fusion_trainer.executor import STAGES, given_embeddings
-from tfx_fusion.modules.evaluation.contributions import measure_worth
-from tfx_fusion.modules.evaluation.worth import write_worth
-from tfx_fusion.modules.report.summaries import Gain, WorthSummary
+from tfx_fusion.modules.evaluation.ablation import write_ablation
+from tfx_fusion.modules.evaluation.measure_ablation import measure_ablation
+from tfx_fusion.modules.report.summaries import AblationSummary, Gain
 from tfx_fusion.modules.spec import Specification
 
 SPECIFICATION_KEY = "specification"
@@ -25,12 +25,12 @@ WORTH_KEY = "worth"
 class Executor(StepExecutor, base_executor.BaseExecutor):
     """Collects the inputs' places and hands them to the evaluation module."""
 
-    def execute(self, run: Execution) -> WorthSummary:
+    def execute(self, run: Execution) -> AblationSummary:
         specification = run.parameter(SPECIFICATION_KEY, Specification)
         stages = STAGES.validate_json(run.parameters[STAGES_KEY])
         submodels = run.submodels(specification.imported())
 
-        worth = measure_worth(
+        ablation = measure_ablation(
             specification,
             submodels.interfaces,
             submodels.folders,
@@ -40,10 +40,10 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
             embeddings=given_embeddings(run, stages),
             model=Path(path_utils.serving_model_dir(run.input(MODEL_KEY).uri)),
         )
-        write_worth(worth, run.output_folder(WORTH_KEY))
-        return WorthSummary(
+        write_ablation(ablation, run.output_folder(WORTH_KEY))
+        return AblationSummary(
             gains=tuple(
                 Gain(output=best.output, metric=best.metric, branch=best.branch, gain=best.gain)
-                for best in worth.best()
+                for best in ablation.best()
             )
         )

@@ -13,7 +13,7 @@ from tfx_fusion.modules.data.fingerprint import fingerprint
 from tfx_fusion.modules.data.schema import implied_schema
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.data.write import collect, write_examples
-from tfx_fusion.modules.registry.manifest import DataSource
+from tfx_fusion.modules.registry.version_record import DataSource
 from tfx_fusion.modules.report.summaries import RowsSummary
 
 SOURCE_KEY = "source"

@@ -12,7 +12,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx_fusion.components.artifacts import ReportPage, RunRecordFile
 from tfx_fusion.components.run_report import executor
 from tfx_fusion.components.run_report.executor import STEPS, StepInputs
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 
 # Large, and the page shows nothing of them.
 LEFT_OUT = ("transform_graph", "embeddings", "schema")

@@ -7,7 +7,7 @@ from tfx.dsl.components.base import base_executor
 
 from tfx_fusion.components.base import Execution, StepExecutor, summary_of
 from tfx_fusion.components.channels import described_data
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.report.finished import KEPT_AS_KEY, REPORT_FILE, FinishedRun
 from tfx_fusion.modules.report.page import write_page
 from tfx_fusion.modules.report.record import RUN_FILE, RunRecord, StepRecord

@@ -8,7 +8,8 @@ from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_fusion.components.serving_check import executor
-from tfx_fusion.modules.spec import Evaluation, Specification
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec.views import serving_check_view
 
 
 class ServingCheckSpec(ComponentSpec):
@@ -40,12 +41,10 @@ class ServingCheck(base_component.BaseComponent):
             examples: raw tf.Examples, of which the split `eval` is asked for.
             model: the candidate.
         """
-        # What the check does not depend on must not make it anew.
-        part = specification.for_stages().model_copy(update={"evaluation": Evaluation()})
         super().__init__(
             spec=ServingCheckSpec(
                 **{
-                    executor.SPECIFICATION_KEY: part.model_dump_json(),
+                    executor.SPECIFICATION_KEY: serving_check_view(specification).model_dump_json(),
                     executor.EXAMPLES_KEY: examples,
                     executor.MODEL_KEY: model,
                     executor.BLESSING_KEY: channel_utils.as_channel(

@@ -11,7 +11,7 @@ from tfx.utils import path_utils
 from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.report.summaries import ServerSpeed, ServingSummary
-from tfx_fusion.modules.serving.check.check import Report, check_serving
+from tfx_fusion.modules.serving.check.check import ServingReport, check_serving
 from tfx_fusion.modules.spec import Specification
 
 SPECIFICATION_KEY = "specification"
@@ -45,7 +45,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         return summary(report)
 
 
-def summary(report: Report) -> ServingSummary:
+def summary(report: ServingReport) -> ServingSummary:
     """What came of the check."""
     return ServingSummary(
         rows=report.rows,

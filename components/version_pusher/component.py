@@ -12,7 +12,7 @@ from tfx.types.standard_component_specs import PusherSpec
 
 from tfx_fusion.components.artifacts import DataGateReport
 from tfx_fusion.components.version_pusher import executor
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 
 
 class VersionPusherSpec(ComponentSpec):

@@ -10,11 +10,11 @@ from tfx.types import standard_component_specs
 
 from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.components.channels import compared_version, described_data
-from tfx_fusion.modules.data.checks.gate import KEPT_FILE
+from tfx_fusion.modules.data.checks.gate import STATISTICS_FILE
 from tfx_fusion.modules.evaluation.quality import read_quality
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.registry.manifest import Provenance
 from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.report.summaries import PublishSummary
 
 FOLDER_KEY = "publish_folder"
@@ -33,7 +33,7 @@ PUSHED_VERSION_KEY = "pushed_version"
 STATUS_KEY = "status"
 METRICS_KEY = "metrics"
 
-MANIFEST_COPY = "manifest.json"
+RECORD_COPY = "version.json"
 
 
 class Executor(StepExecutor, executor.Executor):
@@ -59,7 +59,7 @@ class Executor(StepExecutor, executor.Executor):
             metrics=metrics,
             champion=compared_version(run.input(CHAMPION_KEY)),
             keep=run.parameters[KEEP_KEY] or None,
-            statistics=Path(gate.uri, KEPT_FILE),
+            statistics=Path(gate.uri, STATISTICS_FILE),
         )
 
         version, place = outcome.version.name, str(outcome.version.path)
@@ -69,8 +69,8 @@ class Executor(StepExecutor, executor.Executor):
             pushed.set_string_custom_property(PUSHED_VERSION_KEY, version)
         else:
             self._MarkPushed(pushed, place, version)
-        if outcome.manifest:
+        if outcome.record:
             pushed.set_string_custom_property(METRICS_KEY, json.dumps(metrics))
-            text = outcome.manifest.model_dump_json(indent=1)
-            write_text(Path(pushed.uri, MANIFEST_COPY), text)
+            text = outcome.record.model_dump_json(indent=1)
+            write_text(Path(pushed.uri, RECORD_COPY), text)
         return PublishSummary(status=outcome.status, version=version, path=place)

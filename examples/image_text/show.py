@@ -55,7 +55,7 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tfx_fusion.modules.data import manifest
+    from tfx_fusion.modules.data import data_file
     from tfx_fusion.modules.data.split import split_of
     from tfx_fusion.modules.preprocessing.graph import TransformGraph
     from tfx_fusion.modules.serving.published import PublishedModel
@@ -89,7 +89,7 @@ def main() -> None:
     console.print(f"{SHOWN} predictions of the published model, on rows it was not trained on:")
     model = PublishedModel(Path(record.published))
     data = specification.data
-    first = manifest.read(manifest.shards(data.path)[0])
+    first = data_file.read(data_file.shards(data.path)[0])
     chosen = [item for item in first if split_of(item[1], data.split) == "eval"][:SHOWN]
     folder = data.path.parent
     for (_, row), answer in zip(chosen, model.predict(chosen, folder), strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data.manifest import Row
+from tfx_fusion.modules.data.data_file import Row
 from tfx_fusion.modules.spec import (
     CategoryFeature,
     CategoryLabel,
@@ -56,7 +56,7 @@ def _text(row: Row, column: str) -> str:
         value = value.decode("utf-8", errors="surrogateescape")
     if value is None:
         value = ""
-    text = value if isinstance(value, str) else _written(value)
+    text = value if isinstance(value, str) else _as_text(value)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -66,7 +66,7 @@ def _text(row: Row, column: str) -> str:
     return text
 
 
-def _written(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, bool | int | float | list | dict):
         return json.dumps(value, default=str)
     return str(value)  # dates, decimals
@@ -87,7 +87,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _shortened(path: str) -> str:
+def _short_path(path: str) -> str:
     return path if len(path) <= 1000 else f"{path[:200]}…"
 
 
@@ -133,14 +133,14 @@ class RowParser:
     def example(self, row_id: str, row: Row) -> tf.train.Example:
         """One row as a tf.Example with a feature for each name of the specification, and `row_id`.
 
-        Raises RowError for the first cell that is not as the specification says.
+        Raises RowError for the first cell that is not what the specification expects.
         """
         feature = {"row_id": _bytes_feature([row_id.encode()])}
         for name, part in self._parts.items():
             if not isinstance(part, FeaturePart) or part.missing is None:
                 feature[name] = self._feature(row, part)
                 continue
-            found = self._if_there(row, part)
+            found = self._optional(row, part)
             feature[name] = found or _nothing(part)
             feature[missing_name(name)] = tf.train.Feature(
                 int64_list=tf.train.Int64List(value=[found is None])
@@ -177,7 +177,7 @@ class RowParser:
             return _float_feature(self._sequence(row, part).ravel())
         return self._raw(row, part)
 
-    def _if_there(self, row: Row, part: Feature) -> tf.train.Feature | None:
+    def _optional(self, row: Row, part: Feature) -> tf.train.Feature | None:
         """A feature that the row may lack; None where it does."""
         if all(row.get(column) in (None, "", b"") for column in columns_of(part)):
             return None
@@ -195,7 +195,7 @@ class RowParser:
         except OSError:  # a name too long for any file
             found = False
         if not found:
-            raise RowError(column, f"no such file: {_shortened(str(path))}")
+            raise RowError(column, f"no such file: {_short_path(str(path))}")
         return path
 
     def _image(self, row: Row, part: ImageFeature) -> bytes:
@@ -272,7 +272,7 @@ class RowParser:
 
 
 def _nothing(part: Feature) -> tf.train.Feature:
-    """What stands in a tf.Example for a feature that a row lacks; the Transform graph knows it."""
+    """What a tf.Example holds for a feature that a row lacks: the Transform graph detects it."""
     shape, dtype = stored(part)
     if dtype == "string":
         return _bytes_feature([b""] * math.prod(shape))

@@ -27,8 +27,8 @@ TYPES = {
 def implied_schema(features: dict[str, Feature], labels: dict[str, Label]) -> schema_pb2.Schema:
     """Every feature present in every row, with its type, shape and, for classes, its domain.
 
-    Anything else in the data is an anomaly to ExampleValidator. `image_domain` keeps encoded
-    bytes out of the statistics' values.
+    Anything else in the data is an anomaly to ExampleValidator. `image_domain` excludes
+    encoded bytes from the statistics' values.
     """
     schema = schema_pb2.Schema()
     _add(schema, "row_id", schema_pb2.BYTES, ())

@@ -1,4 +1,4 @@
-"""How much there is to read: enough to tell what several processes would gain."""
+"""An estimate of the data's size, by which a run chooses how many processes read them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.spec import manifest_format, media_columns
+from tfx_fusion.modules.spec import data_file_format, media_columns
 
-SAMPLE = 64  # rows that stand for all
+SAMPLE = 64  # rows that represent all
 
 
 @dataclass(frozen=True)
@@ -25,24 +25,24 @@ class DataSize:
 
 
 def data_size(source: RowSource) -> DataSize:
-    """How much a source holds: rows are counted, media judged by those of the first rows.
+    """Counts the rows of a source, and estimates its media by those of the first rows.
 
     Raises RunError where the data file is missing, or there is no row.
     """
     path = source.data.path
-    if manifest_format(path) == "tfrecord":
-        return _of_records(manifest.tfrecord_files(path))
-    shards = manifest.shards(path)
+    if data_file_format(path) == "tfrecord":
+        return _of_records(data_file.tfrecord_files(path))
+    shards = data_file.shards(path)
     media = media_columns(source.features)
     sizes = [
         sum(_file_size(path.parent, row, column) for column in media)
-        for _, row in islice(manifest.read(shards[0]), SAMPLE)
+        for _, row in islice(data_file.read(shards[0]), SAMPLE)
     ]
     rows = sum(shard.rows for shard in shards)
     return DataSize(rows, rows * sum(sizes) // len(sizes))
 
 
-def _file_size(folder: Path, row: manifest.Row | manifest.BadRow, column: str) -> int:
+def _file_size(folder: Path, row: data_file.Row | data_file.BadRow, column: str) -> int:
     value = row.get(column) if isinstance(row, dict) else None
     try:
         return Path(folder, value).stat().st_size if isinstance(value, str) else 0
@@ -51,9 +51,9 @@ def _file_size(folder: Path, row: manifest.Row | manifest.BadRow, column: str) -
 
 
 def _of_records(files: list[Path]) -> DataSize:
-    """Media lie within the records, so all bytes count as theirs.
+    """Media are inside the records, so all bytes count as media.
 
-    A compressed record is taken for as long as an open one, so that there seem to be fewer.
+    A compressed record counts with its uncompressed length, so the rows are underestimated.
     """
     total = sum(file.stat().st_size for file in files)
     lengths = _record_lengths(files[0])
@@ -69,6 +69,6 @@ def _record_lengths(file: Path) -> list[int]:
                 (length,) = struct.unpack_from("<Q", head)
                 stream.seek(length + 4, 1)
                 lengths.append(12 + length + 4)
-    except (OSError, EOFError, OverflowError, zlib.error):  # damaged: told when it is read
+    except (OSError, EOFError, OverflowError, zlib.error):  # damaged: reported when it is read
         return []
     return lengths

@@ -1,49 +1,28 @@
-"""The part of a specification that says where the rows are and what stands in them."""
+"""The part of a specification that says where the rows are and what they hold."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.errors import SpecificationError, suggestion
-from tfx_fusion.modules.spec import (
-    ColumnSplit,
-    Data,
-    Feature,
-    Label,
-    Specification,
-    as_read,
-    columns_of,
-)
-from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec import ColumnSplit, columns_of
+from tfx_fusion.modules.spec.views import RowsView
 
 
-class RowSource(Part):
+class RowSource(RowsView):
     """The part of a specification that says what the rows are."""
-
-    data: Data
-    features: dict[str, Feature]
-    labels: dict[str, Label]
-
-    @classmethod
-    def of(cls, specification: Specification) -> RowSource:
-        """The rows that a specification describes; what is checked of them changes none."""
-        return cls(
-            data=specification.data.unchecked(),
-            features=as_read(specification.features),
-            labels=specification.labels,
-        )
 
     def at(self, path: Path) -> RowSource:
         """The same rows in another data file."""
         return self.model_copy(update={"data": self.data.model_copy(update={"path": path})})
 
     def check_columns(self) -> None:
-        """Raises SpecificationError for each column that is named and that the data lack.
+        """Raises SpecificationError with each column that is named and missing in the data.
 
         Raises RunError where the data file is missing or cannot be read.
         """
-        found = manifest.columns(self.data.path)
+        found = data_file.columns(self.data.path)
         if found is None:
             return
         split = self.data.split

@@ -1,10 +1,12 @@
-"""Which split a row goes to."""
+"""The splits of the rows: which one a row goes to, and the record files of each."""
 
 from __future__ import annotations
 
 import hashlib
 
-from tfx_fusion.modules.data.manifest import Row
+import tensorflow as tf
+
+from tfx_fusion.modules.data.data_file import Row
 from tfx_fusion.modules.data.rows import RowError
 from tfx_fusion.modules.spec import ColumnSplit, HashSplit
 
@@ -12,9 +14,9 @@ SPLITS = ("train", "eval")
 
 
 def split_of(row: Row, split: HashSplit | ColumnSplit) -> str:
-    """`train` or `eval`: by the row's own word, or by a hash that any machine computes alike.
+    """`train` or `eval`: as a column says, or by a hash that is the same on every machine.
 
-    Raises RowError where the column is missing or says something else.
+    Raises RowError where the column is missing, empty or names no split.
     """
     column = split.by if isinstance(split, HashSplit) else split.column
     if row.get(column) in (None, ""):
@@ -28,3 +30,14 @@ def split_of(row: Row, split: HashSplit | ColumnSplit) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     return "train" if share < split.train else "eval"
+
+
+def example_files(folder: str) -> list[str]:
+    """The record files of a split's folder, in the order of the data file's rows."""
+    return sorted(tf.io.gfile.glob(f"{folder}/data_tfrecord-*"))
+
+
+def temporary_file(file: str) -> str:
+    """Where a record file is written before its rename: no reader's pattern matches this name."""
+    folder, _, name = file.rpartition("/")
+    return f"{folder}/.{name}.tmp"

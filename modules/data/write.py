@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import apache_beam as beam
+import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data import manifest
-from tfx_fusion.modules.data.files import aside_of
+from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.data.rows import RowError, RowParser
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.data.split import SPLITS, split_of
+from tfx_fusion.modules.data.split import SPLITS, split_of, temporary_file
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
-from tfx_fusion.modules.spec import ColumnSplit
+from tfx_fusion.modules.spec import ColumnSplit, NumberFeature
 
+log = logging.getLogger("fusion.data")
 REJECTED_FILE = "rejected_rows.csv"
+
+
+# The lowest and highest value of each column of a number feature, NaN where there is none.
+Ranges = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _widen(ranges: Ranges, name: str, low: np.ndarray, high: np.ndarray) -> None:
+    known = ranges.get(name, (low, high))
+    ranges[name] = np.fmin(known[0], low), np.fmax(known[1], high)
 
 
 @dataclass(frozen=True)
@@ -37,8 +48,8 @@ class RowCounts:
 class _WriteShard(beam.DoFn):
     """Writes one shard's rows, one file for each split, in the data's order.
 
-    Media bytes go from the reader to the file inside one call and never travel between workers.
-    Files are written aside and renamed, so that a worker that dies leaves no short one behind.
+    Media bytes go from the reader to the file inside one call: they never cross workers.
+    Files are written under a temporary name and renamed: a worker that dies leaves no partial one.
     """
 
     def __init__(self, source: RowSource, folders: Mapping[str, str], summaries: str) -> None:
@@ -48,16 +59,17 @@ class _WriteShard(beam.DoFn):
         source = self._source
         self._parser = RowParser(source.features, source.labels, source.data.path.parent)
 
-    def process(self, element: tuple[int, int, manifest.Shard]) -> Iterator[int]:
+    def process(self, element: tuple[int, int, data_file.Shard]) -> Iterator[int]:
         index, total, shard = element
         suffix = f"-{index:05d}-of-{total:05d}"
         names = {split: f"{self._folders[split]}/data_tfrecord{suffix}" for split in SPLITS}
         writers: dict[str, tf.io.TFRecordWriter] = {}
         counts = dict.fromkeys(SPLITS, 0)
         rejected = []
-        for row_id, row in manifest.read(shard):
+        ranges: Ranges = {}
+        for row_id, row in data_file.read(shard):
             try:
-                if isinstance(row, manifest.BadRow):
+                if isinstance(row, data_file.BadRow):
                     raise RowError("", row.reason)
                 split = split_of(row, self._source.data.split)
                 example = self._parser.example(row_id, row)
@@ -65,28 +77,33 @@ class _WriteShard(beam.DoFn):
                 rejected.append((row_id, error.column, error.reason))
                 continue
             if split not in writers:
-                writers[split] = tf.io.TFRecordWriter(aside_of(names[split]))
+                writers[split] = tf.io.TFRecordWriter(temporary_file(names[split]))
             writers[split].write(example.SerializeToString(deterministic=True))
             counts[split] += 1
+            if split == "train":
+                for name in _normalized(self._source):
+                    values = np.array(example.features.feature[name].float_list.value)
+                    _widen(ranges, name, values, values)
         for split, writer in writers.items():
             writer.close()
-            tf.io.gfile.rename(aside_of(names[split]), names[split], overwrite=True)
+            tf.io.gfile.rename(temporary_file(names[split]), names[split], overwrite=True)
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
-            json.dump({"counts": counts, "rejected": rejected}, stream)
+            plain = {name: [low.tolist(), high.tolist()] for name, (low, high) in ranges.items()}
+            json.dump({"counts": counts, "rejected": rejected, "ranges": plain}, stream)
         yield sum(counts.values())
 
 
 def write_examples(
     pipeline: beam.Pipeline, source: RowSource, folders: Mapping[str, str], summaries: str
 ) -> None:
-    """Adds to a Beam pipeline the writing of all rows; `collect` reads what came of it.
+    """Adds to a Beam pipeline the writing of all rows; `collect` reads the result.
 
     Raises RunError where the data file or one of its columns is missing, or there is no row.
     """
     source.check_columns()
     for folder in (*folders.values(), summaries):
         tf.io.gfile.makedirs(folder)
-    shards = manifest.shards(source.data.path)
+    shards = data_file.shards(source.data.path)
     elements = [(index, len(shards), shard) for index, shard in enumerate(shards)]
     (
         pipeline
@@ -97,24 +114,44 @@ def write_examples(
 
 
 def collect(source: RowSource, summaries: str, rejected_folder: str) -> RowCounts:
-    """Counts what was written and keeps the rejected rows with their reasons as a CSV file.
+    """Counts what was written and writes the rejected rows with their reasons to a CSV file.
+
+    Logs a warning for each normalized column that does not vary in the training rows.
 
     Raises RejectedRowsError where more rows were rejected than `data.max_rejected` allows, or a
     split has no row.
     """
     counts = dict.fromkeys(SPLITS, 0)
     rejected: list[tuple[str, str, str]] = []
+    ranges: Ranges = {}
     for path in sorted(tf.io.gfile.glob(f"{summaries}/*.json")):
         with tf.io.gfile.GFile(path) as stream:
             summary = json.load(stream)
         for split in SPLITS:
             counts[split] += summary["counts"][split]
         rejected += [tuple(item) for item in summary["rejected"]]
+        for name, (low, high) in summary["ranges"].items():
+            _widen(ranges, name, np.array(low), np.array(high))
     write_rejected(rejected_folder, rejected)
     tf.io.gfile.rmtree(summaries)
     answer = RowCounts(counts["train"], counts["eval"], len(rejected))
     _check_counts(source, answer, rejected)
+    for name, part in _normalized(source).items():
+        for column, low, high in zip(part.names, *ranges[name], strict=True):
+            if not low < high:
+                log.warning(
+                    "features.%s: column '%s' has %s in all training rows: normalized, it is 0",
+                    name, column, "no value" if np.isnan(low) else f"the value {low:g}",
+                )  # fmt: skip
     return answer
+
+
+def _normalized(source: RowSource) -> dict[str, NumberFeature]:
+    return {
+        name: part
+        for name, part in source.features.items()
+        if isinstance(part, NumberFeature) and part.normalize != "none"
+    }
 
 
 def write_rejected(folder: str, rejected: list[tuple[str, str, str]]) -> str:

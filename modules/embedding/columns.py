@@ -1,17 +1,18 @@
-"""What stands in embedded rows: tf.Examples with a feature for each column, and a contents page.
+"""The format of embedded rows: tf.Examples with a feature for each column, and a contents page.
 
 Values are stored as tf.Example can: floats as float32 (float64 is narrowed, as the head's layers
-would do), whole numbers and flags as int64, text as it is. Each is given back in its own dtype.
+would do), whole numbers and flags as int64, text as it is. Each is read back in its own dtype.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfx_fusion.modules.data.split import temporary_file
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
 from tfx_fusion.modules.errors import RunError, first_line
 from tfx_fusion.modules.spec.base import Part
@@ -107,7 +108,43 @@ def read_contents(folder: str) -> Contents:
 
 
 def parse(columns: Mapping[str, Column], serialized: Any) -> dict[str, Any]:
-    """Serialized rows `(batch,)` to `{column: (batch, …)}`; other columns are passed over."""
+    """Serialized rows `(batch,)` to `{column: (batch, …)}`; other columns are ignored."""
     spec = {name: column.spec() for name, column in columns.items()}
     parsed = tf.io.parse_example(serialized, spec)
     return {name: column.restored(parsed[name]) for name, column in columns.items()}
+
+
+def write_rows(
+    batches: Iterable[Mapping[str, np.ndarray]], path: str
+) -> tuple[int, tuple[Column, ...]]:
+    """Writes batches `{column: (batch, …)}` as a file of tf.Examples, a row each.
+
+    The file is written aside and renamed, so that a worker that dies leaves no short one. Returns
+    the number of rows, and the columns; there are none in a file without rows.
+    """
+    columns: tuple[Column, ...] = ()
+    rows = 0
+    with tf.io.TFRecordWriter(temporary_file(path)) as writer:
+        for batch in batches:
+            found = tuple(Column.of(name, values) for name, values in batch.items())
+            check_same(columns or found, found)
+            columns = found
+            encoded = [column.encode(batch[column.name]) for column in columns]
+            for features in zip(*encoded, strict=True):
+                example = tf.train.Example()
+                for column, feature in zip(columns, features, strict=True):
+                    example.features.feature[column.name].CopyFrom(feature)
+                writer.write(example.SerializeToString(deterministic=True))
+                rows += 1
+    tf.io.gfile.rename(temporary_file(path), path, overwrite=True)
+    return rows, columns
+
+
+def check_same(wanted: tuple[Column, ...], found: tuple[Column, ...]) -> None:
+    """Raises RunError where columns differ in shape or dtype from one batch to another."""
+    for one, other in zip(wanted, found, strict=True):
+        if one != other:
+            raise RunError(
+                f"an embedding must have one shape in all rows, found {one} and {other}: write "
+                "training.embed_once: false to train on raw data"
+            )

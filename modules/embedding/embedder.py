@@ -16,7 +16,7 @@ from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import ImageFeature
 from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
-from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.submodels.layer import opener
 
 ACTIVATION_BYTES = 64 << 20
 MIN_BATCH, MAX_BATCH = 8, 256
@@ -25,15 +25,15 @@ BATCH_SIZES = 8
 
 
 def mask_name(reference: str) -> str:
-    """The name under which the mask of an embedding stands beside it."""
+    """The name of the column that holds the mask of an embedding."""
     return f"{reference}.mask"
 
 
 def batch_size(plan: EmbeddingPlan, interfaces: Mapping[str, Interface]) -> int:
     """How many rows go through the sub-models at once: a power of two.
 
-    As many as let the largest activation inside a sub-model (its outputs, where the inside is not
-    known) fill 64 MiB as float32: more rows gain no speed, only cost memory.
+    As many as let the largest activation inside a sub-model (its outputs, where its layers are not
+    known) fill 64 MiB as float32: more rows gain no speed and cost memory.
     """
     largest = 1
     for name in plan.imported():
@@ -78,23 +78,23 @@ class Embedder:
 
         Columns: each embedding (and its mask, if it has one), each feature passed on (images still
         encoded), each label as the loss takes it, and `row_id`. Raises RunError where a sub-model
-        gives a value that is not finite.
+        returns a value that is not finite.
         """
         # No `map` on the dataset: it would be traced and optimised anew for each file. Inside one
         # function the images of a batch are decoded in parallel as well.
         for serialized in tf.data.TFRecordDataset(path).batch(self._batch).prefetch(1):
             rows = len(serialized)
-            found = self._embed(self._filled(serialized))
+            found = self._embed(self._padded(serialized))
             columns = {name: value.numpy()[:rows] for name, value in found.items()}
             for name in self.plan.embeddings:
                 _check_finite(name, columns[name], columns["row_id"])
             yield columns
 
-    def _filled(self, serialized: Any) -> Any:
-        """A short batch `(rows,)` filled up with its first row, to one of few sizes.
+    def _padded(self, serialized: Any) -> Any:
+        """A short batch `(rows,)`, padded with its first row to one of few sizes.
 
-        The end of each file has a size of its own, and TensorFlow prepares its kernels anew for
-        each size that it meets, which takes longer than the rows do.
+        The last batch of each file has another size, and TensorFlow prepares its kernels anew for
+        each new size, which takes longer than the rows do.
         """
         rows, step = len(serialized), self._batch // BATCH_SIZES
         missing = -rows % step

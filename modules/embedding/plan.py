@@ -1,4 +1,4 @@
-"""What is embedded once: the frontier between what is frozen and what learns, for each stage.
+"""What is embedded once: for each stage, the frontier between what is frozen and what learns.
 
 A sub-model that a stage leaves frozen gives the same output for a row in every epoch, as long as
 all before it does so too. What such sub-models give is computed once; the head learns from that.
@@ -6,15 +6,23 @@ all before it does so too. What such sub-models give is computed once; the head 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Literal
 
 import keras
 
-from tfx_fusion.modules.embedding.partial import still_below
 from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.graph.topology import in_order, inputs_of, replaced_at, source_of, upstream
+from tfx_fusion.modules.graph.topology import (
+    ancestors,
+    in_order,
+    inputs_of,
+    replaced_at,
+    source_of,
+    upstream,
+)
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
+from tfx_fusion.modules.keras_compat import takes_training
 from tfx_fusion.modules.spec import (
     Graph,
     Label,
@@ -22,13 +30,16 @@ from tfx_fusion.modules.spec import (
     Specification,
     Stage,
     Submodel,
-    as_read,
     missing_name,
 )
 from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec.views import embedded_submodels, features_in_rows
+from tfx_fusion.modules.submodels.interface import Interface
 
 # Layers that take a `training` argument, as all of Keras's for images do, and make no use of it.
 SAME_IN_TRAINING = (keras.layers.CenterCrop, keras.layers.Resizing)
+# Near the data embeddings grow larger than what they are computed from; then raw data do better.
+MOST_BYTES_PER_ROW = 256 << 10
 
 
 class EmbeddingPlan(Graph):
@@ -53,15 +64,46 @@ class EmbeddingPlan(Graph):
             yield f"embeddings.{reference}", "embeddings", reference
 
 
+class LearnsFrom(Part):
+    """What a stage learns from, as records keep it: the embeddings `of` some tensors, or raw rows.
+
+    `description` says the same in words, with the reason where it is raw rows.
+    """
+
+    source: Literal["embeddings", "rows"]
+    of: tuple[str, ...] = ()
+    description: str
+
+
 class StagePlan(Part):
-    """What a stage learns from: the embeddings of a plan, or raw data alone; `why` tells people.
+    """What a stage is to learn from: the embeddings of a plan, or raw rows for a `reason`.
 
     `live` are the sub-models that run behind or beside the embeddings, in every epoch.
     """
 
     plan: EmbeddingPlan | None
-    why: str
+    reason: str = ""
     live: tuple[str, ...] = ()
+
+    @property
+    def learns_from(self) -> LearnsFrom:
+        """The same as records keep it."""
+        if self.plan is None:
+            description = f"raw data: {self.reason}" if self.reason else "raw data"
+            return LearnsFrom(source="rows", description=description)
+        of = self.plan.embeddings
+        parts = [f"embeddings of {', '.join(of)}"]
+        live = [f"the rest of {n}" if n in self.plan.cuts else n for n in self.live]
+        if live:
+            parts.append(f"{', '.join(live)} computed in every epoch")
+        features = self.plan.features
+        images = [n for n in self.plan.passed if n in features and features[n].type == "image"]
+        if images:
+            parts.append(f"{', '.join(images)} decoded on the fly")
+        return LearnsFrom(source="embeddings", of=of, description="; ".join(parts))
+
+    def __str__(self) -> str:
+        return self.learns_from.description
 
 
 def plan_stages(specification: Specification, fused: FusedModel) -> list[StagePlan]:
@@ -109,18 +151,18 @@ def distinct_plans(stages: list[StagePlan]) -> list[EmbeddingPlan]:
 
 def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> StagePlan:
     if not specification.training.embed_once:
-        return StagePlan(plan=None, why="raw data: training.embed_once is false")
+        return StagePlan(plan=None, reason="training.embed_once is false")
     frontier = _Frontier(specification, fused, changed)
     submodels = {specification.owner(name) for name in specification.submodels}
     if not frontier.embeddings:
-        why = "every sub-model is trained by then" if submodels <= changed.keys() else (
+        reason = "every sub-model is trained by then" if submodels <= changed.keys() else (
             "what is trained or drawn at random comes before every frozen sub-model"
         )  # fmt: skip
-        return StagePlan(plan=None, why=f"raw data: {why if submodels else 'no sub-model'}")
-    needed = _before(specification, frontier.embeddings)
+        return StagePlan(plan=None, reason=reason if submodels else "no sub-model")
+    needed = ancestors(specification, frontier.embeddings)
     graph = {name: node for name, node in specification.graph.items() if name in needed}
     plan = EmbeddingPlan(
-        features=as_read(specification.features),
+        features=features_in_rows(specification.features),
         labels=specification.labels,
         submodels=_submodels(specification, needed),
         graph=graph,
@@ -129,15 +171,7 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
         passed=tuple(name for name in fused.model.input if name in frontier.features),
         cuts=frontier.cuts,
     )
-    told = [f"embeddings of {', '.join(plan.embeddings)}"]
-    live = [f"the rest of {name}" if name in plan.cuts else name for name in frontier.live]
-    if live:
-        told.append(f"{', '.join(live)} computed in every epoch")
-    features = specification.features
-    images = [n for n in plan.passed if n in features and features[n].type == "image"]
-    if images:
-        told.append(f"{', '.join(images)} decoded on the fly")
-    return StagePlan(plan=plan, why="; ".join(told), live=frontier.live)
+    return StagePlan(plan=plan, live=frontier.live)
 
 
 def _submodels(specification: Specification, needed: set[str]) -> dict[str, Submodel]:
@@ -147,7 +181,7 @@ def _submodels(specification: Specification, needed: set[str]) -> dict[str, Subm
     it may read from the head.
     """
     found = {}
-    for name, submodel in specification.as_computed().submodels.items():
+    for name, submodel in embedded_submodels(specification).items():
         users = [n for n in specification.submodels if specification.owner(n) == name]
         using = [specification.submodels[n].inputs for n in users if n in needed]
         if name in needed:
@@ -158,14 +192,14 @@ def _submodels(specification: Specification, needed: set[str]) -> dict[str, Subm
 
 
 class _Frontier:
-    """Walks from the outputs towards the data, up to what never changes."""
+    """Walks from the outputs towards the data, up to what is constant."""
 
     def __init__(self, specification: Specification, fused: FusedModel, changed: Changed) -> None:
         self._specification, self._fused = specification, fused
         self._changed = changed
-        self._known = upstream(specification)
-        self._still = _still(specification, fused, changed)
-        self.live = tuple(name for name in specification.submodels if name not in self._still)
+        self._upstream = upstream(specification)
+        self._constant = _constant(specification, fused, changed)
+        self.live = tuple(name for name in specification.submodels if name not in self._constant)
         self._seen: set[str] = set()
         self.embeddings: list[str] = []
         self.cuts: dict[str, tuple[str, ...]] = {}
@@ -177,39 +211,39 @@ class _Frontier:
         source = source_of(reference)
         if source in self._specification.features:
             self.features.add(source)
-        elif source in self._still and self._is_worth_keeping(source):
-            tensor = self._fused.meant[reference]
+        elif source in self._constant and self._is_worth_embedding(source):
+            tensor = self._fused.resolved[reference]
             if tensor not in self.embeddings:
                 self.embeddings.append(tensor)
         elif source not in self._seen:
             self._seen.add(source)
-            below = self._still_below(source)
+            below = self._cut_below(source)
             if below:
                 self.cuts[source] = below
                 self.embeddings += [f"{source}.{layer}" for layer in below]
                 return
-            for _, feeding in inputs_of(self._specification, source):
-                self._walk(feeding)
-                feature = replaced_at(self._specification, self._known, source, feeding)
+            for _, before in inputs_of(self._specification, source):
+                self._walk(before)
+                feature = replaced_at(self._specification, self._upstream, source, before)
                 if feature:
                     self.features.add(missing_name(feature))
 
-    def _still_below(self, name: str) -> tuple[str, ...] | None:
-        """Where to cut a sub-model that is trained in part, if all that feeds it is still."""
+    def _cut_below(self, name: str) -> tuple[str, ...] | None:
+        """Where to cut a sub-model that is trained in part, if all that feeds it is constant."""
         submodels = self._specification.submodels
         if name not in submodels:
             return None
         references = [reference for _, reference in inputs_of(self._specification, name)]
         sources = {source_of(reference) for reference in references}
-        if any(replaced_at(self._specification, self._known, name, r) for r in references):
+        if any(replaced_at(self._specification, self._upstream, name, r) for r in references):
             return None
         shared = [twin for twin in submodels if self._specification.owner(twin) == name] != [name]
-        if shared or not sources <= self._still | set(self._specification.features):
+        if shared or not sources <= self._constant | set(self._specification.features):
             return None
         interface, taps = self._fused.interfaces[name], self._fused.taps[name]
-        return still_below(interface, taps, self._changed.get(name, set()))
+        return cut_below(interface, taps, self._changed.get(name, set()))
 
-    def _is_worth_keeping(self, name: str) -> bool:
+    def _is_worth_embedding(self, name: str) -> bool:
         """A sub-model's outputs are; behind one, layers only where they make the values fewer.
 
         Merges cost next to nothing, and embeddings that hold none outlive a change of the merge.
@@ -219,7 +253,7 @@ class _Frontier:
         node = self._specification.graph[name]
         if not isinstance(node, Layers) or not _has_submodel(self._specification, name):
             return False
-        given = values_per_row(self._fused.tensors[self._fused.meant[node.inputs]])
+        given = values_per_row(self._fused.tensor_of(node.inputs))
         made = values_per_row(self._fused.tensors[name])
         return given is not None and made is not None and made < given
 
@@ -234,43 +268,76 @@ def values_per_row(tensor: Any) -> int | None:
     return total
 
 
-def _still(specification: Specification, fused: FusedModel, changed: Changed) -> set[str]:
+def _constant(specification: Specification, fused: FusedModel, changed: Changed) -> set[str]:
     """The sub-models and nodes that give a row the same values in every epoch of a stage."""
-    still: set[str] = set()
-    known = upstream(specification)
+    constant: set[str] = set()
+    features = upstream(specification)
     for name in in_order(specification):
         references = [reference for _, reference in inputs_of(specification, name)]
-        if not {source_of(r) for r in references} <= still | set(specification.features):
+        if not {source_of(r) for r in references} <= constant | set(specification.features):
             continue
-        if any(replaced_at(specification, known, name, reference) for reference in references):
-            continue  # what stands for a missing feature is drawn and learned
+        if any(replaced_at(specification, features, name, reference) for reference in references):
+            continue  # the replacement of a missing feature is drawn at random and learned
         if name in specification.submodels:
-            moves = specification.owner(name) in changed
+            varies = specification.owner(name) in changed
         else:
-            moves = any(map(_moves, fused.layers[name]))
-        if not moves:
-            still.add(name)
-    return still
+            varies = any(map(_varies, fused.layers[name]))
+        if not varies:
+            constant.add(name)
+    return constant
 
 
-def _moves(layer: Any) -> bool:
+def _varies(layer: Any) -> bool:
     """Whether a new layer learns, or may do something else in training than afterwards."""
-    varies = layer._call_has_training_arg and not isinstance(layer, SAME_IN_TRAINING)
-    return bool(layer.weights) or varies or bool(layer.activity_regularizer)
+    has_mode = takes_training(layer) and not isinstance(layer, SAME_IN_TRAINING)
+    return bool(layer.weights) or has_mode or bool(layer.activity_regularizer)
 
 
 def _has_submodel(specification: Specification, name: str) -> bool:
-    return bool(_before(specification, [name]) & set(specification.submodels))
+    return bool(ancestors(specification, [name]) & set(specification.submodels))
 
 
-def _before(specification: Specification, references: list[str]) -> set[str]:
-    """The sub-models and nodes that compute some references."""
-    found: set[str] = set()
-    waiting = [source_of(reference) for reference in references]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name in specification.features:
+def cut_below(
+    interface: Interface, taps: Iterable[str], changed: Collection[str]
+) -> tuple[str, ...] | None:
+    """Where to cut a sub-model when a stage unfreezes only its last layers.
+
+    All before every unfrozen layer is still as imported, and can be embedded once.
+
+    Args:
+        interface: the sub-model's.
+        taps: what is taken from it.
+        changed: the layers with weights that are unfrozen, by name.
+
+    Returns the last unchanged layers on the way to the taps, in the order of the data. None where
+    there is no such cut: an output that would cross it cannot be taken, comes straight from the
+    data, or is too large.
+    """
+    if interface.format == "saved_model":
+        return None  # a SavedModel does not show its graph
+    affected: set[str] = set()
+    for name, layer in interface.layers.items():
+        if set(layer.weights) & set(changed) or set(layer.inputs) & affected:
+            affected.add(name)
+    crossing: set[str] = set()
+    seen: set[str] = set()
+    left = [interface.taps()[tap].layer for tap in taps]
+    while left:
+        name = left.pop()
+        if name in seen:
             continue
-        found.add(name)
-        waiting += [source_of(reference) for _, reference in inputs_of(specification, name)]
-    return found
+        seen.add(name)
+        if name in affected:
+            left.extend(interface.layers[name].inputs)
+        else:
+            crossing.add(name)
+    if not crossing <= interface.cuts.keys():
+        return None
+    total = 0
+    for name in crossing:
+        shape = interface.cuts[name].shape
+        if None in shape:
+            return None
+        total += 4 * math.prod(size for size in shape if size is not None)
+    ordered = tuple(name for name in interface.layers if name in crossing)
+    return ordered if total <= MOST_BYTES_PER_ROW else None

@@ -12,20 +12,26 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 import apache_beam as beam
+import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfx_fusion.modules.data.files import aside_of, example_files
-from tfx_fusion.modules.embedding.columns import CONTENTS_FILE, Column, Contents
+from tfx_fusion.modules.data.split import example_files
+from tfx_fusion.modules.embedding.columns import (
+    CONTENTS_FILE,
+    Column,
+    Contents,
+    check_same,
+    write_rows,
+)
 from tfx_fusion.modules.embedding.embedder import Embedder
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
-from tfx_fusion.modules.errors import RunError
 
 progress = logging.getLogger("fusion.progress")
 
 
 class _Worker:
-    """What the threads of a process share: one embedder, and a count of rows for people."""
+    """What the threads of a process share: one embedder, and the number of rows for the log."""
 
     def __init__(self, make: partial[Embedder]) -> None:
         self.embedder = make()
@@ -33,7 +39,7 @@ class _Worker:
 
 
 class _EmbedFile(beam.DoFn):
-    """Embeds one file; writes aside and renames, so that a worker that dies leaves no short one."""
+    """Embeds one file, and notes its rows and columns for `collect`."""
 
     def __init__(self, make: partial[Embedder], summaries: str) -> None:
         self._make, self._summaries, self._shared = make, summaries, Shared()
@@ -43,37 +49,17 @@ class _EmbedFile(beam.DoFn):
 
     def process(self, element: tuple[int, str, str, str]) -> Iterator[int]:
         index, split, given, wanted = element
-        columns: tuple[Column, ...] = ()
-        rows = 0
-        with tf.io.TFRecordWriter(aside_of(wanted)) as writer:
-            for batch in self._worker.embedder.batches(given):
-                found = tuple(Column.of(name, values) for name, values in batch.items())
-                check_same(columns or found, found)
-                columns = found
-                encoded = [column.encode(batch[column.name]) for column in columns]
-                for features in zip(*encoded, strict=True):
-                    example = tf.train.Example()
-                    for column, feature in zip(columns, features, strict=True):
-                        example.features.feature[column.name].CopyFrom(feature)
-                    writer.write(example.SerializeToString(deterministic=True))
-                rows += len(batch["row_id"])
-                self._worker.rows += len(batch["row_id"])
-                progress.info("%s rows embedded", f"{self._worker.rows:,}")
-        tf.io.gfile.rename(aside_of(wanted), wanted, overwrite=True)
+        rows, columns = write_rows(self._counted(given), wanted)
         summary = {"split": split, "rows": rows, "columns": [c.model_dump() for c in columns]}
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
             json.dump(summary, stream)
         yield rows
 
-
-def check_same(wanted: tuple[Column, ...], found: tuple[Column, ...]) -> None:
-    """Raises RunError where columns differ in shape or dtype from one batch to another."""
-    for one, other in zip(wanted, found, strict=True):
-        if one != other:
-            raise RunError(
-                f"an embedding must have one shape in all rows, found {one} and {other}: write "
-                "training.embed_once: false to train on raw data"
-            )
+    def _counted(self, path: str) -> Iterator[dict[str, np.ndarray]]:
+        for batch in self._worker.embedder.batches(path):
+            yield batch
+            self._worker.rows += len(batch["row_id"])
+            progress.info("%s rows embedded", f"{self._worker.rows:,}")
 
 
 def write_embeddings(
@@ -83,7 +69,7 @@ def write_embeddings(
     wanted: Mapping[str, str],
     summaries: str,
 ) -> None:
-    """Adds to a Beam pipeline the embedding of every split; `collect` reads what came of it.
+    """Adds to a Beam pipeline the embedding of every split; `collect` ends it.
 
     Args:
         pipeline: a Beam pipeline.
@@ -108,7 +94,7 @@ def write_embeddings(
 
 
 def collect(plan: EmbeddingPlan, summaries: str, folder: str) -> Contents:
-    """Writes the contents page of what was embedded into `folder`, and takes the notes away."""
+    """Writes the contents page into `folder`, and deletes the notes."""
     rows: dict[str, int] = {}
     columns: tuple[Column, ...] = ()
     for path in sorted(tf.io.gfile.glob(f"{summaries}/*.json")):

@@ -1,4 +1,4 @@
-"""What a model came to on the evaluation split, slice by slice, and which bounds it keeps."""
+"""The quality of a model on the evaluation split, slice by slice, and which bounds it meets."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Bounds, Specification
 from tfx_fusion.modules.spec.base import Part
 
-if TYPE_CHECKING:  # a run's record holds a Quality, and is read without TensorFlow
-    from tfx_fusion.modules.evaluation.rows import Intervals, Slice
+# Imported by the functions that measure: who only reads a Quality needs no TensorFlow.
+if TYPE_CHECKING:
+    from tfx_fusion.modules.evaluation.metrics import Counted
+    from tfx_fusion.modules.evaluation.predictions import EvaluatedRows, Slice
 
 QUALITY_FILE = "quality.json"
 Interval = tuple[float, float]
 
 
 class Bound(Part):
-    """A bound in a few words; `kept` is None where it was passed over, for want of a champion."""
+    """A bound as `≥ 0.9`; `met` is None where there was no champion to compare with."""
 
-    says: str
-    kept: bool | None
+    text: str
+    met: bool | None
 
 
 class Line(Part):
-    """A metric of an output in a slice; none is the whole split. What cannot be computed is None.
+    """A metric of an output in a slice; an empty slice is the whole split.
 
-    `of` says of which model where it is not the candidate.
+    `of` names the model where it is not the candidate. A value that is not finite is None.
     """
 
     output: str
@@ -52,16 +54,16 @@ class Line(Part):
 
 
 class Quality(Part):
-    """All lines, and in words each bound that was missed, or passed over."""
+    """All lines, and a sentence for each bound that was missed, or skipped without a champion."""
 
     confidence: float | None = None
     lines: tuple[Line, ...]
     missed: tuple[str, ...] = ()
-    passed_over: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @property
     def is_bounded(self) -> bool:
-        """Whether anything was asked of the model."""
+        """Whether the specification bounds anything."""
         return bool(self.missed) or any(line.bounds for line in self.lines)
 
     def overall(self) -> dict[str, dict[str, float]]:
@@ -96,20 +98,21 @@ def measured(folder: Path, specification: Specification) -> dict[Slice, Measured
     """What TFMA measured, the whole split first, then slices in order."""
     import tensorflow_model_analysis as tfma
 
-    from tfx_fusion.modules.evaluation.config import CHAMPION, shown_value
+    from tfx_fusion.modules.evaluation.predictions import CHAMPION
+    from tfx_fusion.modules.evaluation.tfma_config import MODELS
 
-    [alone, *more] = specification.outputs
+    [first, *more] = specification.outputs
     found: dict[Slice, Measured] = {}
     for part in tfma.load_metrics(str(folder)):
         key = tfma.slicer.deserialize_slice_key(part.slice_key)
-        where = tuple((name, shown_value(specification, name, value)) for name, value in key)
+        where = tuple((name, str(value)) for name, value in key)
         of = found.setdefault(where, Measured({}, {}, {}))
         for item in part.metric_keys_and_values:
             if not item.value.HasField("double_value"):
                 continue
-            values = of.champion if item.key.model_name == CHAMPION else of.candidate
+            values = of.champion if item.key.model_name == MODELS[CHAMPION] else of.candidate
             values = of.change if item.key.is_diff else values
-            output = item.key.output_name if more else alone
+            output = item.key.output_name if more else first
             values[output, item.key.name] = item.value.double_value.value
     sliced = ((), *specification.sliced_by())
 
@@ -119,20 +122,61 @@ def measured(folder: Path, specification: Specification) -> dict[Slice, Measured
     return dict(sorted(found.items(), key=lambda item: place(item[0])))
 
 
+# By output and metric: the interval of the value, and of the change from the champion if it is one.
+Intervals = dict[tuple[str, str, bool], Interval]
+
+
+def assess(specification: Specification, evaluation: Path) -> Quality:
+    """The quality of a model from the folder of its evaluation.
+
+    Args:
+        specification: says what is measured and bounded.
+        evaluation: holds TFMA's results, and the predictions from which intervals are drawn.
+    """
+    from tfx_fusion.modules.evaluation.predictions import read_predictions
+
+    confidence = specification.evaluation.confidence
+    slices = measured(evaluation, specification)
+    if confidence is None:
+        return judge(specification, slices, lambda where: {})
+    rows = read_predictions(specification, evaluation)
+    return judge(
+        specification, slices, lambda where: slice_intervals(specification, confidence, where, rows)
+    )
+
+
+def slice_intervals(
+    specification: Specification, confidence: float, where: Slice, evaluated: EvaluatedRows
+) -> Intervals:
+    """The intervals of every metric in a slice."""
+    from tfx_fusion.modules.evaluation.metrics import Difference, intervals_of, measures_of
+
+    rows = evaluated.within(where)
+    found: dict[tuple[str, str, bool], Counted] = {}
+    for output in specification.outputs:
+        labels = evaluated.labels[output][rows]
+        own = measures_of(specification, output, labels, evaluated.predictions[output][rows])
+        found.update({(output, metric, False): measure for metric, measure in own.items()})
+        if evaluated.champion:
+            old = measures_of(specification, output, labels, evaluated.champion[output][rows])
+            changes = {metric: Difference(own[metric], old[metric]) for metric in own}
+            found.update({(output, metric, True): change for metric, change in changes.items()})
+    return intervals_of(found, int(rows.sum()), confidence, specification.training.seed)
+
+
 def judge(
     specification: Specification,
     slices: Mapping[Slice, Measured],
     intervals_in: Callable[[Slice], Intervals],
 ) -> Quality:
-    """Every metric in every slice, with the bounds that it keeps or misses.
+    """Every metric in every slice, with the bounds that it meets or misses.
 
     Args:
         specification: says which metrics and bounds.
         slices: what was measured.
         intervals_in: the intervals in a slice; empty where none are asked for.
     """
-    confidence = specification.evaluation.confidence
-    judged = _Judged(specification, confidence)
+    judged = _Judged(specification)
     for where, found in slices.items():
         intervals = intervals_in(where)
         for output, spec in specification.outputs.items():
@@ -140,16 +184,16 @@ def judge(
                 judged.add(where, output, metric, found, intervals)
     for _, wanted, bounded, bounded_metric, _ in specification.evaluation.bounds():
         if not any(_lies_in(where, wanted) for where in slices):
-            told = ", ".join(f"{name} {value or 'any'}" for name, value in wanted.items())
+            named = ", ".join(f"{name} {value or 'any'}" for name, value in wanted.items())
             judged.missed.append(
-                f"{bounded}.{bounded_metric} in {told} is bounded, but no row of the evaluation "
-                "split lies there"
+                f"{bounded}.{bounded_metric} in {named} is bounded, but the evaluation split has "
+                "no such row"
             )
     return Quality(
-        confidence=confidence,
+        confidence=specification.evaluation.confidence,
         lines=tuple(judged.lines),
         missed=tuple(judged.missed),
-        passed_over=tuple(judged.passed_over),
+        skipped=tuple(judged.skipped),
     )
 
 
@@ -161,17 +205,17 @@ def _lies_in(where: Slice, wanted: Mapping[str, str | None]) -> bool:
 
 
 class _Judged:
-    def __init__(self, specification: Specification, confidence: float | None) -> None:
+    def __init__(self, specification: Specification) -> None:
         self._bounds = specification.evaluation.bounds()
-        self._confidence = confidence
+        self._confidence = specification.evaluation.confidence
         self.lines: list[Line] = []
         self.missed: list[str] = []
-        self.passed_over: list[str] = []
+        self.skipped: list[str] = []
 
     def add(
         self, where: Slice, output: str, metric: str, found: Measured, intervals: Intervals
     ) -> None:
-        """Adds a line, and what it misses or passes over."""
+        """Adds a line, and the bounds that it misses or that are skipped."""
         at = output, metric
         line = Line(
             output=output,
@@ -189,30 +233,30 @@ class _Judged:
         for _, wanted, bounded, bounded_metric, threshold in self._bounds:
             if (bounded, bounded_metric) != at or not _lies_in(where, wanted):
                 continue
-            told = f"{name} is {shown(line.value, line.interval, self._confidence)}"
-            bounds += self._check(line.value, threshold, "", told)
+            value = f"{name} is {shown(line.value, line.interval, self._confidence)}"
+            bounds += self._check(line.value, threshold, "", value)
             if threshold.change and not found.champion:
-                bounds += [Bound(says=says, kept=None) for says, _, _ in
+                bounds += [Bound(text=text, met=None) for text, _, _ in
                            _limits(threshold.change, "change ")]  # fmt: skip
-                self.passed_over.append(f"{name}: its change has no champion to be measured from")
+                self.skipped.append(f"{name}: change not checked: no published model yet")
             elif threshold.change:
                 change = shown(line.change, line.change_interval, self._confidence, "+.4f")
-                told = f"{name} changes by {change} from the champion's {shown(line.champion)}"
-                bounds += self._check(line.change, threshold.change, "change ", told)
+                value = f"{name} changes by {change} from the champion's {shown(line.champion)}"
+                bounds += self._check(line.change, threshold.change, "change ", value)
         self.lines.append(line.model_copy(update={"bounds": tuple(bounds)}))
 
     def _check(
-        self, value: float | None, bounds: Bounds, prefix: str, told: str
+        self, value: float | None, bounds: Bounds, prefix: str, shown_value: str
     ) -> Iterator[Bound]:
-        for says, keeps, wish in _limits(bounds, prefix):
-            kept = value is not None and keeps(value)
-            if not kept:
-                self.missed.append(f"{told}, {wish}")
-            yield Bound(says=says, kept=kept)
+        for text, is_met_by, wish in _limits(bounds, prefix):
+            met = value is not None and is_met_by(value)
+            if not met:
+                self.missed.append(f"{shown_value}, {wish}")
+            yield Bound(text=text, met=met)
 
 
 def _limits(bounds: Bounds, prefix: str) -> Iterator[tuple[str, Callable[[float], bool], str]]:
-    """Each limit in a few words, what tells whether a value keeps it, and in whole words."""
+    """Each limit as `≥ 0.9`, whether a value meets it, and as half a sentence."""
     least, most = bounds.min, bounds.max
     if least is not None:
         yield f"{prefix}≥ {least:g}", partial(le, least), f"at least {least:g} is needed"
@@ -232,7 +276,7 @@ def shown(
 ) -> str:
     """A value with its interval, as messages show them."""
     if value is None:
-        return "not to be computed"
+        return "not a finite number"
     if interval is None or confidence is None:
         return f"{value:{form}}"
     low, high = interval

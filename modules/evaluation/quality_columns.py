@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tfx_fusion.modules.evaluation.quality import Interval, Line
 
-VERDICTS = {True: "kept", False: "missed", None: "no champion"}
+VERDICTS = {True: "pass", False: "fail", None: "no champion"}
 BOUND = "bound"
 
 
@@ -16,7 +16,7 @@ class Column(NamedTuple):
 
     name: str
     is_number: bool
-    tell: Callable[[Line], str]
+    text: Callable[[Line], str]
 
 
 def quality_columns(lines: Sequence[Line], confidence: float | None) -> list[Column]:
@@ -34,7 +34,7 @@ def quality_columns(lines: Sequence[Line], confidence: float | None) -> list[Col
         Column("of the change", False, lambda line: _interval(line.change_interval, "+.4f")),
         Column(BOUND, False, _bounds),
     ]
-    return [column for column in columns if any(column.tell(line) for line in lines)]
+    return [column for column in columns if any(column.text(line) for line in lines)]
 
 
 def _number(value: float | None, form: str = ".4f") -> str:
@@ -46,4 +46,4 @@ def _interval(interval: Interval | None, form: str = ".4f") -> str:
 
 
 def _bounds(line: Line) -> str:
-    return ", ".join(f"{bound.says} {VERDICTS[bound.kept]}" for bound in line.bounds)
+    return ", ".join(f"{bound.text} {VERDICTS[bound.met]}" for bound in line.bounds)

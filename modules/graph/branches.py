@@ -1,4 +1,4 @@
-"""The branches of a fusion, and the graph that each makes alone. Names only, as in `topology`.
+"""The branches of a fusion, and the same fusion with only one of them.
 
 The branches of an output are the inputs of the last merge before it: from what it predicts from,
 back through layers and through sub-models of a single source, to the first merge.
@@ -6,14 +6,11 @@ back through layers and through sub-models of a single source, to the first merg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from tfx_fusion.modules.errors import SpecificationError
-from tfx_fusion.modules.graph.build import build, open_interface
-from tfx_fusion.modules.graph.topology import inputs_of, source_of, upstream
+from tfx_fusion.modules.graph.topology import ancestors, inputs_of, source_of, upstream
 from tfx_fusion.modules.spec import Evaluation, Feature, Graph, Merge, Specification, Submodel
-from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.spec.views import without_checks
 
 
 class Joint(NamedTuple):
@@ -47,25 +44,25 @@ def _last_merge(graph: Graph, reference: str) -> str | None:
     while name not in graph.features:
         if isinstance(graph.graph.get(name), Merge):
             return name
-        sources = {source_of(feeding) for feeding in _inputs(graph, name)}
+        sources = {source_of(reference) for reference in _inputs(graph, name)}
         if len(sources) > 1:
             return None
         [name] = sources
     return None
 
 
-class Alone(NamedTuple):
+class SingleBranch(NamedTuple):
     """A fusion with one branch in place of a merge.
 
-    `imported` tells, of each sub-model that is imported, whose file it is in the whole fusion.
+    `imported` maps each imported sub-model to the one of the whole fusion that has its file.
     """
 
     specification: Specification
     imported: dict[str, str]
 
 
-def alone(specification: Specification, merge: str, branch: str) -> Alone:
-    """The same head and stages, on one branch; what then feeds nothing is left out."""
+def single_branch(specification: Specification, merge: str, branch: str) -> SingleBranch:
+    """The same head and stages on one branch, without the nodes that no output needs any more."""
 
     def rewired(reference: str) -> str:
         return branch if reference == merge else reference
@@ -92,8 +89,8 @@ def alone(specification: Specification, merge: str, branch: str) -> Alone:
     whole = specification.model_copy(
         update={"graph": graph, "submodels": submodels, "outputs": outputs}
     )
-    needed = feeding(whole, [reference for _, _, reference in whole.ends()])
-    kept, imported = _kept(whole, needed)
+    needed = ancestors(whole, [reference for _, _, reference in whole.ends()])
+    remaining, imported = _submodels(whole, needed)
     stages = tuple(
         stage.model_copy(
             update={
@@ -108,24 +105,25 @@ def alone(specification: Specification, merge: str, branch: str) -> Alone:
     )
     training = whole.training.model_copy(update={"stages": stages, "warm_start": None})
     update = {
-        "data": whole.data.unchecked(),
+        "data": without_checks(whole.data),
         "features": _features(whole, needed),
-        "submodels": kept,
+        "submodels": remaining,
         "graph": {name: node for name, node in graph.items() if name in needed},
         "training": training,
         "evaluation": Evaluation(),
         "tuning": None,
     }
-    return Alone(whole.model_copy(update=update), imported)
+    return SingleBranch(whole.model_copy(update=update), imported)
 
 
 def _features(specification: Specification, needed: set[str]) -> dict[str, Feature]:
-    """The features that are needed. What an output has nothing beside cannot be missing.
+    """The features that are needed. The only feature of an output cannot be missing.
 
-    Rows that lack it then have what fills its place, empty text or zeros.
+    Where rows lack it, empty text or zeros stand for it: with no other branch there is no merge at
+    which to replace it.
     """
-    known = upstream(specification)
-    ends = [known[source_of(reference)] for _, _, reference in specification.ends()]
+    features_of = upstream(specification)
+    ends = [features_of[source_of(reference)] for _, _, reference in specification.ends()]
     return {
         name: feature.model_copy(update={"missing": None}) if {name} in ends else feature
         for name, feature in specification.features.items()
@@ -133,12 +131,12 @@ def _features(specification: Specification, needed: set[str]) -> dict[str, Featu
     }
 
 
-def _kept(graph: Graph, needed: set[str]) -> tuple[dict[str, Submodel], dict[str, str]]:
-    """The sub-models that are needed; the first that shares weights of one that is not owns them.
+def _submodels(graph: Graph, needed: set[str]) -> tuple[dict[str, Submodel], dict[str, str]]:
+    """The sub-models that are needed, and `imported` of `SingleBranch`.
 
-    Beside them, whose file each imported one is.
+    Where the owner of shared weights is not needed, the first that shares them becomes the owner.
     """
-    kept: dict[str, Submodel] = {}
+    remaining: dict[str, Submodel] = {}
     imported: dict[str, str] = {}
     owners = {graph.owner(name): name for name in reversed(graph.submodels) if name in needed}
     owners.update({name: name for name in owners if name in needed})
@@ -148,53 +146,8 @@ def _kept(graph: Graph, needed: set[str]) -> tuple[dict[str, Submodel], dict[str
         owner = graph.owner(name)
         if owners[owner] == name:
             own = {"inputs": submodel.inputs, "output": submodel.output}
-            kept[name] = graph.submodels[owner].model_copy(update=own)
+            remaining[name] = graph.submodels[owner].model_copy(update=own)
             imported[name] = owner
         else:
-            kept[name] = submodel.model_copy(update={"same_as": owners[owner]})
-    return kept, imported
-
-
-def feeding(graph: Graph, references: list[str]) -> set[str]:
-    """The features, sub-models and nodes that some references are computed from."""
-    found: set[str] = set()
-    waiting = [source_of(reference) for reference in references]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            if name not in graph.features:
-                waiting += map(source_of, _inputs(graph, name))
-    return found
-
-
-def check_worth(specification: Specification, interfaces: Mapping[str, Interface]) -> None:
-    """Raises SpecificationError where there are no branches to compare, or one alone cannot be."""
-    worth = specification.evaluation.worth
-    if worth is None:
-        return
-    joints = joints_of(specification)
-    joined = [output for joint in joints for output in joint.outputs]
-    nothing = "no merge of several branches comes before it, so there is nothing to compare"
-    if not joints:
-        raise SpecificationError(
-            [f"evaluation.worth: of every output, {nothing}: take 'worth' out"]
-        )
-    problems = [
-        f"evaluation.worth.margin.{output}: {nothing}: take it out"
-        for output in worth.margin
-        if output not in joined
-    ]
-    for joint in joints:
-        for branch in joint.branches:
-            single = alone(specification, joint.merge, branch)
-            given = {name: interfaces[owner] for name, owner in single.imported.items()}
-            try:
-                build(single.specification, given, open_interface)
-            except SpecificationError as error:
-                problems += [
-                    f"evaluation.worth: '{branch}' alone, in place of '{joint.merge}': {problem}"
-                    for problem in error.problems
-                ]
-    if problems:
-        raise SpecificationError(problems)
+            remaining[name] = submodel.model_copy(update={"same_as": owners[owner]})
+    return remaining, imported

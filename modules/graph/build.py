@@ -6,69 +6,65 @@ check accepts is what training builds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import keras
 
-from tfx_fusion.modules.errors import SpecificationError
-from tfx_fusion.modules.graph.builder import Builder, shape_text
-from tfx_fusion.modules.graph.missing import Replacement
+from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
+from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, check_dtype, new_layer
+from tfx_fusion.modules.graph.merges import check_inputs, new_merge
+from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
 from tfx_fusion.modules.graph.topology import (
+    in_order,
+    inputs_of,
+    references,
+    replaced_at,
     source_of,
+    upstream,
+    used_features,
 )
 from tfx_fusion.modules.spec import (
     CategoryLabel,
     Graph,
     Layers,
+    Merge,
+    Missing,
     MultiLabel,
     NumberLabel,
     Specification,
+    missing_name,
 )
-from tfx_fusion.modules.submodels.activation import activation_of
-from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel
+from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel, TensorInfo
+from tfx_fusion.modules.submodels.keras_file import activation_of
 
 
 @dataclass
 class FusedModel:
     """The fused graph and its parts by the names of the specification.
 
-    `model` takes `{feature: (batch, …)}` and gives `{output: (batch, …)}`: probabilities
+    `model` leads from `{feature: (batch, …)}` to `{output: (batch, …)}`: probabilities
     `(batch, classes)` or `(batch, 1)` for a category, `(batch, classes)` that do not exclude one
     another for several of them, numbers `(batch, 1)` for a number.
-    `tensors` has a sub-model's outputs as `NAME.TAP`; `meant` tells the tensor of each reference.
-    `replacements` has, by reference, what stands for a missing feature where its branch joins
-    others.
+
+    `tensors` has a sub-model's outputs as `NAME.TAP`; `resolved` has for each reference its key in
+    there, `taps` the outputs that are taken of each imported sub-model. `replacements` has, by
+    reference, what stands for a missing feature where its branch joins others.
     """
 
     model: keras.Model
     tensors: dict[str, keras.KerasTensor]
     interfaces: dict[str, Interface] = field(default_factory=dict)
-    meant: dict[str, str] = field(default_factory=dict)
+    resolved: dict[str, str] = field(default_factory=dict)
     taps: dict[str, list[str]] = field(default_factory=dict)
     submodels: dict[str, keras.layers.Layer] = field(default_factory=dict)
     layers: dict[str, list[keras.layers.Layer]] = field(default_factory=dict)
     replacements: dict[str, Replacement] = field(default_factory=dict)
 
-
-class InterfaceLayer(keras.layers.Layer):
-    """Stands for a sub-model of which only the interface is known."""
-
-    def __init__(self, interface: Interface, taps: list[str], name: str) -> None:
-        super().__init__(name=name, trainable=False)
-        self.supports_masking = True
-        self._outputs = {tap: interface.taps()[tap] for tap in taps}
-
-    def compute_output_spec(self, inputs: dict[str, Any]) -> dict[str, keras.KerasTensor]:
-        return {
-            tap: keras.KerasTensor((None, *info.shape), dtype=info.dtype)
-            for tap, info in self._outputs.items()
-        }
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        """None: no shape depends on a mask."""
-        return None
+    def tensor_of(self, reference: str) -> keras.KerasTensor:
+        """The tensor `(batch, …)` of a reference in the specification, such as `vision.pooled`."""
+        return self.tensors[self.resolved[reference]]
 
 
 def open_interface(name: str, interface: Interface, taps: list[str]) -> keras.layers.Layer:
@@ -81,103 +77,357 @@ def build(
 ) -> FusedModel:
     """Joins the fused model.
 
-    Raises SpecificationError for unknown inputs or outputs of a sub-model, and for shapes or
-    dtypes that clash, each with the key, what was expected and what was found.
+    Args:
+        specification: one whose names have been checked.
+        interfaces: of each imported sub-model, by name.
+        open_submodel: `open_interface` for a check, `opener(…)` for the imported models.
+
+    Raises SpecificationError for unknown inputs or outputs of a sub-model, and for shapes or dtypes
+    that clash, each with the key, what was expected and what was found. All problems that do not
+    follow from another are in it.
     """
-    return _FusionBuilder(specification, interfaces, open_submodel).fused()
+    join = _Join(specification, interfaces, open_submodel)
+    outputs = {}
+    for name in specification.outputs:
+        with join.recording(f"outputs.{name}"):
+            if join.is_joined(specification.outputs[name].from_):
+                outputs[name] = _output(specification, name, join)
+    return FusedModel(
+        join.model(outputs),
+        join.tensors,
+        join.interfaces,
+        join.resolved,
+        join.taps,
+        join.submodels,
+        join.layers,
+        join.replacements,
+    )
 
 
 def build_part(
     graph: Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
 ) -> keras.Model:
     """A part of a graph as a model, from its features to `{reference: (batch, …)}` of its ends."""
-    builder = Builder(graph, interfaces, open_submodel)
-    builder.join()
-    return builder.model(
-        {reference: builder.tensor(key, reference) for key, _, reference in graph.ends()}
+    join = _Join(graph, interfaces, open_submodel)
+    return join.model(
+        {ref: join.tensor_of(ref) for _, _, ref in graph.ends() if join.is_joined(ref)}
     )
 
 
-class _FusionBuilder(Builder):
+def shape_text(tensor: keras.KerasTensor) -> str:
+    """A tensor's shape without the batch and its dtype, as messages show it: `(8, ?) float32`."""
+    sizes = ", ".join("?" if size is None else str(size) for size in tensor.shape[1:])
+    return f"({sizes}) {keras.backend.standardize_dtype(tensor.dtype)}"
+
+
+class _Join:
+    """Joins the sub-models and nodes of a graph, each after all that feeds it.
+
+    A node that cannot be joined is recorded in `problems` and `failed`, and so is not what is
+    computed from it: that is skipped.
+    """
+
     def __init__(
-        self,
-        specification: Specification,
-        interfaces: Mapping[str, Interface],
-        open_submodel: OpenSubmodel,
+        self, graph: Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
     ) -> None:
-        super().__init__(specification, interfaces, open_submodel)
-        self.specification = specification
+        self.graph = graph
+        self.interfaces = {name: interfaces[graph.owner(name)] for name in graph.submodels}
+        self.open_submodel = open_submodel
+        self.upstream = upstream(graph)
+        self.problems: list[str] = []
+        self.failed: set[str] = set()
+        self.inputs = {
+            name: keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)
+            for name, feature in graph.features.items()
+        }
+        self.tensors: dict[str, keras.KerasTensor] = dict(self.inputs)
+        self.resolved: dict[str, str] = {}
+        self.taps: dict[str, list[str]] = {}
+        self.submodels: dict[str, keras.layers.Layer] = {}
+        self.layers: dict[str, list[keras.layers.Layer]] = {}
+        self.replacements: dict[str, Replacement] = {}
+        self._replaced: dict[str, keras.KerasTensor] = {}
+        self._missing_inputs: dict[str, keras.KerasTensor] = {}
+        self._absent: dict[str, keras.KerasTensor] = {}
+        self._resolve()
+        for name, feature in graph.features.items():
+            if feature.type == "sequence" and feature.variable:
+                mask = keras.layers.Masking(feature.padding, name=f"{name}.mask")
+                self.tensors[name] = mask(self.inputs[name])
+        for name in in_order(graph):
+            with self.recording(name):
+                self._add(name)
 
-    def fused(self) -> FusedModel:
-        """The whole model."""
-        self.join()
-        model = self.model({name: self._output(name) for name in self.specification.outputs})
-        return FusedModel(
-            model,
-            self.tensors,
-            self.interfaces,
-            self.meant,
-            self.taps,
-            self.submodels,
-            self.layers,
-            self.replacements,
-        )
+    @contextmanager
+    def recording(self, name: str) -> Iterator[None]:
+        """Records the problems that are raised inside, and that nothing can be joined to a node."""
+        try:
+            yield
+        except SpecificationError as error:
+            self.problems += error.problems
+            self.failed.add(name)
 
-    def _output(self, name: str) -> keras.KerasTensor:
-        output, label = self.specification.outputs[name], self.specification.label_of(name)
-        key = f"outputs.{name}.from"
-        tensor = self.tensor(key, output.from_)
-        units, why = 1, f"a label of type number, {output.loss}"
-        if isinstance(label, CategoryLabel):
-            if output.loss == "binary_crossentropy":
-                why = "binary_crossentropy"
-                if len(label.classes) != 2:
-                    raise SpecificationError(
-                        [
-                            f"outputs.{name}.loss: binary_crossentropy needs a label of two "
-                            f"classes, found {len(label.classes)}: use categorical_crossentropy"
-                        ]
-                    )
+    def is_joined(self, reference: str) -> bool:
+        """Whether the tensor of a reference is there; else it, or what feeds it, has failed."""
+        return reference in self.resolved and source_of(reference) not in self.failed
+
+    def tensor_of(self, reference: str) -> keras.KerasTensor:
+        """The tensor of a reference, `(batch, …)`."""
+        return self.tensors[self.resolved[reference]]
+
+    def model(self, outputs: dict[str, keras.KerasTensor]) -> keras.Model:
+        """The model from the features that are used to some outputs.
+
+        Raises SpecificationError with all problems so far, if any.
+        """
+        if self.problems:
+            raise SpecificationError(self.problems)
+        inputs = {name: self.inputs[name] for name in used_features(self.graph)}
+        return keras.Model({**inputs, **self._missing_inputs}, outputs, name="fused")
+
+    def _resolve(self) -> None:
+        """Finds the tensor that each reference names, and the outputs to take of each sub-model."""
+        seen: set[str] = set()
+        taps: dict[str, set[str]] = {name: set() for name in self.graph.submodels}
+        for key, _, reference in references(self.graph):
+            source = source_of(reference)
+            if reference in seen:
+                continue
+            seen.add(reference)
+            if source not in self.interfaces:
+                self.resolved[reference] = source
+                continue
+            try:
+                tap = self._tap(key, reference)
+            except SpecificationError as error:
+                self.problems += error.problems
+                continue
+            self.resolved[reference] = f"{source}.{tap}"
+            taps[self.graph.owner(source)].add(tap)
+        # Sorted: the same order in every process.
+        self.taps = {name: sorted(found) for name, found in taps.items() if found}
+
+    def _tap(self, key: str, reference: str) -> str:
+        """The output of a sub-model that a reference names."""
+        name, _, wanted = reference.partition(".")
+        interface = self.interfaces[name]
+        wanted = wanted or self.graph.submodels[name].output or ""
+        if not wanted:
+            if len(interface.outputs) > 1:
+                raise SpecificationError(
+                    [
+                        f"submodels.{name}.output: the model has the outputs "
+                        f"{', '.join(interface.outputs)}: name one here, or write "
+                        f"'{name}.OUTPUT' in {key}"
+                    ]
+                )
+            return next(iter(interface.outputs))
+        if wanted not in interface.taps():
+            kind = "output" if interface.format == "saved_model" else "output or inner layer"
+            place = key if "." in reference else f"submodels.{name}.output"
+            raise SpecificationError(
+                [
+                    f"{place}: the model has no {kind} '{wanted}'; "
+                    f"{suggestion(wanted, interface.taps())}"
+                ]
+            )
+        return wanted
+
+    def _add(self, name: str) -> None:
+        is_submodel = name in self.graph.submodels
+        if is_submodel:
+            self._check_connections(name)
+            if self.graph.owner(name) not in self.taps:  # a wrong output, recorded already
+                self.failed.add(name)
+        if not all(self.is_joined(reference) for _, reference in inputs_of(self.graph, name)):
+            self.failed.add(name)
+        elif is_submodel:
+            self._add_submodel(name)
+        else:
+            node = self.graph.graph[name]
+            if isinstance(node, Merge):
+                self._add_merge(name, node)
             else:
-                units, why = len(label.classes), f"{len(label.classes)} classes"
-        elif isinstance(label, MultiLabel):
-            units, why = len(label.classes), f"{len(label.classes)} classes"
-        if tuple(tensor.shape[1:]) != (units,):
-            raise SpecificationError(
-                [f"{key}: expected ({units}) for {why}, found {shape_text(tensor)}"]
-            )
-        activation: Any = "linear"
-        if not isinstance(label, NumberLabel) and self._gives_logits(name):
-            activation = "sigmoid" if output.loss == "binary_crossentropy" else "softmax"
-        # Predictions leave in float32 whatever precision the layers before compute in.
-        return keras.layers.Activation(activation, dtype="float32", name=f"{name}.prediction")(
-            tensor
-        )
+                self._add_layers(name, node)
 
-    def _gives_logits(self, name: str) -> bool:
-        """Whether an output's node gives logits: as stated, else as its last layer tells."""
-        output = self.specification.outputs[name]
-        if output.from_logits is not None:
-            return output.from_logits
-        source = source_of(output.from_)
-        activation = None
-        if source in self.interfaces:
-            tap = self.tap(f"outputs.{name}.from", output.from_)
-            activation = self.interfaces[source].taps()[tap].activation
-        elif isinstance(self.specification.graph.get(source), Layers):
-            activation = activation_of(self.layers[source][-1])
-        if activation is None:
+    def _check_connections(self, name: str) -> None:
+        submodel, interface = self.graph.submodels[name], self.interfaces[name]
+        problems = [
+            f"submodels.{name}.inputs.{entry}: the model has no such input; "
+            f"{suggestion(entry, interface.inputs)}"
+            for entry in submodel.inputs
+            if entry not in interface.inputs
+        ] + [
+            f"submodels.{name}.inputs: the model's input '{entry}' {info} is not connected"
+            for entry, info in interface.inputs.items()
+            if entry not in submodel.inputs
+        ]
+        if problems:
+            raise SpecificationError(problems)
+
+    def _add_submodel(self, name: str) -> None:
+        interface, owner = self.interfaces[name], self.graph.owner(name)
+        inputs = {}
+        for entry, reference in self.graph.submodels[name].inputs.items():
+            key = f"submodels.{name}.inputs.{entry}"
+            with self.recording(name):
+                tensor = self._input(key, name, reference)
+                wanted = interface.inputs[entry]
+                inputs[entry] = _fitted(key, f"{name}.{entry}", tensor, reference, wanted)
+        if name in self.failed:
+            return
+        if owner not in self.submodels:
+            # By the owner's name even where a twin comes first in the order of the data.
+            self.submodels[owner] = self.open_submodel(owner, interface, self.taps[owner])
+        for tap, tensor in self.submodels[owner](inputs).items():
+            self.tensors[f"{name}.{tap}"] = tensor
+
+    def _add_merge(self, name: str, node: Merge) -> None:
+        key = f"graph.{name}"
+        tensors = [self._input(f"{key}.inputs", name, reference) for reference in node.inputs]
+        try:
+            check_inputs(node.merge, tensors)
+            layer = new_merge(node.merge, name, node.config)
+            self.tensors[name] = layer(tensors)
+        except (ValueError, TypeError) as error:
+            shapes = ", ".join(
+                f"{reference} {shape_text(tensor)}"
+                for reference, tensor in zip(node.inputs, tensors, strict=True)
+            )
+            raise SpecificationError(
+                [f"{key}: {node.merge} cannot join {shapes}: {first_line(error)}"]
+            ) from error
+        self.layers[name] = [layer]
+
+    def _add_layers(self, name: str, node: Layers) -> None:
+        key = f"graph.{name}"
+        tensor = self.tensor_of(node.inputs)
+        self.layers[name] = []
+        for position, item in enumerate(node.layers):
+            [(class_name, config)] = item.items()
+            place = f"{key}.layers.{position}.{class_name}"
+            last = position == len(node.layers) - 1
+            layer_name = name if last else f"{name}.{position}"
+            layer = new_layer(place, class_name, {**config, "name": layer_name})
+            try:
+                check_dtype(class_name, tensor)
+                received, tensor = tensor, layer(tensor)
+            except Exception as error:  # given another shape, a layer may raise anything
+                raise SpecificationError(
+                    [
+                        f"{place}: it does not fit its input {shape_text(tensor)}: "
+                        f"{first_line(error)}"
+                    ]
+                ) from error
+            if not isinstance(tensor, keras.KerasTensor):
+                raise SpecificationError(
+                    [f"{place}: it gives several tensors for {shape_text(received)}, one is needed"]
+                )
+            self.layers[name].append(layer)
+        self.tensors[name] = tensor
+
+    def _input(self, key: str, name: str, reference: str) -> keras.KerasTensor:
+        """The tensor that a node takes for a reference: replaced where a feature is missing."""
+        tensor = self.tensor_of(reference)
+        feature = replaced_at(self.graph, self.upstream, name, reference)
+        missing = self.graph.features[feature].missing if feature else None
+        if missing is None:
+            return tensor
+        if reference not in self._replaced:
+            try:
+                check_replaceable(missing, tensor)
+            except ValueError as error:
+                raise SpecificationError(
+                    [f"features.{feature}.missing: at {key}, '{reference}' "
+                     f"{shape_text(tensor)}: {error}"]
+                ) from error  # fmt: skip
+            layer = Replacement(missing.replace, f"{self.resolved[reference]}.replaced")
+            self.replacements[reference] = layer
+            self._replaced[reference] = layer(tensor, self._rows_without(feature, missing))
+        return self._replaced[reference]
+
+    def _rows_without(self, feature: str, missing: Missing) -> keras.KerasTensor:
+        """Which rows lack a feature; one draw for all places where it is replaced."""
+        if feature not in self._absent:
+            column = missing_name(feature)
+            self._missing_inputs[column] = keras.Input((), dtype="int64", name=column)
+            layer = Absence(missing.drop, f"{feature}.absent")
+            self._absent[feature] = layer(self._missing_inputs[column])
+        return self._absent[feature]
+
+
+def _fitted(
+    key: str, name: str, tensor: keras.KerasTensor, reference: str, wanted: TensorInfo
+) -> keras.KerasTensor:
+    """The tensor as a sub-model's input wants it; integers and floats may change their width."""
+    sizes, found = wanted.shape, tuple(tensor.shape[1:])
+    fits = len(sizes) == len(found) and all(
+        None in (one, other) or one == other for one, other in zip(sizes, found, strict=True)
+    )
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    kinds = {
+        name.rstrip("0123456789").removeprefix("u").replace("bfloat", "float")
+        for name in (dtype, wanted.dtype)
+    }
+    if not fits or len(kinds) > 1:
+        raise SpecificationError(
+            [f"{key}: the model expects {wanted}, '{reference}' is {shape_text(tensor)}"]
+        )
+    return tensor if dtype == wanted.dtype else Cast(wanted.dtype, name=name)(tensor)
+
+
+def _output(specification: Specification, name: str, join: _Join) -> keras.KerasTensor:
+    """The prediction of an output, `(batch, units)` as its label and its loss need it."""
+    output, label = specification.outputs[name], specification.label_of(name)
+    tensor = join.tensor_of(output.from_)
+    binary = output.loss == "binary_crossentropy"
+    units, reason = 1, f"a label of type number, {output.loss}"
+    if isinstance(label, CategoryLabel) and binary:
+        reason = "binary_crossentropy"
+        if len(label.classes) != 2:
             raise SpecificationError(
                 [
-                    f"outputs.{name}.from_logits: '{source}' does not tell whether it gives logits "
-                    "or probabilities: write from_logits: true or false"
+                    f"outputs.{name}.loss: binary_crossentropy needs a label of two classes, found "
+                    f"{len(label.classes)}: use categorical_crossentropy"
                 ]
             )
-        if activation == "softmax" and isinstance(self.specification.label_of(name), MultiLabel):
-            raise SpecificationError(
-                [
-                    f"outputs.{name}.from: '{source}' ends in softmax, whose classes exclude one "
-                    "another: a label of type multi_label needs logits or sigmoid"
-                ]
-            )
-        return activation not in ("softmax", "sigmoid")
+    elif isinstance(label, CategoryLabel | MultiLabel):
+        units, reason = len(label.classes), f"{len(label.classes)} classes"
+    if tuple(tensor.shape[1:]) != (units,):
+        raise SpecificationError(
+            [f"outputs.{name}.from: expected ({units}) for {reason}, found {shape_text(tensor)}"]
+        )
+    activation = "linear"
+    if not isinstance(label, NumberLabel) and _gives_logits(specification, name, join):
+        activation = "sigmoid" if binary else "softmax"
+    # Predictions leave in float32 whatever precision the layers before compute in.
+    layer = keras.layers.Activation(activation, dtype="float32", name=f"{name}.prediction")
+    return layer(tensor)
+
+
+def _gives_logits(specification: Specification, name: str, join: _Join) -> bool:
+    """Whether an output's node gives logits: as stated, else by the activation it ends in."""
+    output = specification.outputs[name]
+    if output.from_logits is not None:
+        return output.from_logits
+    source, _, tap = join.resolved[output.from_].partition(".")
+    activation = None
+    if tap:
+        activation = join.interfaces[source].taps()[tap].activation
+    elif isinstance(specification.graph.get(source), Layers):
+        activation = activation_of(join.layers[source][-1])
+    if activation is None:
+        raise SpecificationError(
+            [
+                f"outputs.{name}.from_logits: whether '{source}' gives logits or probabilities is "
+                "not known: write from_logits: true or false"
+            ]
+        )
+    if activation == "softmax" and isinstance(specification.label_of(name), MultiLabel):
+        raise SpecificationError(
+            [
+                f"outputs.{name}.from: '{source}' ends in softmax, whose classes exclude one "
+                "another: a label of type multi_label needs logits or sigmoid"
+            ]
+        )
+    return activation not in ("softmax", "sigmoid")

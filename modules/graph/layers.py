@@ -1,4 +1,4 @@
-"""New layers by name: any layer of Keras with its config, as a specification writes them."""
+"""The layers of a graph: any of Keras's by name, as a specification writes them, and our own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
+from tfx_fusion.modules.submodels.interface import Interface
 
 # Layers that hold code, load files, or are no step of a graph.
 NOT_FOR_GRAPHS = frozenset(
@@ -22,8 +23,6 @@ NOT_FOR_GRAPHS = frozenset(
         "Wrapper",
     }
 )
-
-
 # The layers that take text.
 OF_TEXT = frozenset({"Hashing", "HashedCrossing", "StringLookup", "TextVectorization"})
 
@@ -40,28 +39,28 @@ def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers
         raise SpecificationError(
             [f"{key}: a Lambda layer holds code, and a specification holds none: use another layer"]
         )
-    known = {
+    usable = {
         name
         for name, value in vars(keras.layers).items()
         if isinstance(value, type)
         and issubclass(value, keras.layers.Layer)
         and name not in NOT_FOR_GRAPHS
     }
-    if class_name not in known:
+    if class_name not in usable:
         raise SpecificationError(
             [
                 f"{key}: Keras has no layer of this name for use here; "
-                f"{suggestion(class_name, known)}"
+                f"{suggestion(class_name, usable)}"
             ]
         )
     try:
         return getattr(keras.layers, class_name)(**config)
     except Exception as error:  # a layer's own code, given a wrong config, may raise anything
-        known_keys = _arguments(getattr(keras.layers, class_name))
+        arguments = _arguments(getattr(keras.layers, class_name))
         unknown = [
-            f"{key}.{name}: unknown key: {suggestion(name, known_keys)}"
+            f"{key}.{name}: unknown key: {suggestion(name, arguments)}"
             for name in config
-            if name not in known_keys
+            if name not in arguments
         ]
         raise SpecificationError(unknown or [f"{key}: {first_line(error)}"]) from error
 
@@ -74,3 +73,48 @@ def _arguments(layer: type[keras.layers.Layer]) -> set[str]:
             break
         found.update(inspect.signature(owner).parameters)
     return found - {"self", "args", "kwargs"}
+
+
+@keras.saving.register_keras_serializable(package="tfx_fusion")
+class Cast(keras.layers.Layer):
+    """The same values in another dtype, `(batch, …)` to `(batch, …)`."""
+
+    def __init__(self, to: str, **options: Any) -> None:
+        # Keras would cast floats to the layer's own dtype before `call`, losing what float64 has.
+        super().__init__(**{**options, "autocast": False})
+        self._to = to
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.cast(inputs, self._to)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "to": self._to}
+
+
+@keras.saving.register_keras_serializable(package="tfx_fusion")
+class InterfaceLayer(keras.layers.Layer):
+    """Stands for a sub-model of which only the interface is known."""
+
+    def __init__(self, interface: Interface, taps: list[str], name: str) -> None:
+        super().__init__(name=name, trainable=False)
+        self.supports_masking = True
+        self._interface, self._taps = interface, list(taps)
+
+    def compute_output_spec(self, inputs: dict[str, Any]) -> dict[str, keras.KerasTensor]:
+        known = self._interface.taps()
+        return {
+            tap: keras.KerasTensor((None, *known[tap].shape), dtype=known[tap].dtype)
+            for tap in self._taps
+        }
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """None: no shape depends on a mask."""
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        interface = self._interface.model_dump(mode="json")
+        return {"interface": interface, "taps": self._taps, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> InterfaceLayer:
+        return cls(Interface.model_validate(config["interface"]), config["taps"], config["name"])

@@ -13,14 +13,15 @@ import keras
 from tfx_fusion.modules.spec import Missing
 
 
+@keras.saving.register_keras_serializable(package="tfx_fusion")
 class Absence(keras.layers.Layer):
     """Which rows go without a feature: `(batch,)` int64, 1 or 0, to `(batch,)` bool.
 
     In training a share `drop` of the rows goes without it too, drawn anew in every step.
     """
 
-    def __init__(self, drop: float, name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, drop: float, name: str, **options: Any) -> None:
+        super().__init__(name=name, **options)
         self._drop = drop
         self._seeds = keras.random.SeedGenerator() if drop else None
 
@@ -31,15 +32,19 @@ class Absence(keras.layers.Layer):
         drawn = keras.random.uniform(keras.ops.shape(missing), seed=self._seeds)
         return keras.ops.logical_or(absent, drawn < self._drop)
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "drop": self._drop}
 
+
+@keras.saving.register_keras_serializable(package="tfx_fusion")
 class Replacement(keras.layers.Layer):
     """Puts a vector in the place of a value `(batch, …)` in the rows that go without it.
 
     The vector is zeros, learned, or the mean over the rows to train on, which is set from outside.
     """
 
-    def __init__(self, replace: str, name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, replace: str, name: str, **options: Any) -> None:
+        super().__init__(name=name, **options)
         self.supports_masking = True
         self.replace = replace
 
@@ -69,6 +74,9 @@ class Replacement(keras.layers.Layer):
     def compute_mask(self, value: Any, previous_mask: Any) -> Any:
         """The value's own mask."""
         return previous_mask
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "replace": self.replace}
 
 
 def check_replaceable(missing: Missing, tensor: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,9 +25,9 @@ from tfx_fusion.modules.spec import (
     NumberFeature,
     SequenceFeature,
     TextFeature,
-    as_read,
     missing_name,
 )
+from tfx_fusion.modules.spec.views import features_in_rows
 from tfx_fusion.modules.spec.vocabulary import UNKNOWN, read_vocabulary
 
 # Keras's TextVectorization strips the same characters (`strip_punctuation`).
@@ -76,7 +77,6 @@ def _feature(tensor: Any, feature: Feature) -> Any:
     if isinstance(feature, TextFeature):
         return _text(tensor, feature)
     if isinstance(feature, NumberFeature):
-        # The analysis passes over NaN.
         scaled = _number(tensor, feature)
         return _without_nan(scaled) if feature.missing else scaled
     if isinstance(feature, CategoryFeature):
@@ -136,32 +136,61 @@ def _text(tensor: Any, feature: TextFeature) -> Any:
     ids = tf.ragged.boolean_mask(ids, ids >= 0)
     if feature.encoding == "ids":
         return ids.to_tensor(default_value=0, shape=[None, feature.length])
-    one_hot = tf.one_hot(ids.to_tensor(default_value=-1), len(words), dtype=tf.float32)
-    return tf.reduce_max(tf.pad(one_hot, [[0, 0], [0, 1], [0, 0]]), axis=1)
+    # Not by one_hot: its (rows, tokens, words) tensor takes hundreds of times the memory.
+    places = tf.stack([ids.value_rowids(), ids.values], axis=1)
+    shape = tf.stack([ids.nrows(), len(words)])
+    counts = tf.scatter_nd(places, tf.ones_like(ids.values, tf.float32), shape)
+    return tf.reshape(tf.minimum(counts, 1.0), [-1, len(words)])
 
 
 def _number(tensor: Any, feature: NumberFeature) -> Any:
-    if feature.normalize == "standard":
-        return tft.scale_to_z_score(tensor, elementwise=True)
-    if feature.normalize == "min_max":
-        return tft.scale_to_0_1(tensor, elementwise=True)
-    return tf.identity(tensor)
+    """Numbers `(batch,)` or `(batch, columns)`, each column scaled by its training rows.
 
-
-def transform_config(
-    features: Mapping[str, Feature], labels: Mapping[str, Label]
-) -> dict[str, str]:
-    """The `custom_config` that `preprocessing_fn` reads, as TFX stores it: text only.
-
-    The vocabularies' digests are in it, because TFX's cache does not see the files' content.
+    Missing values (NaN) are left out of the analysis and stay NaN, except in a column that does not
+    vary in the training rows: that one becomes 0.
     """
-    digests = {
+    if feature.normalize == "none":
+        return tf.identity(tensor)
+    # float32 would lose the digits in which values of a large mean differ.
+    values = tf.cast(tensor, tf.float64)
+    # TFT's own minimum and maximum are NaN as soon as one value is, and its scalers turn a constant
+    # column into a sigmoid.
+    low = tft.min(_without_nan(values, math.inf), reduce_instance_dims=False)
+    high = tft.max(_without_nan(values, -math.inf), reduce_instance_dims=False)
+    if feature.normalize == "min_max":
+        shift, scale = low, high - low
+    else:
+        shift = tft.mean(values, reduce_instance_dims=False)  # of the values that are not NaN
+        scale = tf.sqrt(tft.var(values, reduce_instance_dims=False))
+    # By the limits, since the deviation of equal values may be off zero by rounding.
+    varies = tf.broadcast_to(high > low, tf.shape(values))
+    scaled = tf.where(varies, (values - shift) / scale, tf.zeros_like(values))
+    return tf.cast(scaled, tf.float32)
+
+
+def vocabulary_digests(features: Mapping[str, Feature]) -> dict[str, str]:
+    """The SHA-256 of each vocabulary's content, by the name of its feature."""
+    return {
         name: hashlib.sha256(feature.vocabulary.read_bytes()).hexdigest()
         for name, feature in features.items()
         if isinstance(feature, TextFeature) and feature.vocabulary is not None
     }
+
+
+def transform_config(
+    features: Mapping[str, Feature],
+    labels: Mapping[str, Label],
+    digests: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The `custom_config` that `preprocessing_fn` reads, as TFX stores it: text only.
+
+    The vocabularies' digests are in it, because TFX's cache does not see the files' content. They
+    are read from the files unless given, as when the files are where the step runs, not here.
+    """
     return {
-        "vocabulary_digests": json.dumps(digests),
-        "features": FEATURES.dump_json(as_read(features)).decode(),
+        "vocabulary_digests": json.dumps(
+            vocabulary_digests(features) if digests is None else dict(digests)
+        ),
+        "features": FEATURES.dump_json(features_in_rows(features)).decode(),
         "labels": LABELS.dump_json(dict(labels)).decode(),
     }

@@ -10,57 +10,40 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tfx_fusion.modules.registry.changes import locked
-from tfx_fusion.modules.registry.manifest import MANIFEST_FILE, published_digest
+from tfx_fusion.modules.registry.version_record import VERSION_RECORD_FILE, published_digest
 from tfx_fusion.modules.registry.versions import newest_version
 from tfx_fusion.modules.spec import (
-    Feature,
     Label,
     NumberLabel,
     Specification,
     may_be_missing,
     stored,
 )
-from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec.views import TaskView
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
-
-
-class Task(Part):
-    """The part of a specification that says what a model predicts, and from what."""
-
-    features: dict[str, Feature]
-    labels: dict[str, Label]
-    outputs: dict[str, str]  # the label of each
-
-    @classmethod
-    def of(cls, specification: Specification) -> Task:
-        """What the model of a specification does."""
-        return cls(
-            features=specification.features,
-            labels=specification.labels,
-            outputs={name: specification.label_name(name) for name in specification.outputs},
-        )
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A copy of the last published model; `unlike` says why no candidate is comparable with it."""
+    """A copy of the last published model; `not_comparable` is the reason why a
+    candidate cannot be compared with it, or empty."""
 
     version: str
     digest: str
-    unlike: str
+    not_comparable: str
 
 
 def champion_state(folder: Path) -> str:
-    """What the champion is, in a line that changes with it; empty where there is none."""
+    """A line that identifies the champion, for cache keys; empty where there is none."""
     version = newest_version(folder)
     if version is None:
         return ""
-    manifest = version / MANIFEST_FILE
-    content = manifest.read_bytes() if manifest.is_file() else b""
+    record = version / VERSION_RECORD_FILE
+    content = record.read_bytes() if record.is_file() else b""
     return f"{version.name} {hashlib.sha256(content).hexdigest()}"
 
 
-def copy_champion(folder: Path, task: Task, target: Path) -> Champion | None:
+def copy_champion(folder: Path, task: TaskView, target: Path) -> Champion | None:
     """Copies the last published model of a publish folder; None where there is none."""
     if newest_version(folder) is None:
         return None
@@ -69,34 +52,34 @@ def copy_champion(folder: Path, task: Task, target: Path) -> Champion | None:
         if version is None:
             return None
         shutil.copytree(version, target, dirs_exist_ok=True)
-        return Champion(version.name, published_digest(version), _unlike(version, task))
+        return Champion(version.name, published_digest(version), _not_comparable(version, task))
 
 
-def _unlike(version: Path, task: Task) -> str:
-    """Why a champion cannot be measured on the candidate's examples; empty where it can."""
+def _not_comparable(version: Path, task: TaskView) -> str:
+    """Why a champion cannot be measured on the candidate's examples; empty where it can be."""
     try:
         text = (version / SPECIFICATION_FILE).read_text()
-        its = Task.of(Specification.model_validate_json(text))
+        its = TaskView.of(Specification.model_validate_json(text))
     except (OSError, ValidationError):
         return f"it has no {SPECIFICATION_FILE} that can be read"
     ours = {**task.features, **task.labels}
     for name, part in {**its.features, **its.labels}.items():
         if name not in ours:
-            return f"it reads '{name}', which the examples no longer hold"
+            return f"it reads '{name}', which the examples no longer contain"
         its_form, form = stored(part), stored(ours[name])
         if its_form != form:
             found = f"{list(form.shape)} of {form.dtype}"
             return f"it reads '{name}' as {list(its_form.shape)} of {its_form.dtype}, now {found}"
     for name in set(may_be_missing(task.features)) - set(may_be_missing(its.features)):
         if name in its.features:
-            return f"it cannot do without '{name}', which rows may lack now"
+            return f"it requires '{name}', which may be missing now"
     for output, label in task.outputs.items():
         if its.outputs.get(output) != label:
             return f"it does not predict '{output}' against the label '{label}'"
-        if _meaning(its.labels[label]) != _meaning(task.labels[label]):
-            return f"the label '{label}' meant something else to it"
+        if _type_and_classes(its.labels[label]) != _type_and_classes(task.labels[label]):
+            return f"the label '{label}' has another type or other classes in it"
     return ""
 
 
-def _meaning(label: Label) -> tuple[str, tuple[str, ...]]:
+def _type_and_classes(label: Label) -> tuple[str, tuple[str, ...]]:
     return label.type, () if isinstance(label, NumberLabel) else label.classes

@@ -1,7 +1,7 @@
-"""Changes of a publish folder: one at a time, whole or not at all.
+"""Changes of a publish folder: one at a time, and atomic.
 
-What is needed on the way lies in `.registry`, in the same file system, so that a rename moves it.
-The system lets go of a killed process's lock; the next one tidies up after it.
+Intermediate files are in `.registry`, on the same file system, so that a rename moves them. The
+system releases the lock of a killed process; the next change cleans up after it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ REMOVING = "removing"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """Waits until nobody else changes a publish folder; gives the registry's own one in it.
+    """Holds the lock of a publish folder; yields the registry's own folder in it.
 
-    Raises RunError where nothing can be written there.
+    Raises RunError where it cannot be written.
     """
     own = folder / OWN_FOLDER
     try:
@@ -35,11 +35,11 @@ def locked(folder: Path) -> Iterator[Path]:
         lock = (own / LOCK).open("w")
     except OSError as error:
         raise RunError(
-            f"{own}: expected a folder to write to: {error.strerror}; change its rights"
+            f"{own}: expected a folder to write to: {error.strerror}; change its permissions"
         ) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _settle(own)
+        _undo_partial_renames(own)
         for name in (PUBLISHING, REMOVING):
             shutil.rmtree(own / name, ignore_errors=True)
         for left in own.glob(f".{RENAMES}.*.tmp"):
@@ -59,18 +59,18 @@ def rename_all(own: Path, renames: Sequence[tuple[Path, Path]]) -> None:
         for source, target in renames:
             source.rename(target)
     finally:
-        _settle(own)
+        _undo_partial_renames(own)
 
 
 def remove(own: Path, entry: Path) -> None:
-    """Takes an entry of the publish folder away at once, then deletes it."""
-    aside = own / REMOVING
-    entry.rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)  # what is left goes with the next change
+    """Removes an entry of the publish folder by a rename, then deletes it."""
+    removed = own / REMOVING
+    entry.rename(removed)
+    shutil.rmtree(removed, ignore_errors=True)  # the next change deletes what is left
 
 
-def _settle(own: Path) -> None:
-    """Undoes renames that were not all done."""
+def _undo_partial_renames(own: Path) -> None:
+    """Undoes renames of which the last one was not reached."""
     file = own / RENAMES
     if not file.is_file():
         return

@@ -1,4 +1,4 @@
-"""What published versions came from: ML Metadata tells it, and where that is gone the manifests."""
+"""What published versions were made from: by ML Metadata, or else by the version records."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as proto
 
 from tfx_fusion.modules.errors import RunError, suggestion
-from tfx_fusion.modules.registry.manifest import (
+from tfx_fusion.modules.registry.version_record import (
     DataSource,
-    Manifest,
     Metrics,
     Provenance,
     Source,
-    read_manifest,
+    VersionRecord,
+    read_version_record,
 )
 from tfx_fusion.modules.registry.versions import all_versions
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """What a version came from, and who tells it. Only ML Metadata knows the counts of rows."""
+    """What a version was made from, and where that is recorded.
+
+    Only ML Metadata records the counts of rows.
+    """
 
     version: str
-    told_by: str
+    recorded_in: str
     published: datetime
     run: str
     specification: dict[str, Any]
@@ -40,9 +43,9 @@ class Lineage:
 
 @dataclass(frozen=True)
 class Lineages:
-    """The lineages of all versions that are known, also of those no longer in the folder.
+    """The lineages of all versions that are recorded, also of those no longer in the folder.
 
-    `missing` says why ML Metadata tells nothing; `unknown`, by version, why nobody does.
+    `missing` is why ML Metadata was not read; `unknown`, by version, why nothing is recorded.
     """
 
     known: dict[str, Lineage]
@@ -57,7 +60,7 @@ class Lineages:
             raise RunError(f"there is no version '{name}'; {suggestion(name, self.known)}")
         return self.known[name]
 
-    def holding(self, digest: str) -> list[tuple[Lineage, str]]:
+    def with_submodel(self, digest: str) -> list[tuple[Lineage, str]]:
         """Each version with a sub-model whose digest begins so, and that sub-model's name.
 
         Raises RunError where there is none.
@@ -73,9 +76,9 @@ class Lineages:
                 s.digest for lineage in self.known.values() for s in lineage.submodels.values()
             }
             hint = suggestion(digest, {known[: max(len(digest), 12)] for known in digests})
-            told = f"no version is known to hold a sub-model whose digest begins with '{digest}'"
-            blind = [f"version {name}: {why}" for name, why in self.unknown.items()]
-            raise RunError("\n".join([f"{told}; {hint}", *blind]))
+            problem = f"no recorded version has a sub-model whose digest begins with '{digest}'"
+            unknown = [f"version {name}: {reason}" for name, reason in self.unknown.items()]
+            raise RunError("\n".join([f"{problem}; {hint}", *unknown]))
         return found
 
 
@@ -97,43 +100,43 @@ def lineages(folder: Path, metadata: Path | None) -> Lineages:
         if version.name in known:
             continue
         try:
-            manifest = read_manifest(version.path)
+            record = read_version_record(version.path)
         except RunError as error:
             unknown[version.name] = str(error)
             continue
-        if manifest is None:
-            unknown[version.name] = "neither ML Metadata nor a manifest tells what it came from"
+        if record is None:
+            unknown[version.name] = "its origin is in neither ML Metadata nor a version record"
         else:
-            known[version.name] = _of_manifest(version.name, manifest)
+            known[version.name] = _of_record(version.name, record)
     return Lineages(dict(sorted(known.items(), key=lambda item: -int(item[0]))), missing, unknown)
 
 
-def _of_manifest(version: str, manifest: Manifest) -> Lineage:
+def _of_record(version: str, record: VersionRecord) -> Lineage:
     return Lineage(
         version=version,
-        told_by="its manifest",
-        published=manifest.published,
-        run=manifest.run,
-        specification=manifest.specification,
-        data=manifest.data,
-        submodels=manifest.submodels,
-        metrics=manifest.metrics,
+        recorded_in="version record",
+        published=record.published,
+        run=record.run,
+        specification=record.specification,
+        data=record.data,
+        submodels=record.submodels,
+        metrics=record.metrics,
     )
 
 
 def _recorded(metadata: Path | None) -> dict[str, Lineage]:
-    """What ML Metadata tells; raises RunError where it cannot be read."""
+    """The lineages in ML Metadata, by version. Raises RunError where it cannot be read."""
     if metadata is None:
-        raise RunError("ML Metadata lies beside a specification, and a folder was given")
+        raise RunError("ML Metadata is found by the specification file, and a folder was given")
     if not metadata.is_file():
-        raise RunError(f"ML Metadata is gone: {metadata}: no such file")
+        raise RunError(f"ML Metadata is missing: {metadata}: no such file")
     config = proto.ConnectionConfig()
     config.sqlite.filename_uri = str(metadata)
     config.sqlite.connection_mode = proto.SqliteMetadataSourceConfig.READONLY
     try:
         store = mlmd.MetadataStore(config)
         pushed = store.get_artifacts_by_type("PushedModel")
-        # Of a version published once and found unchanged later, the first tells.
+        # A version that a later run found unchanged has further artifacts: the first counts.
         new = [a for a in pushed if a.custom_properties["status"].string_value == "published"]
         return {lineage.version: lineage for lineage in (_of_pushed(store, a) for a in new)}
     except (RuntimeError, mlmd.errors.StatusError) as error:
@@ -147,7 +150,7 @@ def _of_pushed(store: mlmd.MetadataStore, pushed: proto.Artifact) -> Lineage:
     [rows] = [a.custom_properties for a in artifacts if a.type == "fusion.RejectedRows"]
     return Lineage(
         version=pushed.custom_properties["pushed_version"].string_value,
-        told_by="ML Metadata",
+        recorded_in="ML Metadata",
         published=datetime.fromtimestamp(pushed.create_time_since_epoch / 1000, UTC),
         run=facts["run"].string_value,
         specification=provenance.specification,
@@ -171,7 +174,7 @@ def _of_pushed(store: mlmd.MetadataStore, pushed: proto.Artifact) -> Lineage:
 def _upstream(
     store: mlmd.MetadataStore, artifact: proto.Artifact
 ) -> tuple[list[proto.Execution], list[proto.Artifact]]:
-    """All executions that an artifact came from, and all artifacts that they read or made.
+    """All executions that led to an artifact, and all artifacts that they read or made.
 
     An artifact that was reused has further executions, which read the same.
     """

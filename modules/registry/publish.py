@@ -1,4 +1,4 @@
-"""Publishing a version: copied aside, then renamed into the folder that TF Serving watches."""
+"""Publishing a version: copied beside, then renamed into the folder that TF Serving watches."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Literal
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.registry.changes import PUBLISHING, locked, remove
-from tfx_fusion.modules.registry.manifest import (
-    MANIFEST_FILE,
+from tfx_fusion.modules.registry.version_record import (
     STATISTICS_FILE,
+    VERSION_RECORD_FILE,
     Gates,
-    Manifest,
     Metrics,
     Provenance,
+    VersionRecord,
     model_digest,
     published_digest,
-    read_manifest,
+    read_version_record,
 )
 from tfx_fusion.modules.registry.versions import (
     Version,
@@ -32,16 +32,16 @@ from tfx_fusion.modules.registry.versions import (
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of publishing a model, the version that it is, and the manifest of a new one.
+class Published:
+    """The result of publishing a model: its version, and the version record of a new one.
 
     `already published`: it is the version served now. `rolled back`: it was published before and
-    set aside since, which publishing does not undo.
+    rolled back since, which publishing does not undo.
     """
 
     version: Version
     status: Literal["published", "already published", "rolled back"]
-    manifest: Manifest | None = None
+    record: VersionRecord | None = None
 
 
 def publish(
@@ -52,8 +52,8 @@ def publish(
     champion: str | None,
     keep: int | None,
     statistics: Path | None = None,
-) -> Outcome:
-    """Publishes a SavedModel as the newest version of a publish folder, whole or not at all.
+) -> Published:
+    """Publishes a SavedModel as the newest version of a publish folder, atomically.
 
     Args:
         model: the SavedModel's folder.
@@ -61,18 +61,18 @@ def publish(
         provenance: what the model came from.
         metrics: what was measured of it, by output.
         champion: the version it was compared with.
-        keep: how many versions to keep, this one among them; None keeps all.
+        keep: how many versions to retain, including this one; None retains all.
         statistics: the file of the training data's statistics, to go with the version.
     """
     check_publish_folder(folder)
     digest = model_digest(model)
     with locked(folder) as own:
-        outcome = _known(folder, digest, provenance.run)
+        outcome = _already_there(folder, digest, provenance.run)
         if outcome is None:
-            aside = own / PUBLISHING
-            shutil.copytree(model, aside)
+            copy = own / PUBLISHING
+            shutil.copytree(model, copy)
             number = next_number(folder, int(time.time()))
-            manifest = Manifest(
+            record = VersionRecord(
                 **dict(provenance),
                 version=str(number),
                 published=datetime.now(UTC),
@@ -80,45 +80,45 @@ def publish(
                 metrics=metrics,
                 gates=Gates(evaluation=provenance.specification["evaluation"], champion=champion),
             )
-            write_text(aside / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
+            write_text(copy / VERSION_RECORD_FILE, record.model_dump_json(indent=1) + "\n")
             if statistics is not None:
-                shutil.copyfile(statistics, aside / STATISTICS_FILE)
+                shutil.copyfile(statistics, copy / STATISTICS_FILE)
             version = Version(folder / str(number))
-            aside.rename(version.path)
-            outcome = Outcome(version, "published", manifest)
+            copy.rename(version.path)
+            outcome = Published(version, "published", record)
         if keep is not None and outcome.status != "rolled back":
-            # One without a manifest was put there by somebody else: it is not ours to delete.
-            ours = [one for one in all_versions(folder) if (one.path / MANIFEST_FILE).is_file()]
+            # A version without a record was not published by us: it is not ours to delete.
+            ours = [v for v in all_versions(folder) if (v.path / VERSION_RECORD_FILE).is_file()]
             for surplus in _surplus(ours, keep):
                 remove(own, surplus.path)
     return outcome
 
 
-def _known(folder: Path, digest: str, run: str) -> Outcome | None:
-    """What a model is already: the version served, one rolled back, or one of the same run.
+def _already_there(folder: Path, digest: str, run: str) -> Published | None:
+    """The existing version of a model: the one served, one rolled back, or one of the same run.
 
-    An older version of another run is none: serving it again means to publish it anew. Of the
-    same run it is what an earlier attempt at this published.
+    An older version of another run does not count: to serve it again, it is published anew. One of
+    the same run was published by an earlier attempt.
     """
     versions = all_versions(folder)
     live = [version for version in versions if not version.rolled_back]
     for version in live:
         if _made_by(version, run) and published_digest(version.path) == digest:
-            return Outcome(version, "already published")
+            return Published(version, "already published")
     if live and published_digest(live[-1].path) == digest:
-        return Outcome(live[-1], "already published")
+        return Published(live[-1], "already published")
     for version in reversed(versions):
         if version.rolled_back and published_digest(version.path) == digest:
-            return Outcome(version, "rolled back")
+            return Published(version, "rolled back")
     return None
 
 
 def _made_by(version: Version, run: str) -> bool:
     try:
-        manifest = read_manifest(version.path)
-    except RunError:  # damaged; who lists the versions is told
+        record = read_version_record(version.path)
+    except RunError:  # damaged, which `fusion versions` reports
         return False
-    return manifest is not None and manifest.run == run
+    return record is not None and record.run == run
 
 
 def _surplus(versions: list[Version], keep: int) -> list[Version]:
@@ -127,9 +127,9 @@ def _surplus(versions: list[Version], keep: int) -> list[Version]:
     Never the served one, nor one that was rolled back to while what it replaced is still there.
     """
     live = [version for version in versions if not version.rolled_back]
-    aside = [version for version in versions if version.rolled_back]
+    rolled_back = [version for version in versions if version.rolled_back]
     needed = {version.number for version in live[-1:]}
-    for replaced in aside:
+    for replaced in rolled_back:
         needed.update([v.number for v in live if v.number < replaced.number][-1:])
-    spare = [version for version in [*aside, *live] if version.number not in needed]
+    spare = [version for version in [*rolled_back, *live] if version.number not in needed]
     return spare[: max(len(versions) - keep, 0)]

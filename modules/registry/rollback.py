@@ -1,7 +1,7 @@
 """Going back to an earlier version, and forward again.
 
-TF Serving serves the highest number, so every version above the wanted one is set aside under a
-name that it does not read. It notices a single change, whatever else is renamed before.
+TF Serving serves the highest number, so every version above the wanted one is renamed to what
+it does not read. It notices a single change, whatever else is renamed before.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tfx_fusion.modules.registry.versions import (
 
 @dataclass(frozen=True)
 class Rollback:
-    """The version served now, and those that were set aside for it."""
+    """The version served now, and those that were rolled back for it."""
 
     served: Version
-    set_aside: list[Version]
+    rolled_back: list[Version]
 
 
 def roll_back(folder: Path, name: str | None) -> Rollback:
-    """Has a version served, which may have been rolled back itself: whole or not at all.
+    """Makes a version the served one, also one that was rolled back: atomically.
 
     Args:
         folder: the publish folder.
@@ -41,18 +41,18 @@ def roll_back(folder: Path, name: str | None) -> Rollback:
         raise RunError(f"{folder}: nothing has been published yet, so there is nothing to go back")
     with locked(folder) as own:
         live = [version for version in all_versions(folder) if not version.rolled_back]
-        wanted = _before(folder, live) if name is None else version_named(folder, name)
+        wanted = _previous(folder, live) if name is None else version_named(folder, name)
         above = [version for version in live if version.number > wanted.number]
         served = Version(folder / wanted.name)
         renames = [(wanted.path, served.path)] if wanted.rolled_back else []
-        # Ascending: the one served now goes last, and with it all is decided.
-        renames += [(version.path, version.set_aside()) for version in above]
+        # Ascending: the rename of the one served now is the last and decides.
+        renames += [(version.path, version.rolled_back_path()) for version in above]
         if renames:
             rename_all(own, renames)
-    return Rollback(served, [Version(version.set_aside()) for version in above])
+    return Rollback(served, [Version(version.rolled_back_path()) for version in above])
 
 
-def _before(folder: Path, live: list[Version]) -> Version:
+def _previous(folder: Path, live: list[Version]) -> Version:
     if len(live) < 2:
         found = f"before {live[0].name}, the only one served" if live else "that is served"
         raise RunError(

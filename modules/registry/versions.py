@@ -1,6 +1,6 @@
 """The published versions of a model, as TF Serving reads them: folders whose names are numbers.
 
-A version that was rolled back lies beside them, under a name that TF Serving does not read.
+A version that was rolled back is beside them, under a name that TF Serving does not read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ROLLED_BACK = ".rolled-back"
 
 @dataclass(frozen=True)
 class Version:
-    """A published version: among those that TF Serving chooses from, or set aside by a rollback."""
+    """A published version: among those that TF Serving chooses from, or rolled back."""
 
     path: Path
 
@@ -31,8 +31,8 @@ class Version:
     def rolled_back(self) -> bool:
         return self.path.name.endswith(ROLLED_BACK)
 
-    def set_aside(self) -> Path:
-        """Where it lies once it is rolled back."""
+    def rolled_back_path(self) -> Path:
+        """Its path once it is rolled back."""
         return self.path.with_name(f"{self.name}{ROLLED_BACK}")
 
 
@@ -42,7 +42,7 @@ def holds_model(folder: Path) -> bool:
 
 
 def check_publish_folder(folder: Path) -> None:
-    """Raises RunError where versions would come to lie inside of a model."""
+    """Raises RunError where versions would be written into a model's folder."""
     if holds_model(folder):
         raise RunError(
             f"{folder}: expected a folder of versions, found a SavedModel: name another folder; "
@@ -71,7 +71,7 @@ def newest_version(folder: Path) -> Path | None:
 
 
 def statuses(folder: Path) -> dict[str, str]:
-    """What becomes of each version in a publish folder, the newest first."""
+    """The status of each version in a publish folder, the newest first."""
     versions = all_versions(folder)
     served = newest_version(folder)
     return {
@@ -79,13 +79,13 @@ def statuses(folder: Path) -> dict[str, str]:
         if version.rolled_back
         else "served"
         if version.path == served
-        else "kept"
+        else "retained"
         for version in reversed(versions)
     }
 
 
 def next_number(folder: Path, at_least: int) -> int:
-    """A number above that of all that bears one, whether or not there is a model in it."""
+    """A number above those of all numbered folders, also of those without a model."""
     return max([at_least, *(version.number + 1 for version in _numbered(folder))])
 
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfx_fusion.modules.evaluation.rows import EvaluatedRows, evaluate_rows
+from tfx_fusion.modules.evaluation.predictions import EvaluatedRows, read_predictions
 from tfx_fusion.modules.report.finished import FinishedRun
 from tfx_fusion.modules.spec import CategoryLabel, MultiLabel, NumberLabel, Specification
 
-# More rows would take long to ask for, and change little in a picture.
+# More rows would take long to draw, and change little in a picture.
 MOST_ROWS = 10_000
 ROW_ID = "row_id"
 YES = 0.5
@@ -71,13 +71,12 @@ class Answers:
 
 
 def ask(run: FinishedRun) -> Answers | None:
-    """Asks the trained model once for the rows of the evaluation split; None without a model."""
-    examples = run.record.output("examples")
-    if run.model is None or examples is None:
+    """Reads what the evaluation predicted for the first rows; None without an evaluation."""
+    examples, evaluation = run.record.output("examples"), run.record.output("evaluation")
+    if examples is None or evaluation is None:
         return None
-    folder = str(examples / "Split-eval")
-    rows = evaluate_rows(run.specification, run.model, folder, [ROW_ID], MOST_ROWS)
-    return Answers(run.specification, folder, rows)
+    rows = read_predictions(run.specification, evaluation, MOST_ROWS)
+    return Answers(run.specification, str(examples / "Split-eval"), rows)
 
 
 def confusion(truth: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What all pictures of a report share: how they look, and how they become part of the page."""
+"""What all pictures of a report share: their axes, and how they become part of the page."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfx_fusion.modules.graph.picture import SETTINGS, save_figure
+from tfx_fusion.modules.plotting import GRID, INK, SETTINGS, new_figure, save_figure
 from tfx_fusion.modules.report.blocks import Picture, svg
-from tfx_fusion.modules.training.curves import GRID, INK
 
 SIZE = 8.0
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#8a949b"
 
 
 def drawn(width: float, height: float, draw: Callable[[Figure], Any], alt: str) -> Picture:
-    """A picture of a size in points, told in words by `alt`."""
+    """A picture of a size in points; `alt` is its text for those who cannot see it."""
     with rc_context(SETTINGS), TemporaryDirectory() as folder:
-        figure = Figure(figsize=(width / 72, height / 72), facecolor="white")
+        figure = new_figure(width, height)
         draw(figure)
         file = Path(folder, "picture.svg")
         save_figure(figure, file, alt)

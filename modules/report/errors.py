@@ -25,7 +25,7 @@ def errors_section(run: FinishedRun) -> Section:
     title = "Errors"
     answers = ask(run)
     if answers is None:
-        return Section("errors", title, [Text("The run ended before a model was trained.")])
+        return Section("errors", title, [Text("The run ended before the evaluation.")])
     rows = len(next(iter(answers.rows.labels.values())))
     first = "the first " if rows == MOST_ROWS else ""
     blocks: list[Block] = [Text(f"On {first}{rows:,} rows of the evaluation split.")]

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tfx_fusion.modules.errors import RunError, first_line
-from tfx_fusion.modules.registry.manifest import Provenance
+from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.report.record import RunRecord
 from tfx_fusion.modules.spec import Specification
 

@@ -1,4 +1,4 @@
-"""Pictures of what a model answered: confusion matrices, counts by class, residuals."""
+"""Pictures of predictions: confusion matrices, counts by class, residuals."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfx_fusion.modules.graph.layout import text_width
+from tfx_fusion.modules.plotting import BLUE, GREY, GRID, INK, ORANGE, text_width
 from tfx_fusion.modules.report.answers import ClassCounts
 from tfx_fusion.modules.report.blocks import Picture
 from tfx_fusion.modules.report.drawing import (
-    BLUE,
-    GREY,
-    ORANGE,
     SIZE,
     drawn,
     label_axes,
@@ -21,17 +18,16 @@ from tfx_fusion.modules.report.drawing import (
     panel,
     shortened,
 )
-from tfx_fusion.modules.training.curves import GRID, INK
 
 MOST_NUMBERED = 20  # more classes than that have too little room for numbers
 MOST_NAMED = 60
 PLOT = 230.0
 DOTS, BARS = 2_000, 30
-DARK = 0.55  # of the darkest; above that, white numbers are read better
+DARK = 0.55  # of the darkest; above that, white numbers are easier to read
 
 
 def confusion_picture(output: str, counts: np.ndarray, classes: Sequence[str]) -> Picture:
-    """Truth downwards, prediction across; the darker, the larger the share of the true class."""
+    """True classes downwards, predicted ones across; dark cells hold most of a true class."""
     size = len(classes)
     cell = 26.0 if size <= 12 else 20.0 if size <= MOST_NUMBERED else max(2.0, 420.0 / size)
     names = [shortened(name) for name in classes]
@@ -42,7 +38,7 @@ def confusion_picture(output: str, counts: np.ndarray, classes: Sequence[str]) -
     def draw(figure: Figure) -> None:
         axes = panel(figure, margin, margin, side, side)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        label_axes(axes, "predicted", "in truth")
+        label_axes(axes, "predicted", "true")
         if size <= MOST_NAMED:
             upright = max(text_width(name, SIZE) for name in names) > cell - 4
             name_ticks(axes, names, across=True, upright=upright)
@@ -54,8 +50,8 @@ def confusion_picture(output: str, counts: np.ndarray, classes: Sequence[str]) -
                 ha="center", va="center",
             )  # fmt: skip
 
-    right = int(np.trace(counts))
-    alt = f"Confusion matrix of {output}: {right:,} of {int(counts.sum()):,} rows are right."
+    correct = int(np.trace(counts))
+    alt = f"Confusion matrix of {output}: {correct:,} of {int(counts.sum()):,} rows are correct."
     return drawn(margin + side + 10, margin + side + 10, draw, alt)
 
 
@@ -69,13 +65,13 @@ def classes_picture(output: str, counts: ClassCounts, classes: Sequence[str]) ->
     def draw(figure: Figure) -> None:
         axes = panel(figure, left, 46, PLOT, room)
         start = np.zeros(len(names))
-        for told, values, colour, hatch in (
+        for label, values, colour, hatch in (
             ("found", counts.found, BLUE, ""),
             ("overlooked", counts.overlooked, ORANGE, "////"),
             ("invented", counts.invented, GREY, "...."),
         ):
             axes.barh(
-                range(len(names)), values, 0.7, start, label=told, color=colour, hatch=hatch,
+                range(len(names)), values, 0.7, start, label=label, color=colour, hatch=hatch,
                 edgecolor="white", linewidth=0,
             )  # fmt: skip
             start = start + values
@@ -89,19 +85,19 @@ def classes_picture(output: str, counts: ClassCounts, classes: Sequence[str]) ->
 
 
 def residuals_picture(output: str, truth: np.ndarray, predicted: np.ndarray) -> Picture:
-    """Predictions over truths, and how the errors are spread."""
+    """Predictions over true values, and the distribution of the errors."""
     finite = np.isfinite(truth) & np.isfinite(predicted)
     truth, predicted = truth[finite].astype(float), predicted[finite].astype(float)
     step = max(1, -(-len(truth) // DOTS))
 
     def draw(figure: Figure) -> None:
-        axes = panel(figure, 52, 36, PLOT, PLOT * 0.8, "predicted by truth")
+        axes = panel(figure, 52, 36, PLOT, PLOT * 0.8, "predicted by true value")
         axes.scatter(truth[::step], predicted[::step], s=7, color=BLUE, alpha=0.5, linewidths=0)
         if len(truth):
             ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
             axes.plot(ends, ends, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
-        label_axes(axes, "in truth", "predicted")
-        axes = panel(figure, PLOT + 110, 36, PLOT, PLOT * 0.8, "errors, predicted less truth")
+        label_axes(axes, "true", "predicted")
+        axes = panel(figure, PLOT + 110, 36, PLOT, PLOT * 0.8, "errors, predicted − true")
         axes.hist(predicted - truth, bins=_bins(predicted - truth), color=BLUE)
         axes.axvline(0, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
         label_axes(axes, "error", "rows")
@@ -115,7 +111,7 @@ def residuals_picture(output: str, truth: np.ndarray, predicted: np.ndarray) -> 
 
 
 def _bins(errors: np.ndarray) -> list[float]:
-    """The edges of a histogram's bars; errors that are all but equal have some room too."""
+    """The edges of a histogram's bars; nearly equal errors have some room too."""
     low, high = (errors.min(), errors.max()) if len(errors) else (-1.0, 1.0)
     half = max((high - low) / 2, 1e-6 * max(1.0, abs(low), abs(high)))
     middle = (low + high) / 2

@@ -31,7 +31,7 @@ def quality_section(run: FinishedRun) -> Section:
     if quality is None:
         return Section("metrics", "Metrics", [Text("The run ended before the evaluation.")])
     blocks: list[Block] = [Text(f"Missed: {missed}", "bad") for missed in quality.missed]
-    blocks += [Text(f"Skipped: {skipped}", "quiet") for skipped in quality.passed_over]
+    blocks += [Text(f"Skipped: {skipped}", "quiet") for skipped in quality.skipped]
     champion = run.record.summary(ChampionSummary)
     if champion:
         blocks.append(Text(f"Champion to compare with: {champion.text}."))
@@ -79,7 +79,7 @@ def quality_table(caption: str, lines: Sequence[Line], quality: Quality) -> Tabl
         caption,
         [column.name for column in columns],
         [
-            [_bound(line, c.tell(line)) if c.name == BOUND else c.tell(line) for c in columns]
+            [_bound(line, c.text(line)) if c.name == BOUND else c.text(line) for c in columns]
             for line in lines
         ],
         [position for position, column in enumerate(columns) if column.is_number],
@@ -87,5 +87,5 @@ def quality_table(caption: str, lines: Sequence[Line], quality: Quality) -> Tabl
 
 
 def _bound(line: Line, text: str) -> Cell:
-    kept = {bound.kept for bound in line.bounds}
-    return Cell(text, "bad" if False in kept else "good" if True in kept else "quiet")
+    met = {bound.met for bound in line.bounds}
+    return Cell(text, "bad" if False in met else "good" if True in met else "quiet")

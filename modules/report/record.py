@@ -110,7 +110,7 @@ class RunRecord(BaseModel):
 
     def conclude(self) -> None:
         """Fills in what came of a run whose steps all ended well."""
-        from tfx_fusion.modules.training.record import RECORD_FILE
+        from tfx_fusion.modules.training.record_text import RECORD_FILE
 
         self.count_rejected()
         training, evaluation = self.output("training_record"), self.output("evaluation")

@@ -15,7 +15,7 @@ SHOWN_DIGEST = 12
 SHOWN_PROBLEMS = 3
 
 Metrics = dict[str, dict[str, float]]
-Source = Literal["embeddings", "raw data"]
+Source = Literal["embeddings", "rows"]  # as in `LearnsFrom`
 
 
 class Summary(BaseModel):
@@ -50,17 +50,17 @@ class RowsSummary(Summary):
 
 
 class ChampionSummary(Summary):
-    """The published version to compare with; `unlike` is the reason where it cannot be."""
+    """The published version to compare with; `not_comparable` says why it cannot be."""
 
     kind: Literal["champion"] = "champion"
     version: str | None = None
-    unlike: str = ""
+    not_comparable: str = ""
 
     def in_words(self) -> str:
         if self.version is None:
             return "no published model yet"
-        unlike = f", not comparable: {self.unlike}" if self.unlike else ""
-        return f"version {self.version}{unlike}"
+        reason = f", not comparable: {self.not_comparable}" if self.not_comparable else ""
+        return f"version {self.version}{reason}"
 
 
 class DriftedFeature(BaseModel):
@@ -74,7 +74,7 @@ class DataGateSummary(Summary):
     """What the data checks found.
 
     `drift` is the largest that was measured, from the data of `version`; `drift_skipped` is the
-    reason why none was; `unlike` are the features that cannot be compared with the champion's.
+    reason why none was; `not_compared` are the features that the champion's data lack.
     """
 
     kind: Literal["data gate"] = "data gate"
@@ -83,7 +83,7 @@ class DataGateSummary(Summary):
     leaked_rows: int | None = None  # None where the rows have no media
     drift: DriftedFeature | None = None
     drift_skipped: str = ""
-    unlike: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()
     version: str = ""
 
     def in_words(self) -> str:
@@ -96,8 +96,8 @@ class DataGateSummary(Summary):
         elif self.drift:
             distance = f"{self.drift.distance:.3f} ({self.drift.name})"
             parts.append(f"drift from version {self.version} at most {distance}")
-        if self.unlike:
-            parts.append(f"not in the champion's data: {', '.join(self.unlike)}")
+        if self.not_compared:
+            parts.append(f"not in the champion's data: {', '.join(self.not_compared)}")
         return ", ".join(parts)
 
 
@@ -137,9 +137,10 @@ class TrainingSummary(Summary):
 
     def in_words(self) -> str:
         loss = "not finite" if self.loss is None else f"{self.loss:.4f}"
+        learned = ("raw data" if source == "rows" else source for source in self.learned_from)
         start = f", {self.warm_start}" if self.warm_start else ""
         return (
-            f"on {' and '.join(self.learned_from)}, loss {loss}, "
+            f"on {' and '.join(learned)}, loss {loss}, "
             f"{self.frozen_tensors} frozen tensors verified unchanged{start}"
         )
 
@@ -153,10 +154,10 @@ class Gain(BaseModel):
     gain: float
 
 
-class WorthSummary(Summary):
+class AblationSummary(Summary):
     """What fusing gains over the best single branch, by output and metric."""
 
-    kind: Literal["worth"] = "worth"
+    kind: Literal["ablation"] = "ablation"
     gains: tuple[Gain, ...]
 
     def in_words(self) -> str:
@@ -241,7 +242,7 @@ StepSummary = Annotated[
     | SubmodelSummary
     | EmbeddingsSummary
     | TrainingSummary
-    | WorthSummary
+    | AblationSummary
     | EvaluationSummary
     | ServingSummary
     | PublishSummary,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 from tfx_fusion.modules.report.blocks import Block, Cell, Section, Table, Text, svg
 from tfx_fusion.modules.report.finished import FinishedRun
 from tfx_fusion.modules.report.summaries import TrainingSummary
 from tfx_fusion.modules.training.frozen_proof import FrozenPart, all_frozen
-from tfx_fusion.modules.training.record import (
+from tfx_fusion.modules.training.record import read_record
+from tfx_fusion.modules.training.record_text import (
     CURVES_FILE,
     GRAPH_FILE,
-    HISTORY_FILE,
     SHOWN_DIGEST,
     STAGE_HEADER,
     VALUES_HEADER,
@@ -41,7 +38,7 @@ def training_section(run: FinishedRun) -> Section:
     folder = run.record.output("training_record")
     if folder is None:
         return Section("training", "Training", [Text(NOT_TRAINED)])
-    stages = json.loads((folder / HISTORY_FILE).read_text())["stages"]
+    stages = read_record(folder).stages
     planned = run.specification.training.stages
     cells = [stage_cells(stage, done) for stage, done in zip(planned, stages, strict=True)]
     values = [row for done in stages for row in last_values(done)]
@@ -63,7 +60,7 @@ def frozen_section(run: FinishedRun) -> Section:
     folder = run.record.output("training_record")
     if folder is None:
         return Section("frozen", title, [Text(NOT_TRAINED)])
-    parts = _proof(folder)
+    parts = read_record(folder).proof
     if not any(part.tensors for part in parts.values()):
         return Section("frozen", title, [Text("No tensor stayed frozen throughout.")])
     rows = [(name, part) for name, part in parts.items() if part.tensors]
@@ -76,11 +73,6 @@ def frozen_section(run: FinishedRun) -> Section:
     return Section(
         "frozen", title, [Text(explained), Table("Digests", header, cells, (1, 2))]
     )  # fmt: skip
-
-
-def _proof(folder: Path) -> dict[str, FrozenPart]:
-    proof = json.loads((folder / HISTORY_FILE).read_text())["proof"]
-    return {name: FrozenPart(**part) for name, part in proof.items()}
 
 
 def _cells(name: str, part: FrozenPart) -> list[Cell | str]:

@@ -7,19 +7,9 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from tfx_fusion.modules.evaluation.quality import Line
-from tfx_fusion.modules.graph.layout import text_width
+from tfx_fusion.modules.plotting import BLUE, GREY, GRID, ORANGE, text_width
 from tfx_fusion.modules.report.blocks import Picture
-from tfx_fusion.modules.report.drawing import (
-    BLUE,
-    GREY,
-    ORANGE,
-    SIZE,
-    drawn,
-    name_ticks,
-    panel,
-    shortened,
-)
-from tfx_fusion.modules.training.curves import GRID
+from tfx_fusion.modules.report.drawing import SIZE, drawn, name_ticks, panel, shortened
 
 WIDTH, ROW, HEAD, FOOT = 280.0, 15.0, 24.0, 22.0
 FUSED = "fused"

@@ -1,7 +1,7 @@
-"""The Beam pipeline that scores: a piece of the table for each shard of the data, then all joined.
+"""The Beam pipeline that scores: one part of the table for each shard of the data, then all joined.
 
-Rows never travel between workers, only the names of shards do, so memory does not grow with the
-data. Pieces are written aside and renamed, so that a worker that dies leaves no short one.
+Only the names of shards travel between workers, never rows, so memory does not grow with the data.
+Parts are written aside and renamed, so that a worker that dies leaves no incomplete one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +17,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
-from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import whole_file
 from tfx_fusion.modules.scoring.tables import ENDINGS, Table
@@ -29,18 +29,24 @@ progress = logging.getLogger("fusion.progress")
 
 @dataclass
 class Scored:
-    """How many rows were scored, how many could not be, and why the first of those."""
+    """The number of rows, the number that could not be scored, and the first error of these."""
 
     rows: int = 0
     failed: int = 0
-    first: str | None = None
+    first_error: str | None = None
 
     def count(self, answer: Prediction) -> None:
         """Counts one row."""
         self.rows += 1
         if answer.error is not None:
             self.failed += 1
-            self.first = self.first or f"{answer.row_id}, {answer.error}"
+            self.first_error = self.first_error or f"{answer.row_id}, {answer.error}"
+
+    def add(self, later: Scored) -> None:
+        """Adds the counts of rows that come later in the data."""
+        self.rows += later.rows
+        self.failed += later.failed
+        self.first_error = self.first_error or later.first_error
 
 
 class _ScoreShard(beam.DoFn):
@@ -54,46 +60,47 @@ class _ScoreShard(beam.DoFn):
         self._model = self._shared.acquire(lambda: PublishedModel(Path(self._version)))
         self._table = Table(self._model.specification, self._ending)
 
-    def process(self, element: tuple[int, manifest.Shard]) -> Iterator[int]:
+    def process(self, element: tuple[int, data_file.Shard]) -> Iterator[int]:
         index, shard = element
         scored = Scored()
 
         def answers() -> Iterator[Prediction]:
             media = Path(shard.path).resolve().parent
-            for answer in self._model.predict(manifest.read(shard), media):
+            for answer in self._model.predict(data_file.read(shard), media):
                 scored.count(answer)
                 yield answer
 
-        piece = _piece(Path(self._folder), index, self._ending)
-        with whole_file(piece) as aside:
+        part = _part(Path(self._folder), index, self._ending)
+        with whole_file(part) as aside:
             self._table.write(answers(), aside)
-        summary = [scored.rows, scored.failed, scored.first]
-        piece.with_suffix(".summary").write_text(json.dumps(summary))
+        part.with_suffix(".summary").write_text(json.dumps(asdict(scored)))
         progress.info("shard %d: %d rows", index + 1, scored.rows)
         yield scored.rows
 
 
-def _piece(folder: Path, index: int, ending: str) -> Path:
+def _part(folder: Path, index: int, ending: str) -> Path:
     return folder / f"{index:06d}{ending}"
 
 
 def score(model: Path, data: Path, output: Path, beam_args: Sequence[str]) -> Scored:
     """Writes the predictions of all rows of a data file, in their order, whole or not at all.
 
-    A row that cannot be used stands there with its reason.
+    A row that cannot be scored is there with its error.
 
     Args:
         model: a publish folder, whose newest version is taken, or a version folder.
         data: CSV, JSONL, Parquet or TFRecords, with the columns of the model's features.
-        output: the file to write; its ending says how.
+        output: the file to write, in the format of its ending.
         beam_args: the arguments of the Beam pipeline.
+
+    Raises RunError for another ending and where `model` holds no published version.
     """
     ending = output.suffix.lower()
     if ending not in ENDINGS:
         raise RunError(f"{output}: expected a name that ends in {', '.join(ENDINGS)}")
     version = find_version(model)
     table = Table(read_specification(version), ending)
-    shards = manifest.shards(data)
+    shards = data_file.shards(data)
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as temporary:
         folder = Path(temporary)
@@ -105,11 +112,9 @@ def score(model: Path, data: Path, output: Path, beam_args: Sequence[str]) -> Sc
                 | "Score" >> beam.ParDo(_ScoreShard(str(version), ending, str(folder)))
             )
         total = Scored()
-        pieces = [_piece(folder, index, ending) for index in range(len(shards))]
-        for piece in pieces:
-            rows, failed, first = json.loads(piece.with_suffix(".summary").read_text())
-            total.rows, total.failed = total.rows + rows, total.failed + failed
-            total.first = total.first or first
+        parts = [_part(folder, index, ending) for index in range(len(shards))]
+        for part in parts:
+            total.add(Scored(**json.loads(part.with_suffix(".summary").read_text())))
         with whole_file(output) as aside:
-            table.join(pieces, aside)
+            table.join(parts, aside)
     return total

@@ -2,7 +2,7 @@
 
 Columns: `row`; for a category `OUTPUT` (the likeliest class) and `OUTPUT.CLASS` for each class; for
 several classes `OUTPUT` (those above 0.5, joined as in the data) and `OUTPUT.CLASS`; for a number
-`OUTPUT`; `error`, why a row has no prediction.
+`OUTPUT`; `error`, the reason where a row has no prediction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROWS_TOGETHER = 1024
 
 
 class Table:
-    """The table that a model's predictions make, in the format that a file's ending says."""
+    """The table of a model's predictions, in the format of a file's ending."""
 
     def __init__(self, specification: Specification, ending: str) -> None:
         self.ending = ending
@@ -45,7 +45,7 @@ class Table:
         yield "error", pa.string()
 
     def write(self, answers: Iterable[Prediction], path: Path) -> None:
-        """Writes a piece of the table."""
+        """Writes a part of the table: CSV without its header, which `join` writes."""
         if self.ending == ".jsonl":
             with path.open("w", encoding="utf-8") as stream:
                 for answer in answers:
@@ -63,21 +63,21 @@ class Table:
                 while rows := list(islice(iterator, ROWS_TOGETHER)):
                     parquet.write_table(pa.Table.from_pylist(rows, self._schema))
 
-    def join(self, pieces: list[Path], path: Path) -> None:
-        """Writes the whole table from its pieces, in their order."""
+    def join(self, parts: list[Path], path: Path) -> None:
+        """Writes the whole table from its parts, in their order."""
         if self.ending == ".parquet":
             with pq.ParquetWriter(path, self._schema) as parquet:
-                for piece in pieces:
-                    with pq.ParquetFile(piece) as file:
+                for part in parts:
+                    with pq.ParquetFile(part) as file:
                         for group in range(file.num_row_groups):
                             parquet.write_table(file.read_row_group(group))
             return
         with path.open("w", encoding="utf-8", newline="") as stream:
             if self.ending == ".csv":
                 csv.writer(stream).writerow(self._schema.names)
-            for piece in pieces:
-                with piece.open(encoding="utf-8", newline="") as given:
-                    shutil.copyfileobj(given, stream)
+            for part in parts:
+                with part.open(encoding="utf-8", newline="") as rows:
+                    shutil.copyfileobj(rows, stream)
 
     def _flat(self, answer: Prediction) -> dict[str, Any]:
         row: dict[str, Any] = {"row": answer.row_id, "error": answer.error}

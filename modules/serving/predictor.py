@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfx_fusion.modules.data.manifest import BadRow, Row
+from tfx_fusion.modules.data.data_file import BadRow, Row
 from tfx_fusion.modules.data.rows import RowError, RowParser
 from tfx_fusion.modules.spec import NumberLabel, Specification
 
@@ -19,7 +19,7 @@ BATCH = 64
 
 @dataclass
 class Prediction:
-    """What the model says of one row: a value per output, or why the row cannot be used.
+    """The prediction of one row: a value per output, or the reason why the row cannot be used.
 
     For a category, or several of them, the value is `{class: probability}`, for a number the
     number.
@@ -31,14 +31,14 @@ class Prediction:
 
 
 class RowsError(Exception):
-    """The model cannot answer some of the rows that it was asked for together."""
+    """The model cannot predict some of the rows of a batch."""
 
 
 Parsed = tuple[Prediction, dict[str, np.ndarray]]
 
 
 class Predictor:
-    """What all models share that can be asked for predictions."""
+    """The base of all models that predict rows, in this process or remote."""
 
     def __init__(self, specification: Specification, inputs: Collection[str]) -> None:
         """
@@ -61,7 +61,7 @@ class Predictor:
     def predict(
         self, rows: Iterable[tuple[str, Row | BadRow]], folder: Path
     ) -> Iterator[Prediction]:
-        """Predictions in the rows' order, in batches; a bad row is answered with its reason.
+        """Predictions in the rows' order, in batches; a bad row gets its reason.
 
         Media paths are relative to `folder`.
         """
@@ -89,14 +89,14 @@ class Predictor:
             if len(good) == 1:
                 good[0][0].error = str(error)
                 return
-            half = len(good) // 2  # one row must not harm others
+            half = len(good) // 2  # one bad row must not fail the others
             self._fill(good[:half])
             self._fill(good[half:])
             return
         for position, (answer, _) in enumerate(good):
-            answer.outputs = self._told(given, position)
+            answer.outputs = self._outputs_of(given, position)
 
-    def _told(self, given: dict[str, np.ndarray], position: int) -> dict[str, Any]:
+    def _outputs_of(self, given: dict[str, np.ndarray], position: int) -> dict[str, Any]:
         outputs: dict[str, Any] = {}
         for name in self.specification.outputs:
             label = self.specification.label_of(name)

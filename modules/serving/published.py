@@ -48,7 +48,7 @@ class PublishedModel(Predictor):
         specification = read_specification(version)
         try:
             self._loaded = tf.saved_model.load(str(version))
-        except Exception as error:  # TensorFlow raises many types here; all mean the same
+        except Exception as error:  # TensorFlow raises many types here
             raise RunError(f"{version}: TensorFlow cannot load the model: {error}") from error
         self._signature = self._loaded.signatures["serving_default"]
         self._inputs = self._signature.structured_input_signature[1]

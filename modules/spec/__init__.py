@@ -10,22 +10,29 @@ from tfx_fusion.modules.spec.features import (
     Feature,
     ImageFeature,
     Label,
+    Missing,
     MultiLabel,
     NumberFeature,
     NumberLabel,
     RawFeature,
     SequenceFeature,
     TextFeature,
-    as_read,
     columns_of,
     drifting,
     may_be_missing,
     media_columns,
+    missing_name,
     stored,
 )
-from tfx_fusion.modules.spec.kubeflow import Kubeflow, Means, Volume
-from tfx_fusion.modules.spec.load import load_specification, read_tree, validate_tree
-from tfx_fusion.modules.spec.missing import Missing, missing_name
+from tfx_fusion.modules.spec.kubeflow import Kubeflow, StepResources, Volume
+from tfx_fusion.modules.spec.load import (
+    ReadSpecification,
+    SpecificationFile,
+    load_specification,
+    read_specification,
+    read_tree,
+    validate_tree,
+)
 from tfx_fusion.modules.spec.specification import (
     ColumnSplit,
     Data,
@@ -40,7 +47,7 @@ from tfx_fusion.modules.spec.specification import (
     Stage,
     Training,
     Unfreeze,
-    manifest_format,
+    data_file_format,
 )
 from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.tuning import Choice, Range, Tuning
@@ -64,7 +71,6 @@ __all__ = [
     "Kubeflow",
     "Label",
     "Layers",
-    "Means",
     "Merge",
     "Missing",
     "MultiLabel",
@@ -74,12 +80,15 @@ __all__ = [
     "Publish",
     "Range",
     "RawFeature",
+    "ReadSpecification",
     "Runner",
     "SequenceFeature",
     "Serving",
     "SliceThreshold",
     "Specification",
+    "SpecificationFile",
     "Stage",
+    "StepResources",
     "Submodel",
     "TextFeature",
     "Threshold",
@@ -88,14 +97,14 @@ __all__ = [
     "Unfreeze",
     "Volume",
     "Worth",
-    "as_read",
     "columns_of",
+    "data_file_format",
     "drifting",
     "load_specification",
-    "manifest_format",
     "may_be_missing",
     "media_columns",
     "missing_name",
+    "read_specification",
     "read_tree",
     "stored",
     "validate_tree",

@@ -35,7 +35,7 @@ class Part(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _known_keys(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Tells each unknown key with the nearest known one, and then all else that is wrong."""
+        """Reports each unknown key with the nearest known one, then all other problems."""
         if not isinstance(values, dict):
             return handler(values)
         known = {field.alias or name for name, field in cls.model_fields.items()}
@@ -54,21 +54,21 @@ class Part(BaseModel):
             }
             for key, hint in hints.items()
         ]
-        told = set(hints.values())
+        reported = set(hints.values())
         try:
             handler({key: value for key, value in values.items() if key not in hints})
         except ValidationError as error:
             problems += [
                 _again(item)
                 for item in error.errors()
-                # What a misspelt key leaves out is told already.
-                if item["type"] != "missing" or f"did you mean '{item['loc'][0]}'?" not in told
+                # What a misspelt key leaves out is reported with that key.
+                if item["type"] != "missing" or f"did you mean '{item['loc'][0]}'?" not in reported
             ]
         raise ValidationError.from_exception_data(cls.__name__, problems)
 
 
 def _again(item: ErrorDetails) -> InitErrorDetails:
-    """An error as pydantic tells it, to be raised once more."""
+    """An error of pydantic, to be raised once more."""
     context = item.get("ctx", {})
     kind: str | PydanticCustomError = item["type"]
     if kind == "unknown_key":
@@ -76,7 +76,7 @@ def _again(item: ErrorDetails) -> InitErrorDetails:
     return {"type": kind, "loc": item["loc"], "input": item["input"], "ctx": context}
 
 
-# Numbers and flags are taken as they are: the text "64" is not the number 64.
+# Numbers and flags are strict: the text "64" is not the number 64.
 Number = Annotated[float, Field(strict=True)]
 PositiveNumber = Annotated[float, Field(strict=True, gt=0)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -114,7 +114,7 @@ def as_cell(value: object) -> object:
 
 
 def _as_text(value: object) -> object:
-    """Classes are compared as text: `classes: [0, 1]` means the cells "0" and "1"."""
+    """Classes are compared as text: `classes: [0, 1]` are the cells "0" and "1"."""
     return tuple(map(as_cell, value)) if isinstance(value, list | tuple) else value
 
 

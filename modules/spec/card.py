@@ -12,7 +12,7 @@ Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Card(Part):
-    """What a model is meant for, and where it must not be relied on; for the report of a run."""
+    """The intended use of a model, and its limits; for the report of a run."""
 
     intended_use: Words | None = None
     limits: Words | None = None

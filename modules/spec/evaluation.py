@@ -1,4 +1,4 @@
-"""What is measured of a trained model, and what it must keep to be published."""
+"""What is measured of a trained model, and the bounds that it must meet to be published."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Metric = Literal[
 
 
 class Bounds(Part):
-    """The least and the most that a number may be."""
+    """The smallest and the largest value that a number may have."""
 
     min: Number | None = None
     max: Number | None = None
@@ -34,9 +34,9 @@ class Bounds(Part):
 
 
 class Threshold(Bounds):
-    """What a metric must keep for the model to be published.
+    """The bounds of a metric that a model must meet to be published.
 
-    `change` bounds the candidate's value less the champion's; it is passed over where nothing is
+    `change` bounds the candidate's value less the champion's; it is skipped where nothing is
     published yet. A `min` of 0 there lets a model through that is no better than the champion.
     """
 
@@ -57,8 +57,9 @@ def _as_list(value: Any) -> Any:
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) < len(names):
-        raise ValueError(f"each name once, found {list(names)}")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each name once, found {', '.join(twice)} more than once")
     return tuple(sorted(names))
 
 
@@ -72,7 +73,7 @@ Slicing = Annotated[
 
 
 def _as_values(value: Any) -> Any:
-    """`kind` and `[kind, shop]` mean each value."""
+    """`kind` and `[kind, shop]` stand for each value."""
     names = _as_list(value)
     if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
         return dict.fromkeys(names)
@@ -96,7 +97,7 @@ class SliceThreshold(Part):
 
 
 class Worth(Part):
-    """What the fusion is worth is measured: each branch left out, and each branch alone.
+    """An ablation is measured: the model without each branch, and a head on each branch alone.
 
     `margin` is by how much the fused model must be better than its best single branch.
     """
@@ -107,9 +108,9 @@ class Worth(Part):
 class Evaluation(Part):
     """What is measured of the evaluation split, and bounded, by output and metric.
 
-    `slices` are measured apart: by the values of a feature, by the classes of a label, by both
+    `slices` are measured separately: by the values of a feature, by the classes of a label, by both
     crossed. `thresholds` are for the whole split, `slice_thresholds` for slices, which need not
-    stand in `slices` as well. With `confidence` (0.95, say) every value comes with its interval.
+    be in `slices` as well. With `confidence` (0.95, say) every value comes with its interval.
     """
 
     slices: tuple[Slicing, ...] = ()

@@ -1,19 +1,39 @@
 """The kinds of features and labels a specification can name.
 
 Shapes leave the batch out: an image of `shape: [32, 32, 3]` is a tensor `(batch, 32, 32, 3)`.
-`tensor_shape` and `tensor_dtype` tell what a node of the graph receives after preprocessing.
+`tensor_shape` and `tensor_dtype` are those that a node of the graph receives after preprocessing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tfx_fusion.modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
-from tfx_fusion.modules.spec.missing import Missing, MissingOrNot
 from tfx_fusion.modules.spec.vocabulary import read_vocabulary
+
+
+class Missing(Part):
+    """What stands for a feature in rows that lack it; `allowed` takes the defaults here.
+
+    Where the feature's branch joins others, its value is replaced: by a `learned` vector, by
+    `zeros`, or by the `mean` over the rows to train on. `drop` is the share of rows that training
+    treats as if they lacked it, so that the model learns to do without. A picture or sequence that
+    cannot be read is a rejected row unless `unreadable` says that it is missing.
+    """
+
+    replace: Literal["learned", "zeros", "mean"] = "learned"
+    drop: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
+    unreadable: Literal["reject", "missing"] = "reject"
+
+
+def _word(value: Any) -> Any:
+    return {} if value == "allowed" else value
+
+
+MissingOrNot = Annotated[Missing | None, BeforeValidator(_word)]
 
 
 class FeaturePart(Part):
@@ -42,7 +62,8 @@ class ImageFeature(FeaturePart):
     @model_validator(mode="after")
     def _range_ascends(self) -> ImageFeature:
         if self.range[0] >= self.range[1]:
-            raise ValueError(f"range must ascend, found {list(self.range)}: write [0, 1] say")
+            low, high = self.range
+            raise ValueError(f"range must ascend, found [{low:g}, {high:g}]: write [0, 1] say")
         return self
 
     @property
@@ -214,7 +235,7 @@ Label = Annotated[CategoryLabel | MultiLabel | NumberLabel, Field(discriminator=
 
 
 def media_columns(features: Mapping[str, Feature]) -> list[str]:
-    """The columns that may name files: of pictures, and of sequences, which may stand inline."""
+    """The columns that may name files: of pictures, and of sequences, which may be inline."""
     return [
         feature.column
         for feature in features.values()
@@ -228,14 +249,14 @@ def columns_of(part: Feature | Label) -> tuple[str, ...]:
 
 
 class Stored(NamedTuple):
-    """How a feature or label stands in a tf.Example and in a serving request, without the batch."""
+    """How a feature or label is stored in tf.Examples and serving requests, without the batch."""
 
     shape: tuple[int, ...]
     dtype: Literal["float32", "int64", "string"]
 
 
 def stored(part: Feature | Label) -> Stored:
-    """Encoded images, text and classes are scalars of bytes; numbers stand as they are.
+    """Encoded images, text and classes are scalars of bytes; numbers are stored as they are.
 
     A label of several classes is 1 for each class that the row has and 0 for the others.
     """
@@ -257,17 +278,9 @@ def may_be_missing(features: Mapping[str, Feature]) -> list[str]:
     return [name for name, feature in features.items() if feature.missing]
 
 
-def as_read(features: Mapping[str, Feature]) -> dict[str, Feature]:
-    """The features as rows are read and transformed by, without what the model alone makes of them.
-
-    A head that replaces or drops what is missing in another way needs no new rows.
-    """
-    return {
-        name: feature.model_copy(update={"missing": Missing(unreadable=feature.missing.unreadable)})
-        if feature.missing
-        else feature
-        for name, feature in features.items()
-    }
+def missing_name(feature: str) -> str:
+    """The column that says, for each row, whether a feature is missing: 1 or 0."""
+    return f"{feature}.missing"
 
 
 def drifting(features: dict[str, Feature], labels: dict[str, Label]) -> dict[str, Feature | Label]:

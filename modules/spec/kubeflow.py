@@ -1,4 +1,4 @@
-"""How a specification runs on Kubeflow Pipelines: image, volumes, and what each stage is given."""
+"""How a specification runs on Kubeflow Pipelines: image, volumes, and each step's resources."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ MountPath = Annotated[PurePosixPath, AfterValidator(_absolute)]
 
 
 class Volume(Part):
-    """A persistent volume claim, mounted in stages.
+    """A persistent volume claim, mounted in the containers of steps.
 
-    `folder` is a folder here whose content lies on the claim: paths of the specification below it
-    mean the same files below `mount` there.
+    `folder` is a folder of this machine whose content is on the claim: a path of the specification
+    below it is the same path below `mount` in a container.
     """
 
     claim: ObjectName
     mount: MountPath
     folder: LocalFolder | None = None
 
-    def there(self, path: Path) -> Path | None:
-        """Where a path of this machine is in a stage; None where it is not on the claim."""
+    def container_path(self, path: Path) -> Path | None:
+        """A path of this machine as a container sees it; None where it is not on the claim."""
         if path.is_relative_to(self.mount):
             return path
         if self.folder is not None and path.is_relative_to(self.folder):
@@ -59,8 +59,8 @@ class Accelerator(Part):
     count: Count = 1
 
 
-class Means(Part):
-    """What a stage is given: CPUs, memory as Kubernetes writes it (`4Gi`), and the rest.
+class StepResources(Part):
+    """What the container of a step gets: CPUs, memory as Kubernetes writes it (`4Gi`), and so on.
 
     `secrets` are variables of the environment, filled from Kubernetes secrets.
     """
@@ -75,15 +75,15 @@ class Means(Part):
     volumes: tuple[Volume, ...] = ()
 
 
-class Kubeflow(Means):
-    """The image that holds the project, and what every stage is given unless `stages` says more.
+class Kubeflow(StepResources):
+    """The image that holds the project, and the resources of every step unless `steps` differs.
 
-    `checkpoints` is a folder on a volume where training keeps its state, to go on after a retry.
+    `checkpoints` is a folder on a volume where training saves its state, to resume after a retry.
     """
 
     image: Annotated[str, Field(pattern=r"^[^\s]+$")]
     checkpoints: MountPath | None = None
-    stages: dict[str, Means] = {}
+    steps: dict[str, StepResources] = {}
 
     @field_validator("volumes")
     @classmethod
@@ -94,10 +94,10 @@ class Kubeflow(Means):
             raise ValueError(f"two volumes cannot be mounted at one path, found {twice[0]} twice")
         return volumes
 
-    def of_stage(self, stage: str) -> Means:
-        """What a stage is given: its own values before those of all."""
-        own = self.stages.get(stage, Means())
-        return Means(
+    def of_step(self, step: str) -> StepResources:
+        """The resources of a step: its own values before those of all steps."""
+        own = self.steps.get(step, StepResources())
+        return StepResources(
             cpu=own.cpu or self.cpu,
             memory=own.memory or self.memory,
             accelerator=own.accelerator or self.accelerator,
@@ -109,17 +109,17 @@ class Kubeflow(Means):
         )
 
     def all_secrets(self) -> Iterator[tuple[str, SecretKey]]:
-        """Every secret that a stage reads, with its key in the specification."""
+        """Every secret that a step reads, with its key in the specification."""
         for name, secret in self.secrets.items():
             yield f"kubeflow.secrets.{name}", secret
-        for stage, means in self.stages.items():
-            for name, secret in means.secrets.items():
-                yield f"kubeflow.stages.{stage}.secrets.{name}", secret
+        for step, own in self.steps.items():
+            for name, secret in own.secrets.items():
+                yield f"kubeflow.steps.{step}.secrets.{name}", secret
 
     def all_volumes(self) -> Iterator[tuple[str, Volume]]:
         """Every volume that is mounted, with its key in the specification."""
         for position, volume in enumerate(self.volumes):
             yield f"kubeflow.volumes.{position}", volume
-        for stage, means in self.stages.items():
-            for position, volume in enumerate(means.volumes):
-                yield f"kubeflow.stages.{stage}.volumes.{position}", volume
+        for step, own in self.steps.items():
+            for position, volume in enumerate(own.volumes):
+                yield f"kubeflow.steps.{step}.volumes.{position}", volume

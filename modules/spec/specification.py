@@ -1,13 +1,12 @@
 """The specification: everything a user says about a fusion, exactly typed.
 
 Read from YAML by `modules.spec.load`, or built in Python; the file is only the serialised form.
-What can be told of a part alone is checked here; how parts fit together, in `modules.validation`.
+What can be checked of a single part is checked here; how parts fit, in `modules.validation`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -38,9 +37,8 @@ from tfx_fusion.modules.spec.beam import Beam, BeamChoice
 from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Evaluation, Metric
-from tfx_fusion.modules.spec.features import Feature, Label, may_be_missing
+from tfx_fusion.modules.spec.features import Feature, Label, may_be_missing, missing_name
 from tfx_fusion.modules.spec.kubeflow import Kubeflow
-from tfx_fusion.modules.spec.missing import missing_name
 from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.tuning import Tuning
 
@@ -69,7 +67,7 @@ class ColumnSplit(Part):
 
 def _split_kind(value: Any) -> str:
     if isinstance(value, dict):
-        # A misspelt `column` is told against the keys of a split by column.
+        # A misspelt `column` is reported against the keys of a split by column.
         by_column = "column" in value or not {"by", "train", "eval"} & value.keys()
     else:
         by_column = isinstance(value, ColumnSplit)
@@ -90,19 +88,15 @@ class Data(Part):
     @field_validator("path")
     @classmethod
     def _known_format(cls, path: LocalPath) -> LocalPath:
-        if manifest_format(path) is None:
+        if data_file_format(path) is None:
             raise ValueError(
                 f"expected a file ending in .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz, "
                 f"found '{path.name}'"
             )
         return path
 
-    def unchecked(self) -> Data:
-        """The same rows, whatever is checked of them: for what does not depend on the limits."""
-        return self.model_copy(update={"checks": DataChecks()})
 
-
-def manifest_format(path: LocalPath) -> str | None:
+def data_file_format(path: LocalPath) -> str | None:
     """The format of a data file by the ending of its name; None if it is no known one."""
     endings = {
         ".csv": "csv",
@@ -114,11 +108,17 @@ def manifest_format(path: LocalPath) -> str | None:
     return next((kind for end, kind in endings.items() if path.name.lower().endswith(end)), None)
 
 
-# Each file in there is a merge; nothing is imported, since Keras takes a second to import.
-MERGES = sorted(
-    path.stem
-    for path in Path(__file__).parents[1].joinpath("graph/merges").glob("*.py")
-    if not path.stem.startswith("_")
+# The names in `modules.graph.merges`, which imports Keras; a test compares the two.
+MERGES = (
+    "add",
+    "attention",
+    "average",
+    "bilinear",
+    "concatenate",
+    "dot",
+    "gated",
+    "maximum",
+    "multiply",
 )
 
 
@@ -131,7 +131,9 @@ def _known_merge(merge: str) -> str:
 class Merge(Part):
     """Joins several nodes into one tensor; `config` is the merge's own, if it takes any."""
 
-    merge: Annotated[str, AfterValidator(_known_merge), Field(json_schema_extra={"enum": MERGES})]
+    merge: Annotated[
+        str, AfterValidator(_known_merge), Field(json_schema_extra={"enum": list(MERGES)})
+    ]
     inputs: tuple[Reference, ...] = Field(min_length=2)
     config: dict[str, JsonValue] = {}
 
@@ -166,7 +168,7 @@ def _node_kind(value: Any) -> str:
         return "a merge" if isinstance(value, Merge) else "new layers"
     if isinstance(value, dict) and ("merge" in value or "layers" in value):
         return "a merge" if "merge" in value else "new layers"
-    # Neither key stands there, perhaps one is misspelt: a merge is the one with several inputs.
+    # Neither key is there, perhaps one is misspelt: a merge is the one with several inputs.
     several = isinstance(value, dict) and isinstance(value.get("inputs"), list)
     return "a merge" if several else "new layers"
 
@@ -282,10 +284,11 @@ class Training(Part):
 
 
 class Serving(Part):
-    """What a candidate must keep in a model server to be published.
+    """What a candidate must achieve in a model server to be published.
 
-    `rows` of the evaluation split are sent, each alone and then all at once. `max_p99_ms` bounds
-    the time that 99 of 100 answers to a single row keep, `min_rows_per_second` what 8 clients get.
+    `rows` of the evaluation split are sent, one by one and then all at once. `max_p99_ms` bounds
+    the time within which 99 of 100 single rows are answered, `min_rows_per_second` the rate that
+    8 clients get.
     """
 
     rows: Count = 32
@@ -327,7 +330,7 @@ class Graph(Part):
         return self.submodels[submodel].same_as or submodel
 
     def ends(self) -> Iterator[tuple[str, str, str]]:
-        """What is taken out of the graph, as (key, name of who takes it, reference)."""
+        """What is taken out of the graph, as (key, name of the consumer, reference)."""
         raise NotImplementedError
 
 
@@ -354,30 +357,6 @@ class Specification(Graph):
         """What each output predicts from."""
         for name, output in self.outputs.items():
             yield f"outputs.{name}.from", f"outputs.{name}", output.from_
-
-    def as_computed(self) -> Specification:
-        """The specification without what changes nothing that is computed: words, and where.
-
-        New words, another cluster or another runner of Beam must compute nothing anew.
-        """
-        submodels = {
-            name: submodel.model_copy(update={"licence": None})
-            for name, submodel in self.submodels.items()
-        }
-        update = {"card": Card(), "submodels": submodels, "beam": Beam(), "kubeflow": None}
-        return self.model_copy(update=update)
-
-    def for_stages(self) -> Specification:
-        """The specification as training and what judges it depend on it at the most.
-
-        A new limit of the data, publish folder or search must compute nothing anew either.
-        """
-        update = {
-            "data": self.data.unchecked(),
-            "publish": Publish(path=Path("/")),
-            "tuning": None,
-        }
-        return self.as_computed().model_copy(update=update)
 
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:
         """The names that evaluated rows are sliced by, those crossed together.

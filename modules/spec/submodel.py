@@ -27,7 +27,7 @@ def _named_or_file(weights: str, info: ValidationInfo) -> str:
 
 
 def _name_or_folder(preset: str, info: ValidationInfo) -> str:
-    """A folder is told from a name by its slash: `./bert`."""
+    """A folder is recognised by its slash: `./bert`."""
     if preset.startswith(HANDLES) or not ("/" in preset or preset.startswith(".")):
         return preset
     if "://" in preset:
@@ -62,8 +62,8 @@ class Submodel(Part):
     a named output where there are several, or an inner layer to cut at. `signature` picks one of
     a SavedModel's signatures. `custom_objects` are the classes of your own that a `.keras` file
     may hold, as `package.module:Class`; nothing else but Keras and KerasHub is imported for it.
-    `origin` is kept with the model in place of its path: where you have it from, say. `licence`
-    stands in the report of a run.
+    `origin` is recorded with the model in place of its path: where it was downloaded, for instance.
+    `licence` is shown in the report of a run.
 
     In place of `path`, `application` names a function of keras.applications and `config` its
     arguments; `weights` are `imagenet` (unless given), `random`, or a file. `preset` is one of

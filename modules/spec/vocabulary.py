@@ -24,7 +24,7 @@ def _read(path: Path, _changed: int) -> tuple[str, ...]:
     for number, token in enumerate(tokens, start=1):
         if token in seen:
             raise UserError(
-                f"vocabulary {path}, line {number}: token {token!r} stands on line {seen[token]} "
+                f"vocabulary {path}, line {number}: token {token!r} is on line {seen[token]} "
                 "already; each token once"
             )
         seen[token] = number

@@ -1,14 +1,24 @@
-"""Reading what a sub-model of either format is: its interface, its digest, its soundness."""
+"""Reading what a sub-model of either format is: its interface, its digest, its safety.
+
+As a program it reads sub-models in a process of its own, for `inspection_cache`: JSON in
+(name: sub-model, path), JSON out (name: an inspection, or a list of problems). Applications and
+presets are made first.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.errors import SpecificationError, UserError
+from tfx_fusion.modules.spec import Submodel
 from tfx_fusion.modules.submodels import keras_file, saved_model
 from tfx_fusion.modules.submodels.interface import Inspection
 
@@ -40,15 +50,14 @@ def inspect_submodel(
         if signature is not None:
             raise UserError(f"{path}: a .keras file has no signatures; take the key away")
         model = keras_file.load_model(path, custom_objects)
-        interface, weights = keras_file.read_interface(model), keras_file.weights_of(model)
+        interface = keras_file.read_interface(model)
+        weights = keras_file.weights_of(model)
         architecture = keras_file.digest_architecture(path)
     else:
         loaded = saved_model.load(path)
         function = loaded.signatures[saved_model.pick_signature(path, loaded, signature)]
-        interface, weights = (
-            saved_model.read_interface(path, function),
-            saved_model.weights_of(function),
-        )
+        interface = saved_model.read_interface(path, function)
+        weights = saved_model.weights_of(function)
         architecture = saved_model.digest_architecture(path)
     digest = hashlib.sha256(architecture)
     for name, value in weights.items():
@@ -58,8 +67,38 @@ def inspect_submodel(
             if bad:
                 raise UserError(
                     f"{path}: the weight '{name}' has {bad} values that are NaN or infinite "
-                    f"(of {np.size(value)}); the model was damaged in training: save a sound one"
+                    f"(of {np.size(value)}); the model was damaged in training: save a valid one"
                 )
         digest.update(f"{name} {value.dtype} {value.shape}".encode())
         digest.update(value.tobytes())
     return Inspection(interface=interface, digest=digest.hexdigest())
+
+
+def _read(submodel: Submodel, path: Path) -> dict[str, Any]:
+    try:
+        if submodel.path is None:
+            # Imports what a plain file does not need.
+            from tfx_fusion.modules.submodels.sources import write_model
+
+            write_model(submodel, path)
+        inspection = inspect_submodel(path, submodel.signature, submodel.custom_objects)
+        return {"inspection": inspection.model_dump(mode="json")}
+    except SpecificationError as error:
+        return {"problems": error.problems}
+    except UserError as error:
+        return {"problems": [f"{submodel.source[0]}: {error}"]}
+
+
+def main() -> None:
+    """Reads the sub-models on stdin and prints the answers."""
+    # Downloads print their progress to stdout, which is for the answers.
+    with redirect_stdout(sys.stderr):
+        answers = {
+            name: _read(Submodel.model_validate(wanted["submodel"]), Path(wanted["path"]))
+            for name, wanted in json.load(sys.stdin).items()
+        }
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main()

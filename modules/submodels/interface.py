@@ -1,6 +1,6 @@
 """The interface of a sub-model: named inputs and outputs with dtype and shape.
 
-An interface is plain data: it can be kept beside the model's digest, and a fusion graph can be
+An interface is plain data: it can be stored beside the model's digest, and a fusion graph can be
 checked against it without loading the model.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tfx_fusion.modules.spec.base import Part
 
-if TYPE_CHECKING:  # whoever reads an interface need not have a backend of Keras
+if TYPE_CHECKING:  # to read an interface needs no backend of Keras
     import keras
 
 Shape = tuple[int | None, ...]
@@ -90,10 +90,22 @@ class Interface(Part):
 
 
 class Inspection(Part):
-    """What is known of a sub-model once it has been read: its interface, its digest."""
+    """The result of reading a sub-model: its interface, and the digest of all it is made of."""
 
     interface: Interface
     digest: str
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """The names in their order; one that came before gets a number: `kernel`, `kernel_2`."""
+    found: dict[str, None] = {}
+    for wanted in names:
+        name, copies = wanted, 1
+        while name in found:
+            copies += 1
+            name = f"{wanted}_{copies}"
+        found[name] = None
+    return list(found)
 
 
 # name, interface, taps → a layer from `{input: tensor}` to `{tap: tensor}`

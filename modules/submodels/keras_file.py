@@ -13,17 +13,26 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfx_fusion.modules.errors import UserError
-from tfx_fusion.modules.submodels.activation import activation_of
-from tfx_fusion.modules.submodels.archive import read_config
-from tfx_fusion.modules.submodels.custom import check_classes, import_custom_objects, needs_hub
-from tfx_fusion.modules.submodels.flat import FlatModel, flatten, graph_of
-from tfx_fusion.modules.submodels.hub import import_hub
-from tfx_fusion.modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
-from tfx_fusion.modules.submodels.naming import names_from_scratch
+from tfx_fusion.modules.errors import UserError, first_line
+from tfx_fusion.modules.keras_compat import fresh_layer_names, graph_of, producer
+from tfx_fusion.modules.submodels.flatten import FlatModel, flatten
+from tfx_fusion.modules.submodels.interface import (
+    Interface,
+    LayerInfo,
+    OutputInfo,
+    TensorInfo,
+    unique_names,
+)
+from tfx_fusion.modules.submodels.stored_config import (
+    check_classes,
+    import_custom_objects,
+    import_hub,
+    needs_hub,
+    read_config,
+)
 
 
-@names_from_scratch()
+@fresh_layer_names()
 def load_model(path: Path, custom_objects: Sequence[str] = ()) -> keras.Model:
     """The functional form of a `.keras` file, loaded in Keras's safe mode, without its optimizer.
 
@@ -38,9 +47,8 @@ def load_model(path: Path, custom_objects: Sequence[str] = ()) -> keras.Model:
         import_hub()
     try:
         model = keras.saving.load_model(path, own, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many types here; all mean the same to the user
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: Keras cannot load the model: {reason}") from error
+    except Exception as error:  # Keras raises many types here, for the user all are one
+        raise UserError(f"{path}: Keras cannot load the model: {first_line(error)}") from error
     if isinstance(model, keras.Sequential):
         return _functional(path, model)
     return model if graph_of(model) is not None else _as_one_layer(path, model)
@@ -77,7 +85,7 @@ def _as_one_layer(path: Path, model: keras.Model) -> keras.Model:
 
 
 def _functional(path: Path, model: keras.Sequential) -> keras.Model:
-    """Rebuilt, because a Sequential that was saved without an Input keeps the batch size 1."""
+    """Rebuilt, because Keras stores the batch size of the first call where there was no Input."""
     if not model.built:
         raise UserError(f"{path}: the model was saved before it was built; call it once, then save")
     [given] = model.inputs
@@ -92,7 +100,7 @@ def named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """A functional model's inputs by name: the keys of a dictionary, else the Inputs' names."""
     if isinstance(model.input, dict):
         return dict(model.input)
-    return {tensor._keras_history.operation.name: tensor for tensor in model.inputs}
+    return {producer(tensor).operation.name: tensor for tensor in model.inputs}
 
 
 def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
@@ -101,11 +109,9 @@ def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
         return dict(model.output)
     found: dict[str, keras.KerasTensor] = {}
     for tensor in model.outputs:
-        history = tensor._keras_history
-        name = history.operation.name
-        if len(history.operation._inbound_nodes[history.node_index].output_tensors) > 1:
-            name = f"{name}_{history.tensor_index}"
-        found[name] = tensor
+        source = producer(tensor)
+        name = source.operation.name
+        found[name if source.outputs == 1 else f"{name}_{source.index}"] = tensor
     return found
 
 
@@ -121,6 +127,18 @@ def tapped(flat: FlatModel, taps: list[str]) -> keras.Model:
     """
     tensors = {**flat.cuts(), **flat.outputs}
     return keras.Model(flat.inputs, {tap: tensors[tap] for tap in taps}, name=flat.name)
+
+
+def activation_of(layer: Any) -> str | None:
+    """The name of the activation that ends a layer; None where that is not known.
+
+    Of a model it never is: its attribute of that name may be any step of it.
+    """
+    if isinstance(layer, keras.Model):
+        return None
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    return getattr(getattr(layer, "activation", None), "__name__", None)
 
 
 def _info(tensor: keras.KerasTensor) -> dict[str, Any]:
@@ -186,16 +204,10 @@ def weighted_layers(operation: Any, name: str) -> dict[str, keras.layers.Layer]:
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     """Every weight by its path, moving statistics included.
 
-    Layers of one name in two nested models have the same paths; a number tells them apart.
+    Layers of one name in two nested models have the same paths, which a number keeps apart.
     """
-    found: dict[str, np.ndarray] = {}
-    for weight in model.weights:
-        path, copies = weight.path, 1
-        while path in found:
-            copies += 1
-            path = f"{weight.path}_{copies}"
-        found[path] = np.asarray(weight)
-    return found
+    paths = unique_names(weight.path for weight in model.weights)
+    return dict(zip(paths, map(np.asarray, model.weights), strict=True))
 
 
 def digest_architecture(path: Path) -> bytes:
@@ -211,7 +223,7 @@ def digest_architecture(path: Path) -> bytes:
 
 
 def _without_addresses(node: Any) -> Any:
-    """Keras notes the memory address of what layers share, another one in each process."""
+    """Keras stores the memory address of what layers share, another one in each process."""
     if isinstance(node, dict):
         return {
             key: _without_addresses(value)

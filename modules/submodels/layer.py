@@ -1,56 +1,226 @@
-"""A sub-model as one Keras layer."""
+"""A sub-model as one Keras layer, and the graph inside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.keras_compat import (
+    all_layers,
+    calls_of,
+    discard_losses,
+    producer,
+    run_graph,
+    takes_training,
+)
+from tfx_fusion.modules.spec import Graph
 from tfx_fusion.modules.submodels import keras_file, saved_model
-from tfx_fusion.modules.submodels.flat import nodes_of
+from tfx_fusion.modules.submodels.copy import copied_submodel
 from tfx_fusion.modules.submodels.inspection import detect_format
-from tfx_fusion.modules.submodels.names import unique
+from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel, unique_names
 
 
-class SubmodelLayer(keras.layers.Layer):
+def opener(graph: Graph, folders: Mapping[str, Path]) -> OpenSubmodel:
+    """For `build`: opens the sub-models of a graph from the folders of their imported copies."""
+
+    def open_submodel(name: str, interface: Interface, taps: list[str]) -> SubmodelLayer:
+        submodel = graph.submodels[name]
+        path = copied_submodel(folders[name])
+        return SubmodelLayer(path, taps, submodel.signature, name, submodel.custom_objects)
+
+    return open_submodel
+
+
+@dataclass
+class KerasGraph:
+    """A functional model, or a part of one, whose layers are frozen and unfrozen one by one.
+
+    `inner` leads to `{output: (batch, …)}`, `cuts` has by path the tensors at which it can be cut.
+    `paths` has the path of each operation by the name that Keras knows it by. The layers at
+    `in_training_mode` run as in training when the whole model does; parts of one graph share it.
+    """
+
+    inner: keras.Model
+    cuts: dict[str, keras.KerasTensor]
+    paths: dict[str, str]
+    in_training_mode: set[str] = field(default_factory=set)
+
+    @classmethod
+    def load(cls, path: Path, taps: list[str], custom_objects: Sequence[str]) -> KerasGraph:
+        """What computes the named outputs or inner layers of a `.keras` file."""
+        flat = keras_file.make_flat(keras_file.load_model(path, custom_objects))
+        inner = keras_file.tapped(flat, taps)
+        inside = {id(operation) for operation in inner.operations}
+        cuts = {
+            path: tensor
+            for path, tensor in flat.cuts().items()
+            if id(producer(tensor).operation) in inside
+        }
+        return cls(inner, cuts, flat.paths)
+
+    def above(self, cuts: Sequence[str]) -> KerasGraph:
+        """The part behind inner layers, from a list of tensors: the same layers and weights."""
+        tensors = [self.cuts[name] for name in cuts]
+        upper = keras.Model(tensors, self.inner.output)
+        return KerasGraph(upper, {}, self.paths, self.in_training_mode)
+
+    def weighted_layers(self) -> dict[str, keras.layers.Layer]:
+        """The layers that own weights, by the names that a stage unfreezes by."""
+        return {
+            path: layer
+            for operation in self.inner.layers
+            for path, layer in self._weighted(operation).items()
+        }
+
+    def _weighted(self, operation: Any) -> dict[str, keras.layers.Layer]:
+        # The inputs of an upper part are new operations, without a path.
+        name = self.paths.get(operation.name, operation.name)
+        return keras_file.weighted_layers(operation, name)
+
+    def unfreeze(self, names: Collection[str], training_mode: bool) -> None:
+        """Makes the named layers trainable and all others not; see `SubmodelLayer.unfreeze`."""
+        # Of a layer inside a frozen one Keras trains nothing: first all, then each by itself.
+        self.inner.trainable = True
+        for path, layer in self.weighted_layers().items():
+            layer.trainable = path in names
+        self.in_training_mode.clear()
+        if training_mode:
+            self.in_training_mode.update(names)
+
+    def run(self, inputs: Any, training: bool) -> dict[str, Any]:
+        """Calls the graph in the mode that `unfreeze` has set."""
+        if training and self.in_training_mode:
+            outputs = self._run_partly_in_training(inputs)
+        else:
+            outputs = self.inner(inputs, training=False)
+        for layer in all_layers(self.inner):
+            if not layer.trainable_variables:
+                # Of what is frozen no activity adds to the loss: once embedded, none could.
+                discard_losses(layer)
+        return outputs
+
+    def _run_partly_in_training(self, inputs: Any) -> Any:
+        """Runs the unfrozen layers, and all behind them, in training mode."""
+        in_training = {
+            operation.name
+            for operation in self.inner.operations
+            if self.in_training_mode & self._weighted(operation).keys()
+        }
+        for node in calls_of(self.inner):
+            feeds = {producer(tensor).operation.name for tensor in node.input_tensors}
+            if feeds & in_training:
+                in_training.add(node.operation.name)
+
+        def in_its_mode(operation: Any) -> Callable[..., Any]:
+            if not takes_training(operation):
+                return operation
+            mode = operation.name in in_training
+            return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": mode})
+
+        return run_graph(self.inner, inputs, in_its_mode)
+
+    def get_config(self) -> dict[str, Any]:
+        """All but the values of weights, which Keras stores with the layer that has `inner`."""
+        # One model to all tensors that are needed again, so that Keras finds them by itself.
+        whole = keras.Model(
+            self.inner.input, {"outputs": self.inner.output, "cuts": self.cuts}, name="whole"
+        )
+        layers = self.weighted_layers()
+        return {
+            "model": keras.saving.serialize_keras_object(whole),
+            "paths": self.paths,
+            "unfrozen": [path for path, layer in layers.items() if layer.trainable],
+            "training_mode": bool(self.in_training_mode),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> KerasGraph:
+        """The graph that `get_config` describes, with new weights."""
+        whole = keras.saving.deserialize_keras_object(config["model"])
+        inner = keras.Model(whole.input, whole.output["outputs"])
+        graph = cls(inner, whole.output["cuts"], config["paths"])
+        graph.unfreeze(config["unfrozen"], config["training_mode"])
+        return graph
+
+
+class _FrozenByPart(keras.layers.Layer):
+    """A layer whose weights are frozen and unfrozen by name, never by `trainable = True`.
+
+    A model that Keras loads sets `trainable` on all of its layers, which set it on all in them:
+    everything frozen would train again. Here True restores what was unfrozen by name.
+    """
+
+    def __init__(self, name: str) -> None:
+        # Its own precision, whatever the new layers around it compute in.
+        super().__init__(name=name, dtype="float32", autocast=False)
+        self.supports_masking = True
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """None: where a sub-model gives masks, its outputs carry them already."""
+        return None
+
+
+@keras.saving.register_keras_serializable(package="tfx_fusion")
+class SubmodelLayer(_FrozenByPart):
     """A sub-model as one layer, from `{input: tensor}` to `{output: tensor}`, frozen at first.
 
     It runs in inference mode. A nested model with `trainable=False` still drops out under `fit`,
     and passing `training=False` to it in a functional graph does not help: the outer call
     overwrites the recorded argument. Here the mode is fixed inside `call`, out of reach.
+
+    Args:
+        source: a `.keras` file, a SavedModel folder, or a graph at hand.
+        taps: the outputs (of a `.keras` file inner layers, too) that the layer gives.
+        signature: which of a SavedModel's signatures is called.
+        name: the layer's.
+        custom_objects: classes that a `.keras` file may hold, as `package.module:Class`.
+
+    Raises UserError where the sub-model cannot be loaded or is unsafe.
     """
 
     def __init__(
         self,
-        path: Path,
+        source: Path | KerasGraph,
         taps: list[str],
         signature: str | None,
         name: str,
         custom_objects: Sequence[str] = (),
     ) -> None:
-        # Its own precision, whatever the new layers around it compute in.
-        super().__init__(name=name, dtype="float32", autocast=False)
-        self.supports_masking = True
+        super().__init__(name)
         self._taps = taps
-        self._in_training_mode: frozenset[str] = frozenset()
         # A loaded SavedModel must live as long as its functions do; a .keras file has none.
         self.loaded: Any = None
-        if detect_format(path) == "keras":
-            flat = keras_file.make_flat(keras_file.load_model(path, custom_objects))
-            self._inner = keras_file.tapped(flat, taps)
-            self._inner.supports_masking = True
-            self._paths, self._cuts = flat.paths, flat.cuts()
-        else:
-            self.loaded = saved_model.load(path)
-            picked = saved_model.pick_signature(path, self.loaded, signature)
+        if not isinstance(source, KerasGraph) and detect_format(source) == "saved_model":
+            self.loaded = saved_model.load(source)
+            picked = saved_model.pick_signature(source, self.loaded, signature)
             self._signature = self.loaded.signatures[picked]
             self._variables = saved_model.as_keras_variables(self._signature)
             # Moving statistics are variables of a SavedModel too, but nothing learns them.
             self._learnable = {name for name, v in self._variables.items() if v.trainable}
+            self.unfreeze(())
+        elif isinstance(source, KerasGraph):
+            self._graph = source
+        else:
+            self._graph = KerasGraph.load(source, taps, custom_objects)
+            self.unfreeze(())
+        if self.loaded is None:
+            self._inner = self._graph.inner  # as an attribute, for Keras to track and save
+            # Else Keras warns that the mask of an input is destroyed.
+            self._inner.supports_masking = True
         self.built = True
-        self.unfreeze(())
 
     def unfreeze(self, names: Collection[str], training_mode: bool = False) -> None:
         """Makes the named layers (variables of a SavedModel) trainable, and all others not.
@@ -58,26 +228,22 @@ class SubmodelLayer(keras.layers.Layer):
         With `training_mode` the named layers and all behind them run as in training when the
         whole model does: Dropout drops, BatchNorm learns its statistics.
         """
-        # Keras asks the outer layer first; what is frozen is said by each inner one.
         self.trainable = True
-        if self.loaded is not None:
-            for name, variable in self._variables.items():
-                variable.trainable = name in names and name in self._learnable
+        if self.loaded is None:
+            self._graph.unfreeze(names, training_mode)
             return
-        self._inner.trainable = True
-        for path, layer in self._weighted_layers().items():
-            layer.trainable = path in names
-        self._in_training_mode = frozenset(names) if training_mode else frozenset()
+        for name, variable in self._variables.items():
+            variable.trainable = name in names and name in self._learnable
 
     def frozen_variables(self) -> dict[str, keras.Variable]:
-        """Every variable that must not move now, moving statistics included, by a unique name.
+        """Every variable that must not change now, moving statistics included, by a unique name.
 
-        In training mode a trained BatchNorm moves its statistics, which no optimizer touches.
+        In training mode a trained BatchNorm changes its statistics, which no optimizer touches.
         """
         moving = {
             id(variable)
             for path, layer in self._weighted_layers().items()
-            if path in self._in_training_mode
+            if path in self._graph.in_training_mode
             for variable in layer.variables
         }
         trained = {id(variable) for variable in self.trainable_variables}
@@ -98,91 +264,60 @@ class SubmodelLayer(keras.layers.Layer):
         }
 
     def _weighted_layers(self) -> dict[str, keras.layers.Layer]:
-        """The layers that own weights, by the names a stage unfreezes by; a SavedModel has none."""
-        return {
-            path: layer
-            for inner in ([] if self.loaded is not None else self._inner.layers)
-            for path, layer in self._weighted(inner).items()
-        }
+        return {} if self.loaded is not None else self._graph.weighted_layers()
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """`{input: (batch, …)}` to `{output: (batch, …)}`, by the sub-model's own names."""
         if self.loaded is not None:
             outputs = self._signature(**inputs)
             return {tap: outputs[tap] for tap in self._taps}
-        return self.run(self._inner, inputs, training)
+        return self._graph.run(inputs, training)
 
     def above(self, cuts: Sequence[str]) -> UpperPart:
         """The part behind inner layers: the same layers and weights, from these on."""
-        tensors = [self._cuts[name] for name in cuts]
-        return UpperPart(self, cuts, keras.Model(tensors, self._inner.output))
+        return UpperPart(self._graph.above(cuts), cuts, f"{self.name}.above")
 
-    def run(self, inner: keras.Model, inputs: Any, training: bool) -> dict[str, Any]:
-        """Calls the sub-model's graph, or a part of it, in the mode that `unfreeze` has set."""
-        if training and self._in_training_mode:
-            outputs = self._run_partly_in_training(inner, inputs)
-        else:
-            outputs = inner(inputs, training=False)
-        for layer in inner._flatten_layers():
-            if not layer.trainable_variables:
-                # Of what is frozen no activity adds to the loss: once embedded, none could.
-                layer._clear_losses()
-        return outputs
+    def get_config(self) -> dict[str, Any]:
+        """Raises UserError for a SavedModel, whose graph and assets Keras's format cannot hold."""
+        if self.loaded is not None:
+            raise UserError(
+                f"the sub-model '{self.name}' is a SavedModel, which a .keras file cannot hold: "
+                "use the SavedModel that the pipeline publishes, or model.export()"
+            )
+        return {"name": self.name, "taps": list(self._taps), "graph": self._graph.get_config()}
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        """None: where a sub-model gives masks, its outputs carry them already."""
-        return None
-
-    def _weighted(self, operation: Any) -> dict[str, keras.layers.Layer]:
-        """The layers with weights that an operation is or holds, by the sub-model's names."""
-        return keras_file.weighted_layers(operation, self._paths[operation.name])
-
-    def _run_partly_in_training(self, inner: keras.Model, inputs: Any) -> Any:
-        """Runs the unfrozen layers, and all behind them, in training mode."""
-        in_training = {
-            operation.name
-            for operation in inner.operations
-            if operation.name in self._paths
-            and self._in_training_mode & self._weighted(operation).keys()
-        }
-        for node in nodes_of(inner):
-            feeds = {tensor._keras_history.operation.name for tensor in node.input_tensors}
-            if feeds & in_training:
-                in_training.add(node.operation.name)
-
-        def calling(operation: Any) -> Callable[..., Any]:
-            if not getattr(operation, "_call_has_training_arg", False):
-                return operation
-            mode = operation.name in in_training
-            return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": mode})
-
-        standard = inner._standardize_inputs(inputs)
-        return inner._run_through_graph(standard, operation_fn=calling)
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SubmodelLayer:
+        graph = KerasGraph.from_config(config["graph"])
+        return cls(graph, config["taps"], None, config["name"])
 
 
-class UpperPart(keras.layers.Layer):
+@keras.saving.register_keras_serializable(package="tfx_fusion")
+class UpperPart(_FrozenByPart):
     """A sub-model from inner layers on, `{layer: (batch, …)}` to `{output: (batch, …)}`.
 
     Its layers are those of the sub-model's own layer, unfrozen and in training mode where it is.
     """
 
-    def __init__(self, whole: SubmodelLayer, cuts: Sequence[str], inner: keras.Model) -> None:
-        super().__init__(name=f"{whole.name}.above", dtype="float32", autocast=False)
-        self.supports_masking = True
-        inner.supports_masking = True
-        self._below, self._inner = list(cuts), inner
-        self._run = whole.run  # not `whole`: Keras would count all of its weights among these
+    def __init__(self, graph: KerasGraph, cuts: Sequence[str], name: str) -> None:
+        super().__init__(name)
+        self._graph, self._below = graph, list(cuts)
+        self._inner = graph.inner
+        self._inner.supports_masking = True
         self.built = True
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        return self._run(self._inner, [inputs[name] for name in self._below], training)
+        return self._graph.run([inputs[name] for name in self._below], training)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        """None: where a sub-model gives masks, its outputs carry them already."""
-        return None
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "cuts": self._below, "graph": self._graph.get_config()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> UpperPart:
+        return cls(KerasGraph.from_config(config["graph"]), config["cuts"], config["name"])
 
 
 def by_name(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
-    """A layer's weights by their own names, which no count of layers enters."""
+    """A layer's weights by their own names, which do not depend on how many layers there are."""
     weights = layer.weights
-    return dict(zip(unique(weight.name for weight in weights), weights, strict=True))
+    return dict(zip(unique_names(weight.name for weight in weights), weights, strict=True))

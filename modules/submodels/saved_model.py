@@ -12,9 +12,14 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tfx_fusion.modules.errors import UserError, suggestion
-from tfx_fusion.modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
-from tfx_fusion.modules.submodels.names import unique
+from tfx_fusion.modules.errors import UserError, first_line, suggestion
+from tfx_fusion.modules.submodels.interface import (
+    Interface,
+    LayerInfo,
+    OutputInfo,
+    TensorInfo,
+    unique_names,
+)
 
 GRAPH = "saved_model.pb"
 # Operations that run code or reach the file system. The list follows TensorFlow's SECURITY.md
@@ -53,8 +58,8 @@ def load(path: Path) -> Any:
     check_graph(path)
     try:
         return tf.saved_model.load(str(path))
-    except Exception as error:  # TensorFlow raises many types here; all mean the same to the user
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # TensorFlow raises many types here, for the user all are one
+        reason = first_line(error)
         raise UserError(f"{path}: TensorFlow cannot load the SavedModel: {reason}") from error
 
 
@@ -119,7 +124,7 @@ def named_variables(function: Any) -> dict[str, tf.Variable]:
         re.sub(r"[^\w/]+", "_", variable.name.split(":")[0]).strip("_/") or "variable"
         for variable in function.variables
     ]
-    return dict(zip(unique(clean), function.variables, strict=True))
+    return dict(zip(unique_names(clean), function.variables, strict=True))
 
 
 def weights_of(function: Any) -> dict[str, np.ndarray]:
@@ -128,9 +133,10 @@ def weights_of(function: Any) -> dict[str, np.ndarray]:
 
 
 def as_keras_variables(function: Any) -> dict[str, keras.Variable]:
-    """The signature's variables as Keras sees them: the same memory, by name, trainable or not.
+    """The signature's variables as Keras variables on the same memory, by name, trainable or not.
 
-    `TFSMLayer` hands Keras names such as `:0`, at which Adam's slots fail; hence clean ones.
+    Keras's own `TFSMLayer` gives its variables names such as `:0`, with which Adam cannot make its
+    slots; hence clean names here.
     """
     trainable = {id(variable) for variable in function.trainable_variables}
     return {

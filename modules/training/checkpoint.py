@@ -1,4 +1,4 @@
-"""Taking training up again after it was killed: the state at the end of the last whole epoch."""
+"""Resuming training after it was killed, from the state at the end of the last whole epoch."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ STATE_FILE = "state.npz"
 
 @dataclass
 class State:
-    """Where training stands: `epoch` epochs of stage `stage` are done.
+    """The state of training: `epoch` epochs of stage `stage` are done.
 
-    `stages` is the record of earlier stages, `epochs` that of this one. `variables` and
-    `optimizer` are values in their owners' order, frozen variables left out. `stopping` is what
-    early stopping knows: `wait`, `best`, `best_epoch`, and the best weights.
+    `stages` holds the records of earlier stages, `epochs` that of this one. `variables` and
+    `optimizer` are values in their owners' order, without frozen variables. `stopping` is the
+    state of early stopping: `wait`, `best`, `best_epoch`; its best weights are `best_weights`.
     """
 
     stage: int
@@ -36,13 +36,13 @@ class State:
 
 
 class Checkpoint:
-    """A folder that holds one State, replaced whole after each epoch."""
+    """A folder that holds one State, replaced as a whole after each epoch."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def save(self, state: State) -> None:
-        """Writes a state aside and renames it: a kill leaves the one before."""
+        """Writes a state aside and renames it, so that a kill leaves the previous one."""
         self._folder.mkdir(parents=True, exist_ok=True)
         arrays = {
             f"{kind}/{position}": value
@@ -72,7 +72,7 @@ class Checkpoint:
         return State(**plain, **lists)
 
     def remove(self) -> None:
-        """Forgets the state: training has ended."""
+        """Deletes the state, when training has ended."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -82,28 +82,28 @@ def values(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
 
 
 def assign(variables: Sequence[keras.Variable], stored: Sequence[np.ndarray]) -> None:
-    """Gives each variable its stored value."""
+    """Sets each variable to its stored value."""
     for variable, value in zip(variables, stored, strict=True):
         variable.assign(value)
 
 
 class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras's early stopping, which can go on from what it knew."""
+    """Keras's early stopping that can resume from a saved state."""
 
     def __init__(self, monitor: str, patience: int) -> None:
         super().__init__(monitor=monitor, patience=patience, restore_best_weights=True)
-        self._known: Mapping[str, Any] = {}
+        self._resumed: Mapping[str, Any] = {}
 
-    def knowledge(self) -> dict[str, Any]:
-        """What a resumed stage must know, but for the best weights."""
+    def state(self) -> dict[str, Any]:
+        """What a resumed stage needs, without the best weights."""
         best = None if self.best is None else float(self.best)
         return {"wait": self.wait, "best": best, "best_epoch": self.best_epoch}
 
-    def resume(self, knowledge: Mapping[str, Any], best_weights: list[np.ndarray]) -> None:
-        """Goes on from there when training begins."""
-        self._known = {**knowledge, "best_weights": best_weights or None}
+    def resume(self, state: Mapping[str, Any], best_weights: list[np.ndarray]) -> None:
+        """Sets the state to begin with when training begins."""
+        self._resumed = {**state, "best_weights": best_weights or None}
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         super().on_train_begin(logs)
-        for name, value in self._known.items():
+        for name, value in self._resumed.items():
             setattr(self, name, value)

@@ -1,7 +1,6 @@
 """The training record as curves: a panel for each loss and metric, a band for each stage.
 
-Lengths are in points. Matplotlib is imported where something is drawn: the numbers alone are also
-wanted elsewhere, and it takes half a second.
+Lengths are in points.
 """
 
 from __future__ import annotations
@@ -10,17 +9,28 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.plotting import (
+    BLUE,
+    GRID,
+    INK,
+    ORANGE,
+    SETTINGS,
+    check_suffix,
+    new_figure,
+    save_figure,
+    spread,
+    text_width,
+)  # fmt: skip
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-# From the colour-blind-safe palette of Okabe and Ito; the dashes tell the lines apart without it.
-STYLES = {"train": ("#0072b2", "-"), "eval": ("#d55e00", (0, (4, 1.5)))}
+STYLES = {"train": (BLUE, "-"), "eval": (ORANGE, (0, (4, 1.5)))}  # dashes differ without colours
 BANDS = ("#f1f4f6", "#dfe6eb")
-INK, GRID = "#1a1a1a", "#c3ccd2"
 
 PANEL_WIDTH, PANEL_HEIGHT = 260.0, 150.0
 LEFT, RIGHT, BOTTOM, TITLE, MARGIN = 48.0, 78.0, 34.0, 22.0, 8.0
@@ -31,7 +41,7 @@ LOG_RATIO = 50.0  # losses and errors that shrink by more than that get a logari
 
 @dataclass(frozen=True)
 class StageLabel:
-    """The name of a stage, from where its band starts; `level` counts rows from the panel up."""
+    """The name of a stage, from where its band starts; `level` counts rows upwards."""
 
     text: str
     start: float
@@ -61,12 +71,7 @@ def draw_curves(stages: list[dict[str, Any]], path: Path) -> None:
 
     Raises RunError for another ending, and for a record without epochs.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    from tfx_fusion.modules.graph.picture import SETTINGS, check_ending, save_figure
-
-    check_ending(path)
+    check_suffix(path)
     found = quantities(stages)
     if not found:
         raise RunError(f"{path}: the training record holds no epochs to draw; train first")
@@ -78,7 +83,7 @@ def draw_curves(stages: list[dict[str, Any]], path: Path) -> None:
     cell_width, cell_height = LEFT + PANEL_WIDTH + right, head + PANEL_HEIGHT + BOTTOM
     width, height = across * cell_width + 2 * MARGIN, down * cell_height + 2 * MARGIN
     with rc_context(SETTINGS):
-        figure = Figure(figsize=(width / 72, height / 72), facecolor="white")
+        figure = new_figure(width, height)
         for position, (name, runs) in enumerate(found.items()):
             row, column = divmod(position, across)
             left = MARGIN + column * cell_width + LEFT
@@ -104,13 +109,11 @@ def _spans(stages: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
 
 
 def stage_labels(stages: list[dict[str, Any]]) -> list[StageLabel]:
-    """Where the names of the stages stand, from the left of a panel.
+    """The places of the stages' names, from the left of a panel.
 
-    A name that would run into the next one stands a row higher. Set from right to left, so that
+    A name that would run into the next one is a row higher. Set from right to left, so that
     the line from a high name down to its band crosses no other name.
     """
-    from tfx_fusion.modules.graph.layout import text_width
-
     scale = PANEL_WIDTH / sum(len(stage["epochs"]) for stage in stages)
     labels: list[StageLabel] = []
     taken: list[float] = []  # by row, where the name at the right begins
@@ -139,13 +142,11 @@ def _draw_stages(axes: Axes, stages: list[dict[str, Any]], labels: list[StageLab
 
 def _draw_runs(axes: Axes, runs: dict[str, dict[int, float]], logarithmic: bool) -> None:
     """The lines of one panel, each with its name and last value at its end."""
-    from matplotlib.ticker import MaxNLocator
-
     epochs = max(epoch for points in runs.values() for epoch in points)
     if logarithmic:
         axes.set_yscale("log")
     else:
-        # Matplotlib's own would set a common factor where the names of the stages stand.
+        # Matplotlib's own would write a common factor over the names of the stages.
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
     for run, points in runs.items():
         colour, dashes = STYLES[run]
@@ -162,7 +163,7 @@ def _draw_runs(axes: Axes, runs: dict[str, dict[int, float]], logarithmic: bool)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
-    bottom, top = axes.get_ylim()  # asked for once all lines are there: Matplotlib sets it late
+    bottom, top = axes.get_ylim()  # known only when all lines are there
     scale = math.log if logarithmic else float
     ends = {}
     for run, points in runs.items():
@@ -173,14 +174,12 @@ def _draw_runs(axes: Axes, runs: dict[str, dict[int, float]], logarithmic: bool)
     upwards = sorted(ends, key=lambda run: ends[run][1])
     heights = end_heights([ends[run][1] for run in upwards])
     for run, height in zip(upwards, heights, strict=True):
-        told = f"{run} {ends[run][0]:.4g}"
-        _write(axes, PANEL_WIDTH + 5, height - 3, told, LABEL_SIZE, color=STYLES[run][0])
+        label = f"{run} {ends[run][0]:.4g}"
+        _write(axes, PANEL_WIDTH + 5, height - 3, label, LABEL_SIZE, color=STYLES[run][0])
 
 
 def end_heights(wanted: list[float]) -> list[float]:
     """The heights, from below, of the names at the ends of lines: a line apart, in the panel."""
-    from tfx_fusion.modules.graph.layout import spread
-
     heights = spread(wanted, [LABEL_LINE] * len(wanted))
     room = LABEL_LINE * len(wanted)
     lowest = [LABEL_LINE * (number + 0.5) for number in range(len(wanted))]

@@ -1,5 +1,7 @@
-"""The training data in batches: raw rows transformed on the fly, never stored decoded, or embedded
-rows. Both come in the same order, so that a head learns the same from either."""
+"""Training data in batches, of raw rows transformed on the fly or of embedded rows.
+
+Both come in the same order, so that a head learns the same from either.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import CategoryLabel, Specification
@@ -18,7 +20,7 @@ SHUFFLE_ROWS = 4096
 
 
 class Rows(Protocol):
-    """The rows of a split. A handle is what stands for a row until it is in a batch."""
+    """The rows of a split. A handle represents a row until it is in a batch."""
 
     def handles(self) -> tf.data.Dataset:
         """A handle for each row, in the data's order."""
@@ -34,7 +36,7 @@ class Rows(Protocol):
 
 
 class RawRows:
-    """tf.Examples as they were read: parsed, decoded and transformed anew in every epoch."""
+    """tf.Examples, parsed, decoded and transformed anew in every epoch."""
 
     def __init__(
         self, specification: Specification, transform: TransformGraph, folder: str
@@ -67,10 +69,10 @@ class RawRows:
 
 
 class Epochs(NamedTuple):
-    """Batches for training without end in sight: `batches(n)` starts with those of epoch n.
+    """Batches of all epochs in a row: `batches(n)` starts with those of epoch n.
 
-    The order within epoch n depends on the seed and n alone, so that a run that is taken up again
-    sees what an unbroken one would have seen.
+    The order within epoch n depends only on the seed and n, so that a resumed run sees what an
+    uninterrupted one would have seen.
     """
 
     batches: Callable[[int], tf.data.Dataset]
@@ -80,8 +82,8 @@ class Epochs(NamedTuple):
 def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str]) -> Epochs:
     """Shuffled batches of `({input: (batch, …)}, {output: …}, {output: weights (batch,)})`.
 
-    The weights are there where some output has class weights. `inputs` are the model's: Keras
-    would take others for them by their place.
+    Weights exist where some output has class weights. `inputs` are the model's: Keras would match
+    others to them by position.
     """
     training = specification.training
     weights = {
@@ -91,7 +93,7 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
     }
     prepare = _prepare(specification, rows, inputs)
 
-    def weighed(handles: tf.Tensor) -> tuple[dict[str, Any], ...]:
+    def weighted(handles: tf.Tensor) -> tuple[dict[str, Any], ...]:
         features, labels = prepare(handles)
         if not weights:
             return features, labels
@@ -109,7 +111,7 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
     def batches(first_epoch: int) -> tf.data.Dataset:
         last = first_epoch + sum(stage.epochs for stage in training.stages)
         every = tf.data.Dataset.range(first_epoch, last).flat_map(of_epoch)
-        return every.map(weighed, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return every.map(weighted, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     return Epochs(batches, _steps(specification, rows))
 
@@ -117,11 +119,11 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
 def evaluation_rows(
     specification: Specification, rows: Rows, inputs: Sequence[str]
 ) -> tf.data.Dataset:
-    """Batches of `({input: (batch, …)}, {output: (batch, …)})` in their own order."""
+    """Batches of `({input: (batch, …)}, {output: (batch, …)})` in the order of the data."""
     batches = rows.handles().batch(specification.training.batch_size)
     prepare = _prepare(specification, rows, inputs)
     batches = batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    # Where their number is not known, Keras tries for one more, and counts it in the losses' means.
+    # Without a known number of batches Keras tries for one more and counts it in the mean losses.
     known = tf.data.experimental.assert_cardinality(_steps(specification, rows))
     return batches.apply(known).prefetch(tf.data.AUTOTUNE)
 
@@ -162,6 +164,6 @@ def _class_weights(specification: Specification, name: str, rows: Rows) -> list[
     if missing:
         raise RunError(
             f"outputs.{name}.class_weights: 'balanced' needs rows of every class to train on, "
-            f"found none of {', '.join(missing)}: give the weights, or take the classes out"
+            f"found none of {', '.join(missing)}: write the weights, or remove the classes"
         )
     return [len(found) / (len(label.classes) * int(count)) for count in counts]

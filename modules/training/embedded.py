@@ -7,17 +7,17 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.backend import set_keras_mask
 
-from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.columns import Column, Contents, parse
 from tfx_fusion.modules.embedding.embedder import mask_name
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel
+from tfx_fusion.modules.keras_compat import run_graph, set_mask
 from tfx_fusion.modules.preprocessing.transform import decode_images
 from tfx_fusion.modules.spec import ImageFeature
 
-# Rows that take less are kept in memory; more are read from disk in every epoch.
+# Rows that take at most this stay in memory; more are read from disk in every epoch.
 MEMORY_BYTES = 2 << 30
 
 
@@ -33,12 +33,12 @@ class EmbeddedRows:
             for name in contents.plan.passed
             if isinstance(feature := contents.plan.features.get(name), ImageFeature)
         }
-        self._kept: dict[str, Any] | None = None
+        self._in_memory: dict[str, Any] | None = None
         if not self._images and contents.bytes_per_row * self._count <= MEMORY_BYTES:
-            self._kept = self._read()
+            self._in_memory = self._read()
 
     def _read(self) -> dict[str, Any]:
-        kept: dict[str, np.ndarray] = {}
+        arrays: dict[str, np.ndarray] = {}
         filled = 0
         try:
             for serialized in tf.data.TFRecordDataset(self._files).batch(1024).prefetch(2):
@@ -47,29 +47,29 @@ class EmbeddedRows:
                     break
                 for name, values in parse(self._columns, serialized).items():
                     array = values.numpy()
-                    if name not in kept:
-                        kept[name] = np.empty((self._count, *array.shape[1:]), array.dtype)
-                    kept[name][filled - len(array) : filled] = array
+                    if name not in arrays:
+                        arrays[name] = np.empty((self._count, *array.shape[1:]), array.dtype)
+                    arrays[name][filled - len(array) : filled] = array
         except tf.errors.OpError as error:
-            raise self._unlike(f"damaged ones: {error.message.splitlines()[0]}") from error
+            raise self._unexpected(f"damaged ones: {error.message.splitlines()[0]}") from error
         if filled != self._count:
-            raise self._unlike(f"{filled:,}")
-        return {name: tf.convert_to_tensor(array) for name, array in kept.items()}
+            raise self._unexpected(f"{filled:,}")
+        return {name: tf.convert_to_tensor(array) for name, array in arrays.items()}
 
-    def _unlike(self, found: str) -> RunError:
+    def _unexpected(self, found: str) -> RunError:
         return RunError(
             f"{self._folder}: expected {self._count:,} embedded rows, found {found}: delete the "
             "folder of the runs to embed again"
         )
 
     def handles(self) -> tf.data.Dataset:
-        if self._kept is not None:
+        if self._in_memory is not None:
             return tf.data.Dataset.range(self._count)
         return tf.data.TFRecordDataset(self._files)
 
     def tensors(self, handles: Any) -> dict[str, Any]:
-        if self._kept is not None:
-            return {name: tf.gather(values, handles) for name, values in self._kept.items()}
+        if self._in_memory is not None:
+            return {name: tf.gather(values, handles) for name, values in self._in_memory.items()}
         tensors = parse(self._columns, handles)
         for name, feature in self._images.items():
             tensors[name] = decode_images(tensors[name], feature)
@@ -79,23 +79,24 @@ class EmbeddedRows:
         return self._count
 
     def class_indices(self, label: str) -> np.ndarray:
-        if self._kept is not None:
-            return self._kept[label].numpy()
+        if self._in_memory is not None:
+            return self._in_memory[label].numpy()
         column = {label: self._columns[label]}
         batches = tf.data.TFRecordDataset(self._files).batch(1024)
         return np.concatenate([parse(column, rows)[label].numpy() for rows in batches])
 
 
+@keras.saving.register_keras_serializable(package="tfx_fusion")
 class WithMask(keras.layers.Layer):
-    """Gives an embedding `(batch, …)` the mask `(batch, steps)` that it had when computed."""
+    """Attaches to an embedding `(batch, …)` the mask `(batch, steps)` that it had when computed."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name=name, **options)
         self.supports_masking = True
 
     def call(self, embedding: Any, mask_values: Any) -> Any:
         tensor = tf.identity(embedding)
-        set_keras_mask(tensor, mask_values)
+        set_mask(tensor, mask_values)
         return tensor
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
@@ -106,8 +107,8 @@ class WithMask(keras.layers.Layer):
 def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
     """All of a fused model behind the embeddings, with the fused model's own layers and weights.
 
-    Takes `{column: (batch, …)}` of embeddings, their masks and the features passed on; gives what
-    the fused model gives.
+    Takes `{column: (batch, …)}` of embeddings, their masks and the features passed on; returns what
+    the fused model returns.
     """
     columns = {column.name: column for column in contents.columns}
     plan = contents.plan
@@ -130,7 +131,7 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
             given[f"{submodel}.{tap}"] = tensor
     frontier |= {name: fused.tensors[name] for name in given if name not in frontier}
     behind = keras.Function(frontier, fused.model.output)
-    outputs = behind._run_through_graph(given, operation_fn=lambda operation: operation)
+    outputs = run_graph(behind, given, lambda operation: operation)
     return keras.Model(inputs, outputs, name="head")
 
 
@@ -139,5 +140,5 @@ def _input(column: Column) -> keras.KerasTensor:
 
 
 def _clean(name: str) -> str:
-    """A column's name as Keras takes it: an output of a SavedModel may have a slash in its own."""
+    """A column's name as Keras takes it: an output of a SavedModel may have a slash in its name."""
     return name.replace("/", "_")

@@ -4,8 +4,8 @@ Signatures:
   `serving_default`: named raw tensors, as TF Serving's REST and gRPC clients send them, to
       `{OUTPUT}_probabilities` (batch, classes) and `{OUTPUT}_classes` (batch, classes) for a
       category or several of them, `{OUTPUT}` (batch, 1) for a number.
-  `predict_examples`: serialized tf.Examples (batch,) to `{OUTPUT}`, for the Evaluator.
-  `transform_labels`: serialized tf.Examples (batch,) to the labels as the loss sees them.
+  `predict_examples`: serialized tf.Examples (batch,) to `{OUTPUT}`, for the evaluation.
+  `transform_labels`: serialized tf.Examples (batch,) to the labels as the loss takes them.
 """
 
 from __future__ import annotations
@@ -20,15 +20,26 @@ import tensorflow as tf
 
 from tfx_fusion.modules.files import whole_folder
 from tfx_fusion.modules.graph.build import FusedModel
+from tfx_fusion.modules.keras_compat import all_layers
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification
-from tfx_fusion.modules.training.frozen_proof import Digests, digests, named_like, prove
+from tfx_fusion.modules.training.frozen_proof import (
+    Digests,
+    digests,
+    named_like,
+    verify_unchanged,
+)
 from tfx_fusion.modules.training.losses import is_binary
-from tfx_fusion.modules.training.trained import Trained, trained_variables, values_of, write_trained
+from tfx_fusion.modules.training.trained_values import (
+    Trained,
+    trained_variables,
+    values_of,
+    write_trained,
+)
 
 EXAMPLES_SIGNATURE = "predict_examples"
 LABELS_SIGNATURE = "transform_labels"
-# TF Serving keeps this folder beside the model and does not read unknown files in it.
+# TF Serving copies this folder with the model and ignores unknown files in it.
 SPECIFICATION_FILE = "assets.extra/specification.json"
 
 
@@ -40,11 +51,11 @@ def export(
     submodel_digests: Mapping[str, str],
     path: Path,
 ) -> Digests:
-    """Saves the whole model to `path`, whole or not at all, and proves the frozen part in it.
+    """Saves the whole model to `path`, whole or not at all, and verifies the frozen part in it.
 
     Beside it lie the specification, and for a warm start the trained values with the digests of
     the sub-models' files. Returns the digests of the frozen tensors in the saved model. Raises
-    RunError where one of them is not the imported one.
+    RunError where one of them differs from the imported one.
     """
     with whole_folder(path) as aside:
         tf.saved_model.save(
@@ -53,9 +64,9 @@ def export(
             signatures=_signatures(specification, fused.model, transform),
         )
         loaded = tf.saved_model.load(str(aside))
-        held = {name: list(loaded.frozen[name]) for name in frozen}
-        exported = digests(named_like(frozen, held))
-        prove(frozen, exported, "in the exported model")
+        tensors = {name: list(loaded.frozen[name]) for name in frozen}
+        exported = digests(named_like(frozen, tensors))
+        verify_unchanged(frozen, exported, "in the exported model")
         extra = aside / SPECIFICATION_FILE
         extra.parent.mkdir(exist_ok=True)
         extra.write_text(json.dumps(specification.model_dump(mode="json"), indent=1))
@@ -86,9 +97,7 @@ def _tracked(fused: FusedModel, transform: TransformGraph, frozen: Digests) -> t
         keras.layers.IntegerLookup,
         keras.layers.TextVectorization,
     )
-    module.lookups = [
-        layer for layer in fused.model._flatten_layers() if isinstance(layer, lookups)
-    ]
+    module.lookups = [layer for layer in all_layers(fused.model) if isinstance(layer, lookups)]
     return module
 
 

@@ -1,23 +1,22 @@
-"""Frozen, proven: a digest of every frozen tensor before training, after it, and once exported."""
+"""Proof that frozen tensors stay as imported: digests before training, after it, once exported."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.spec.base import Part
 
 # sub-model → tensor → SHA-256 of its dtype, shape and bytes
 Digests = dict[str, dict[str, str]]
 
 
-@dataclass
-class FrozenPart:
-    """What stayed frozen throughout, with one digest of it all at each of three moments."""
+class FrozenPart(Part):
+    """What stays frozen throughout, with one digest of it all at each of three moments."""
 
     tensors: int
     parameters: int
@@ -41,20 +40,20 @@ def digests(tensors: Mapping[str, Mapping[str, Any]]) -> Digests:
     }
 
 
-def prove(before: Digests, after: Digests, when: str) -> None:
-    """Raises RunError with the names of the tensors that are not what they were."""
-    moved = [
+def verify_unchanged(before: Digests, after: Digests, when: str) -> None:
+    """Raises RunError with the names of the tensors that differ from before."""
+    changed = [
         f"{submodel}: {name}"
         for submodel, named in before.items()
         for name, value in named.items()
         if after.get(submodel, {}).get(name) != value
     ]
-    if moved:
-        raise RunError(f"frozen tensors changed {when}: {', '.join(moved)}")
+    if changed:
+        raise RunError(f"frozen tensors changed {when}: {', '.join(changed)}")
 
 
 def named_like(before: Digests, exported: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
-    """Exported tensors under their names of before: export keeps the order, not the names."""
+    """Exported tensors by name: SavedModel keeps their order, not their names."""
     return {
         submodel: dict(zip(before[submodel], values, strict=True))
         for submodel, values in exported.items()
@@ -69,7 +68,7 @@ def combined(found: Iterable[str]) -> str:
 def frozen_parts(
     tensors: Mapping[str, Mapping[str, Any]], before: Digests, after: Digests
 ) -> dict[str, FrozenPart]:
-    """By sub-model, what is proven so far of the tensors whose digests of before are given."""
+    """By sub-model, the tensors that stay frozen, with one digest of before and one of after."""
     return {
         submodel: FrozenPart(
             tensors=len(named),

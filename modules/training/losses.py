@@ -1,8 +1,8 @@
 """Losses and metrics of Keras by the specification's names.
 
-Labels of type category are class indices, so the sparse forms stand for the categorical ones: the
-same number without a one-hot copy of every label. Those of type multi_label hold 0 or 1 for each
-class.
+Labels of type category are class indices, so the sparse losses and metrics are used: the same
+number as of the categorical ones, without a one-hot copy of every label. Those of type multi_label
+hold 0 or 1 for each class.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
 
 
 def new_metric(name: str, binary: bool, labels: int | None = None) -> keras.metrics.Metric:
-    """A fresh metric; `binary` where each number of the output says yes or no.
+    """A fresh metric; `binary` where each number of the output is the probability of a yes.
 
     `labels` is how many classes a label of type multi_label has. Its `auc` is the mean of theirs;
     the other metrics count every yes or no alike.
@@ -48,7 +48,7 @@ def new_metric(name: str, binary: bool, labels: int | None = None) -> keras.metr
 def is_binary(specification: Specification, output: str) -> bool:
     """Whether each number of an output is the probability of a yes.
 
-    That of the second of two classes, or of each class of a label of type multi_label.
+    It is that of the second of two classes, or of each class of a label of type multi_label.
     """
     return specification.outputs[output].loss == "binary_crossentropy"
 

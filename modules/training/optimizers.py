@@ -1,4 +1,4 @@
-"""The optimizer of a stage: any of Keras's by name, with a rate of its own for each sub-model."""
+"""The optimizer of a stage: any of Keras's by name, with a separate rate for each sub-model."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def new_optimizer(
     Args:
         key: the stage's place in the specification, for messages.
         stage: names the optimizer, its config, the rate and the schedule.
-        scales: by the identity of a variable, by how much its steps are longer or shorter.
+        scales: by the identity of a variable, the factor of its learning rate.
 
-    Raises SpecificationError where Keras has no such optimizer or schedule, or refuses its config.
+    Raises SpecificationError where Keras has no such optimizer or schedule, or rejects its config.
     """
     try:
         rate: Any = stage.learning_rate

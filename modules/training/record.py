@@ -1,144 +1,73 @@
-"""The training record as a person reads it: Markdown, beside the pictures and the numbers."""
+"""The training record: what training did, as typed facts in one JSON file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
 
-from tfx_fusion.modules.spec import Specification, Stage
-from tfx_fusion.modules.training.curves import quantities
-from tfx_fusion.modules.training.frozen_proof import FrozenPart, all_frozen
-from tfx_fusion.modules.training.train import TrainingHistory
-from tfx_fusion.modules.training.warm_start import WarmStart
+from tfx_fusion.modules.embedding.plan import LearnsFrom
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.training.frozen_proof import Digests, FrozenPart
 
-RECORD_FILE = "record.md"
 HISTORY_FILE = "history.json"
-CURVES_FILE = "curves.svg"
-GRAPH_FILE = "graph.svg"
-
-RUNS = ("train", "eval")
-STAGE_HEADER = (
-    "stage", "learns from", "unfrozen", "optimizer", "learning rate", "epochs", "seconds",
-)  # fmt: skip
-VALUES_HEADER = ("stage", "quantity", *RUNS)
-SHOWN_LAYERS = 4
-SHOWN_DIGEST = 12
 
 
-def record_text(specification: Specification, history: TrainingHistory) -> str:
-    """What was trained and how, what stayed frozen, and what training began with."""
-    planned = specification.training.stages
-    parts = [
-        f"# Training of {specification.name}",
-        f"[Losses and metrics by epoch]({CURVES_FILE}), [the graph]({GRAPH_FILE}), "
-        f"[every number and digest]({HISTORY_FILE}).",
-        "## Stages",
-        _table(
-            STAGE_HEADER,
-            (stage_cells(stage, done) for stage, done in zip(planned, history.stages, strict=True)),
-        ),
-        "What each stage's last epoch came to:",
-        _table(
-            VALUES_HEADER,
-            (row for done in history.stages for row in last_values(done)),
-        ),
-        "## Frozen",
-        *_proof(history.proof),
-        "## Warm start",
-        *_warm_start(history.warm_start),
-    ]
-    return "\n\n".join(parts) + "\n"
+class StageRecord(Part):
+    """A finished stage.
+
+    `unfrozen` has the unfrozen layers of each sub-model, `epochs` the losses and metrics of each
+    epoch, those of the evaluation split as `val_…`.
+    """
+
+    name: str
+    seconds: float
+    unfrozen: dict[str, list[str]]
+    learns_from: LearnsFrom
+    epochs: list[dict[str, float]]
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(_cell(text) for text in line)} |" for line in lines)
+class WarmStart(Part):
+    """What training began with: the champion's values, and by variable why one was not taken.
+
+    Where there was no champion to start from, `scratch` is the reason.
+    """
+
+    champion: str
+    scratch: str = ""
+    taken: list[str] = []
+    anew: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        if self.scratch:
+            return f"from scratch: {self.scratch}"
+        count = f"{len(self.taken)} of {len(self.taken) + len(self.anew)}"
+        return f"{count} variables from champion {Path(self.champion).name}"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+class TrainingRecord(Part):
+    """What training did.
+
+    `frozen` has the digest of every tensor that no stage unfroze, `proof` one digest of them all
+    by sub-model, before and after training and once exported. `warm_start` is None where it was
+    not asked for.
+    """
+
+    stages: tuple[StageRecord, ...]
+    frozen: Digests
+    proof: dict[str, FrozenPart]
+    warm_start: WarmStart | None = None
+
+    @property
+    def last_epoch(self) -> dict[str, float]:
+        """The losses and metrics of the last epoch."""
+        return self.stages[-1].epochs[-1]
 
 
-def _with_config(named: dict[str, dict[str, Any]]) -> str:
-    """A class of Keras with its config: `AdamW (weight_decay 0.01)`."""
-    [(name, config)] = named.items()
-    told = ", ".join(f"{key} {value}" for key, value in config.items())
-    return f"{name} ({told})" if told else name
+def write_record(record: TrainingRecord, folder: Path) -> None:
+    """Writes it into a folder, for `read_record`."""
+    write_text(folder / HISTORY_FILE, record.model_dump_json(indent=1) + "\n")
 
 
-def stage_cells(planned: Stage, done: dict[str, Any]) -> list[str]:
-    """A stage as it was planned and done, under `STAGE_HEADER`."""
-    unfrozen = [f"{name}: {_few(layers)}" for name, layers in done["unfrozen"].items()]
-    optimizer = _with_config(planned.optimizer)
-    if planned.clip_norm is not None:
-        optimizer += f", clip_norm {planned.clip_norm:g}"
-    rates = [f"{planned.learning_rate:g}"]
-    if planned.schedule:
-        rates.append(_with_config(planned.schedule))
-    rates += [
-        f"{name} {wanted.learning_rate:g}"
-        for name, wanted in planned.unfreeze.items()
-        if wanted.learning_rate is not None
-    ]
-    return [
-        planned.name,
-        done["source"],
-        "; ".join(unfrozen) or "nothing",
-        optimizer,
-        ", ".join(rates),
-        f"{len(done['epochs'])} of {planned.epochs}",
-        f"{done['seconds']:.1f}",
-    ]
-
-
-def _few(layers: list[str]) -> str:
-    if len(layers) <= SHOWN_LAYERS:
-        return ", ".join(layers)
-    return f"{layers[0]}, …, {layers[-1]} ({len(layers)} in all)"
-
-
-def last_values(done: dict[str, Any]) -> list[list[str]]:
-    """A row for each loss and metric of a stage's last epoch."""
-    return [
-        [done["name"], name, *(f"{runs[run][1]:.4f}" if run in runs else "" for run in RUNS)]
-        for name, runs in quantities([{**done, "epochs": done["epochs"][-1:]}]).items()
-    ]
-
-
-def _proof(parts: dict[str, FrozenPart]) -> list[str]:
-    if not any(part.tensors for part in parts.values()):
-        return ["No tensor stayed frozen throughout."]
-    rows = [_frozen(name, part) for name, part in parts.items()]
-    return [
-        "Tensors that no stage unfreezes, moving statistics included, are bit for bit what was "
-        "imported: their digest was taken before training, after it, and in the exported model. "
-        f"Each tensor's own is in [{HISTORY_FILE}]({HISTORY_FILE}) under `frozen`.",
-        _table(
-            ("sub-model", "tensors", "parameters", "before", "after", "exported"),
-            [*rows, _frozen("all", all_frozen(parts))],
-        ),
-    ]
-
-
-def _frozen(name: str, part: FrozenPart) -> list[str]:
-    moments = (part.before, part.after, part.exported) if part.tensors else ()
-    shown = [f"`{digest[:SHOWN_DIGEST]}`" for digest in moments] or [""] * 3
-    return [name, str(part.tensors), f"{part.parameters:,}", *shown]
-
-
-def _warm_start(outcome: WarmStart | None) -> list[str]:
-    if outcome is None:
-        return ["Not asked for: the head started anew, sub-models as they were imported."]
-    if outcome.scratch:
-        return [f"Trained {outcome}."]
-    told = [f"Began with {outcome} (`{outcome.champion}`)."]
-    rows = [
-        *([f"`{name}`", "the champion's"] for name in outcome.taken),
-        *([f"`{name}`", f"{_without(name)}: {reason}"] for name, reason in outcome.anew.items()),
-    ]
-    return [*told, _table(("variable", "began as"), rows)]
-
-
-def _without(name: str) -> str:
-    """What a variable begins as that is not the champion's."""
-    return "imported" if name.startswith("submodels/") else "anew"
+def read_record(folder: Path) -> TrainingRecord:
+    """What `write_record` wrote."""
+    return TrainingRecord.model_validate_json((folder / HISTORY_FILE).read_text())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -17,22 +15,22 @@ from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Interface
-from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.curves import draw_curves
 from tfx_fusion.modules.training.data import RawRows
 from tfx_fusion.modules.training.export import export
 from tfx_fusion.modules.training.frozen_proof import combined
-from tfx_fusion.modules.training.record import (
+from tfx_fusion.modules.training.record import TrainingRecord, write_record
+from tfx_fusion.modules.training.record_text import (
     CURVES_FILE,
     GRAPH_FILE,
-    HISTORY_FILE,
     RECORD_FILE,
     record_text,
 )
-from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, StageDataSource
 from tfx_fusion.modules.training.tensorboard_logs import write_logs
-from tfx_fusion.modules.training.train import TrainingHistory, seed_everything, train
+from tfx_fusion.modules.training.train import seed_everything, train
 from tfx_fusion.modules.training.warm_start import Champion
 
 TENSORBOARD_FOLDER = "tensorboard"
@@ -51,8 +49,8 @@ def fuse_and_train(
     record_path: Path,
     checkpoint: Checkpoint,
     champion: Path | None = None,
-) -> TrainingHistory:
-    """Fuses the imported sub-models, trains the head, exports the whole, keeps the record.
+) -> TrainingRecord:
+    """Fuses the imported sub-models, trains the head, exports the whole, writes the record.
 
     Args:
         specification: what to fuse and how to train it.
@@ -65,7 +63,7 @@ def fuse_and_train(
         embeddings: the folder of embedded rows of each distinct plan of the stages.
         model_path: where the SavedModel goes.
         record_path: the folder of the training record.
-        checkpoint: where training that was killed left its state, and keeps it.
+        checkpoint: where training saves its state, and resumes from it after a kill.
         champion: the version folder that a warm start begins with; None where there is none.
     """
     warm = specification.training.warm_start is not None
@@ -75,27 +73,25 @@ def fuse_and_train(
     transform = TransformGraph(transform_path, specification.features, specification.labels)
     with precision(specification.training.precision):
         fused = build(specification, interfaces, opener(specification, submodels))
-    sources = Sources(
+    data = StageDataSource(
         specification,
         fused,
         stages,
         EmbeddedStore(stages, embeddings),
         lambda split: RawRows(specification, transform, splits[split]),
     )
-    history = train(specification, interfaces, fused, sources.of_stage, checkpoint, start)
-    exported = export(specification, fused, transform, history.frozen, submodel_digests, model_path)
-    for name, part in history.proof.items():
-        part.exported = combined(exported[name].values())
-    write_text(record_path / HISTORY_FILE, json.dumps(asdict(history), indent=1))
-    draw_curves(history.stages, record_path / CURVES_FILE)
+    record = train(specification, interfaces, fused, data.of_stage, checkpoint, start)
+    exported = export(specification, fused, transform, record.frozen, submodel_digests, model_path)
+    proof = {
+        name: part.model_copy(update={"exported": combined(exported[name].values())})
+        for name, part in record.proof.items()
+    }
+    record = record.model_copy(update={"proof": proof})
+    write_record(record, record_path)
+    epochs_by_stage = [stage.model_dump() for stage in record.stages]
+    draw_curves(epochs_by_stage, record_path / CURVES_FILE)
     draw_graph(specification, interfaces, fused, record_path / GRAPH_FILE)
-    write_logs(history.stages, record_path / TENSORBOARD_FOLDER)
-    write_text(record_path / RECORD_FILE, record_text(specification, history))
+    write_logs(epochs_by_stage, record_path / TENSORBOARD_FOLDER)
+    write_text(record_path / RECORD_FILE, record_text(specification, record))
     checkpoint.remove()
-    return history
-
-
-def last_epoch(record_path: Path) -> dict[str, float]:
-    """The losses and metrics of the last epoch in a training record."""
-    history = json.loads((record_path / HISTORY_FILE).read_text())
-    return history["stages"][-1]["epochs"][-1]
+    return record

@@ -38,11 +38,11 @@ def write_logs(stages: list[dict[str, Any]], folder: Path) -> None:
             with tf.io.TFRecordWriter(str(path)) as writer:
                 first = times[0] if times else now
                 writer.write(_event(first, file_version="brain.Event:2"))
-                for epoch, told in sorted(epochs.items()):
+                for epoch, logged in sorted(epochs.items()):
                     summary = tf.compat.v1.Summary(
                         value=[
                             tf.compat.v1.Summary.Value(tag=name, simple_value=value)
-                            for name, value in told.items()
+                            for name, value in logged.items()
                         ]
                     )
                     writer.write(_event(times[epoch - 1], step=epoch, summary=summary))

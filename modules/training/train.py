@@ -6,10 +6,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.errors import RunError
@@ -27,47 +28,17 @@ from tfx_fusion.modules.training.checkpoint import (
 from tfx_fusion.modules.training.data import Epochs
 from tfx_fusion.modules.training.frozen_proof import (
     Digests,
-    FrozenPart,
     digests,
     frozen_parts,
-    prove,
+    verify_unchanged,
 )
 from tfx_fusion.modules.training.losses import compile_arguments
-from tfx_fusion.modules.training.means import needs_means, set_means
 from tfx_fusion.modules.training.optimizers import new_optimizer
-from tfx_fusion.modules.training.warm_start import Champion, WarmStart
+from tfx_fusion.modules.training.record import StageRecord, TrainingRecord
+from tfx_fusion.modules.training.stage_data import StageData
+from tfx_fusion.modules.training.warm_start import Champion
 
 progress = logging.getLogger("fusion.progress")
-
-
-@dataclass
-class TrainingHistory:
-    """What training did.
-
-    `stages` holds per stage its epochs, each with its losses and metrics, and what it trained;
-    `frozen` the digest of every tensor that no stage unfroze, `proof` by sub-model one digest of
-    them all before and after training (the export adds that of the saved model), `warm_start` what
-    began as the champion's, where that was asked for.
-    """
-
-    stages: list[dict[str, Any]] = field(default_factory=list)
-    frozen: Digests = field(default_factory=dict)
-    proof: dict[str, FrozenPart] = field(default_factory=dict)
-    warm_start: WarmStart | None = None
-
-
-class StageData(NamedTuple):
-    """What a stage learns from, and the model that learns it: the whole, or the head alone.
-
-    `source` tells people which, and why. Keras is called once for each `steps_per_execution` steps,
-    which must divide the steps of an epoch.
-    """
-
-    model: keras.Model
-    train: Epochs
-    eval: tf.data.Dataset
-    source: str
-    steps_per_execution: int = 1
 
 
 def seed_everything(seed: int) -> None:
@@ -85,13 +56,13 @@ def train(
     data_of: Callable[[int], StageData],
     checkpoint: Checkpoint | None = None,
     champion: Champion | None = None,
-) -> TrainingHistory:
-    """Trains through every stage; what each leaves frozen is proven unchanged after it.
+) -> TrainingRecord:
+    """Trains through every stage, and verifies after each that what it leaves frozen is unchanged.
 
-    `data_of` gives what a stage learns from by the stage's position, and is called when the stage
-    starts. With a champion, training begins with its values. With a checkpoint, training that was
-    killed goes on after its last whole epoch. Raises RunError where a frozen tensor moved or a
-    loss is not finite.
+    `data_of` returns the data of a stage by its position, and is called when the stage starts. With
+    a champion, training begins with its values. With a checkpoint, training that was killed resumes
+    after its last whole epoch. Raises RunError where a frozen tensor changed or a loss is not
+    finite.
     """
     return _Training(specification, interfaces, fused, data_of, checkpoint, champion).run()
 
@@ -105,7 +76,7 @@ class _Training:
     checkpoint: Checkpoint | None
     champion: Champion | None
 
-    def run(self) -> TrainingHistory:
+    def run(self) -> TrainingRecord:
         stages = self.specification.training.stages
         # A tensor that some stage unfreezes is no longer the imported one when later stages start.
         frozen = []
@@ -115,25 +86,28 @@ class _Training:
         always = {name: set.intersection(*(paths[name] for paths in frozen)) for name in frozen[0]}
         original = _only(always, digests(_frozen(self.fused)))
         self.moving = self._moving(always)
-        history = TrainingHistory(frozen=original)
-        if self.champion:
-            history.warm_start = self.champion.start(self.fused, original)
+        warm_start = self.champion.start(self.fused, original) if self.champion else None
         # A checkpoint holds later values: it comes after the warm start.
         state = self.checkpoint.load() if self.checkpoint else None
-        if state is None and needs_means(self.fused):
+        if state is None and any(v.replace == "mean" for v in self.fused.replacements.values()):
             first = self.data_of(0)
-            set_means(self.fused, first.model, first.train)
+            set_replacement_means(self.fused, first.model, first.train)
+        done: list[StageRecord] = []
         if state:
-            history.stages = state.stages
+            done = [StageRecord.model_validate(stage) for stage in state.stages]
             assign(self.moving, state.variables)
-            progress.info("going on after epoch %d of %s", state.epoch, stages[state.stage].name)
+            progress.info("resuming after epoch %d of %s", state.epoch, stages[state.stage].name)
         for position in range(state.stage if state else 0, len(stages)):
-            history.stages.append(self._stage(position, history.stages, state))
+            done.append(self._stage(position, done, state))
             state = None
         after = _only(always, digests(_frozen(self.fused)))
-        prove(original, after, "in training")
-        history.proof = frozen_parts(_frozen(self.fused), original, after)
-        return history
+        verify_unchanged(original, after, "in training")
+        return TrainingRecord(
+            stages=tuple(done),
+            frozen=original,
+            proof=frozen_parts(_frozen(self.fused), original, after),
+            warm_start=warm_start,
+        )
 
     def _unfreeze(self, position: int) -> None:
         """Sets what of each sub-model the stage trains; all else is frozen again."""
@@ -158,39 +132,37 @@ class _Training:
 
     def _moving(self, always: Mapping[str, set[str]]) -> list[keras.Variable]:
         """Every variable that some stage may change: all but what stays frozen throughout."""
-        still = {
+        frozen = {
             id(variable)
             for name, layer in self.fused.submodels.items()
             for path, variable in layer.frozen_variables().items()
             if path in always[name]
         }
-        return [v for v in self.fused.model.variables if id(v) not in still]
+        return [v for v in self.fused.model.variables if id(v) not in frozen]
 
-    def _stage(
-        self, position: int, earlier: list[dict[str, Any]], state: State | None
-    ) -> dict[str, Any]:
+    def _stage(self, position: int, earlier: list[StageRecord], state: State | None) -> StageRecord:
         stage = self.specification.training.stages[position]
         self._unfreeze(position)
         before = digests(_frozen(self.fused))
         started = time.monotonic()
         data = self.data_of(position)
         self.model = data.model
-        progress.info("%s: on %s", stage.name, data.source)
+        progress.info("%s: on %s", stage.name, data.learns_from.description)
         epochs = self._fit(position, data, earlier, state)
-        prove(before, digests(_frozen(self.fused)), f"in stage {stage.name}")
-        return {
-            "name": stage.name,
-            "seconds": time.monotonic() - started,
-            "unfrozen": self._chosen(position),
-            "source": data.source,
-            "epochs": epochs,
-        }
+        verify_unchanged(before, digests(_frozen(self.fused)), f"in stage {stage.name}")
+        return StageRecord(
+            name=stage.name,
+            seconds=time.monotonic() - started,
+            unfrozen=self._chosen(position),
+            learns_from=data.learns_from,
+            epochs=epochs,
+        )
 
     def _fit(
         self,
         position: int,
         data: StageData,
-        earlier: list[dict[str, Any]],
+        earlier: list[StageRecord],
         state: State | None,
     ) -> list[dict[str, float]]:
         """One stage; returns the losses and metrics of each epoch.
@@ -263,11 +235,11 @@ class _Training:
     def save(
         self,
         position: int,
-        earlier: list[dict[str, Any]],
+        earlier: list[StageRecord],
         epochs: list[dict[str, float]],
         stopping: ResumableEarlyStopping | None,
     ) -> None:
-        """Keeps the state after an epoch, where there is a checkpoint to keep it in."""
+        """Saves the state after an epoch, where there is a checkpoint."""
         if self.checkpoint is None:
             return
         best: list[Any] = []
@@ -279,24 +251,24 @@ class _Training:
             State(
                 stage=position,
                 epoch=len(epochs),
-                stages=earlier,
+                stages=[stage.model_dump(mode="json") for stage in earlier],
                 epochs=epochs,
                 variables=values(self.moving),
                 optimizer=values(self.model.optimizer.variables),
-                stopping=stopping.knowledge() if stopping else {},
+                stopping=stopping.state() if stopping else {},
                 best_weights=best,
             )
         )
 
 
 class _AfterEpoch(keras.callbacks.Callback):
-    """Tells and keeps each epoch, and stops at a loss or metric that is no finite number."""
+    """Logs and records each epoch, and raises at a loss or metric that is not finite."""
 
     def __init__(
         self,
         training: _Training,
         position: int,
-        earlier: list[dict[str, Any]],
+        earlier: list[StageRecord],
         state: State | None,
         stopping: ResumableEarlyStopping | None,
     ) -> None:
@@ -312,15 +284,41 @@ class _AfterEpoch(keras.callbacks.Callback):
         logged = {name: float(value) for name, value in (logs or {}).items()}
         progress.info("%s: epoch %d/%d, loss %.4f", self._stage.name, epoch + 1,
                       self._stage.epochs, logged["loss"])  # fmt: skip
-        endless = [name for name, value in logged.items() if not math.isfinite(value)]
-        if endless:
+        infinite = [name for name, value in logged.items() if not math.isfinite(value)]
+        if infinite:
             raise RunError(
-                f"training.stages.{self._position}: in stage '{self._stage.name}' the {endless[0]} "
-                f"is not a finite number after epoch {epoch + 1}: lower the learning_rate (now "
-                f"{self._stage.learning_rate:g}), or set clip_norm"
+                f"training.stages.{self._position}: in stage '{self._stage.name}' the "
+                f"{infinite[0]} is not a finite number after epoch {epoch + 1}: "
+                f"lower the learning_rate (now {self._stage.learning_rate:g}), or set clip_norm"
             )
         self.epochs.append(logged)
         self._training.save(self._position, self._earlier, self.epochs, self._stopping)
+
+
+def set_replacement_means(fused: FusedModel, model: keras.Model, rows: Epochs) -> None:
+    """Sets every mean that replaces a missing feature, by one pass over the rows to train on.
+
+    Only rows that have the feature count.
+
+    Args:
+        fused: holds the layers that replace by a mean.
+        model: the one that learns first, of the same layers: the whole, or the head.
+        rows: what it learns from.
+    """
+    layers: list[Any] = [v for v in fused.replacements.values() if v.replace == "mean"]
+    # A layer's last call is the one in this model: a head is made after the whole.
+    inputs = {layer.name: layer._inbound_nodes[-1].input_tensors for layer in layers}
+    probe = keras.Model(model.input, inputs)
+    sums: dict[str, Any] = {layer.name: 0.0 for layer in layers}
+    counts = dict.fromkeys(sums, 0)
+    for features, *_ in rows.batches(0).take(rows.steps):
+        for name, (value, absent) in probe(features, training=False).items():
+            present = np.asarray(value, dtype=np.float64)[~np.asarray(absent)]
+            sums[name] = sums[name] + present.sum(axis=0)
+            counts[name] += len(present)
+    for layer in layers:
+        total = sums[layer.name] / max(counts[layer.name], 1)
+        layer.vector.assign(np.broadcast_to(total, layer.vector.shape))
 
 
 def _frozen(fused: FusedModel) -> dict[str, dict[str, Any]]:

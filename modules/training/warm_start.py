@@ -1,17 +1,18 @@
-"""Starting from the champion: what training may change begins with the last published values."""
+"""Warm start: what training may change begins with the values of the last published model."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.training.frozen_proof import Digests
-from tfx_fusion.modules.training.trained import (
+from tfx_fusion.modules.training.record import WarmStart
+from tfx_fusion.modules.training.trained_values import (
     TRAINED_FILE,
     Trained,
     read_trained,
@@ -19,25 +20,6 @@ from tfx_fusion.modules.training.trained import (
 )
 
 progress = logging.getLogger("fusion.progress")
-
-
-@dataclass
-class WarmStart:
-    """What came of it: the variables that began as the champion's, and those anew, with reasons.
-
-    Where there was nothing to start from, `scratch` says why.
-    """
-
-    champion: str
-    scratch: str = ""
-    taken: list[str] = field(default_factory=list)
-    anew: dict[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        if self.scratch:
-            return f"from scratch: {self.scratch}"
-        count = f"{len(self.taken)} of {len(self.taken) + len(self.anew)}"
-        return f"{count} variables from champion {Path(self.champion).name}"
 
 
 @dataclass(frozen=True)
@@ -55,25 +37,30 @@ class Champion:
 
     def start(self, fused: FusedModel, frozen: Digests) -> WarmStart:
         """Gives the champion's values to all that fits; what stays frozen is never touched."""
-        outcome = WarmStart(str(self.version or ""))
-        if self.version is None:
-            outcome.scratch = "no model has been published yet"
-        elif self.trained is None:
-            outcome.scratch = f"an older layout without {TRAINED_FILE} was published last"
-        else:
-            for name, variable in trained_variables(fused, frozen).items():
-                reason = self._misfit(name, variable, self.trained)
-                if reason:
-                    outcome.anew[name] = reason
-                    progress.info("warm start: %s is not taken: %s", name, reason)
-                else:
-                    variable.assign(self.trained.values[name])
-                    outcome.taken.append(name)
+        outcome = self._start(fused, frozen)
         progress.info("warm start: %s", outcome)
         return outcome
 
+    def _start(self, fused: FusedModel, frozen: Digests) -> WarmStart:
+        version = str(self.version or "")
+        if self.version is None:
+            return WarmStart(champion=version, scratch="no model has been published yet")
+        if self.trained is None:
+            reason = f"an older layout without {TRAINED_FILE} was published last"
+            return WarmStart(champion=version, scratch=reason)
+        taken, anew = [], {}
+        for name, variable in trained_variables(fused, frozen).items():
+            reason = self._misfit(name, variable, self.trained)
+            if reason:
+                anew[name] = reason
+                progress.info("warm start: %s is not taken: %s", name, reason)
+            else:
+                variable.assign(self.trained.values[name])
+                taken.append(name)
+        return WarmStart(champion=version, taken=taken, anew=anew)
+
     def _misfit(self, name: str, variable: keras.Variable, trained: Trained) -> str:
-        """Why the champion's value cannot be taken; empty where it can."""
+        """The reason why the champion's value cannot be taken; empty where it can."""
         if name not in trained.values:
             return "the champion has not trained it"
         kind, owner, *_ = name.split("/")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tfx_fusion.modules.graph.picture import SETTINGS, save_figure
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tfx_fusion.modules.plotting import BLUE, ORANGE, SETTINGS, save_figure
 from tfx_fusion.modules.spec import Choice, Range
 from tfx_fusion.modules.tuning.search import Trial
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 ACROSS = 3
-DOT, BEST = "#0072b2", "#d55e00"  # from the colour-blind-safe palette of Okabe and Ito
 
 
 def draw_trials(
@@ -27,49 +27,41 @@ def draw_trials(
     path: Path,
 ) -> None:
     """Draws the trials that succeeded into a file, PNG or SVG by the ending of its name."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    done = [(t, t.score, number) for number, t in enumerate(trials, 1) if t.score is not None]
+    scores = {n: trial.score for n, trial in enumerate(trials, 1) if trial.score is not None}
     panels = 1 + len(spaces)
-    down = math.ceil(panels / ACROSS)
-    across = min(panels, ACROSS)
+    down, across = math.ceil(panels / ACROSS), min(panels, ACROSS)
     with rc_context({**SETTINGS, "font.size": 8}):
         figure = Figure(figsize=(3.6 * across, 2.8 * down), facecolor="white", layout="constrained")
-        axes = figure.subplots(down, across, squeeze=False).ravel()
-        for unused in axes[panels:]:
-            unused.set_axis_off()
-        scores, numbers = [score for _, score, _ in done], [number for _, _, number in done]
-        axes[0].plot(numbers, scores, "o", color=DOT, markersize=4)
-        so_far = [
-            max(scores[: n + 1]) if maximise else min(scores[: n + 1]) for n in range(len(done))
-        ]
-        axes[0].step(numbers, so_far, where="post", color=BEST, linewidth=1.2)
-        axes[0].set_xlabel("trial; the line is the best so far")
-        for panel, (place, space) in zip(axes[1:], spaces.items(), strict=False):
-            _draw_values(panel, [(trial, score) for trial, score, _ in done], best, place, space)
-        for panel in axes[:panels]:
-            panel.set_ylabel(objective)
-            panel.spines[["top", "right"]].set_visible(False)
+        first, *others = figure.subplots(down, across, squeeze=False).ravel()
+        choose = max if maximise else min
+        so_far = [choose(list(scores.values())[: count + 1]) for count in range(len(scores))]
+        first.plot(list(scores), list(scores.values()), "o", color=BLUE, markersize=4)
+        first.step(list(scores), so_far, where="post", color=ORANGE, linewidth=1.2)
+        first.set_xlabel("trial; the line is the best so far")
+        for axes, (key, space) in zip(others, spaces.items(), strict=False):
+            _draw_values(axes, trials, best, key, space)
+        for axes in others[len(spaces) :]:
+            axes.set_axis_off()
+        for axes in figure.axes:
+            axes.set_ylabel(objective)
+            axes.spines[["top", "right"]].set_visible(False)
         save_figure(figure, path, f"trials by {objective}")
 
 
 def _draw_values(
-    axes: Axes,
-    done: Sequence[tuple[Trial, float]],
-    best: Trial,
-    place: str,
-    space: Choice | Range,
+    axes: Axes, trials: Sequence[Trial], best: Trial, key: str, space: Choice | Range
 ) -> None:
-    def where(trial: Trial) -> Any:
-        value = trial.values[place]
+    def position(trial: Trial) -> Any:
+        value = trial.values[key]
         return space.choice.index(value) if isinstance(space, Choice) else value
 
-    for trial, score in done:
-        axes.plot([where(trial)], [score], "o", color=DOT, markersize=4)
-        if trial is best:
-            axes.plot([where(trial)], [score], "o", color=BEST, markersize=8, fillstyle="none")
-    axes.set_xlabel(place)
+    for trial in trials:
+        if trial.score is not None:
+            axes.plot(position(trial), trial.score, "o", color=BLUE, markersize=4)
+            if trial is best:
+                ring: dict[str, Any] = {"markersize": 8, "fillstyle": "none"}
+                axes.plot(position(trial), trial.score, "o", color=ORANGE, **ring)
+    axes.set_xlabel(key)
     if isinstance(space, Choice):
         axes.set_xticks(range(len(space.choice)), [str(value) for value in space.choice])
         axes.set_xlim(-0.5, len(space.choice) - 0.5)

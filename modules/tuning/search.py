@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -26,7 +26,7 @@ SCORE, SECONDS = "score", "seconds"
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of values by place, and its score; None where it failed, and `error` says why."""
+    """One set of values by their keys, and its score; None where it failed, with an `error`."""
 
     values: dict[str, Any]
     score: float | None
@@ -39,8 +39,8 @@ def search(
     seed: int,
     maximise: bool,
     folder: Path,
-    run_trial: Callable[[dict[str, Any]], float],
-    tell: Callable[[int, Trial], None],
+    score: Callable[[dict[str, Any]], float],
+    on_trial_end: Callable[[int, Trial], None],
 ) -> tuple[list[Trial], Trial]:
     """Runs the trials; returns all of them in their order, and the best.
 
@@ -48,38 +48,38 @@ def search(
         tuning: what is searched, and how many trials.
         seed: of the proposals.
         maximise: whether a larger score is better.
-        folder: where KerasTuner keeps its state: a search that was killed goes on from there.
-        run_trial: from values by place to a score; a UserError makes it a failed trial.
-        tell: is told each trial that ends, by its number from 1.
+        folder: where KerasTuner stores its state; a search that was killed continues from there.
+        score: from values by key to a score; a UserError makes it a failed trial.
+        on_trial_end: called after each trial with its number, from 1.
 
     Raises RunError where no trial succeeded.
     """
     space = keras_tuner.HyperParameters()
-    for place, wanted in tuning.search.items():
-        _declare(space, place, wanted)
+    for key, values in tuning.search.items():
+        _declare(space, key, values)
     oracle = ORACLES[tuning.method](
         objective=keras_tuner.Objective(SCORE, "max" if maximise else "min"),
         max_trials=tuning.trials,
-        seed=seed + 1,  # with 0 it would draw one
+        seed=seed + 1,  # KerasTuner takes 0 for no seed and draws one
         hyperparameters=space,
         tune_new_entries=False,
-        max_consecutive_failed_trials=tuning.trials + 1,  # never: what failed is told at the end
+        # Failed trials never end the search: their errors are reported at its end.
+        max_consecutive_failed_trials=tuning.trials + 1,
     )
-    # What it prints of itself would run into the run's own table.
+    # What KerasTuner prints would run into the run's own table.
     with redirect_stdout(StringIO()):
         tuner = _Tuner(
-            tuning, run_trial, tell,
+            tuning.search, score, on_trial_end,
             oracle=oracle, directory=str(folder.parent), project_name=folder.name,
         )  # fmt: skip
         tuner.search(verbose=0)
-    trials = {key: _told(tuning, oracle.trials[key]) for key in oracle.start_order}
-    succeeded = [key for key, trial in trials.items() if trial.score is not None]
+    trials = [_finished(tuning.search, oracle.trials[key]) for key in oracle.start_order]
+    succeeded = [trial for trial in trials if trial.score is not None]
     if not succeeded:
-        causes = "; ".join(sorted({trial.error for trial in trials.values()}))
+        causes = "; ".join(sorted({trial.error for trial in trials}))
         raise RunError(f"none of the {len(trials)} trials succeeded: {causes}")
-    choose = max if maximise else min
-    best = choose(succeeded, key=lambda key: trials[key].score or 0.0)  # ties: the first
-    return list(trials.values()), trials[best]
+    best = (max if maximise else min)(succeeded, key=lambda trial: trial.score or 0.0)
+    return trials, best
 
 
 class _Tuner(BaseTuner):
@@ -87,33 +87,33 @@ class _Tuner(BaseTuner):
 
     def __init__(
         self,
-        tuning: Tuning,
-        run: Callable[[dict[str, Any]], float],
-        tell: Callable[[int, Trial], None],
+        space: Mapping[str, Choice | Range],
+        score: Callable[[dict[str, Any]], float],
+        on_trial_end: Callable[[int, Trial], None],
         **arguments: Any,
     ) -> None:
-        self._tuning, self._run, self._tell = tuning, run, tell
+        self._space, self._score, self._on_trial_end = space, score, on_trial_end
         super().__init__(**arguments)
 
     def run_trial(self, trial: Any, *_: Any, **__: Any) -> dict[str, float]:
         started = time.monotonic()
         try:
-            score = self._run(_values(self._tuning, trial))
+            score = self._score(_values(self._space, trial))
         except UserError as error:
-            # Its message is all that KerasTuner keeps of an error, as the last line of a trace.
+            # KerasTuner stores no more of an error than the last line of its trace.
             raise keras_tuner.errors.FailedTrialError(str(error).replace("\n", "; ")) from None
-        except Exception as error:  # a fault of ours is no failed trial: KerasTuner passes it on
+        except Exception as error:  # a fault of ours must end the search, not one trial
             raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
         return {SCORE: score, SECONDS: time.monotonic() - started}
 
     def on_trial_end(self, trial: Any) -> None:
         super().on_trial_end(trial)
-        ended = _told(self._tuning, self.oracle.trials[trial.trial_id])
-        self._tell(len(self.oracle.end_order), ended)
+        finished = _finished(self._space, self.oracle.trials[trial.trial_id])
+        self._on_trial_end(len(self.oracle.end_order), finished)
 
 
-def _told(tuning: Tuning, trial: Any) -> Trial:
-    values = _values(tuning, trial)
+def _finished(space: Mapping[str, Choice | Range], trial: Any) -> Trial:
+    values = _values(space, trial)
     if trial.status != TrialStatus.COMPLETED:
         lines = (trial.message or "").strip().splitlines()
         return Trial(values, None, 0.0, lines[-1].partition(": ")[2] if lines else "not finished")
@@ -121,22 +121,22 @@ def _told(tuning: Tuning, trial: Any) -> Trial:
     return Trial(values, float(trial.score), float(seconds))
 
 
-def _declare(space: Any, place: str, wanted: Choice | Range) -> None:
-    if isinstance(wanted, Choice):
+def _declare(space: Any, key: str, values: Choice | Range) -> None:
+    if isinstance(values, Choice):
         # By their positions: KerasTuner takes values of one type only, and flags for numbers.
-        space.Choice(place, list(range(len(wanted.choice))), ordered=False)
+        space.Choice(key, list(range(len(values.choice))), ordered=False)
     else:
-        declare = space.Int if wanted.is_whole else space.Float
-        declare(place, wanted.min, wanted.max, sampling=wanted.scale)
+        declare = space.Int if values.is_whole else space.Float
+        declare(key, values.min, values.max, sampling=values.scale)
 
 
-def _values(tuning: Tuning, trial: Any) -> dict[str, Any]:
-    """A trial's values by place, as a specification may hold them: no numbers of NumPy's."""
+def _values(space: Mapping[str, Choice | Range], trial: Any) -> dict[str, Any]:
+    """A trial's values by key, in the types of Python: a YAML file holds no numbers of NumPy's."""
     found: dict[str, Any] = {}
-    for place, space in tuning.search.items():
-        value = trial.hyperparameters.values[place]
-        if isinstance(space, Choice):
-            found[place] = space.choice[value]
+    for key, values in space.items():
+        value = trial.hyperparameters.values[key]
+        if isinstance(values, Choice):
+            found[key] = values.choice[value]
         else:
-            found[place] = int(value) if space.is_whole else float(value)
+            found[key] = int(value) if values.is_whole else float(value)
     return found

@@ -1,4 +1,4 @@
-"""Values put into a specification at the places that a search names."""
+"""A specification with other values at the keys that a search names."""
 
 from __future__ import annotations
 
@@ -15,64 +15,63 @@ SEARCHABLE = ("graph", "outputs", "training")
 
 
 def with_values(path: Path, tree: Any, values: Mapping[str, Any]) -> tuple[Any, Specification]:
-    """A specification's tree with other values at some places, and what it then says.
+    """A copy of a specification's tree with other values at some keys, and its specification.
 
     Args:
         path: the specification's file.
-        tree: what stands in it (`tfx_fusion.modules.spec.read_tree`); it is left as it is.
-        values: by place, such as `graph.hidden.layers.0.Dense.units`.
+        tree: its content (`tfx_fusion.modules.spec.read_tree`).
+        values: by dotted key, such as `graph.hidden.layers.0.Dense.units`.
 
-    Raises SpecificationError where a place is not in the file, or a value does not fit there.
+    Raises SpecificationError where a key is not in the file, or a value is invalid there.
     """
     changed = copy.deepcopy(tree)
-    for place, value in values.items():
-        _put(changed, place, value)
+    for key, value in values.items():
+        _set(changed, key, value)
     try:
         return changed, validate_tree(path, changed)
     except SpecificationError as error:
-        raise misfit(values, error) from None
+        raise invalid_values(values, error) from None
 
 
-def misfit(values: Mapping[str, Any], error: SpecificationError) -> SpecificationError:
-    """What is wrong with a specification, told of the values that were put into it."""
-    told = ", ".join(f"{place} = {value}" for place, value in values.items())
-    return SpecificationError(f"tuning.search: with {told}: {p}" for p in error.problems)
+def invalid_values(values: Mapping[str, Any], error: SpecificationError) -> SpecificationError:
+    """An error of a changed specification that names the values that were set."""
+    shown = ", ".join(f"{key} = {value}" for key, value in values.items())
+    return SpecificationError(f"tuning.search: with {shown}: {p}" for p in error.problems)
 
 
-def _put(tree: Any, place: str, value: Any) -> None:
-    key = f"tuning.search.{place}"
-    node, steps = tree, place.split(".")
-    if steps[0] not in SEARCHABLE or len(steps) < 2:
+def _set(tree: Any, key: str, value: Any) -> None:
+    *parents, last = steps = key.split(".")
+    if steps[0] not in SEARCHABLE or not parents:
         raise SpecificationError(
-            [f"{key}: expected a place in one of {', '.join(SEARCHABLE)}, since others change what "
-             f"is embedded; {suggestion(steps[0], SEARCHABLE)}"]
+            [f"tuning.search.{key}: expected a key in one of {', '.join(SEARCHABLE)}, since others "
+             f"change what is embedded; {suggestion(steps[0], SEARCHABLE)}"]
         )  # fmt: skip
-    for number, step in enumerate(steps):
-        last = number == len(steps) - 1
-        if isinstance(node, list):
-            if not (step.isdigit() and int(step) < len(node)):
-                at = ".".join(steps[:number])
-                raise SpecificationError(
-                    [f"{key}: {at} has the items 0 to {len(node) - 1}, found '{step}'"]
-                )
-            found: Any = int(step)
-        elif isinstance(node, dict):
-            # The last key may be one that has a default: the specification knows which there are.
-            if step not in node and not last:
-                at = ".".join(steps[:number]) or "the file"
-                hint = suggestion(step, map(str, node))
-                raise SpecificationError([f"{key}: {at} has no '{step}'; {hint}"])
-            found = step
-        else:
-            raise SpecificationError([f"{key}: {'.'.join(steps[:number])} is a single value"])
-        if last:
-            node[found] = value
-        else:
-            node = node[found]
+    node = tree
+    for number in range(len(parents)):
+        node = node[_index(key, node, number)]
+    # The last key may be one that the file leaves to its default.
+    node[last if isinstance(node, dict) else _index(key, node, len(parents))] = value
 
 
-def candidates(tuning: Tuning) -> Iterator[tuple[str, Any]]:
-    """Each value of each choice, and the ends of each range, with its place."""
-    for place, space in tuning.search.items():
+def _index(key: str, node: Any, number: int) -> int | str:
+    """The step of a dotted key with a number, as an index into the list or dictionary there."""
+    steps = key.split(".")
+    step, at = steps[number], ".".join(steps[:number]) or "the file"
+    if isinstance(node, list):
+        if step.isdigit() and int(step) < len(node):
+            return int(step)
+        problem = f"{at} has the items 0 to {len(node) - 1}, found '{step}'"
+    elif isinstance(node, dict):
+        if step in node:
+            return step
+        problem = f"{at} has no '{step}'; {suggestion(step, map(str, node))}"
+    else:
+        problem = f"{at} is a single value"
+    raise SpecificationError([f"tuning.search.{key}: {problem}"])
+
+
+def searched_values(tuning: Tuning) -> Iterator[tuple[str, Any]]:
+    """Each value of each choice, and the ends of each range, with its key."""
+    for key, space in tuning.search.items():
         values = space.choice if isinstance(space, Choice) else (space.min, space.max)
-        yield from ((place, value) for value in values)
+        yield from ((key, value) for value in values)

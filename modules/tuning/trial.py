@@ -1,4 +1,4 @@
-"""One trial: a head trained on the embeddings, without the sub-models that gave them."""
+"""One trial: a head trained on the embeddings, without the sub-models that computed them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.data import RawRows
-from tfx_fusion.modules.training.sources import EmbeddedStore, Sources
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, StageDataSource
 from tfx_fusion.modules.training.train import seed_everything, train
 
 
 def embedded_stages(stages: Sequence[StagePlan]) -> int:
-    """How many stages a trial trains: those before the first that needs a sub-model."""
-    needing = (n for n, stage in enumerate(stages) if stage.plan is None or stage.live)
-    return next(needing, len(stages))
+    """The number of stages that a trial trains: those before the first that needs a sub-model."""
+    with_submodels = (n for n, stage in enumerate(stages) if stage.plan is None or stage.live)
+    return next(with_submodels, len(stages))
 
 
 def train_head(
@@ -30,9 +30,10 @@ def train_head(
     stages: Sequence[StagePlan],
     store: EmbeddedStore,
 ) -> dict[str, float]:
-    """Trains the stages that learn from embeddings; gives the last epoch's losses and metrics.
+    """Trains the stages that learn from embeddings; returns the last epoch's losses and metrics.
 
-    The head is built from the interfaces alone: a trial costs what its head costs.
+    The head is built from the interfaces, without loading a sub-model: a trial costs what its head
+    costs.
     """
     keras.backend.clear_session()
     seed_everything(specification.training.seed)
@@ -44,10 +45,12 @@ def train_head(
     with precision(training.precision):
         fused = build(specification, interfaces, open_interface)
     # No sub-model is there that could be unfrozen or move.
-    sources = Sources(specification, replace(fused, submodels={}), stages, store, _no_raw_rows)
+    sources = StageDataSource(
+        specification, replace(fused, submodels={}), stages, store, _no_raw_rows
+    )
     history = train(specification, interfaces, replace(fused, submodels={}), sources.of_stage)
-    return history.stages[-1]["epochs"][-1]
+    return history.last_epoch
 
 
 def _no_raw_rows(split: str) -> RawRows:
-    raise RunError("a trial learns from embeddings only")
+    raise RunError("a trial trains on embeddings only")

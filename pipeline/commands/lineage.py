@@ -1,4 +1,4 @@
-"""`fusion lineage`: what a published version came from, and which versions hold a sub-model."""
+"""`fusion lineage`: what a version was made from, and which versions have a sub-model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from rich.table import Table
 from ruamel.yaml import YAML
 
 from tfx_fusion.modules.registry.versions import statuses
-from tfx_fusion.pipeline.commands.versions import measured
+from tfx_fusion.pipeline.commands.versions import measured, publish_folder
 from tfx_fusion.pipeline.consoles import wide_console
 from tfx_fusion.pipeline.prepare import Workplace
-from tfx_fusion.pipeline.publishing import publish_folder
 
 if TYPE_CHECKING:  # it imports ML Metadata
     from tfx_fusion.modules.registry.lineage import Lineage
@@ -26,12 +25,12 @@ REMOVED = "no longer in the folder"
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("version", required=False)
-@click.option("--submodel", metavar="DIGEST", help="List the versions that hold this sub-model.")
+@click.option("--submodel", metavar="DIGEST", help="List the versions with this sub-model.")
 def lineage(file: Path, version: str | None, submodel: str | None) -> None:
-    """Tell what VERSION of the specification FILE was made from, or who holds a sub-model.
+    """Print what VERSION of the specification FILE was made from, or the versions with a sub-model.
 
-    A DIGEST may be shortened to its beginning. FILE may be a publish folder too. ML Metadata (in
-    `runs` beside FILE) is asked first; what it does not know, the versions' manifests tell.
+    A DIGEST may be shortened to its beginning. FILE may be a publish folder too. It is read from
+    ML Metadata (in `runs` beside FILE), or where that has no entry, from the version records.
     """
     if (version is None) == (submodel is None):
         raise click.UsageError("give either a VERSION or --submodel DIGEST")
@@ -43,27 +42,27 @@ def lineage(file: Path, version: str | None, submodel: str | None) -> None:
     console = wide_console()
     status = statuses(folder)
     if version is not None:
-        _tell(found.of_version(version), status, console)
+        _print_lineage(found.of_version(version), status, console)
     else:
         table = Table("version", "status", "published", "sub-model", box=None, pad_edge=False)
-        for column in ("digest", "origin", "told by"):
+        for column in ("digest", "origin", "recorded in"):
             table.add_column(column, overflow="fold")
-        for holder, name in found.holding(submodel or ""):
+        for holder, name in found.with_submodel(submodel or ""):
             source = holder.submodels[name]
             table.add_row(
                 holder.version,
                 status.get(holder.version, REMOVED),
                 f"{holder.published.astimezone():%Y-%m-%d %H:%M:%S}",
-                name, source.digest[:12], source.origin, holder.told_by,
+                name, source.digest[:12], source.origin, holder.recorded_in,
             )  # fmt: skip
         console.print(table)
-        for unknown, why in found.unknown.items():
-            _line(console, f"not known of version {unknown}: {why}")
+        for unknown, reason in found.unknown.items():
+            _line(console, f"version {unknown}: {reason}")
     if found.missing:
-        _line(console, f"{found.missing}; told from the manifests alone")
+        _line(console, f"{found.missing}; read from the version records only")
 
 
-def _tell(found: Lineage, status: dict[str, str], console: Console) -> None:
+def _print_lineage(found: Lineage, status: dict[str, str], console: Console) -> None:
     rows = ", ".join(f"{count:,} {name}" for name, count in found.rows.items())
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
@@ -79,7 +78,7 @@ def _tell(found: Lineage, status: dict[str, str], console: Console) -> None:
         table.add_row(f"sub-model {name}", source.origin)
         table.add_row("", f"digest {source.digest}")
     table.add_row("metrics", measured(found.metrics))
-    table.add_row("told by", found.told_by)
+    table.add_row("recorded in", found.recorded_in)
     console.print(table, highlight=False)
     stream = StringIO()
     YAML(typ="safe").dump({"specification": found.specification}, stream)

@@ -30,14 +30,14 @@ def predict(model: Path, data: str, server: str | None, rows: int | None, as_jso
     """Predict the rows of DATA with the published model in the folder MODEL.
 
     MODEL is a publish folder (its newest version is taken) or one version folder; with --server it
-    may be the specification's file, for nothing is loaded then. DATA is a file as in training: CSV,
+    may be the specification's file, since no model is loaded. DATA is a file as in training: CSV,
     JSONL, Parquet or TFRecords, with the same columns; labels are not needed. Or it is one row, as
-    a JSON object, with media paths relative to the working folder. A row that cannot be used is
-    answered with its reason; the exit code is then 1.
+    a JSON object, with media paths relative to the working folder. A row that cannot be used
+    gets its reason; the exit code is then 1.
     """
     everything, folder = read_rows(data)
     import_tensorflow_quietly()
-    predictor = asked(model, server)
+    predictor = model_to_ask(model, server)
     answers = predictor.predict(islice(everything, rows), folder)
     bad = 0
     specification = predictor.specification
@@ -51,7 +51,7 @@ def predict(model: Path, data: str, server: str | None, rows: int | None, as_jso
         elif answer.error:
             table.add_row(answer.row_id, f"[red]not usable:[/] {answer.error}")
         else:
-            table.add_row(answer.row_id, *map(shown, labels, answer.outputs.values()))
+            table.add_row(answer.row_id, *map(formatted, labels, answer.outputs.values()))
     if not as_json:
         wide_console().print(table)
     if bad:
@@ -59,9 +59,9 @@ def predict(model: Path, data: str, server: str | None, rows: int | None, as_jso
 
 
 def read_rows(data: str) -> tuple[Iterator[tuple[str, Any]], Path]:
-    """The rows of a data file, or the one that stands in JSON, and where media paths begin."""
-    from tfx_fusion.modules.data import manifest
-    from tfx_fusion.modules.spec import manifest_format
+    """The rows of a data file, or the one given as JSON, and the folder of relative media paths."""
+    from tfx_fusion.modules.data import data_file
+    from tfx_fusion.modules.spec import data_file_format
 
     if data.lstrip().startswith("{"):
         try:
@@ -69,13 +69,13 @@ def read_rows(data: str) -> tuple[Iterator[tuple[str, Any]], Path]:
         except ValueError as error:
             raise RunError(f"the row: expected a JSON object, found broken JSON: {error}") from None
     path = Path(data)
-    if manifest_format(path) is None:
+    if data_file_format(path) is None:
         raise RunError(f"{path}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")
-    shards = manifest.shards(path)
-    return (row for shard in shards for row in manifest.read(shard)), path.resolve().parent
+    shards = data_file.shards(path)
+    return (row for shard in shards for row in data_file.read(shard)), path.resolve().parent
 
 
-def asked(model: Path, server: str | None) -> Predictor:
+def model_to_ask(model: Path, server: str | None) -> Predictor:
     """The published model in this process, or the one of its name behind a server."""
     from tfx_fusion.modules.serving.published import (
         PublishedModel,
@@ -92,7 +92,7 @@ def asked(model: Path, server: str | None) -> Predictor:
     return remote_model(specification, server)
 
 
-def shown(label: Label, value: dict[str, float] | float) -> str:
+def formatted(label: Label, value: dict[str, float] | float) -> str:
     """A prediction in a cell: the likeliest class, each class above 0.5, or the number."""
     if isinstance(value, dict):
         if isinstance(label, MultiLabel):

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.pipeline.commands.versions import publish_folder
 from tfx_fusion.pipeline.consoles import wide_console
-from tfx_fusion.pipeline.publishing import publish_folder
 
 
 @click.command()
@@ -17,15 +17,16 @@ from tfx_fusion.pipeline.publishing import publish_folder
 def rollback(file: Path, version: str | None) -> None:
     """Serve VERSION of the specification FILE again: the one before the served one unless given.
 
-    FILE may be a publish folder too. Versions above it are set aside, where a model server does
-    not see them; naming one of those goes forward again. A running server follows by itself.
+    FILE may be a publish folder too. Versions above it are renamed, so that a
+    model server does not see them; name one of those to go forward again. A running server
+    changes over by itself.
     """
     folder = publish_folder(file)
     done = roll_back(folder, version)
     console = wide_console()
     console.print(f"[green]served[/] {done.served.path}", highlight=False, soft_wrap=True)
-    for aside in done.set_aside:
+    for other in done.rolled_back:
         console.print(
-            f"rolled back {aside.name}: `fusion rollback {file} {aside.name}` serves it again",
+            f"rolled back {other.name}: `fusion rollback {file} {other.name}` serves it again",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tfx_fusion.modules.errors import RunError, UserError
-from tfx_fusion.modules.spec import manifest_format
+from tfx_fusion.modules.spec import data_file_format
 from tfx_fusion.pipeline.beam import IN_MEMORY
 from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
@@ -22,12 +22,12 @@ def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> 
     """Write what the published model in the folder MODEL predicts of DATA to the file OUTPUT.
 
     MODEL is a publish folder (its newest version is taken) or one version folder. DATA is a file as
-    in training; labels are not needed. OUTPUT ends in .csv, .jsonl or .parquet, and appears whole.
-    It has a row for each one of DATA, in their order; one that cannot be used has the reason in
-    `error`. What follows `--` goes to Beam: `-- --direct_running_mode=multi_processing
-    --direct_num_workers=4` for four processes.
+    in training, with or without labels. OUTPUT ends in .csv, .jsonl or .parquet and is written
+    whole or not at all. It has one row for each row of DATA, in the same order; a row that cannot
+    be scored has the reason in the column `error`. What follows `--` goes to Beam: `--
+    --direct_running_mode=multi_processing --direct_num_workers=4` for four processes.
     """
-    if manifest_format(data) is None:
+    if data_file_format(data) is None:
         raise RunError(f"{data}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")
     import_tensorflow_quietly()
     from tfx_fusion.modules.scoring.score import score as score_rows
@@ -38,6 +38,6 @@ def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> 
         raise RunError(cause_of(error)) from error
     click.echo(f"{scored.rows:,} rows in {output}")
     if scored.failed:
-        click.echo(f"{scored.failed:,} could not be used, the first: {scored.first}")
+        click.echo(f"{scored.failed:,} could not be scored, the first: {scored.first_error}")
     if scored.failed == scored.rows:
-        raise RunError(f"{data}: no row could be used")
+        raise RunError(f"{data}: no row could be scored")

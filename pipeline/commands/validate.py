@@ -7,30 +7,28 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
+from tfx_fusion.pipeline.check import check_graph
 from tfx_fusion.pipeline.consoles import wide_console
-from tfx_fusion.pipeline.light_keras import import_light_keras
-from tfx_fusion.pipeline.prepare import prepare
+from tfx_fusion.pipeline.prepare import examine
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def validate(file: Path) -> None:
-    """Check the specification FILE and print its resolved graph.
+    """Check the specification FILE and print its resolved graph, or everything that is invalid.
 
     Sub-models not seen before are loaded once to read their interfaces; after that a check takes
     about two seconds. Where the data file exists, its columns are checked too.
     """
     console = wide_console()
-    prepared = prepare(file, lambda text: console.print(text, highlight=False))
-    specification = prepared.specification
-    import_light_keras()
+    examined = examine(file, lambda text: console.print(text, highlight=False))
+    fused = check_graph(examined)
     from tfx_fusion.modules.embedding.plan import plan_stages
     from tfx_fusion.modules.graph.describe import describe
-    from tfx_fusion.pipeline.check import check
 
-    fused = check(prepared)
+    prepared = examined.prepared()
+    specification = prepared.specification
     rows = describe(specification, prepared.interfaces, fused)
     table = Table(box=None, pad_edge=False)
     for column in ("node", "kind", "inputs", "output"):
@@ -49,13 +47,12 @@ def validate(file: Path) -> None:
     console.print(table)
     plans = plan_stages(specification, fused)
     for stage, plan in zip(specification.training.stages, plans, strict=True):
-        console.print(f"stage {stage.name} learns from {plan.why}", highlight=False, markup=False)
+        console.print(f"stage {stage.name} learns from {plan}", highlight=False, markup=False)
     size = None
     if specification.data.path.exists():
-        RowSource.of(specification).check_columns()
         size = size_to_choose_by(specification)
     else:
         console.print(f"data not checked: {specification.data.path} does not exist yet")
     for line in in_words(choose(specification, size)):
         console.print(line, highlight=False, markup=False)
-    console.print(f"[green]{file} is sound[/]", highlight=False)
+    console.print(f"[green]{file} is valid[/]", highlight=False)

@@ -1,4 +1,4 @@
-"""`fusion versions`: what is published, which of it is served, and what has been rolled back."""
+"""`fusion versions`: the published versions, with the one served and those rolled back."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import click
 from rich.table import Table
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.registry.manifest import Manifest, read_manifest
+from tfx_fusion.modules.registry.version_record import VersionRecord, read_version_record
 from tfx_fusion.modules.registry.versions import all_versions, statuses
+from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.pipeline.consoles import wide_console
-from tfx_fusion.pipeline.publishing import publish_folder
 
 
 @click.command()
@@ -36,11 +36,11 @@ def versions(file: Path) -> None:
     for version in reversed(found):
         cells = ["", "", ""]
         try:
-            manifest = read_manifest(version.path)
-            cells = manifest_cells(manifest) if manifest else ["no manifest", "", ""]
+            record = read_version_record(version.path)
+            cells = record_cells(record) if record else ["no version record", "", ""]
         except RunError as error:
             damaged.append(str(error))
-            cells = ["manifest damaged", "", ""]
+            cells = ["version record damaged", "", ""]
         style = "green" if status[version.name] == "served" else None
         table.add_row(version.name, status[version.name], *cells, style=style)
     console.print(table)
@@ -48,12 +48,20 @@ def versions(file: Path) -> None:
         console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def manifest_cells(manifest: Manifest) -> list[str]:
-    """When it was published, what was measured of it, which sub-models it holds."""
+def publish_folder(file: Path) -> Path:
+    """The publish folder of a specification file, or the folder itself.
+
+    A folder is given where there is no specification: on the machine that serves, say.
+    """
+    return file if file.is_dir() else load_specification(file).publish.path
+
+
+def record_cells(record: VersionRecord) -> list[str]:
+    """The time of publication, the metrics and the sub-models."""
     return [
-        f"{manifest.published.astimezone():%Y-%m-%d %H:%M:%S}",
-        measured(manifest.metrics),
-        ", ".join(f"{name} {source.digest[:12]}" for name, source in manifest.submodels.items()),
+        f"{record.published.astimezone():%Y-%m-%d %H:%M:%S}",
+        measured(record.metrics),
+        ", ".join(f"{name} {source.digest[:12]}" for name, source in record.submodels.items()),
     ]
 
 

@@ -28,12 +28,12 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
         from tfx_fusion.components.artifacts import Submodel, TrainingRecord
         from tfx_fusion.components.channels import submodel_key
         from tfx_fusion.components.fusion_trainer import executor
-        from tfx_fusion.components.fusion_trainer.component import training_part
         from tfx_fusion.modules.embedding.plan import StagePlan
+        from tfx_fusion.modules.spec.views import training_view
         from tfx_fusion.modules.submodels.copy import copy_submodel
         from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
-        raw = StagePlan(plan=None, why="raw data")
+        raw = StagePlan(plan=None)
         stages = stages or [raw for _ in specification.training.stages]
         inputs: dict[str, Any] = {
             executor.EXAMPLES_KEY: standard_artifacts.Examples(),
@@ -64,7 +64,7 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
             {key: [artifact] for key, artifact in inputs.items()},
             {key: [artifact] for key, artifact in outputs.items()},
             {
-                executor.SPECIFICATION_KEY: training_part(specification),
+                executor.SPECIFICATION_KEY: training_view(specification).model_dump_json(),
                 executor.STAGES_KEY: executor.STAGES.dump_json(stages).decode(),
                 executor.CHECKPOINTS_KEY: str(folder / "checkpoints"),
                 executor.PUBLISH_FOLDER_KEY: str(champion.parent) if champion else "",

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from tfx_fusion.modules.registry.champion import Task, champion_state
-from tfx_fusion.modules.registry.manifest import model_digest
+from tfx_fusion.modules.registry.champion import champion_state
 from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.registry.version_record import model_digest
 from tfx_fusion.modules.report.summaries import ChampionSummary
 from tfx_fusion.modules.spec import load_specification
+from tfx_fusion.modules.spec.views import TaskView
 
 pytestmark = pytest.mark.component
 
@@ -42,7 +43,7 @@ def resolve(shared_world: Path, tmp_path: Path) -> Callable[..., Any]:
 
         artifact = standard_artifacts.Model()
         artifact.uri = str(tmp_path / "champion")
-        task = Task.of(load_specification(shared_world / "fusion.yaml"))
+        task = TaskView.of(load_specification(shared_world / "fusion.yaml"))
         executor.Executor().Do(
             {},
             {executor.CHAMPION_KEY: [artifact]},
@@ -82,7 +83,7 @@ def publish_candidate(candidate: Any, tmp_path: Path, shared_world: Path) -> Cal
     def run() -> Path:
         from tfx.utils import path_utils
 
-        from tfx_fusion.modules.registry.manifest import Provenance
+        from tfx_fusion.modules.registry.version_record import Provenance
 
         specification = load_specification(shared_world / "fusion.yaml")
         provenance = Provenance.of(specification.model_copy(update={"submodels": {}}), {}, "f", "r")
@@ -163,7 +164,7 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
     artifact = resolve(tmp_path / "serving")
 
     assert artifact.get_int_custom_property("model_exists") == 1
-    assert artifact.get_string_custom_property("unlike") == (
+    assert artifact.get_string_custom_property("not_comparable") == (
         "the label 'colour' meant something else to it"
     )
     assert compared_version(artifact) is None
@@ -175,7 +176,7 @@ def test_the_component_declares_what_the_cache_must_see(shared_world: Path) -> N
 
     from tfx_fusion.components.champion_resolver.component import ChampionResolver
 
-    task = Task.of(load_specification(shared_world / "fusion.yaml"))
+    task = TaskView.of(load_specification(shared_world / "fusion.yaml"))
     component = ChampionResolver(Path("serving"), "17 abc", task)
 
     assert component.exec_properties == {

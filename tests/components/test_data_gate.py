@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfx_fusion.modules.data.schema import implied_schema
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.registry.manifest import DataSource
+from tfx_fusion.modules.registry.version_record import DataSource
 from tfx_fusion.modules.spec import (
     CategoryLabel,
     DataChecks,
@@ -195,7 +195,9 @@ def test_good_data_pass_and_a_champions_data_too(
 ) -> None:
     first = gate(rows)
 
-    assert text(first) == "no anomalies, 0 of 30 eval rows leak, drift skipped: no champion"
+    assert (
+        text(first) == "no anomalies, 0 of 30 eval rows leak, drift skipped: no published model yet"
+    )
     report = json.loads(Path(first.uri, "data_gate.json").read_text())
     assert report["leakage"] == {"rows": 30, "leaked": []}
 
@@ -216,9 +218,9 @@ def test_an_anomaly_stops_unless_it_is_only_to_be_reported(
         message
     )
     assert "; train: colour: Examples contain values missing from the schema: blue" in message
-    assert message.endswith("or write data.checks.anomalies: tell")
+    assert message.endswith("or write data.checks.anomalies: report")
 
-    patient = gate(rows, DataChecks(anomalies="tell"), classes=("red", "green"))
+    patient = gate(rows, DataChecks(anomalies="report"), classes=("red", "green"))
     assert text(patient).startswith("anomalies: eval: colour: Examples contain values missing")
 
 
@@ -233,11 +235,11 @@ def test_rows_whose_picture_is_trained_on_stop_unless_they_are_few_enough(
         gate(rows)
 
     assert str(caught.value) == (
-        "the data must not be trained on:\n"
-        "  leakage: 4 of 30 eval rows (13.3%) hold media of a row to train on, byte for byte, "
+        "the data failed their checks:\n"
+        "  leakage: 4 of 30 eval rows (13.3%) hold media of a training row, byte for byte, "
         "data.checks.max_leakage allows 0.0%. First: row 63 ('image' as in row 0); "
-        "row 65 ('image' as in row 7); row 66 ('image' as in row 1). Take such rows out, split by "
-        "a column that keeps them together, or raise the limit"
+        "row 65 ('image' as in row 7); row 66 ('image' as in row 1). Remove such rows, split by "
+        "a column that puts them into one split, or raise the limit"
     )
     with pytest.raises(RunError, match=r"allows 13\.0%"):
         gate(rows, DataChecks(max_leakage=0.13))
@@ -263,10 +265,10 @@ def test_data_that_have_moved_stop_unless_the_limit_allows_it(
         gate(rows, champion=champion, statistics=others)
 
     assert str(caught.value) == (
-        "the data must not be trained on:\n"
+        "the data failed their checks:\n"
         f"  drift: 'colour' has moved by {moved:.3f} (L-infinity distance; 'red' from "
         f"{before / len(rows['train']):.0%} to 100% of the rows) from the data of version 17, "
-        "data.checks.max_drift allows 0.3. Look at what has changed; where it is meant, write "
+        "data.checks.max_drift allows 0.3. Look at what has changed; where it is intended, write "
         f"data.checks.drift.colour: {int(moved * 100 + 1) / 100:g}"
     )
     passed = f"drift from version 17 at most {moved:.3f} (colour)"

@@ -138,7 +138,7 @@ def test_the_trainer_learns_on_what_embedding_gen_wrote_and_refuses_what_is_dama
     tmp_path: Path,
 ) -> None:
     embeddings = run(specification, shared_training_inputs, tmp_path)
-    stages = [StagePlan(plan=plan_of(specification), why="embeddings of both")]
+    stages = [StagePlan(plan=plan_of(specification))]
     made = run_trainer(specification, tmp_path / "trained", stages=stages, embeddings=[embeddings])
     record = Path(made["training_record"].uri, "record.md").read_text()
     assert "| head | embeddings of both |" in record

@@ -23,7 +23,7 @@ def specification(world: Path) -> Specification:
 
 
 def quality(*kept: bool | None, missed: tuple[str, ...] = ()) -> Quality:
-    bounds = tuple(Bound(says="≥ 0", kept=value) for value in kept)
+    bounds = tuple(Bound(text="≥ 0", met=value) for value in kept)
     line = Line(output="colour", metric="accuracy", rows=3, value=0.5, bounds=bounds)
     return Quality(lines=(line,), missed=missed)
 
@@ -68,9 +68,9 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
     from tfx_fusion.components.channels import describe_champion
     from tfx_fusion.components.fusion_evaluator import executor
-    from tfx_fusion.components.fusion_evaluator.component import evaluated_part
-    from tfx_fusion.modules.evaluation.config import eval_config
+    from tfx_fusion.modules.evaluation.tfma_config import eval_config
     from tfx_fusion.modules.registry.champion import Champion
+    from tfx_fusion.modules.spec.views import evaluation_view
 
     thresholds = {"colour": {"accuracy": {"min": 0, "change": {"min": 0.001}}}}
     given = specification.model_copy(
@@ -89,13 +89,14 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
     champion = standard_artifacts.Model()
     champion.uri = model.uri
-    describe_champion(champion, Champion(version="1", digest="of another file", unlike=""))
+    version = Champion(version="1", digest="of another file", not_comparable="")
+    describe_champion(champion, version)
     context = executor.Executor.Context(beam_pipeline_args=[RUNNER], tmp_dir=str(tmp_path))
     executor.Executor(context).Do(
         {"examples": [examples], "model": [model], "baseline_model": [champion]},
         {key: [artifact] for key, artifact in outputs.items()},
         {
-            executor.SPECIFICATION_KEY: evaluated_part(given),
+            executor.SPECIFICATION_KEY: evaluation_view(given).model_dump_json(),
             "eval_config": proto_utils.proto_to_json(eval_config(given, baseline=True)),
             "example_splits": json_utils.dumps([executor.SPLIT]),
         },
@@ -105,7 +106,7 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
     [line] = found.lines
     assert line.champion == line.value
     assert line.change == 0
-    assert [(bound.says, bound.kept) for bound in line.bounds] == [
+    assert [(bound.text, bound.met) for bound in line.bounds] == [
         ("≥ 0", True), ("change ≥ 0.001", False),
     ]  # fmt: skip
     assert outputs["blessing"].get_int_custom_property("blessed") == 0
@@ -116,13 +117,13 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
 
 def test_another_publishing_folder_evaluates_nothing_again(specification: Specification) -> None:
-    from tfx_fusion.components.fusion_evaluator.component import evaluated_part
+    from tfx_fusion.modules.spec.views import evaluation_view
 
     moved = specification.model_copy(update={"publish": Publish(path=Path("/elsewhere"))})
     stricter = specification.model_copy(update={"evaluation": Evaluation(confidence=0.9)})
 
-    assert evaluated_part(moved) == evaluated_part(specification)
-    assert evaluated_part(stricter) != evaluated_part(specification)
+    assert evaluation_view(moved) == evaluation_view(specification)
+    assert evaluation_view(stricter) != evaluation_view(specification)
 
 
 def test_another_margin_trains_no_head_again(specification: Specification) -> None:
@@ -142,7 +143,7 @@ def test_another_margin_trains_no_head_again(specification: Specification) -> No
             examples=as_channel([standard_artifacts.Examples()]),
             transform_graph=as_channel([standard_artifacts.TransformGraph()]),
             submodels={name: as_channel([Submodel()]) for name in changed.imported()},
-            stages=[StagePlan(plan=None, why="raw data")],
+            stages=[StagePlan(plan=None)],
             embeddings=[],
             model=as_channel([standard_artifacts.Model()]),
         )

@@ -31,7 +31,7 @@ from tfx_fusion.modules.spec import (
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
 pytestmark = pytest.mark.component
-RAW = StagePlan(plan=None, why="raw data")
+RAW = StagePlan(plan=None)
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,9 @@ def test_each_moments_digest_is_taken_at_its_own_moment(
     moving.with_each_step("vision", "conv/kernel")
     moving.when_saved("text", "features/bias")
     for place in ("train", "export"):
-        monkeypatch.setattr(f"tfx_fusion.modules.training.{place}.prove", lambda *_: None)
+        monkeypatch.setattr(
+            f"tfx_fusion.modules.training.{place}.verify_unchanged", lambda *_: None
+        )
 
     artifacts = train(specification)
 
@@ -254,7 +256,7 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
     from tfx.types import standard_artifacts
 
     from tfx_fusion.components.fusion_trainer import executor
-    from tfx_fusion.components.fusion_trainer.component import training_part
+    from tfx_fusion.modules.spec.views import training_view
 
     def place(
         specification: Specification, examples_uri: str, champion: Path | None = None
@@ -262,7 +264,7 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
         examples = standard_artifacts.Examples()
         examples.uri = examples_uri
         properties = {
-            executor.SPECIFICATION_KEY: training_part(specification),
+            executor.SPECIFICATION_KEY: training_view(specification).model_dump_json(),
             executor.CHECKPOINTS_KEY: "checkpoints",
         }
         return executor.checkpoint_of({"examples": [examples]}, properties, champion)._folder
@@ -349,9 +351,9 @@ def test_the_champion_is_a_parameter_so_that_the_cache_sees_a_new_one(
 
 
 def part(specification: Specification) -> str:
-    from tfx_fusion.components.fusion_trainer.component import training_part
+    from tfx_fusion.modules.spec.views import training_view
 
-    return training_part(specification)
+    return training_view(specification).model_dump_json()
 
 
 def test_what_training_reads_is_a_whole_specification(specification: Specification) -> None:

@@ -17,7 +17,7 @@ def test_it_reads_what_the_page_shows_and_leaves_the_rest_where_it_is(tmp_path: 
     from tfx_fusion.components.run_report.component import RunReport
     from tfx_fusion.components.submodel_importer.component import SubmodelImporter
     from tfx_fusion.modules.data.source import RowSource
-    from tfx_fusion.modules.registry.manifest import DataSource, Provenance
+    from tfx_fusion.modules.registry.version_record import DataSource, Provenance
 
     source = RowSource.model_validate(
         {

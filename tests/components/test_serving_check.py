@@ -133,9 +133,9 @@ def test_limits_are_part_of_what_is_checked_and_folders_and_thresholds_are_not(
 ) -> None:
     from tfx.types import channel_utils
 
-    from tfx_fusion.components.fusion_trainer.component import training_part
     from tfx_fusion.components.serving_check.component import ServingCheck
     from tfx_fusion.modules.spec import Serving, load_specification
+    from tfx_fusion.modules.spec.views import training_view
 
     specification = load_specification(world / "fusion.yaml")
 
@@ -148,4 +148,4 @@ def test_limits_are_part_of_what_is_checked_and_folders_and_thresholds_are_not(
     elsewhere = {"publish": specification.publish.model_copy(update={"path": world / "other"})}
     assert parameters(**limited) != parameters()
     assert parameters(**elsewhere) == parameters()
-    assert training_part(specification.model_copy(update=limited)) == training_part(specification)
+    assert training_view(specification.model_copy(update=limited)) == training_view(specification)

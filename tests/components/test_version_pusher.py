@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tfx_fusion.modules.evaluation.quality import Line, Quality, write_quality
-from tfx_fusion.modules.registry.manifest import Provenance, read_manifest
 from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.modules.registry.version_record import Provenance, read_version_record
 from tfx_fusion.modules.registry.versions import all_versions
 from tfx_fusion.modules.spec import load_specification
 
@@ -106,21 +106,21 @@ def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from
     assert pushed.get_string_custom_property("pushed_version") == version.name
     assert pushed.get_string_custom_property("status") == "published"
     assert json.loads(pushed.get_string_custom_property("metrics")) == METRICS
-    manifest = read_manifest(version.path)
-    assert manifest is not None
-    assert manifest.metrics == METRICS
-    assert manifest.gates.champion == "17"
-    assert manifest.gates.evaluation["thresholds"] == {
+    record = read_version_record(version.path)
+    assert record is not None
+    assert record.metrics == METRICS
+    assert record.gates.champion == "17"
+    assert record.gates.evaluation["thresholds"] == {
         "colour": {"accuracy": {"min": 0.2, "max": None, "change": None}}
     }
-    assert (manifest.run, manifest.data) == (provenance.run, provenance.data)
+    assert (record.run, record.data) == (provenance.run, provenance.data)
     vision = shared_world / "models" / "vision.keras"
-    assert manifest.submodels["vision"].origin == str(vision)
-    assert manifest.specification["name"] == "colours"
+    assert record.submodels["vision"].origin == str(vision)
+    assert record.specification["name"] == "colours"
     kept = version.path / "assets.extra" / "statistics.pb"
     assert kept.read_text() == "statistics of a"
     # The artifact holds no further copy of the model.
-    assert [file.name for file in Path(pushed.uri).iterdir()] == ["manifest.json"]
+    assert [file.name for file in Path(pushed.uri).iterdir()] == ["version.json"]
 
 
 @pytest.mark.parametrize("refusal", [{"blessed": False}, {"served": False}])

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.spec import Specification, Training, load_specification
-from tfx_fusion.modules.training.trained import TRAINED_FILE
+from tfx_fusion.modules.training.trained_values import TRAINED_FILE
 
 pytestmark = pytest.mark.component
 

@@ -1,4 +1,4 @@
-"""What tests of a submission share: servers, and a pipeline that is small and written by hand."""
+"""Fixtures of the tests of a submission: servers, and a small pipeline written by hand."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from kubernetes_api import FakeKubernetes
 from rich.console import Console
 from small_pipeline import PIPELINE, compiled
 
-from tfx_fusion.kubeflow.following import Pace
 from tfx_fusion.kubeflow.kfp_server import Server
+from tfx_fusion.kubeflow.run_monitor import Pace
 from tfx_fusion.kubeflow.submission import Submission
 from tfx_fusion.modules.spec.kubeflow import Kubeflow
 
@@ -34,7 +34,7 @@ def host(kfp: FakeKfp) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No kubeconfig is at hand unless a test writes it here."""
+    """There is no kubeconfig unless a test writes it here."""
     file = tmp_path / "kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(file))
     return file
@@ -43,18 +43,18 @@ def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def cluster(tmp_path: Path, kubeconfig: Path) -> Iterator[FakeKubernetes]:
     fake = FakeKubernetes()
-    with fake.at_hand(tmp_path):
+    with fake.with_kubeconfig(tmp_path):
         yield fake
 
 
 @pytest.fixture
-def said() -> StringIO:
-    """What is printed."""
+def printed() -> StringIO:
+    """All that is printed."""
     return StringIO()
 
 
 @pytest.fixture
-def submit(host: str, tmp_path: Path, said: StringIO) -> Callable[..., Submission]:
+def submit(host: str, tmp_path: Path, printed: StringIO) -> Callable[..., Submission]:
     """Makes a submission of the small pipeline; keys of `kubeflow` may be given."""
 
     def make(
@@ -68,7 +68,7 @@ def submit(host: str, tmp_path: Path, said: StringIO) -> Callable[..., Submissio
         return Submission(
             compiled(section, yaml), Server(host, namespace), root,
             namespace or "kubeflow", tmp_path / "runs" / "kubeflow",
-            Console(file=said, width=200), pace,
+            Console(file=printed, width=200), pace,
         )  # fmt: skip
 
     return make

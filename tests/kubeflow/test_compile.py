@@ -1,4 +1,4 @@
-"""`fusion compile`: what KFP's API server and driver are given, and what is refused before."""
+"""`fusion compile`: what KFP's API server and driver get, and what is refused before that."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ kubeflow:
   memory: 4Gi
   retries: 2
   env: {TF_CPP_MIN_LOG_LEVEL: "2"}
-  stages:
+  steps:
     Train:
       cpu: 4
       accelerator: {type: nvidia.com/gpu, count: 1}
@@ -43,7 +43,7 @@ kubeflow:
 
 @pytest.fixture(scope="module")
 def folder(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world of its own, whose sub-models are looked at once."""
+    """A world of its own, whose sub-models are inspected once."""
     folder = tmp_path_factory.mktemp("compile") / "world"
     shutil.copytree(shared_world, folder)
     return folder
@@ -92,8 +92,8 @@ def test_it_is_a_pipeline_spec_and_a_platform_as_kfp_reads_them(compiled: Compil
     assert len(compiled.text()) < 200_000
 
 
-def test_the_stages_are_those_of_a_run_and_the_report(compiled: Compiled) -> None:
-    assert sorted(compiled.stages) == sorted(
+def test_the_steps_are_those_of_a_run_and_the_report(compiled: Compiled) -> None:
+    assert sorted(compiled.steps) == sorted(
         [
             "Rows", "Statistics", "DataChecks", "Champion", "DataGate", "Import-vision",
             "Import-text", "Transform", "Embed", "Train", "Evaluate", "ServingCheck", "Publish",
@@ -113,23 +113,23 @@ def test_no_path_of_this_machine_is_in_it(compiled: Compiled, folder: Path) -> N
     assert path == "/fusion/models/text"
 
 
-def test_each_stage_stands_after_those_that_it_waits_for(compiled: Compiled) -> None:
+def test_each_step_comes_after_those_that_it_waits_for(compiled: Compiled) -> None:
     tasks, seen = compiled.spec["root"]["dag"]["tasks"], set()
-    for name in compiled.stages:
+    for name in compiled.steps:
         assert set(tasks[name].get("dependentTasks", ())) <= seen, name
         seen.add(name)
 
 
-def test_only_stages_whose_key_tells_all_are_cached(compiled: Compiled) -> None:
+def test_only_steps_whose_cache_key_is_complete_are_cached(compiled: Compiled) -> None:
     cached = {
         name
-        for name in compiled.stages
+        for name in compiled.steps
         if task(compiled, name)["cachingOptions"].get("enableCache", False)
     }
     assert cached == {"Import-vision", "Import-text"}
 
 
-def test_each_stage_gets_what_is_its_own_before_what_is_all_stages(compiled: Compiled) -> None:
+def test_a_step_has_its_own_resources_before_those_of_all_steps(compiled: Compiled) -> None:
     rows, train = container(compiled, "Rows"), container(compiled, "Train")
 
     assert rows["resources"]["resourceMemoryLimit"] == "4Gi"
@@ -150,14 +150,14 @@ def test_each_stage_gets_what_is_its_own_before_what_is_all_stages(compiled: Com
     assert executors["Train_executor"]["nodeSelector"] == {"labels": {"pool": "gpu"}}
 
 
-def test_a_run_may_say_other_paths_and_need_not(compiled: Compiled) -> None:
+def test_a_run_has_parameters_for_other_paths_with_defaults(compiled: Compiled) -> None:
     parameters = compiled.spec["root"]["inputDefinitions"]["parameters"]
 
     assert {name: p["defaultValue"] for name, p in parameters.items()} == {
         "data_path": "/fusion/data/rows.csv", "publish_path": "/fusion/serving",
     }  # fmt: skip
-    for stage in ("Champion", "Publish"):
-        given = task(compiled, stage)["inputs"]["parameters"]["publish_folder"]
+    for step in ("Champion", "Publish"):
+        given = task(compiled, step)["inputs"]["parameters"]["publish_folder"]
         assert given == {"componentInputParameter": "publish_path"}
 
 
@@ -195,33 +195,35 @@ def refused(file: Path, target: str = "kubeflow") -> list[str]:
     return caught.value.problems
 
 
-def test_without_a_section_it_is_told_what_is_needed(folder: Path) -> None:
+def test_a_file_without_the_section_is_refused(folder: Path) -> None:
     assert refused(folder / "fusion.yaml") == [
-        "kubeflow: this key is missing; it says at least the `image`, see kubeflow/README.md"
+        "kubeflow: this key is missing; it needs at least the `image`, see kubeflow/README.md"
     ]
 
 
-def test_a_stage_that_is_none_is_told_with_the_nearest(with_section: Callable[..., Path]) -> None:
+def test_an_unknown_step_is_refused_with_a_near_name(
+    with_section: Callable[..., Path],
+) -> None:
     assert refused(with_section(("    Train:", "    Trian:"))) == [
-        "kubeflow.stages.Trian: there is no stage 'Trian'; did you mean 'Train'?"
+        "kubeflow.steps.Trian: there is no step 'Trian'; did you mean 'Train'?"
     ]
 
 
-def test_what_is_on_no_volume_is_refused(with_section: Callable[..., Path]) -> None:
+def test_a_path_on_no_volume_is_refused(with_section: Callable[..., Path]) -> None:
     problems = refused(with_section((", folder: .}", "}")))
 
     assert [problem.partition(":")[0] for problem in problems] == [
-        "data.path", "features.words.vocabulary", "submodels.vision.path", "submodels.text.path",
+        "features.words.vocabulary", "submodels.vision.path", "submodels.text.path", "data.path",
         "publish.path",
     ]  # fmt: skip
 
 
 def test_vertex_has_neither_secrets_nor_volumes(with_section: Callable[..., Path]) -> None:
     assert refused(with_section(), "vertex") == [
-        "kubeflow.stages.Train.secrets.TOKEN: Vertex AI gives no Kubernetes secrets to stages; "
-        "take it out",
+        "kubeflow.steps.Train.secrets.TOKEN: Vertex AI gives steps no Kubernetes secrets; "
+        "remove it",
         "kubeflow.volumes.0.mount: Vertex AI mounts no volumes, but every bucket below /gcs: "
         "expected /gcs/BUCKET/…, found /fusion",
-        "kubeflow.stages.Train.volumes.0.mount: Vertex AI mounts no volumes, but every bucket "
+        "kubeflow.steps.Train.volumes.0.mount: Vertex AI mounts no volumes, but every bucket "
         "below /gcs: expected /gcs/BUCKET/…, found /scratch",
     ]

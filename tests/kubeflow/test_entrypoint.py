@@ -1,6 +1,6 @@
-"""What of open-source Kubeflow Pipelines makes TFX's entrypoint fail, each cured by itself.
+"""Each difference of open-source Kubeflow Pipelines that makes TFX's entrypoint fail.
 
-That the whole stands is shown where the example runs step by step (`test_example.py`).
+`test_example.py` shows the whole: it runs the example step by step.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ def invocation() -> dict[str, Any]:
 
 
 def test_an_input_without_a_type_gets_the_one_that_the_component_declares() -> None:
-    cured = entrypoint.cure_invocation(invocation(), INPUTS)
+    patched = entrypoint.patch_invocation(invocation(), INPUTS)
 
-    assert cured["inputs"]["artifacts"]["examples"]["artifacts"][0]["type"] == SCHEMA
+    assert patched["inputs"]["artifacts"]["examples"]["artifacts"][0]["type"] == SCHEMA
 
 
 def test_the_output_for_the_log_is_left_out() -> None:
-    assert list(entrypoint.cure_invocation(invocation(), INPUTS)["outputs"]["artifacts"]) == [
+    assert list(entrypoint.patch_invocation(invocation(), INPUTS)["outputs"]["artifacts"]) == [
         "model"
     ]
 
@@ -79,46 +79,46 @@ def test_the_executor_gets_the_launchers_local_copies(uri: str, path: str) -> No
     given = invocation()
     given["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] = uri
 
-    cured = entrypoint.cure_invocation(given, INPUTS)
+    patched = entrypoint.patch_invocation(given, INPUTS)
 
-    assert cured["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] == path
-    assert cured["outputs"]["artifacts"]["model"]["artifacts"][0]["uri"] == "/s3/b/m"
+    assert patched["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"] == path
+    assert patched["outputs"]["artifacts"]["model"]["artifacts"][0]["uri"] == "/s3/b/m"
 
 
-def test_an_artifact_without_a_name_is_known_by_its_place() -> None:
+def test_an_artifact_without_a_name_is_identified_by_its_uri() -> None:
     given = invocation()
     del given["inputs"]["artifacts"]["examples"]["artifacts"][0]["name"]
 
-    cured = entrypoint.cure_invocation(given, INPUTS)
+    patched = entrypoint.patch_invocation(given, INPUTS)
 
-    [artifact] = cured["inputs"]["artifacts"]["examples"]["artifacts"]
+    [artifact] = patched["inputs"]["artifacts"]["examples"]["artifacts"]
     assert artifact["name"] == "minio://bucket/root/p/r/Rows/u/examples"
 
 
-def test_local_places_and_empty_properties_are_not_told() -> None:
-    told = {
+def test_local_uris_and_null_properties_are_left_out() -> None:
+    output = {
         "artifacts": {
             "model": {"artifacts": [{"uri": "/s3/b/m", "metadata": {"blessed": 0, "of": None}}]}
         }
     }
 
-    cured = entrypoint.cure_output(told, {"model": "s3://b/m"})
+    patched = entrypoint.patch_output(output, {"model": "s3://b/m"})
 
-    assert cured == {"artifacts": {"model": {"artifacts": [{"metadata": {"blessed": 0}}]}}}
+    assert patched == {"artifacts": {"model": {"artifacts": [{"metadata": {"blessed": 0}}]}}}
 
 
-def test_a_file_that_belongs_at_a_fixed_place_is_kept_beside_the_attempts(
+def test_a_file_with_a_fixed_place_is_copied_beside_the_attempts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(entrypoint.LOCAL, "s3://", f"{tmp_path}/")
     attempt = tmp_path / "b" / "Report" / "attempt" / "report"
     attempt.mkdir(parents=True)
     (attempt / "report.html").write_text("page")
-    told = {"artifacts": {"report": {"artifacts": [{"metadata": {"kept_as": "report.html"}}]}}}
+    output = {"artifacts": {"report": {"artifacts": [{"metadata": {"kept_as": "report.html"}}]}}}
 
-    cured = entrypoint.cure_output(told, {"report": "s3://b/Report/attempt/report"})
+    patched = entrypoint.patch_output(output, {"report": "s3://b/Report/attempt/report"})
 
-    [artifact] = cured["artifacts"]["report"]["artifacts"]
+    [artifact] = patched["artifacts"]["report"]["artifacts"]
     assert artifact["uri"] == "s3://b/Report/report.html"
     assert (tmp_path / "b" / "Report" / "report.html").read_text() == "page"
 
@@ -141,8 +141,8 @@ def test_a_users_error_is_printed_for_who_reads_the_pods_log(
 
 
 @pytest.mark.component
-def test_stock_tfx_fails_at_each_of_them_and_takes_what_is_cured() -> None:
-    """The oracle is TFX's own parser: where a later TFX takes these, the cure can go."""
+def test_stock_tfx_fails_at_each_of_them_and_accepts_what_is_patched() -> None:
+    """The oracle is TFX's own parser: where a later TFX accepts these, the patch can go."""
     from kfp.pipeline_spec import pipeline_spec_pb2
     from tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils import (
         parse_raw_artifact_dict,
@@ -157,9 +157,9 @@ def test_stock_tfx_fails_at_each_of_them_and_takes_what_is_cured() -> None:
     with pytest.raises(ImportError):  # there is no module `system`
         parsed(invocation(), "outputs")
 
-    cured = entrypoint.cure_invocation(copy.deepcopy(invocation()), INPUTS)
-    [examples] = parsed(cured, "inputs")["examples"]
+    patched = entrypoint.patch_invocation(copy.deepcopy(invocation()), INPUTS)
+    [examples] = parsed(patched, "inputs")["examples"]
     assert examples.type_name == "Examples"
     assert examples.uri == "/minio/bucket/root/p/r/Rows/u/examples"
-    [model] = parsed(cured, "outputs")["model"]
+    [model] = parsed(patched, "outputs")["model"]
     assert (model.type_name, model.uri) == ("Model", "/s3/b/m")

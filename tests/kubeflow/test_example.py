@@ -72,7 +72,7 @@ def test_every_step_succeeds_and_gives_what_it_declares(ran: Ran) -> None:
     assert [step.warnings for step in ran.run.steps.values() if step.warnings] == []
 
 
-def test_training_that_died_goes_on_from_its_checkpoint(ran: Ran) -> None:
+def test_training_that_was_killed_resumes_from_its_checkpoint(ran: Ran) -> None:
     train = ran.run.steps["Train"]
 
     assert train.retries == 1
@@ -80,11 +80,11 @@ def test_training_that_died_goes_on_from_its_checkpoint(ran: Ran) -> None:
 
 
 def test_the_published_model_answers_as_the_one_of_a_run_on_this_machine(ran: Ran) -> None:
-    from tfx_fusion.modules.data import manifest
+    from tfx_fusion.modules.data import data_file
     from tfx_fusion.modules.serving.published import PublishedModel
 
-    rows = [row for shard in manifest.shards(ran.here / "data" / "rows.csv")
-            for row in manifest.read(shard)]  # fmt: skip
+    rows = [row for shard in data_file.shards(ran.here / "data" / "rows.csv")
+            for row in data_file.read(shard)]  # fmt: skip
     answers = [
         PublishedModel(published(folder)).predict(rows, ran.here / "data")
         for folder in (ran.here, ran.claim)
@@ -94,21 +94,21 @@ def test_the_published_model_answers_as_the_one_of_a_run_on_this_machine(ran: Ra
         assert there.outputs["digit"] == pytest.approx(here.outputs["digit"], abs=1e-6)
 
 
-def test_the_manifest_tells_the_clusters_run_and_the_data_read_there(ran: Ran) -> None:
+def test_the_version_record_holds_the_run_on_the_cluster_and_its_data(ran: Ran) -> None:
     from tfx_fusion.modules.data.fingerprint import fingerprint
-    from tfx_fusion.modules.registry.manifest import read_manifest
+    from tfx_fusion.modules.registry.version_record import read_version_record
     from tfx_fusion.modules.spec import load_specification
 
-    manifest = read_manifest(published(ran.claim))
+    record = read_version_record(published(ran.claim))
 
-    assert manifest is not None
-    assert f"/{manifest.run}/" in ran.run.steps["Publish"].uris["pushed_model"]
-    assert manifest.data.path == "/fusion/data/rows.csv"
+    assert record is not None
+    assert f"/{record.run}/" in ran.run.steps["Publish"].uris["pushed_model"]
+    assert record.data.path == "/fusion/data/rows.csv"
     features = load_specification(ran.here / "fusion.yaml").features
-    assert manifest.data.fingerprint == fingerprint(ran.claim / "data" / "rows.csv", features)
+    assert record.data.fingerprint == fingerprint(ran.claim / "data" / "rows.csv", features)
 
 
-def test_the_report_lies_at_its_fixed_place(ran: Ran) -> None:
+def test_the_report_is_at_its_fixed_place(ran: Ran) -> None:
     run = ran.run.steps["Publish"].uris["pushed_model"].split("/image-text/")[1].split("/")[0]
 
     place = f"{ROOT}/image-text/{run}/Report"

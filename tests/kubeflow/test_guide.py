@@ -1,4 +1,4 @@
-"""What `kubeflow/README.md` gives to copy: Kubernetes takes it, and so does the specification."""
+"""The YAML in `kubeflow/README.md` is valid, and its tables are complete."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from tfx_fusion.cli import fusion
-from tfx_fusion.kubeflow.volumes import check_paths
+from tfx_fusion.kubeflow.container_paths import check_paths
 from tfx_fusion.modules.spec import load_specification
-from tfx_fusion.modules.spec.kubeflow import Kubeflow, Means
+from tfx_fusion.modules.spec.kubeflow import Kubeflow, StepResources
 
 GUIDE = (Path(__file__).resolve().parents[2] / "kubeflow" / "README.md").read_text()
 OBJECTS, SECTION = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
@@ -25,7 +25,7 @@ def objects() -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(OBJECTS))
 
 
-def test_kubernetes_takes_the_claim_and_the_pod() -> None:
+def test_the_claim_and_the_pod_are_valid() -> None:
     claim, pod = objects()
 
     for found in (claim, pod):
@@ -53,21 +53,21 @@ def test_the_section_puts_every_path_on_the_claim_of_the_pod(
     assert container["image"] == kubeflow.image
 
 
-def test_the_table_of_keys_tells_every_key() -> None:
-    table = GUIDE.partition("| key | says |")[2].partition("\n\n")[0]
+def test_the_table_of_keys_has_every_key() -> None:
+    table = GUIDE.partition("| key | meaning |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
-    told = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    shown = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
 
-    assert told == set(Kubeflow.model_fields)
-    assert set(Means.model_fields) < told
+    assert shown == set(Kubeflow.model_fields)
+    assert set(StepResources.model_fields) < shown
 
 
 @pytest.mark.parametrize("name", ["compile", "submit", "manifests"])
-def test_the_options_that_are_told_are_there(name: str) -> None:
+def test_the_options_in_the_guide_exist(name: str) -> None:
     command = fusion.commands[name]
     known = {option for parameter in command.params for option in parameter.opts}
     lines = [line for line in GUIDE.splitlines() if f"fusion {name} $FILE" in line]
-    told = {
+    shown = {
         option
         for line in lines
         for option in re.findall(r"\s(--?[a-z][-a-z]*)", line.split("|")[0])
@@ -75,12 +75,12 @@ def test_the_options_that_are_told_are_there(name: str) -> None:
 
     assert isinstance(command, click.Command)
     assert lines
-    assert told <= known
+    assert shown <= known
 
 
-def test_the_table_of_options_tells_every_option_of_submit() -> None:
-    table = GUIDE.partition("| option | says |")[2].partition("\n\n")[0]
-    told = set(re.findall(r"^\| `(--[-a-z]+)`", table, re.MULTILINE))
+def test_the_table_of_options_has_every_option_of_submit() -> None:
+    table = GUIDE.partition("| option | meaning |")[2].partition("\n\n")[0]
+    shown = set(re.findall(r"^\| `(--[-a-z]+)`", table, re.MULTILINE))
 
-    assert told == {option for parameter in fusion.commands["submit"].params
+    assert shown == {option for parameter in fusion.commands["submit"].params
                     for option in parameter.opts if option.startswith("--")}  # fmt: skip

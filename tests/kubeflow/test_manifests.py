@@ -1,4 +1,4 @@
-"""`fusion manifests`: what it prints, held against published schemas, and what it refuses."""
+"""`fusion manifests`: its output is valid by published schemas, and invalid options are refused."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def printed(file: Path, *options: str) -> list[dict[str, Any]]:
         ("--model-uri", "gs://bucket/serving", "--image", "registry.example.com/tf-serving:1"),
     ],
 )
-def test_kubernetes_takes_the_manifests_of_tf_serving(
+def test_the_manifests_of_tf_serving_are_valid(
     file: Path, options: tuple[str, ...], version: str
 ) -> None:
     objects = printed(file, *options)
@@ -132,7 +132,7 @@ def test_kubernetes_takes_the_manifests_of_tf_serving(
         kubernetes_validate.validate(found, version, strict=True)
 
 
-def test_the_schemas_refuse_what_is_misspelt(file: Path) -> None:
+def test_the_schemas_refuse_misspelt_keys(file: Path) -> None:
     deployment, _ = printed(file)
     deployment["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
     [service] = printed(file, "--server", "kserve")
@@ -189,7 +189,7 @@ def test_the_service_finds_the_pods_and_their_ports(file: Path) -> None:
 
 
 @pytest.mark.component
-def test_a_model_server_answers_what_the_probes_ask(file: Path, served_colours: Any) -> None:
+def test_a_model_server_answers_the_probes(file: Path, served_colours: Any) -> None:
     deployment, _ = printed(file)
 
     [container] = deployment["spec"]["template"]["spec"]["containers"]
@@ -208,7 +208,7 @@ def test_a_model_server_answers_what_the_probes_ask(file: Path, served_colours: 
         (("--namespace", "ann", "--replicas", "2", "--cpu", "2"), "pvc://models"),
     ],
 )
-def test_kserve_takes_the_inference_service(file: Path, options: tuple[str, ...], uri: str) -> None:
+def test_the_inference_service_is_valid(file: Path, options: tuple[str, ...], uri: str) -> None:
     [found] = printed(file, "--server", "kserve", *options)
 
     check_inference_service(found)
@@ -250,54 +250,52 @@ def test_a_publish_folder_on_no_volume_is_refused(write_specification: Callable[
         ("publish: {path: serving}\n", f"publish: {{path: serving}}\n{section}")
     )
 
-    told = refusal(file)
+    message = refusal(file)
 
-    assert told.startswith(f"publish.path: {file.parent}/serving is on no volume")
-    assert told.endswith(f"(found: {file.parent}/data at /data)")
+    assert message.startswith(f"publish.path: {file.parent}/serving is on no volume")
+    assert message.endswith(f"(found: {file.parent}/data at /data)")
 
 
 def test_a_specification_without_the_section_is_refused(
     write_specification: Callable[..., Path],
 ) -> None:
-    told = refusal(write_specification())
+    message = refusal(write_specification())
 
-    assert told.startswith("kubeflow: this key is missing")
-    assert "--model-uri" in told
+    assert message.startswith("kubeflow: this key is missing")
+    assert "--model-uri" in message
 
 
 @pytest.mark.parametrize(
     ("name", "server", "longest"),
     [("7colours", "tf-serving", 63), ("a" * 64, "tf-serving", 63), ("a" * 54, "kserve", 53)],
 )
-def test_a_name_that_no_service_can_have_is_refused(
+def test_an_invalid_name_of_a_service_is_refused(
     file: Path, name: str, server: str, longest: int
 ) -> None:
     file.write_text(file.read_text().replace("name: colours", f"name: {name}"))
 
-    told = refusal(file, "--server", server)
+    message = refusal(file, "--server", server)
 
-    assert told.startswith("name: ")
-    assert told.endswith(
+    assert message.startswith("name: ")
+    assert message.endswith(
         f"at most {longest} letters, digits and '-', a letter first, found '{name}'"
     )
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        (("--model-uri", "s3://bucket/x"), "TF Serving reads no s3://: take --server kserve"),
+        (("--model-uri", "s3://bucket/x"), "TF Serving cannot read s3://: use --server kserve"),
         (("--model-uri", "/serving"), "expected gs://BUCKET/PATH for tf-serving, found '/serving'"),
         (("--server", "kserve", "--model-uri", "gs://"), "expected gs://BUCKET/PATH or s3://BUCKET"),
-        (("--server", "kserve", "--image", "x"), "KServe takes the image of its serving runtime"),
-        (("--memory", "lots"), "a quantity as Kubernetes writes it, 4Gi say, found 'lots'"),
+        (("--server", "kserve", "--image", "x"), "KServe uses the image of its serving runtime"),
+        (("--memory", "lots"), "expected a Kubernetes quantity such as 4Gi, found 'lots'"),
         (("--cpu", "0"), "0.0 is not in the range x>0"),
         (("--replicas", "0"), "0 is not in the range x>=1"),
     ],
 )  # fmt: skip
-def test_options_that_cannot_be_are_refused(
-    file: Path, options: tuple[str, ...], told: str
-) -> None:
+def test_invalid_options_are_refused(file: Path, options: tuple[str, ...], message: str) -> None:
     done = run(file, *options)
 
     assert done.exit_code == 2
-    assert told in " ".join(done.output.split())
+    assert message in " ".join(done.output.split())

@@ -41,7 +41,7 @@ def test_validate_prints_every_node_with_shape_and_parameter_counts(world: Path)
     assert "88" in lines["hidden"]
     assert "27" in lines["scores"]
     assert lines["all"].split()[1:] == ["115", "201"]
-    assert "fusion.yaml is sound" in done.stdout
+    assert "fusion.yaml is valid" in done.stdout
 
 
 def test_validate_imports_neither_tensorflow_nor_tfx_once_interfaces_are_known(world: Path) -> None:
@@ -95,6 +95,35 @@ def test_an_invalid_specification_is_reported_with_its_key_and_exits_with_2(
     assert message in done.stderr
     assert done.returncode == 2
     assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_unrelated_mistakes_are_shown_at_once_each_with_its_line(world: Path, command: str) -> None:
+    for old, new in (
+        ("column: colour", "column: color"),
+        ("[8, 8, 3]", "[9, 9, 3]"),
+        ("inputs: hidden}", "inputs: hiden}"),
+        ("batch_size: 16", "batch_size: many"),
+        ("{accuracy: {min", "{recall: {min"),
+        ("models/text,", "models/txt,"),
+    ):
+        change(world, old, new)
+
+    done = fusion(command, "fusion.yaml", folder=world)
+
+    assert [line.strip() for line in done.stderr.splitlines()[1:]] == [
+        f"fusion.yaml:9: labels.colour: {world / 'data/rows.csv'} has no column 'color'; did you "
+        "mean 'colour'?",
+        "fusion.yaml:11: submodels.vision.inputs.image: the model expects (8, 8, 3) float32, "
+        "'image' is (9, 9, 3) float32",
+        f"fusion.yaml:12: submodels.text.path: {world / 'models/txt'}: no such file or folder",
+        "fusion.yaml:15: graph.hidden: nothing uses it; connect it or remove it",
+        "fusion.yaml:16: graph.scores.inputs: nothing is named 'hiden'; did you mean 'hidden'?",
+        "fusion.yaml:20: training.batch_size: expected a valid integer, found 'many'",
+        "fusion.yaml:25: evaluation.thresholds.colour.recall: outputs.colour.metrics does not list "
+        "it; add it there",
+    ]
+    assert done.returncode == 2
 
 
 def test_a_submodel_with_nan_weights_is_refused_before_the_run(world: Path) -> None:

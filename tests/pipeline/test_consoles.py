@@ -15,7 +15,7 @@ WHOLE = Line(
     metric="accuracy",
     rows=1234,
     value=0.5,
-    bounds=(Bound(says="≥ 0.4", kept=True),),
+    bounds=(Bound(text="≥ 0.4", met=True),),
 )
 
 
@@ -30,7 +30,7 @@ def printed(*lines: Line, confidence: float | None = None) -> list[list[str]]:
 def test_without_slices_intervals_or_champion_the_table_is_short() -> None:
     assert printed(WHOLE) == [
         ["output", "metric", "rows", "value", "bound"],
-        ["digit", "accuracy", "1,234", "0.5000", "≥", "0.4", "kept"],
+        ["digit", "accuracy", "1,234", "0.5000", "≥", "0.4", "pass"],
     ]
 
 
@@ -39,7 +39,7 @@ def test_each_slice_and_comparison_has_a_row() -> None:
         output="digit", metric="accuracy", slice={"kind": "x", "shop": "north"}, rows=2,
         value=0.25, interval=(0.125, 0.375), champion=0.5, change=-0.25,
         change_interval=(-0.5, 0.0),
-        bounds=(Bound(says="≥ 0.4", kept=False), Bound(says="change ≥ 0", kept=None)),
+        bounds=(Bound(text="≥ 0.4", met=False), Bound(text="change ≥ 0", met=None)),
     )  # fmt: skip
     alone = Line(output="digit", metric="accuracy", of="text alone", rows=1234, value=None)
 
@@ -52,13 +52,13 @@ def test_each_slice_and_comparison_has_a_row() -> None:
     assert whole[:2] == ["digit", "accuracy"]
     assert " ".join(sliced) == (
         "digit accuracy kind x, shop north 2 0.2500 0.1250 to 0.3750 0.5000 -0.2500 "
-        "-0.5000 to +0.0000 ≥ 0.4 missed, change ≥ 0 no champion"
+        "-0.5000 to +0.0000 ≥ 0.4 fail, change ≥ 0 no champion"
     )
     assert of_text == ["digit", "accuracy", "text", "alone", "1,234"]
 
 
-@pytest.mark.parametrize(("kept", "word"), [(True, "kept"), (False, "missed")])
+@pytest.mark.parametrize(("kept", "word"), [(True, "pass"), (False, "fail")])
 def test_a_bound_is_kept_or_missed(kept: bool, word: str) -> None:
-    line = WHOLE.model_copy(update={"bounds": (Bound(says="≤ 1", kept=kept),)})
+    line = WHOLE.model_copy(update={"bounds": (Bound(text="≤ 1", met=kept),)})
 
     assert printed(line)[1][-3:] == ["≤", "1", word]

@@ -72,7 +72,7 @@ def test_a_step_runs_as_its_component_says_and_is_reused_by_another_runner(
 
 
 def test_no_component_has_the_runner_among_its_parameters(world: Path) -> None:
-    from tfx_fusion.modules.registry.manifest import Provenance
+    from tfx_fusion.modules.registry.version_record import Provenance
     from tfx_fusion.pipeline.pipeline import Seen, create_steps
     from tfx_fusion.pipeline.prepare import prepare
     from tfx_fusion.pipeline.run import stage_plans

@@ -15,7 +15,7 @@ def test_what_trains_waits_for_the_data_gate_and_reads_nothing_of_it(
 ) -> None:
     from tfx.dsl.compiler.compiler import Compiler
 
-    from tfx_fusion.modules.registry.manifest import Provenance
+    from tfx_fusion.modules.registry.version_record import Provenance
     from tfx_fusion.pipeline.pipeline import Seen, create_pipeline, create_steps
     from tfx_fusion.pipeline.prepare import Workplace, prepare
     from tfx_fusion.pipeline.run import stage_plans

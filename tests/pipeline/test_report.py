@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.registry.manifest import DataSource, Provenance
+from tfx_fusion.modules.registry.version_record import DataSource, Provenance
 from tfx_fusion.modules.report.record import RunRecord
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.pipeline.commands.report import report

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from tfx_fusion.modules.registry.lineage import lineages
-from tfx_fusion.modules.registry.manifest import Source, read_manifest
+from tfx_fusion.modules.registry.version_record import Source, read_version_record
 from tfx_fusion.modules.registry.versions import all_versions
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.pipeline.commands.lineage import lineage
@@ -78,7 +78,7 @@ def test_a_run_publishes_a_model_and_records_every_step(first: tuple[Path, Done]
     assert (version / "assets.extra" / "tf_serving_warmup_requests").is_file()
     assert (version / "assets.extra" / "statistics.pb").is_file()
     assert done.summary("DataGate")["text"] == (
-        "no anomalies, 0 of 23 eval rows leak, drift skipped: no champion"
+        "no anomalies, 0 of 23 eval rows leak, drift skipped: no published model yet"
     )
     served = done.summary("ServingCheck")
     assert served["text"].startswith("23 rows answered by fusion serve as in training, p50 ")
@@ -94,14 +94,14 @@ def test_a_run_publishes_a_model_and_records_every_step(first: tuple[Path, Done]
 def test_the_reported_accuracy_is_that_of_the_published_models_predictions(
     first: tuple[Path, Done],
 ) -> None:
-    from tfx_fusion.modules.data import manifest
+    from tfx_fusion.modules.data import data_file
     from tfx_fusion.modules.data.split import split_of
     from tfx_fusion.modules.serving.published import PublishedModel
 
     folder, done = first
     model = PublishedModel(Path(done.record["published"]))
-    shards = manifest.shards(folder / "data" / "rows.csv")
-    rows = [row for shard in shards for row in manifest.read(shard)]
+    shards = data_file.shards(folder / "data" / "rows.csv")
+    rows = [row for shard in shards for row in data_file.read(shard)]
     chosen = [item for item in rows if split_of(item[1], model.specification.data.split) == "eval"]
     right = 0
     for (_, row), answer in zip(chosen, model.predict(chosen, folder / "data"), strict=True):
@@ -140,8 +140,8 @@ def test_the_report_shows_what_the_run_did(first: tuple[Path, Done]) -> None:
     text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
     accuracy = done.record["metrics"]["colour"]["accuracy"]
     assert "67 rows in train, 23 rows in eval." in text
-    assert f"colour accuracy 23 {accuracy:.4f} ≥ 0.2 kept" in text
-    assert f"Confusion matrix of colour: {round(23 * accuracy)} of 23 rows are right." in html
+    assert f"colour accuracy 23 {accuracy:.4f} ≥ 0.2 pass" in text
+    assert f"Confusion matrix of colour: {round(23 * accuracy)} of 23 rows are correct." in html
     assert "vision 8 158 " in text  # tensors and parameters that are proven frozen
     assert "This section could not be made" not in text
     assert "<script" not in html
@@ -225,7 +225,7 @@ def test_a_picture_in_both_splits_stops_the_run_before_anything_is_trained(
     assert done.code == 1
     assert done.steps("failed") == {"DataGate"}
     assert {"Embed", "Train"} <= done.steps("waiting")
-    assert "step DataGate failed: the data must not be trained on:" in done.text
+    assert "step DataGate failed: the data failed their checks:" in done.text
     assert "leakage: 1 of 24 eval rows (4.2%) hold media of a row to train on" in done.text
     assert "data.checks.max_leakage allows 0.0%. First: row 91 ('image' as in row 1)." in done.text
     assert len(all_versions(folder / "serving")) == 1
@@ -275,17 +275,17 @@ def test_the_manifest_tells_what_was_measured_and_which_champion_was_compared(
 ) -> None:
     folder, before = first
     old, new = all_versions(folder / "serving")
-    manifest, earlier = read_manifest(new.path), read_manifest(old.path)
-    assert manifest is not None
+    record, earlier = read_version_record(new.path), read_version_record(old.path)
+    assert record is not None
     assert earlier is not None
     last = json.loads(max(folder.glob("runs/*/run.json")).read_text())
-    assert manifest.run == Path(last["log"]).parent.name
-    assert manifest.metrics == last["metrics"]
-    assert (earlier.gates.champion, manifest.gates.champion) == (None, old.name)
-    assert manifest.gates.evaluation["thresholds"] == {
+    assert record.run == Path(last["log"]).parent.name
+    assert record.metrics == last["metrics"]
+    assert (earlier.gates.champion, record.gates.champion) == (None, old.name)
+    assert record.gates.evaluation["thresholds"] == {
         "colour": {"accuracy": {"min": 0.2, "max": None, "change": None}}
     }
-    assert earlier.data.fingerprint != manifest.data.fingerprint
+    assert earlier.data.fingerprint != record.data.fingerprint
     assert earlier.metrics == before.record["metrics"]
     outputs = {key: uri for step in last["steps"] for key, uri in step["outputs"].items()}
     config = json.loads(Path(outputs["evaluation"], "eval_config.json").read_text())
@@ -316,14 +316,14 @@ def test_ml_metadata_tells_what_a_version_came_from(first: tuple[Path, Done]) ->
     told = {v.name: lineages(folder / "serving", metadata(folder)).of_version(v.name)
             for v in (old, new)}  # fmt: skip
     for version, rows in ((old, [67, 23, 0]), (new, [66, 23, 2])):
-        found, manifest = told[version.name], read_manifest(version.path)
-        assert manifest is not None
-        assert found.told_by == "ML Metadata"
+        found, record = told[version.name], read_version_record(version.path)
+        assert record is not None
+        assert found.recorded_in == "ML Metadata"
         assert list(found.rows.values()) == rows
-        assert (found.run, found.specification) == (manifest.run, manifest.specification)
-        assert (found.data, found.metrics) == (manifest.data, manifest.metrics)
-        assert found.submodels == manifest.submodels
-        assert abs(found.published - manifest.published).total_seconds() < 60
+        assert (found.run, found.specification) == (record.run, record.specification)
+        assert (found.data, found.metrics) == (record.data, record.metrics)
+        assert found.submodels == record.submodels
+        assert abs(found.published - record.published).total_seconds() < 60
     path = folder / "models" / "vision.keras"
     vision = told[old.name].submodels["vision"]
     assert vision == Source(digest=inspect_submodel(path).digest, origin=str(path))

@@ -135,7 +135,7 @@ def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> N
     value, low, high = (lines[*error, ""]["value"], *lines[*error, ""]["interval"])
     assert low < value < high
     [bound] = lines[*error, "", ("high", "yes")]["bounds"]
-    assert (bound["says"], bound["kept"]) == ("≤ 9", True)
+    assert (bound["text"], bound["met"]) == ("≤ 9", True)
     assert lines["high", "auc", "", ("kind", "x")]["rows"] < lines["high", "auc", ""]["rows"]
     assert ("high", "auc", "", ("high", "no"), ("kind", "z")) in lines
     # The number is made of `numbers` alone: without it the fusion knows nothing.

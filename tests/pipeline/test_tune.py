@@ -74,25 +74,25 @@ def fusion(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         (
             "{training.embed_once: [true, false]}",
             [],
-            "tuning.search: training.embed_once changes what is embedded: search the head",
+            "tuning.search: training.embed_once changes what is embedded; search the head",
         ),
         (
             f"{{{UNITS}: [4, 8]}}",
             [("epochs: 3, learning_rate: 1e-2", "epochs: 3, learning_rate: 1e-2, unfreeze: "
               "{vision: all}")],
-            "tuning: a search needs a first stage on embeddings alone, found embeddings of "
+            "tuning: expected a first stage that trains on embeddings, found embeddings of "
             "text.features; vision computed in every epoch; image decoded on the fly",
         ),
         (
             "{training.stages.1.learning_rate: [0.1, 0.2]}",
             [(HEAD, f"{HEAD}{FINE}")],
-            "tuning.search.training.stages.1.learning_rate: no trial comes to the stage 'fine': "
-            "trials end before the first stage that needs sub-models (embeddings of text.features",
+            "tuning.search.training.stages.1.learning_rate: trials do not reach the stage 'fine': "
+            "they end before the first stage that needs sub-models (embeddings of text.features",
         ),
     ],
     ids=["value", "key", "shape", "embeddings", "live", "later stage"],
 )  # fmt: skip
-def test_values_that_no_trial_could_take_are_refused_before_anything_runs(
+def test_invalid_searches_are_refused_before_anything_runs(
     search: str, changes: list[tuple[str, str]], message: str, world: Path
 ) -> None:
     file = with_tuning(world, search, *changes)
@@ -104,7 +104,7 @@ def test_values_that_no_trial_could_take_are_refused_before_anything_runs(
     assert message in str(caught.value)
 
 
-def test_a_value_in_several_places_of_a_search_is_checked_as_a_whole(world: Path) -> None:
+def test_values_of_several_keys_are_checked_together(world: Path) -> None:
     file = with_tuning(world, f"{{{UNITS}: [4, 8], {RATE}: {{min: 1e-3, max: 0.1}}}}")
     prepared = prepare(file, lambda _: None)
     assert prepared.specification.tuning is not None
@@ -136,7 +136,7 @@ def test_an_objective_is_a_measured_metric_and_has_a_direction(
         with pytest.raises(SpecificationError) as caught:
             _logged_objective(specification, specification.tuning)
         assert str(caught.value) == (
-            f"tuning.objective: nothing is measured as '{objective}'; "
+            f"tuning.objective: expected a loss or metric of an output, found '{objective}'; "
             "did you mean 'colour.accuracy'?"
         )
     else:
@@ -171,9 +171,9 @@ def test_errors_are_minimised_and_named_by_their_output_where_there_are_several(
         ("tuning: {search: {graph.hidden.layers.0.Dense.units: [4, 0]}}\n", f"with {UNITS} = 0: "),
         ("tuning: {search: {submodels.vision.output: [a, b]}}\n", "others change what is embedded"),
     ],
-    ids=["no search", "wrong value", "wrong place"],
+    ids=["no search", "invalid value", "unknown key"],
 )
-def test_a_wrong_search_exits_with_2_before_any_stage(
+def test_an_invalid_search_exits_with_2_before_any_stage(
     tuning: str, message: str, world: Path
 ) -> None:
     with (world / "fusion.yaml").open("a") as stream:
@@ -192,7 +192,7 @@ def test_a_wrong_search_exits_with_2_before_any_stage(
 
 
 @pytest.mark.end_to_end
-def test_a_search_trains_heads_alone_and_a_run_of_the_best_reuses_the_embeddings(
+def test_a_search_trains_heads_only_and_a_run_of_the_best_reuses_the_embeddings(
     shared_world: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "world"

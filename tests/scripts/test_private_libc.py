@@ -54,7 +54,7 @@ def test_foreign_sources_give_nothing(private_libc: ModuleType) -> None:
     assert not private_libc.renamed_sources("deb http://a.example x-bookworm main", "bookworm", "t")
 
 
-def test_an_old_release_without_a_known_successor_is_told_in_one_sentence(
+def test_an_old_release_without_a_known_successor_fails_with_one_sentence(
     private_libc: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = tmp_path / "os-release"

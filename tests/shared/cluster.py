@@ -1,8 +1,8 @@
 """Kubeflow Pipelines without a cluster: runs a compiled pipeline step by step, each in a pod.
 
-It imitates version 2.17, read in its source: `cluster_spec` what the server takes,
-`cluster_driver` what a step is given, `cluster_pod` what a step sees, `cluster_launcher` what
-becomes of its outputs; here is what Argo does: order and retries. Images are ignored (the pod holds
+It imitates version 2.17, read in its source: `cluster_spec` does what the server does,
+`cluster_driver` prepares a step's inputs, `cluster_pod` its file system, `cluster_launcher` handles
+its outputs; this file does what Argo does: order and retries. Images are ignored (the pod holds
 this environment and this source), nothing is cached, and steps run one after another.
 """
 
@@ -152,9 +152,9 @@ class Run:
             return
         step.status = "succeeded"
         for key in outcome.artifacts:
-            kept = self.state.artifacts[task.name, key]
-            step.uris[key] = kept.uri
-            step.metadata[key] = json_format.MessageToDict(kept.metadata)
+            found = self.state.artifacts[task.name, key]
+            step.uris[key] = found.uri
+            step.metadata[key] = json_format.MessageToDict(found.metadata)
         for key, value in outcome.parameters.items():
             self.state.outputs[task.name, key] = value
             step.parameters[key] = json_format.MessageToDict(value)

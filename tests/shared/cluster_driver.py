@@ -55,15 +55,15 @@ class RunState:
         if not title:
             raise TaskFailedError(f"output {key!r}: its type has no title")
         # The type is not given back: only an empty instanceSchema.
-        kept = pb.RuntimeArtifact(name=str(next(self.ids)), uri=artifact.uri)
-        kept.type.instance_schema = ""
-        kept.metadata.update({})
+        recorded = pb.RuntimeArtifact(name=str(next(self.ids)), uri=artifact.uri)
+        recorded.type.instance_schema = ""
+        recorded.metadata.update({})
         for name, value in artifact.metadata.fields.items():
-            kept.metadata.fields[name].CopyFrom(_recorded(key, name, value))
+            recorded.metadata.fields[name].CopyFrom(_recorded(key, name, value))
         for name, text in (("display_name", key), ("store_session_info", SESSION)):
-            if name not in kept.metadata.fields:
-                kept.metadata.fields[name].string_value = text
-        self.artifacts[task, key] = kept
+            if name not in recorded.metadata.fields:
+                recorded.metadata.fields[name].string_value = text
+        self.artifacts[task, key] = recorded
 
 
 def _recorded(key: str, name: str, value: Value) -> Value:
@@ -128,7 +128,7 @@ def executor_input(task: Task, state: RunState) -> pb.ExecutorInput:
 def parameter_value(
     spec: pb.TaskInputsSpec.InputParameterSpec, task: Task, state: RunState
 ) -> Value:
-    """What a task's parameter stands for; of placeholders only these, and only alone."""
+    """The value of a task's parameter; a placeholder counts only where it is the whole value."""
     kind = spec.WhichOneof("kind")
     if kind == "component_input_parameter":
         name = spec.component_input_parameter

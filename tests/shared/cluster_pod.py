@@ -68,10 +68,10 @@ class Pod:
         shutil.rmtree(self.folder)
 
     def run(self, command: list[str], log: Path, stop: Callable[[float], bool]) -> int:
-        """Runs a command until it ends or `stop`, told its seconds, says so; returns its code."""
-        script, told = self.folder / "setup.sh", self.folder / "setup.log"
+        """Runs a command until it ends or `stop(seconds)` is true; returns its exit code."""
+        script, setup_log = self.folder / "setup.sh", self.folder / "setup.log"
         script.write_text(self._script(command, log))
-        with told.open("wb") as stream:
+        with setup_log.open("wb") as stream:
             process = subprocess.Popen(
                 [*UNSHARE, "sh", str(script)],
                 stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
@@ -80,14 +80,14 @@ class Pod:
                 begun = float("inf")
                 while process.poll() is None and not stop(time.monotonic() - begun):
                     time.sleep(0.02)
-                    if told.stat().st_size:
+                    if setup_log.stat().st_size:
                         begun = min(begun, time.monotonic())
                 killed = process.poll() is None
             finally:
                 _kill(process)
                 code = process.wait()
-        if not told.read_text().startswith(READY):
-            raise RuntimeError(f"no pod could be made: {told.read_text()}")
+        if not setup_log.read_text().startswith(READY):
+            raise RuntimeError(f"no pod could be made: {setup_log.read_text()}")
         return 128 + signal.SIGKILL if killed else code
 
     def _script(self, command: list[str], log: Path) -> str:
@@ -134,7 +134,7 @@ def _bind(source: Path, inside: str) -> str:
 
 
 def _read_only(path: Path) -> str:
-    """Lines that show a path at its own place; what is mounted below it must be told too."""
+    """Lines that show a path at its own place; what is mounted below it must be listed too."""
     if path.is_symlink():
         return f"mkdir -p .{_q(path.parent)} && ln -s {_q(path.readlink())} .{_q(path)}"
     lines = [_bind(path, str(path))]
@@ -148,11 +148,11 @@ def _image() -> list[Path]:
     """The paths that play the image, without those that lie in another."""
     python = [Path(sys.prefix), Path(sys.base_prefix)]
     paths = [*map(Path, SYSTEM), *python, *(path.resolve() for path in python), SOURCE]
-    kept: list[Path] = []
+    outermost: list[Path] = []
     for path in sorted({path for path in paths if path.exists()}, key=lambda each: len(each.parts)):
-        if not set(kept) & set(path.parents):
-            kept.append(path)
-    return kept
+        if not set(outermost) & set(path.parents):
+            outermost.append(path)
+    return outermost
 
 
 def _environment() -> dict[str, str]:

@@ -1,9 +1,9 @@
 """A server that answers as the API server and the user interface of Kubeflow Pipelines 2 do.
 
 Only what `fusion submit` and kfp's client ask for. A pipeline is checked as the API server checks
-it (apiserver/template/v2_template.go), and a run's tasks are told as it converts the nodes of an
-Argo workflow (apiserver/server/api_converter.go): each with a name and a state, the children by the
-numbers of their nodes, none with a word of its own number.
+it (apiserver/template/v2_template.go), and a run's tasks are those that it makes of the nodes of an
+Argo workflow (apiserver/server/api_converter.go): each with a name and a state, and its children by
+the numbers of their nodes, but without a number of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FRAME = 10  # seconds between two frames of a script
 NEVER = "0001-01-01T00:00:00Z"  # Go's zero time, which KFP gives for an end that has not come
 WORKFLOW = "colours-x7k2p"
 
-# What one stage is at: the states of its driver, of the whole, and of its executor.
+# The phases of a step: the states of its driver, of the whole, and of its executor.
 PHASES = {
     "driver": ("RUNNING", None, None),
     "driver failed": ("FAILED", None, None),
@@ -39,19 +39,29 @@ PHASES = {
     "omitted": ("RUNTIME_STATE_UNSPECIFIED", "RUNTIME_STATE_UNSPECIFIED", None),
 }
 OVER = ("done", "cached", "failed", "driver failed")
+# The script of a run that succeeds.
+ALL_DONE = [
+    {},
+    {"Rows": "driver"},
+    {"Rows": "running"},
+    {"Rows": "done", "Train": "driver"},
+    {"Rows": "done", "Train": "running"},
+    {"Rows": "done", "Train": "done", "Report": "running"},
+    {"Rows": "done", "Train": "done", "Report": "done"},
+]
 
 
 @dataclass
 class FakeKfp(WebFake):
-    """The server; `script` holds, for each time that a run is asked for, its stages' phases."""
+    """The server; `script` holds the phases of the steps for each request for the run."""
 
     multi_user: bool = False
     version_1: bool = False
-    interface: bool = True  # ml-pipeline-ui, not ml-pipeline alone
+    interface: bool = True  # ml-pipeline-ui, which also serves the API of ml-pipeline
     token: str | None = None
     script: list[dict[str, str]] = field(default_factory=list)
     final: str = "SUCCEEDED"
-    said: str | None = None  # an error in the run's history
+    error: str | None = None  # in the run's history
     losses: list[int] = field(default_factory=list)  # looks at a run that fail with 503
     pipelines: list[dict[str, Any]] = field(default_factory=list)
     versions: list[dict[str, Any]] = field(default_factory=list)
@@ -166,8 +176,8 @@ class FakeKfp(WebFake):
         frames = self.script[: self.looks]
         over = self.looks >= len(self.script)
         history: list[dict[str, Any]] = [{"update_time": _written(BEGIN), "state": "PENDING"}]
-        if over and self.said:
-            history.append({"state": self.final, "error": {"code": 13, "message": self.said}})
+        if over and self.error:
+            history.append({"state": self.final, "error": {"code": 13, "message": self.error}})
         return Answer(200, {
             **self.runs[run_id],
             "state": self.final if over else "RUNNING" if frames[-1] else "PENDING",
@@ -230,7 +240,7 @@ def node_number(name: str) -> int:
 
 
 def task_details(run_id: str, frames: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """The tasks of a run whose stages have gone through some frames, as KFP tells them."""
+    """The tasks of a run whose steps have gone through some frames, as KFP returns them."""
     nodes: dict[str, dict[str, Any]] = {}
 
     def add(
@@ -255,14 +265,14 @@ def task_details(run_id: str, frames: list[dict[str, str]]) -> list[dict[str, An
     add(WORKFLOW, WORKFLOW, "RUNNING", first, None, f"{WORKFLOW}.root-driver")
     add(f"{WORKFLOW}.root-driver", "root-driver", "SUCCEEDED", first, first, f"{WORKFLOW}.root")
     add(f"{WORKFLOW}.root", "root", "SUCCEEDED" if over else "RUNNING", first, None)
-    for stage, phase in phases:
+    for step, phase in phases:
         driver, whole, executor = PHASES[phase]
-        came = next(n for n, frame in enumerate(frames) if stage in frame)
-        ended = next((n for n, frame in enumerate(frames) if frame.get(stage) in OVER), None)
+        came = next(n for n, frame in enumerate(frames) if step in frame)
+        ended = next((n for n, frame in enumerate(frames) if frame.get(step) in OVER), None)
         begun = ended if phase == "cached" else came + (driver == "SUCCEEDED" and came != ended)
-        base = f"{WORKFLOW}.root.{stage}"
-        add(f"{base}-driver", f"{stage}-driver", driver, came, begun or came, base)
-        add(base, stage, whole, begun or came, ended, f"{base}.executor")
+        base = f"{WORKFLOW}.root.{step}"
+        add(f"{base}-driver", f"{step}-driver", driver, came, begun or came, base)
+        add(base, step, whole, begun or came, ended, f"{base}.executor")
         add(f"{base}.executor", "executor", executor, begun or came, ended)
     return [nodes[key] for key in sorted(nodes)]
 

@@ -25,7 +25,7 @@ class FakeKubernetes(WebFake):
     forbidden: tuple[str, ...] = ()
 
     @contextmanager
-    def at_hand(self, folder: Path) -> Iterator[Path]:
+    def with_kubeconfig(self, folder: Path) -> Iterator[Path]:
         """Serves, with a kubeconfig file that names the server."""
         with self.serving() as address:
             file = folder / "kubeconfig"

@@ -16,13 +16,13 @@ from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.copy import copy_submodel
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.training.checkpoint import Checkpoint
+from tfx_fusion.modules.training.record import TrainingRecord
 from tfx_fusion.modules.training.run import fuse_and_train
-from tfx_fusion.modules.training.train import TrainingHistory
 
 
 def train(
     specification: Specification, inputs: Any, folder: Path, embed: Callable[..., Any] | None
-) -> tuple[TrainingHistory, list[StagePlan]]:
+) -> tuple[TrainingRecord, list[StagePlan]]:
     """Trains on embeddings, or on raw data where `embed` is None, into a folder."""
     paths = {name: path for name, (_, path) in specification.imported().items()}
     for name, path in paths.items():
@@ -31,7 +31,7 @@ def train(
     interfaces = {name: found.interface for name, found in inspections.items()}
     stages = plan_stages(specification, build(specification, interfaces, open_interface))
     if embed is None:
-        stages = [StagePlan(plan=None, why="raw data")] * len(stages)
+        stages = [StagePlan(plan=None)] * len(stages)
     submodels = {name: folder / "submodels" / name for name in paths}
     history = fuse_and_train(
         specification,
@@ -55,13 +55,13 @@ def exported_weights(folder: Path) -> list[np.ndarray]:
 
 def check_parity(
     specification: Specification, inputs: Any, folder: Path, embed: Callable[..., Any]
-) -> tuple[TrainingHistory, list[StagePlan]]:
+) -> tuple[TrainingRecord, list[StagePlan]]:
     """Trains both ways and compares every loss, metric and weight."""
     raw, _ = train(specification, inputs, folder / "raw", None)
     embedded, stages = train(specification, inputs, folder / "embedded", embed)
     for one, other in zip(raw.stages, embedded.stages, strict=True):
-        assert len(one["epochs"]) == len(other["epochs"])
-        for epoch, again in zip(one["epochs"], other["epochs"], strict=True):
+        assert len(one.epochs) == len(other.epochs)
+        for epoch, again in zip(one.epochs, other.epochs, strict=True):
             assert again == pytest.approx(epoch, abs=1e-5)
     weights = exported_weights(folder / "raw")
     for one, other in zip(weights, exported_weights(folder / "embedded"), strict=True):

@@ -1,13 +1,13 @@
-"""How far the rows to train on lie from those that the champion was trained on, by TFDV."""
+"""Drift of the training rows from those that the champion was trained on, measured by TFDV."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import tensorflow_data_validation as tfdv
 from google.protobuf.message import DecodeError
+from pydantic import BaseModel
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import (
     DatasetFeatureStatisticsList as Statistics,
@@ -22,26 +22,24 @@ from tfx_fusion.modules.spec import Feature, Label, drifting, stored
 NO_LIMIT = 1.0
 
 
-@dataclass(frozen=True)
-class Drift:
-    """How far one feature or label has moved; `told` says from what to what."""
+class Drift(BaseModel):
+    """How far one feature or label has moved; `change` is that in words."""
 
     name: str
     measure: str
     value: float
-    told: str
+    change: str
 
 
-@dataclass
-class Drifts:
+class Drifts(BaseModel):
     """What was measured, and the names that could not be compared."""
 
-    measured: list[Drift] = field(default_factory=list)
-    unlike: list[str] = field(default_factory=list)
+    measured: list[Drift] = []
+    not_compared: list[str] = []
 
 
 def read_statistics(file: Path) -> Statistics:
-    """Statistics as StatisticsGen and `kept_statistics` leave them.
+    """Statistics as StatisticsGen and `comparable_statistics` make them.
 
     Raises RunError where the file is damaged.
     """
@@ -52,21 +50,21 @@ def read_statistics(file: Path) -> Statistics:
     if not found.datasets:
         raise RunError(
             f"{file}: the statistics are damaged: restore them from a copy, or delete the file to "
-            "have drift passed over"
+            "skip the drift check"
         )
     return found
 
 
-def kept_statistics(
+def comparable_statistics(
     statistics: Statistics, features: dict[str, Feature], labels: dict[str, Label]
 ) -> Statistics:
-    """What a later run compares its data with: of classes and numbers alone, no ids, no texts."""
-    known = drifting(features, labels)
+    """What a later run compares its data with: classes and numbers only, no ids, no texts."""
+    compared = drifting(features, labels)
     [dataset] = statistics.datasets
-    kept = Statistics()
-    copy = kept.datasets.add(name=dataset.name, num_examples=dataset.num_examples)
-    copy.features.extend(item for item in dataset.features if _name(item) in known)
-    return kept
+    found = Statistics()
+    copy = found.datasets.add(name=dataset.name, num_examples=dataset.num_examples)
+    copy.features.extend(item for item in dataset.features if _name(item) in compared)
+    return found
 
 
 def drifts(
@@ -82,7 +80,7 @@ def drifts(
     schema = schema_pb2.Schema()
     for name, part in drifting(features, labels).items():
         if name not in theirs or theirs[name].WhichOneof("stats") != ours[name].WhichOneof("stats"):
-            found.unlike.append(name)
+            found.not_compared.append(name)
             continue
         feature = schema.feature.add(name=name, type=TYPES[stored(part).dtype])
         comparator = feature.drift_comparator
@@ -94,8 +92,10 @@ def drifts(
         [name], [measured] = info.path.step, info.drift_measurements
         classes = measured.type == measured.L_INFTY
         measure = "L-infinity distance" if classes else "Jensen-Shannon divergence"
-        told = (_shares if classes else _means)(theirs[name], ours[name])
-        found.measured.append(Drift(name, measure, measured.value, told))
+        change = (_shares if classes else _means)(theirs[name], ours[name])
+        found.measured.append(
+            Drift(name=name, measure=measure, value=measured.value, change=change)
+        )
     return found
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from tfx_fusion.modules.data.checks.anomalies import anomalies
-from tfx_fusion.modules.data.checks.drift import Drifts, drifts, kept_statistics, read_statistics
+from tfx_fusion.modules.data.checks.drift import (
+    Drifts,
+    comparable_statistics,
+    drifts,
+    read_statistics,
+)
 from tfx_fusion.modules.data.checks.leakage import Leakage, leakage, media_features
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.errors import RunError
@@ -16,14 +22,21 @@ from tfx_fusion.modules.files import whole_file, write_text
 from tfx_fusion.modules.spec import DataChecks
 
 REPORT_FILE = "data_gate.json"
-KEPT_FILE = "statistics.pb"  # under this name a published version keeps it, too
+STATISTICS_FILE = "statistics.pb"  # a published version holds it under the same name
 SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Given:
-    """What is checked: folders of ExampleValidator, StatisticsGen and tf.Examples, the latter by
-    split, and the file of the champion's statistics; None where nothing has been published."""
+class CheckedData:
+    """Where the data to check lie.
+
+    Args:
+        anomalies: the folder that ExampleValidator wrote.
+        statistics: the file of the training split's statistics.
+        splits: the folder of tf.Examples by split.
+        champion: the file of the champion's statistics; None where nothing has been published.
+        version: the champion's version.
+    """
 
     anomalies: Path
     statistics: Path
@@ -32,66 +45,73 @@ class Given:
     version: str = ""
 
 
-@dataclass
-class Report:
-    """What was found in the data; `passed_over` says why drift was not measured."""
+class DataReport(BaseModel):
+    """What was found in the data.
 
-    anomalies: list[str] = field(default_factory=list)
+    `leakage` is None where no feature is media; `drift_skipped` is why drift was not measured.
+    """
+
+    anomalies: list[str]
     leakage: Leakage | None = None
-    drift: Drifts = field(default_factory=Drifts)
+    drift: Drifts = Drifts()
     version: str = ""
-    passed_over: str = ""
+    drift_skipped: str = ""
 
-    def __str__(self) -> str:
+    def summary(self) -> str:
+        """The report in one line."""
         found = "; ".join(self.anomalies[:SHOWN])
-        told = [f"anomalies: {found}" if found else "no anomalies"]
+        parts = [f"anomalies: {found}" if found else "no anomalies"]
         if self.leakage is not None:
-            told.append(f"{len(self.leakage.leaked)} of {self.leakage.rows} eval rows leak")
-        if self.passed_over:
-            told.append(f"drift passed over: {self.passed_over}")
+            parts.append(f"{len(self.leakage.leaked)} of {self.leakage.rows} eval rows leak")
+        if self.drift_skipped:
+            parts.append(f"drift skipped: {self.drift_skipped}")
         elif self.drift.measured:
             most = max(self.drift.measured, key=lambda item: item.value)
-            told.append(f"drift from version {self.version} at most {most.value:.3f} ({most.name})")
-        if self.drift.unlike:
-            told.append(f"not in the champion's data: {', '.join(self.drift.unlike)}")
-        return ", ".join(told)
+            parts.append(
+                f"drift from version {self.version} at most {most.value:.3f} ({most.name})"
+            )
+        if self.drift.not_compared:
+            parts.append(f"not in the champion's data: {', '.join(self.drift.not_compared)}")
+        return ", ".join(parts)
 
 
-def check_data(source: RowSource, checks: DataChecks, given: Given, folder: Path) -> Report:
-    """Checks the data, and leaves in a folder the report and the statistics for later runs.
+def check_data(
+    source: RowSource, checks: DataChecks, given: CheckedData, folder: Path
+) -> DataReport:
+    """Checks the data, and writes the report and the statistics for later runs to a folder.
 
-    Raises RunError, with everything that exceeds its limit, where nothing may be trained.
+    Raises RunError with everything that exceeds its limit.
     """
     statistics = read_statistics(given.statistics)
-    report = Report(anomalies(given.anomalies), version=given.version)
+    report = DataReport(anomalies=anomalies(given.anomalies), version=given.version)
     media = media_features(source)
     if media:
         report.leakage = leakage(media, given.splits)
     earlier = given.champion
     if earlier is None:
-        report.passed_over = "no champion"
+        report.drift_skipped = "no published model yet"
     elif not earlier.is_file():
-        report.passed_over = f"version {given.version} was published without statistics"
+        report.drift_skipped = f"version {given.version} was published without statistics"
     else:
         then = read_statistics(earlier)
         report.drift = drifts(statistics, then, source.features, source.labels)
     problems = list(_problems(report, checks))
     if problems:
-        raise RunError("the data must not be trained on:\n" + "\n".join(problems))
-    write_text(folder / REPORT_FILE, json.dumps(asdict(report), indent=1) + "\n")
-    with whole_file(folder / KEPT_FILE) as aside:
-        kept = kept_statistics(statistics, source.features, source.labels)
-        aside.write_bytes(kept.SerializeToString(deterministic=True))
+        raise RunError("the data failed their checks:\n" + "\n".join(problems))
+    write_text(folder / REPORT_FILE, report.model_dump_json(indent=1) + "\n")
+    with whole_file(folder / STATISTICS_FILE) as temporary:
+        comparable = comparable_statistics(statistics, source.features, source.labels)
+        temporary.write_bytes(comparable.SerializeToString(deterministic=True))
     return report
 
 
-def _problems(report: Report, checks: DataChecks) -> Iterator[str]:
+def _problems(report: DataReport, checks: DataChecks) -> Iterator[str]:
     if report.anomalies and checks.anomalies == "stop":
         more = len(report.anomalies) - SHOWN
         yield (
             f"  anomalies: {'; '.join(report.anomalies[:SHOWN])}"
             f"{f'; and {more} more' if more > 0 else ''}. Correct the data or what the "
-            "specification says of them, or write data.checks.anomalies: tell"
+            "specification says of them, or write data.checks.anomalies: report"
         )
     found = report.leakage
     if found is not None and found.share > checks.max_leakage:
@@ -100,9 +120,9 @@ def _problems(report: Report, checks: DataChecks) -> Iterator[str]:
         )
         yield (
             f"  leakage: {len(found.leaked)} of {found.rows} eval rows ({found.share:.1%}) hold "
-            "media of a row to train on, byte for byte, data.checks.max_leakage allows "
-            f"{checks.max_leakage:.1%}. First: {shown}. Take such rows out, split by a column "
-            "that keeps them together, or raise the limit"
+            "media of a training row, byte for byte, data.checks.max_leakage allows "
+            f"{checks.max_leakage:.1%}. First: {shown}. Remove such rows, split by a column "
+            "that puts them into one split, or raise the limit"
         )
     for item in report.drift.measured:
         own = item.name in checks.drift
@@ -111,9 +131,9 @@ def _problems(report: Report, checks: DataChecks) -> Iterator[str]:
             key = f"drift.{item.name}" if own else "max_drift"
             yield (
                 f"  drift: '{item.name}' has moved by {item.value:.3f} ({item.measure}; "
-                f"{item.told}) from the data of version {report.version}, data.checks.{key} allows "
-                f"{limit:g}. Look at what has changed; where it is meant, write "
-                f"data.checks.drift.{item.name}: {_above(item.value)}"
+                f"{item.change}) from the data of version {report.version}, "
+                f"data.checks.{key} allows {limit:g}. Look at what has changed; where it is "
+                f"intended, write data.checks.drift.{item.name}: {_above(item.value)}"
             )
 
 

@@ -1,30 +1,29 @@
-"""Eval rows whose media stand in a row to train on as well, byte for byte."""
+"""Eval rows whose media are in a training row too, byte for byte."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
 import tensorflow as tf
+from pydantic import BaseModel
 
-from tfx_fusion.modules.data import manifest
-from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.data.rows import is_file_of_numbers
 from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.spec import ImageFeature, SequenceFeature, missing_name
 
 # How far to look for a row that has a sequence which may be missing.
-LOOKED_AT = 1000
+MAX_ROWS_SEARCHED = 1000
 
 
-@dataclass
-class Leakage:
-    """How many eval rows there are, and those that leak: (row, feature, row to train on)."""
+class Leakage(BaseModel):
+    """How many eval rows there are, and those that leak: (row, feature, training row)."""
 
     rows: int = 0
-    leaked: list[tuple[str, str, str]] = field(default_factory=list)
+    leaked: list[tuple[str, str, str]] = []
 
     @property
     def share(self) -> float:
@@ -32,7 +31,7 @@ class Leakage:
 
 
 def media_features(source: RowSource) -> list[str]:
-    """Pictures, and sequences whose first value in the data is a file: not a list in the row."""
+    """Images, and sequences that the data give as files rather than as lists in the row."""
     return [
         name
         for name, part in source.features.items()
@@ -42,9 +41,9 @@ def media_features(source: RowSource) -> list[str]:
 
 
 def _from_files(source: RowSource, part: SequenceFeature) -> bool:
-    rows = (row for shard in manifest.shards(source.data.path) for _, row in manifest.read(shard))
-    for row in islice(rows, LOOKED_AT):
-        if not isinstance(row, manifest.BadRow) and row.get(part.column) not in (None, "", b""):
+    rows = (row for shard in data_file.shards(source.data.path) for _, row in data_file.read(shard))
+    for row in islice(rows, MAX_ROWS_SEARCHED):
+        if not isinstance(row, data_file.BadRow) and row.get(part.column) not in (None, "", b""):
             return is_file_of_numbers(row[part.column])
     return False
 
@@ -52,7 +51,7 @@ def _from_files(source: RowSource, part: SequenceFeature) -> bool:
 def leakage(media: Sequence[str], splits: Mapping[str, str]) -> Leakage:
     """Compares the digests of media, feature by feature; an eval row counts once.
 
-    Of the eval split nothing but digests and ids is kept, of the rows to train on nothing at all.
+    Only digests and ids of the eval split are held in memory, and nothing of the training rows.
 
     Args:
         media: the features to compare.

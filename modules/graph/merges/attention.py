@@ -10,14 +10,13 @@ from typing import Any
 
 import keras
 
-EQUAL_SHAPES = True
 
-
+@keras.saving.register_keras_serializable(package="tfx_fusion")
 class BranchAttention(keras.layers.Layer):
     """Lets branches of equal width attend to each other."""
 
-    def __init__(self, heads: int, name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, heads: int = 1, **options: Any) -> None:
+        super().__init__(**options)
         self._heads = heads
 
     def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
@@ -39,7 +38,5 @@ class BranchAttention(keras.layers.Layer):
     ) -> tuple[int | None, ...]:
         return tuple(input_shape[0])
 
-
-def new(name: str, heads: int = 1) -> keras.layers.Layer:
-    """The layer of this merge."""
-    return BranchAttention(heads, name)
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "heads": self._heads}

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 
+@keras.saving.register_keras_serializable(package="tfx_fusion")
 class Bilinear(keras.layers.Layer):
     """The flattened outer product of two vectors."""
 
@@ -26,8 +27,3 @@ class Bilinear(keras.layers.Layer):
         self, input_shape: list[tuple[int | None, ...]]
     ) -> tuple[int | None, ...]:
         return (input_shape[0][0], (input_shape[0][1] or 0) * (input_shape[1][1] or 0))
-
-
-def new(name: str) -> keras.layers.Layer:
-    """The layer of this merge."""
-    return Bilinear(name=name)

@@ -10,9 +10,8 @@ from typing import Any
 
 import keras
 
-EQUAL_SHAPES = True
 
-
+@keras.saving.register_keras_serializable(package="tfx_fusion")
 class Gated(keras.layers.Layer):
     """Weighs equal shapes by gates that it learns."""
 
@@ -32,8 +31,3 @@ class Gated(keras.layers.Layer):
         self, input_shape: list[tuple[int | None, ...]]
     ) -> tuple[int | None, ...]:
         return tuple(input_shape[0])
-
-
-def new(name: str) -> keras.layers.Layer:
-    """The layer of this merge."""
-    return Gated(name=name)

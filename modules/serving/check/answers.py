@@ -1,4 +1,4 @@
-"""Whether a server answers as it must, and refuses what it must, without harm."""
+"""Whether a server gives the expected answers, and refuses malformed requests without harm."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SECONDS = 60
 def wrong_answers(
     running: Running, specification: Specification, wanted: Expected
 ) -> Iterator[str]:
-    """What differs from the expected answers, each told once for a protocol and an output.
+    """The differences from the expected answers, one for each protocol and output.
 
-    Each row is sent alone, then all together.
+    Each row is sent by itself, then all together.
     """
     for protocol, model in (
         ("gRPC", OverGrpc(specification, running.grpc)),
         ("REST", OverRest(specification, running.rest)),
     ):
         count = len(wanted.row_ids)
-        told: set[str] = set()
+        reported: set[str] = set()
         requests_ = [(position, position + 1) for position in range(count)]
         for start, end in [*requests_, (0, count)]:
             which = wanted.row_ids[start] if end - start == 1 else f"all {count} rows at once"
             for output, problem in _differences(model, wanted, start, end):
-                if output not in told:
-                    told.add(output)
+                if output not in reported:
+                    reported.add(output)
                     yield f"{protocol}, {which}: {problem}"
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import tensorflow as tf
+from pydantic import BaseModel
 from tensorflow_serving.apis import predict_pb2
 
 from tfx_fusion.modules.errors import RunError
@@ -18,7 +17,7 @@ from tfx_fusion.modules.serving.check.expected import Expected, expected
 from tfx_fusion.modules.serving.check.process import model_server
 from tfx_fusion.modules.serving.check.speed import Speed, measure
 from tfx_fusion.modules.serving.remote import typed
-from tfx_fusion.modules.serving.warmup import write_warmup
+from tfx_fusion.modules.serving.server.servable import write_warmup
 from tfx_fusion.modules.spec import Specification
 
 REPORT_FILE = "serving_check.json"
@@ -26,43 +25,43 @@ LOG_FILE = "server.log"
 SHOWN = 3
 
 
-@dataclass
-class Report:
-    """What came of a check; without a problem the candidate may be published."""
+class ServingReport(BaseModel):
+    """The result of a check; without problems the candidate may be published."""
 
     rows: int
     server: str = ""
-    problems: list[str] = field(default_factory=list)
+    problems: list[str] = []
     speed: Speed | None = None
 
-    def __str__(self) -> str:
+    def summary(self) -> str:
+        """The report in one line."""
         if self.problems:
             more = len(self.problems) - SHOWN
-            told = "; ".join(self.problems[:SHOWN])
-            return f"{told}; and {more} more" if more > 0 else told
-        told = f"{self.rows} rows answered by {self.server} as in training"
+            shown = "; ".join(self.problems[:SHOWN])
+            return f"{shown}; and {more} more" if more > 0 else shown
+        answered = f"{self.rows} rows answered by {self.server} as in training"
         if self.speed is None:
-            return told
+            return answered
         return (
-            f"{told}, p50 {self.speed.p50_ms:.1f} ms, p95 {self.speed.p95_ms:.1f}, "
+            f"{answered}, p50 {self.speed.p50_ms:.1f} ms, p95 {self.speed.p95_ms:.1f}, "
             f"p99 {self.speed.p99_ms:.1f}, {self.speed.rows_per_second:.0f} rows/s"
         )
 
 
 def check_serving(
     specification: Specification, model: Path, split: str, folder: Path, candidate: Path
-) -> Report:
-    """Checks a model in a server, and leaves it with warm-up requests where it passed.
+) -> ServingReport:
+    """Checks a model in a server, and writes a copy with warm-up requests where it passed.
 
     Args:
-        specification: what the model was made from, with its limits.
+        specification: the specification of the model, with its limits.
         model: the exported model.
-        split: the folder of tf.Examples to ask for.
+        split: the folder of tf.Examples to predict.
         folder: for the report and the server's log.
-        candidate: where the checked copy is left.
+        candidate: where the checked copy is written.
     """
     wanted = expected(model, specification, split, specification.serving.rows)
-    report = Report(len(wanted.row_ids))
+    report = ServingReport(rows=len(wanted.row_ids))
     shutil.copytree(model, candidate)
     write_warmup(candidate, warmup_requests(specification, wanted))
     with tempfile.TemporaryDirectory() as base:
@@ -80,7 +79,7 @@ def check_serving(
             report.problems.append(str(error))
     if report.problems:
         shutil.rmtree(candidate)
-    write_text(folder / REPORT_FILE, json.dumps(asdict(report), indent=1) + "\n")
+    write_text(folder / REPORT_FILE, report.model_dump_json(indent=1) + "\n")
     return report
 
 

@@ -1,4 +1,4 @@
-"""What a served model must answer: what it predicted on the training side, from the examples."""
+"""The answers expected of a served model: those of the exported model, from the examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data.files import example_files
+from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import DTYPES
 from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification, stored

@@ -23,7 +23,7 @@ START_SECONDS, STOP_SECONDS, POLL_SECONDS = 180.0, 30.0, 0.1
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers: what it is, and its addresses."""
+    """A running server: its kind and addresses."""
 
     kind: str
     grpc: str
@@ -34,8 +34,8 @@ class Running:
 def model_server(folder: Path, name: str, log: Path, ours: bool = False) -> Iterator[Running]:
     """Serves a publish folder on free loopback ports while the block runs.
 
-    Its messages go to `log`; `ours` takes our server though TF Serving is installed. Raises
-    RunError where it does not come to serve the model.
+    It logs to `log`; `ours` runs our server even where TF Serving is installed. Raises RunError
+    where it does not get to serve the model.
     """
     grpc_port, rest_port = _free_ports()
     tf_serving = None if ours else shutil.which(TF_SERVING)
@@ -46,7 +46,7 @@ def model_server(folder: Path, name: str, log: Path, ours: bool = False) -> Iter
         ]  # fmt: skip
     else:
         kind, command = "fusion serve", [
-            sys.executable, "-P", "-m", "tfx_fusion.modules.serving.server",
+            sys.executable, "-P", "-m", "tfx_fusion.modules.serving.server.server",
             str(folder.resolve()), name, str(grpc_port), str(rest_port),
         ]  # fmt: skip
     with (

@@ -1,4 +1,4 @@
-"""How fast a server answers."""
+"""The speed of a server."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tfx_fusion.modules.serving.remote import OverGrpc
 from tfx_fusion.modules.spec import Serving, Specification
 
 REQUESTS, CLIENTS, TRIES = 200, 8, 3
-# Where nothing bounds the speed, a slow model is asked for so many seconds, and so often at least.
-SECONDS, LEAST = 3.0, 40
+# Without a limit in the specification, a slow model is measured for so long, or so many requests.
+SECONDS, MIN_REQUESTS = 3.0, 40
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Speed:
     rows_per_second: float
 
     def misses(self, limits: Serving) -> list[str]:
-        """Each limit that is not kept."""
+        """Each limit that is exceeded."""
         missed = []
         if limits.max_p99_ms is not None and self.p99_ms > limits.max_p99_ms:
             missed.append(
@@ -44,7 +44,7 @@ class Speed:
 
 
 def measure(running: Running, specification: Specification, wanted: Expected) -> Speed:
-    """Measures over gRPC; where limits are missed up to three times, for a machine may be busy."""
+    """Measures over gRPC, up to three times where limits are missed: the machine may be busy."""
     for _ in range(TRIES):
         speed = _measure(running, specification, wanted)
         if not speed.misses(specification.serving):
@@ -67,15 +67,15 @@ def _measure(running: Running, specification: Specification, wanted: Expected) -
     limits = specification.serving
     bounded = limits.max_p99_ms is not None or limits.min_rows_per_second is not None
     start = time.perf_counter()
-    alone: list[float] = []
-    while len(alone) < REQUESTS:
-        alone.append(ask(len(alone)))
+    latencies: list[float] = []
+    while len(latencies) < REQUESTS:
+        latencies.append(ask(len(latencies)))
         late = time.perf_counter() - start > SECONDS
-        if late and len(alone) >= LEAST and not bounded:
+        if late and len(latencies) >= MIN_REQUESTS and not bounded:
             break
-    p50, p95, p99 = np.percentile(alone, [50, 95, 99]) * 1000
+    p50, p95, p99 = np.percentile(latencies, [50, 95, 99]) * 1000
     start = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as clients:
-        list(clients.map(ask, range(len(alone))))
-    rate = len(alone) / (time.perf_counter() - start)
+        list(clients.map(ask, range(len(latencies))))
+    rate = len(latencies) / (time.perf_counter() - start)
     return Speed(float(p50), float(p95), float(p99), rate)

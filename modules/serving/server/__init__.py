@@ -1,1 +1,1 @@
-"""A model server at hand: TF Serving's own interfaces over gRPC and REST, for small use."""
+"""A small model server with TF Serving's gRPC and REST interfaces."""

@@ -1,7 +1,7 @@
-"""Requests that wait at the same time go through the model together.
+"""Requests that wait at the same time are computed in one batch.
 
-Nothing waits for company: while a batch is computed the next one gathers, so a lone request is
-answered at once and many are answered in large batches.
+No request waits for others: while a batch is computed the next one collects, so a single request
+is answered at once and many are answered in large batches.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 import grpc
 import numpy as np
 
-from tfx_fusion.modules.serving.server.refusal import RefusalError
+from tfx_fusion.modules.serving.server.errors import RequestError
 from tfx_fusion.modules.serving.server.servable import Arrays, Servable
 
-# One batch is put together and taken apart while the other one is computed.
+# One batch is concatenated or split while the other one is computed.
 WORKERS = 2
 MAX_ROWS = 64
 MAX_WAITING = 4096
@@ -51,7 +51,7 @@ class Batcher:
     def __init__(self, on_batch: Callable[[int], None]) -> None:
         """
         Args:
-            on_batch: told the number of rows of each batch.
+            on_batch: called with the number of rows of each batch.
         """
         self._on_batch = on_batch
         self._waiting: deque[_Request] = deque()
@@ -60,23 +60,23 @@ class Batcher:
         self._running: set[asyncio.Future[Any]] = set()
 
     async def run(self, servable: Servable, signature: str, inputs: Arrays) -> Arrays:
-        """The answer to one request. Raises RefusalError, or what the model raises."""
+        """The answer to one request. Raises RequestError, or what the model raises."""
         signature = servable.signature_name(signature)
         servable.check(signature, inputs)
         if len(self._waiting) >= MAX_WAITING:
-            raise RefusalError(
+            raise RequestError(
                 grpc.StatusCode.UNAVAILABLE, f"{MAX_WAITING} requests wait already: try again"
             )
         loop = asyncio.get_running_loop()
         rows = servable.rows(signature, inputs)
         request = _Request(servable, signature, inputs, rows, loop.create_future())
         self._waiting.append(request)
-        # Not at once: what has arrived with it comes along.
+        # Not at once, so that requests that arrived together share a batch.
         loop.call_soon(self._start)
         return await request.answer
 
     def close(self) -> None:
-        """Lets the threads end."""
+        """Ends the threads when they are done."""
         self._threads.shutdown()
 
     def _start(self) -> None:
@@ -91,7 +91,7 @@ class Batcher:
         """The next batch: the request that waits longest, and others that fit it."""
         batch: list[_Request] = []
         rows = 0
-        passed: deque[_Request] = deque()
+        skipped: deque[_Request] = deque()
         while self._waiting:
             request = self._waiting.popleft()
             if request.answer.done():  # the client has gone
@@ -101,10 +101,10 @@ class Batcher:
                 batch.append(request)
                 rows += added
             else:
-                passed.append(request)
+                skipped.append(request)
             if rows >= MAX_ROWS:
                 break
-        self._waiting.extendleft(reversed(passed))
+        self._waiting.extendleft(reversed(skipped))
         return batch
 
     async def _answer(self, batch: list[_Request]) -> None:
@@ -124,7 +124,7 @@ class Batcher:
 
 
 def _run(batch: list[_Request]) -> list[Arrays | Exception]:
-    """The answer to each request; one that fails is found by halving and fails alone."""
+    """The answer to each request; one that fails is found by halving, and only it fails."""
     first = batch[0]
     try:
         if len(batch) == 1:
@@ -133,15 +133,15 @@ def _run(batch: list[_Request]) -> list[Arrays | Exception]:
             name: np.concatenate([request.inputs[name] for request in batch])
             for name in first.inputs
         }
-        return _apart(batch, first.servable.run(first.signature, joined))
-    except Exception as error:  # a model raises anything; each request is told its own
+        return _split(batch, first.servable.run(first.signature, joined))
+    except Exception as error:  # a model may raise anything; each request gets its own error
         if len(batch) == 1:
             return [error]
         half = len(batch) // 2
         return _run(batch[:half]) + _run(batch[half:])
 
 
-def _apart(batch: list[_Request], outputs: Arrays) -> list[Arrays | Exception]:
+def _split(batch: list[_Request], outputs: Arrays) -> list[Arrays | Exception]:
     """The rows of each request. Raises ValueError where an output does not go by rows."""
     sizes = [request.rows or 0 for request in batch]
     for name, array in outputs.items():

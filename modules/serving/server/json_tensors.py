@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.serving.server.refusal import invalid
+from tfx_fusion.modules.serving.server.errors import invalid
 from tfx_fusion.modules.serving.server.servable import Arrays
 
 Specs = Mapping[str, tf.TensorSpec]
 SHOWN = 80
-MOST_DIMENSIONS = 32
+MAX_DIMENSIONS = 32
 
 
-class Question(NamedTuple):
+class PredictBody(NamedTuple):
     """A parsed request body."""
 
     content: dict[str, Any]
@@ -33,7 +33,7 @@ class Question(NamedTuple):
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """A request's JSON object. Raises RefusalError where it is none."""
+    """A request's JSON object. Raises RequestError where it is not one."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -41,20 +41,20 @@ def parse(body: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise invalid(f"expected a JSON object, found {shown(content)}")
     signature = content.get("signature_name", "")
-    if not isinstance(signature, str) or not signature.isprintable():  # half a character is not
+    if not isinstance(signature, str) or not signature.isprintable():  # a lone surrogate is not
         raise invalid(f"signature_name: expected a string, found {shown(signature)}")
     return content
 
 
-def question(body: bytes) -> Question:
-    """The body of a `:predict` request. Raises RefusalError where it is none."""
+def parse_predict(body: bytes) -> PredictBody:
+    """The body of a `:predict` request. Raises RequestError where it is not one."""
     content = parse(body)
     if ("instances" in content) == ("inputs" in content):
         raise invalid("expected either 'instances' (rows) or 'inputs' (columns)")
-    return Question(content, content.get("signature_name", ""), "instances" in content)
+    return PredictBody(content, content.get("signature_name", ""), "instances" in content)
 
 
-def arrays_of(asked: Question, specs: Specs) -> Arrays:
+def arrays_of(asked: PredictBody, specs: Specs) -> Arrays:
     """The inputs of a request as arrays, of the dtypes that the signature wants."""
     if asked.by_rows:
         columns = _columns(asked.content["instances"], specs)
@@ -109,8 +109,8 @@ def _shape(value: Any) -> list[int]:
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
-        if len(shape) > MOST_DIMENSIONS:
-            raise ValueError(f"expected at most {MOST_DIMENSIONS} lists within each other")
+        if len(shape) > MAX_DIMENSIONS:
+            raise ValueError(f"expected at most {MAX_DIMENSIONS} nested lists")
         value = value[0] if value else None
     return shape
 
@@ -153,28 +153,28 @@ def shown(value: Any) -> str:
     try:
         text = json.dumps(value, default=str)
     except RecursionError:
-        return "values too deep within each other"
+        return "values nested too deeply"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
-def answer(outputs: Arrays, by_rows: bool) -> str:
-    """The body of an answer. Raises RefusalError where outputs cannot be told by rows."""
+def answer_to_json(outputs: Arrays, by_rows: bool) -> str:
+    """The body of an answer. Raises RequestError where outputs have no rows in common."""
     values = {name: _plain(name, array) for name, array in sorted(outputs.items())}
-    alone = next(iter(values.values())) if len(values) == 1 else None
+    single = next(iter(values.values())) if len(values) == 1 else None
     if not by_rows:
-        return json.dumps({"outputs": values if alone is None else alone})
+        return json.dumps({"outputs": values if single is None else single})
     sizes = {array.shape[:1] for array in outputs.values()}
     if len(sizes) != 1 or () in sizes:
         raise invalid("the outputs differ in their first dimension: ask by columns, with 'inputs'")
-    if alone is not None:
-        return json.dumps({"predictions": alone})
+    if single is not None:
+        return json.dumps({"predictions": single})
     rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
     return json.dumps({"predictions": rows})
 
 
 def _plain(name: str, array: np.ndarray) -> Any:
     if array.dtype == object:
-        as_bytes = name.endswith("_bytes")  # TF Serving's sign of outputs that are no text
+        as_bytes = name.endswith("_bytes")  # TF Serving's convention for outputs that are not text
         return _texts(array.tolist(), as_bytes)
     if array.dtype.kind == "f" and array.dtype != np.float64:
         # The shortest digits that give back the same float32, not those of its float64.

@@ -1,4 +1,4 @@
-"""What Prometheus may read of a server."""
+"""Prometheus metrics of a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from tfx_fusion.modules.serving.server.refusal import as_refusal
+from tfx_fusion.modules.serving.server.errors import as_request_error
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -22,7 +22,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._requests = Counter(
-            "fusion_requests", "Requests, by what came of them", ["protocol", "method", "code"],
+            "fusion_requests", "Requests by result", ["protocol", "method", "code"],
             registry=self.registry,
         )  # fmt: skip
         self._seconds = Histogram(
@@ -30,7 +30,7 @@ class Metrics:
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
         self._rows = Histogram(
-            "fusion_batch_rows", "Rows that went through the model together",
+            "fusion_batch_rows", "Rows computed in one batch",
             buckets=ROWS, registry=self.registry,
         )  # fmt: skip
         self._version = Gauge(
@@ -52,14 +52,14 @@ class Metrics:
 
     @contextmanager
     def request(self, protocol: str, method: str) -> Iterator[None]:
-        """Measures what is done inside; anything it raises passes through as a RefusalError."""
+        """Measures what is done inside; anything it raises becomes a RequestError."""
         code, start = grpc.StatusCode.OK, time.perf_counter()
         try:
             yield
-        except Exception as error:  # whatever it is, a client gets an answer
-            refusal = as_refusal(error)
-            code = refusal.code
-            raise refusal from error
+        except Exception as error:  # whatever the error, the client gets an answer
+            failure = as_request_error(error)
+            code = failure.code
+            raise failure from error
         finally:
             self._requests.labels(protocol, method, code.name).inc()
             self._seconds.labels(protocol, method).observe(time.perf_counter() - start)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,16 +21,18 @@ from tensorflow_serving.apis import (
 )
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.serving.server import json_examples, json_tensors
-from tfx_fusion.modules.serving.server.bodies import LARGEST_BODY, unpacked
+from tfx_fusion.modules.serving.server import examples, json_tensors
+from tfx_fusion.modules.serving.server.errors import RequestError, invalid
 from tfx_fusion.modules.serving.server.metrics import Metrics
-from tfx_fusion.modules.serving.server.refusal import RefusalError, invalid
 from tfx_fusion.modules.serving.server.service import Service
 
 MODEL = r"/v1/models/{name:[^/:]+}"
 VERSION = r"/versions/{version:\d+}"
 METRICS_PATH = "/monitoring/prometheus/metrics"  # TF Serving's own
 HEALTH_PATH = "/healthz"
+LARGEST_BODY = 256 << 20
+CHUNK = 64 << 10
+GZIP = 16 + zlib.MAX_WBITS
 MOST_DIGITS = 19  # of an int64; Python refuses to read thousands of them
 # As TF Serving translates them.
 HTTP = {
@@ -49,20 +53,20 @@ class RestServer:
 
     def __init__(self, service: Service, metrics: Metrics, grace: float) -> None:
         self._service, self._metrics = service, metrics
-        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_told_in_json])
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_errors_as_json])
         for path in (MODEL, MODEL + VERSION):
             app.router.add_get(path, self._status)
             app.router.add_get(f"{path}/metadata", self._metadata)
             app.router.add_post(f"{path}:{{method:predict|classify|regress}}", self._ask)
         app.router.add_get(HEALTH_PATH, self._healthy)
         app.router.add_get(METRICS_PATH, self._measures)
-        # aiohttp leaves a client without an answer whose packed body breaks off.
+        # aiohttp does not answer a client whose compressed body ends early.
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=grace, auto_decompress=False
         )
 
     async def start(self, host: str, port: int) -> int:
-        """Listens, and returns the port, which is a free one for 0. RunError where it is taken."""
+        """Listens, and returns the port, a free one for 0. Raises RunError where it is taken."""
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port).start()
@@ -74,12 +78,12 @@ class RestServer:
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
-        """Takes no new request, and lets those under way end, for `grace` seconds at most."""
+        """Refuses new requests and waits for those in progress, for `grace` seconds at most."""
         await self._runner.cleanup()
 
     async def _ask(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
-        body = await unpacked(request)
+        body = await _body(request)
         answers = {
             "predict": self._predict,
             "classify": self._classify,
@@ -90,25 +94,25 @@ class RestServer:
 
     async def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
         servable = self._service.servable(spec)
-        asked = json_tensors.question(body)
+        asked = json_tensors.parse_predict(body)
         inputs = json_tensors.arrays_of(asked, servable.inputs_of(asked.signature))
         outputs = await self._service.outputs(servable, asked.signature, inputs)
-        return json_tensors.answer(outputs, asked.by_rows)
+        return json_tensors.answer_to_json(outputs, asked.by_rows)
 
     async def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
         request = classification_pb2.ClassificationRequest(model_spec=spec)
-        json_examples.fill(request, body)
-        return json_examples.classes((await self._service.classify(request)).result)
+        examples.fill_from_json(request, body)
+        return examples.classes_to_json((await self._service.classify(request)).result)
 
     async def _regress(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
         request = regression_pb2.RegressionRequest(model_spec=spec)
-        json_examples.fill(request, body)
-        return json_examples.numbers((await self._service.regress(request)).result)
+        examples.fill_from_json(request, body)
+        return examples.numbers_to_json((await self._service.regress(request)).result)
 
     async def _status(self, request: web.Request) -> web.Response:
         asked = get_model_status_pb2.GetModelStatusRequest(model_spec=_spec(request))
         with self._metrics.request("rest", "status"):
-            return _json(_told(self._service.status(asked)))
+            return _json(_to_json(self._service.status(asked)))
 
     async def _metadata(self, request: web.Request) -> web.Response:
         asked = get_model_metadata_pb2.GetModelMetadataRequest(
@@ -118,8 +122,13 @@ class RestServer:
             found = self._service.metadata(asked)
             signatures = get_model_metadata_pb2.SignatureDefMap()
             found.metadata["signature_def"].Unpack(signatures)
-            spec, told = json.loads(_told(found.model_spec)), json.loads(_told(signatures))
-            return _json(json.dumps({"model_spec": spec, "metadata": {"signature_def": told}}))
+            spec, definitions = (
+                json.loads(_to_json(found.model_spec)),
+                json.loads(_to_json(signatures)),
+            )
+            return _json(
+                json.dumps({"model_spec": spec, "metadata": {"signature_def": definitions}})
+            )
 
     async def _healthy(self, request: web.Request) -> web.Response:
         available = self._service.model.available
@@ -133,13 +142,53 @@ class RestServer:
 
 
 @web.middleware
-async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except RefusalError as refusal:
-        return _json(json.dumps({"error": refusal.message}), HTTP.get(refusal.code, 500))
+    except RequestError as error:
+        return _json(json.dumps({"error": error.message}), HTTP.get(error.code, 500))
     except web.HTTPException as error:
         return _json(json.dumps({"error": error.text or error.reason}), error.status)
+
+
+async def _body(request: web.Request) -> bytes:
+    """The body of a request, decompressed where it is gzip, as for TF Serving.
+
+    Raises RequestError where it is damaged, HTTPException where it is too large or in another
+    encoding.
+    """
+    body = await request.read()
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "identity":
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        raise web.HTTPUnsupportedMediaType(
+            text=f"Content-Encoding: expected gzip or none, found {encoding!a}"
+        )
+    return await asyncio.to_thread(_unzipped, body)
+
+
+def _unzipped(body: bytes) -> bytes:
+    # Counted first, so that a body that is too large never takes the memory.
+    size = _unzipped_size(body)
+    return zlib.decompress(body, GZIP, bufsize=max(size, 1))
+
+
+def _unzipped_size(body: bytes) -> int:
+    unzip, size = zlib.decompressobj(GZIP), 0
+    try:
+        for start in range(0, len(body), CHUNK):
+            rest = body[start : start + CHUNK]
+            while rest:
+                size += len(unzip.decompress(rest, CHUNK))
+                if size > LARGEST_BODY:
+                    raise web.HTTPRequestEntityTooLarge(LARGEST_BODY)
+                rest = unzip.unconsumed_tail
+    except zlib.error as error:
+        raise invalid(f"the body is not gzip, as its Content-Encoding says: {error}") from None
+    if not unzip.eof or unzip.unused_data:
+        raise invalid("the body is not one whole gzip file, as its Content-Encoding says")
+    return size
 
 
 def _spec(request: web.Request) -> model_pb2.ModelSpec:
@@ -147,12 +196,12 @@ def _spec(request: web.Request) -> model_pb2.ModelSpec:
     version = request.match_info.get("version")
     if version is not None:
         if len(version) > MOST_DIGITS or int(version) >= 1 << 63:
-            raise invalid(f"version {version[: MOST_DIGITS + 1]} is no int64")
+            raise invalid(f"version {version[: MOST_DIGITS + 1]} is not an int64")
         spec.version.value = int(version)
     return spec
 
 
-def _told(message: Any) -> str:
+def _to_json(message: Any) -> str:
     return json_format.MessageToJson(
         message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True
     )

@@ -14,8 +14,8 @@ from tensorflow_serving.apis import (
 )
 
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.serving.server.errors import RequestError
 from tfx_fusion.modules.serving.server.metrics import Metrics
-from tfx_fusion.modules.serving.server.refusal import RefusalError
 from tfx_fusion.modules.serving.server.service import Service
 
 OPTIONS = (
@@ -28,7 +28,7 @@ LONGEST = 600
 
 
 class _Rpc:
-    """Answers a call by a method of the service; a refusal becomes the call's status."""
+    """Answers a call by a method of the service; an error becomes the call's status."""
 
     def __init__(self, service: Service, metrics: Metrics) -> None:
         self._service, self._metrics = service, metrics
@@ -37,11 +37,11 @@ class _Rpc:
         try:
             with self._metrics.request("grpc", method):
                 return await answer()
-        except RefusalError as refusal:
-            message = refusal.message
+        except RequestError as error:
+            message = error.message
             if len(message) > LONGEST:
                 message = f"{message[:LONGEST]}…"
-            await context.abort(refusal.code, message)
+            await context.abort(error.code, message)
 
 
 class _Prediction(_Rpc, prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -76,7 +76,7 @@ class _Model(_Rpc, model_service_pb2_grpc.ModelServiceServicer):
 
 
 class _Readable(grpc.aio.ServerInterceptor):
-    """Refuses bytes that are no message, which gRPC would answer as an unknown failure of ours."""
+    """Refuses bytes that are not a message, which gRPC would answer as a failure of the server."""
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         handler = await continuation(details)
@@ -101,7 +101,7 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
 
     async def start(self, host: str, port: int) -> int:
-        """Listens, and returns the port, which is a free one for 0. RunError where it is taken."""
+        """Listens, and returns the port, a free one for 0. Raises RunError where it is taken."""
         self._server = grpc.aio.server(
             interceptors=[_Readable()], options=OPTIONS
         )  # belongs to the loop that runs now
@@ -114,7 +114,7 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         try:
             found = self._server.add_insecure_port(f"{host}:{port}")
-        except RuntimeError:  # which does not say why
+        except RuntimeError:  # which has no reason
             raise RunError(
                 f"gRPC: cannot listen on {host}:{port}: in use, or no address of this machine; "
                 "choose another one (--grpc-port, --host)"
@@ -124,6 +124,6 @@ class RpcServer:
         return found
 
     async def stop(self, grace: float) -> None:
-        """Takes no new call, and lets those under way end."""
+        """Refuses new calls and waits for those in progress."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,17 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tfx_fusion.modules.errors import suggestion
-from tfx_fusion.modules.serving.server.refusal import RefusalError, invalid
+from tfx_fusion.modules.serving.server.errors import RequestError, invalid
 from tfx_fusion.modules.serving.server.tensors import arrays_of
-from tfx_fusion.modules.serving.warmup import read_warmup
 
 DEFAULT_SIGNATURE = "serving_default"
-log = logging.getLogger("fusion.serving")
+# Requests that TF Serving answers when it loads a version: a TFRecord of PredictionLog
+# (guide "SavedModel Warmup").
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+MAX_WARMUP_REQUESTS = 1000  # TF Serving refuses a model with more
 
 Arrays = dict[str, np.ndarray]
 
@@ -28,7 +30,7 @@ class Servable:
     """A version of a model, loaded and warm. Its signatures may be asked from several threads."""
 
     def __init__(self, path: Path) -> None:
-        """Loads a version folder and answers its warm-up requests; raises what goes wrong."""
+        """Loads a version folder and answers its warm-up requests; raises TensorFlow's errors."""
         self.version = int(path.name)
         self.signature_defs = read_signature_defs(path)
         self._loaded = tf.saved_model.load(str(path))  # a signature does not keep it alive
@@ -47,10 +49,13 @@ class Servable:
             self.run(request.model_spec.signature_name, arrays_of(request.inputs))
 
     def signature_name(self, name: str) -> str:
-        """The signature a request means. Raises RefusalError where there is none of that name."""
+        """The signature that a request names, or the default one.
+
+        Raises RequestError where there is no such signature.
+        """
         found = name or DEFAULT_SIGNATURE
         if found not in self._inputs:
-            raise RefusalError(
+            raise RequestError(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"there is no signature '{found}'; {suggestion(found, self._inputs)}",
             )
@@ -61,7 +66,7 @@ class Servable:
         return self._inputs[self.signature_name(signature)]
 
     def check(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:
-        """Raises RefusalError where inputs are not those that a signature takes."""
+        """Raises RequestError where inputs are not those that a signature takes."""
         specs = self.inputs_of(signature)
         if inputs.keys() != specs.keys():
             raise invalid(
@@ -78,10 +83,9 @@ class Servable:
                 )
 
     def rows(self, signature: str, inputs: Mapping[str, np.ndarray]) -> int | None:
-        """How many rows a request has; None where it cannot be put together with others.
+        """How many rows a request has; None where it cannot be batched with others.
 
-        That needs a first dimension left open in every input and output, and of one size in the
-        request.
+        That needs an open first dimension of every input and output, of one size in the request.
         """
         if not self._by_rows[self.signature_name(signature)]:
             return None
@@ -108,3 +112,25 @@ def read_signature_defs(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
         found[name] = meta_graph_pb2.SignatureDef()
         found[name].CopyFrom(definition)  # a part would keep the whole graph in memory
     return found
+
+
+def write_warmup(version: Path, requests: Iterable[predict_pb2.PredictRequest]) -> None:
+    """Writes warm-up requests into a version folder."""
+    file = version / WARMUP_FILE
+    file.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            # Deterministic, because a published model is identified by the digest of its files.
+            writer.write(log.SerializeToString(deterministic=True))
+
+
+def read_warmup(version: Path) -> list[predict_pb2.PredictRequest]:
+    """The warm-up requests in a version folder; logs of other kinds are skipped."""
+    file = version / WARMUP_FILE
+    if not file.is_file():
+        return []
+    records = tf.data.TFRecordDataset(str(file)).take(MAX_WARMUP_REQUESTS).as_numpy_iterator()
+    logs = map(prediction_log_pb2.PredictionLog.FromString, records)
+    return [log.predict_log.request for log in logs if log.HasField("predict_log")]

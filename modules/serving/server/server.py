@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from tfx_fusion.modules.serving.server.batching import Batcher
 from tfx_fusion.modules.serving.server.metrics import Metrics
 from tfx_fusion.modules.serving.server.rest import RestServer
 from tfx_fusion.modules.serving.server.rpc import RpcServer
+from tfx_fusion.modules.serving.server.served_model import ServedModel
 from tfx_fusion.modules.serving.server.service import Service
-from tfx_fusion.modules.serving.server.versions import ServedModel
 
 GRACE_SECONDS = 30.0
 
@@ -24,7 +25,7 @@ class ModelServer:
     def __init__(self, name: str, folder: Path) -> None:
         """
         Args:
-            name: what clients call the model.
+            name: the model's name for clients.
             folder: the publish folder, which is watched for new versions.
         """
         metrics = Metrics()
@@ -37,7 +38,7 @@ class ModelServer:
         )
 
     async def start(self, host: str, grpc_port: int, rest_port: int) -> tuple[int, int]:
-        """Loads the newest version, then listens; returns both ports, free ones where 0 was asked.
+        """Loads the newest version, then listens; returns both ports, free ones for 0.
 
         Raises RunError where there is no version, it cannot be loaded, or a port is taken.
         """
@@ -52,7 +53,7 @@ class ModelServer:
         return grpc_found, rest_found
 
     async def stop(self) -> None:
-        """Takes no new request, answers those that have come, and ends."""
+        """Refuses new requests, answers those in progress, and ends."""
         self._watching.cancel()
         await asyncio.gather(self._rpc.stop(GRACE_SECONDS), self._rest.stop())
         self._batcher.close()
@@ -64,22 +65,27 @@ async def serve(
     host: str,
     grpc_port: int,
     rest_port: int,
-    tell: Callable[[int, int], None],
+    on_ready: Callable[[int, int], None],
 ) -> None:
-    """Serves until the process is told to end (SIGTERM, SIGINT).
+    """Serves until the process gets SIGTERM or SIGINT.
 
     Args:
-        name: what clients call the model.
+        name: the model's name for clients.
         folder: the publish folder.
         host: the address to listen on.
-        grpc_port, rest_port: 0 takes a free one.
-        tell: told both ports when the server is ready.
+        grpc_port, rest_port: 0 picks a free port.
+        on_ready: called with both ports when the server is ready.
     """
     server = ModelServer(name, folder)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    tell(*await server.start(host, grpc_port, rest_port))
+    on_ready(*await server.start(host, grpc_port, rest_port))
     await ended.wait()
     await server.stop()
+
+
+if __name__ == "__main__":  # FOLDER NAME GRPC_PORT REST_PORT
+    _folder, _name, _grpc, _rest = sys.argv[1:]
+    asyncio.run(serve(_name, Path(_folder), "127.0.0.1", int(_grpc), int(_rest), lambda *_: None))

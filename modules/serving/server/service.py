@@ -1,4 +1,4 @@
-"""What the server does for either protocol, in TF Serving's own messages."""
+"""The server's operations for both protocols, in TF Serving's own messages."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tensorflow_serving.apis import (
 )
 
 from tfx_fusion.modules.serving.server.batching import Batcher
+from tfx_fusion.modules.serving.server.errors import invalid
 from tfx_fusion.modules.serving.server.examples import classifications, regressions, serialized
-from tfx_fusion.modules.serving.server.refusal import invalid
 from tfx_fusion.modules.serving.server.servable import Arrays, Servable
+from tfx_fusion.modules.serving.server.served_model import ServedModel
 from tfx_fusion.modules.serving.server.tensors import arrays_of, proto_of
-from tfx_fusion.modules.serving.server.versions import ServedModel
 
 
 class Service:
-    """Answers requests with a served model. Raises RefusalError, or what the model raises."""
+    """Answers requests with a served model. Raises RequestError, or what the model raises."""
 
     def __init__(self, model: ServedModel, batcher: Batcher) -> None:
         self.model = model
         self._batcher = batcher
 
     def servable(self, spec: model_pb2.ModelSpec) -> Servable:
-        """The version that a request means."""
+        """The version that a request names, or the newest."""
         return self.model.servable(spec.name, version_of(spec))
 
     async def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
@@ -107,7 +107,7 @@ class Service:
 def version_of(spec: model_pb2.ModelSpec) -> int | None:
     """The version that a request names, if it does."""
     if spec.WhichOneof("version_choice") == "version_label":
-        raise invalid("version labels are not known here: name a version by its number, or none")
+        raise invalid("version labels are not supported: give a version number, or none")
     return spec.version.value if spec.HasField("version") else None
 
 

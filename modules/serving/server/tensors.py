@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 
-from tfx_fusion.modules.serving.server.refusal import invalid
+from tfx_fusion.modules.serving.server.errors import invalid
 
 # TF Serving answers with values in the field of their type, where every client looks for them.
 FIELDS = {
@@ -21,13 +21,13 @@ FIELDS = {
     tf.string: "string_val",
     tf.bool: "bool_val",
 }
-# A tensor may leave out repeated values; one that leaves out more is refused, for a few bytes could
-# else ask for all the memory there is.
-MOST_LEFT_OUT = 1 << 20
+# A tensor may omit repeated values; one that omits more is refused, since a few bytes could
+# otherwise request all memory.
+MAX_OMITTED = 1 << 20
 
 
 def arrays_of(protos: Mapping[str, tensor_pb2.TensorProto]) -> dict[str, np.ndarray]:
-    """The inputs of a request as arrays. Raises RefusalError where one contradicts itself."""
+    """The inputs of a request as arrays. Raises RequestError where one contradicts itself."""
     return {name: _array(name, proto) for name, proto in protos.items()}
 
 
@@ -36,7 +36,7 @@ def _array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
         raise invalid(f"input '{name}': expected a shape of whole numbers, found {sizes or '?'}")
     wanted, given = math.prod(sizes), proto.ByteSize()
-    if wanted > max(given, MOST_LEFT_OUT):
+    if wanted > max(given, MAX_OMITTED):
         raise invalid(f"input '{name}': shape {sizes} wants {wanted} values, found {given} bytes")
     try:
         return tf.make_ndarray(proto)

@@ -110,7 +110,7 @@ def test_media_count_only_where_a_feature_reads_them(folder: Path) -> None:
         pytest.param(CSV.encode() + b"3,f\xe4r.png,[1],x\n", id="broken-utf-8"),
     ],
 )
-def test_bad_rows_are_left_to_the_run_to_tell(folder: Path, content: bytes) -> None:
+def test_bad_rows_are_left_to_the_run_to_report(folder: Path, content: bytes) -> None:
     (folder / "rows.csv").write_bytes(content)
 
     assert fingerprint(folder / "rows.csv", FEATURES)
@@ -146,7 +146,7 @@ def test_every_file_of_a_pattern_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["none.csv", "none.parquet", "none-*.tfrecord"])
-def test_a_missing_data_file_is_told(tmp_path: Path, name: str) -> None:
+def test_a_missing_data_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunError) as caught:
         fingerprint(tmp_path / name, FEATURES)
 

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 from tfx_fusion.modules.data.rows import RowError, RowParser
 from tfx_fusion.modules.data.schema import implied_schema
 from tfx_fusion.modules.preprocessing.transform import preprocessing_fn, transform_config
-from tfx_fusion.modules.spec import Feature, as_read, may_be_missing
+from tfx_fusion.modules.spec import Feature, may_be_missing
+from tfx_fusion.modules.spec.views import features_in_rows
 
 # By name: what the specification says, and a cell that has it.
 FEATURES: dict[str, tuple[dict[str, Any], Any]] = {
@@ -132,7 +133,7 @@ def test_what_may_not_be_missing_has_no_flag(folder: Path) -> None:
 
 def test_what_stands_for_a_missing_feature_in_the_model_changes_no_rows() -> None:
     def read(missing: Any) -> Any:
-        return as_read({"x": feature("image", missing)})
+        return features_in_rows({"x": feature("image", missing)})
 
     assert read({"replace": "mean", "drop": 0.5}) == read("allowed")
     assert read({"unreadable": "missing"}) != read("allowed")

@@ -1,4 +1,4 @@
-"""How much a data set holds, told before it is read."""
+"""The estimated size of a data set."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_records_are_counted_by_the_length_of_the_first(
     assert found.media_bytes == pytest.approx(400_000, rel=0.2)
 
 
-def test_damaged_records_count_for_none_and_are_told_when_they_are_read(
+def test_damaged_records_count_as_none_and_are_reported_when_they_are_read(
     source: Callable[[str], RowSource], tmp_path: Path
 ) -> None:
     (tmp_path / "rows.tfrecord.gz").write_bytes(b"no gzip at all, though long enough for a head")
@@ -73,6 +73,6 @@ def test_damaged_records_count_for_none_and_are_told_when_they_are_read(
     assert data_size(source("rows.tfrecord.gz")).rows == 0
 
 
-def test_a_missing_file_is_told(source: Callable[[str], RowSource]) -> None:
+def test_a_missing_file_is_refused(source: Callable[[str], RowSource]) -> None:
     with pytest.raises(RunError, match="no such data file"):
         data_size(source("rows.jsonl"))

@@ -57,7 +57,7 @@ def test_columns_in_any_order_with_others_between_are_fine(
     source().check_columns()
 
 
-def test_every_missing_column_is_told_with_the_key_that_names_it(
+def test_every_missing_column_is_refused_with_the_key_that_names_it(
     source: Callable[..., RowSource], data: Path
 ) -> None:
     data.write_text("image,words\n")
@@ -107,7 +107,7 @@ def test_rows_that_name_their_own_columns_are_left_to_the_run(
     source(("rows.csv", "rows.jsonl")).check_columns()
 
 
-def test_a_missing_data_file_is_told(source: Callable[..., RowSource], tmp_path: Path) -> None:
+def test_a_missing_data_file_is_refused(source: Callable[..., RowSource], tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         source().check_columns()
 

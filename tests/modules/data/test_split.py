@@ -69,7 +69,7 @@ def test_a_column_says_the_split(word: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["test", "Train", " eval", "0"])
-def test_a_column_that_says_something_else_is_told(word: str) -> None:
+def test_a_column_that_names_no_split_is_refused(word: str) -> None:
     with pytest.raises(RowError) as caught:
         split_of({"part": word}, BY_COLUMN)
 
@@ -78,7 +78,7 @@ def test_a_column_that_says_something_else_is_told(word: str) -> None:
 
 @pytest.mark.parametrize("split", [HALF, BY_COLUMN], ids=["hash", "column"])
 @pytest.mark.parametrize("row", [{}, {"id": "", "part": ""}, {"id": None, "part": None}])
-def test_a_row_without_the_value_is_told(
+def test_a_row_without_the_value_is_refused(
     split: HashSplit | ColumnSplit, row: dict[str, object]
 ) -> None:
     with pytest.raises(RowError) as caught:

@@ -252,7 +252,7 @@ def test_a_shard_without_rows_of_a_split_leaves_no_file_there(
 # Rejected rows
 
 
-def test_rejected_rows_are_kept_with_their_reasons(
+def test_rejected_rows_are_written_with_their_reasons(
     run: Callable[..., Written], tmp_path: Path
 ) -> None:
     path = write_csv(tmp_path / "rows.csv", rows(200))
@@ -302,7 +302,7 @@ def test_as_many_rows_as_allowed_may_be_rejected(
     assert written.counts.rejected == rejected
 
 
-def test_more_rejected_rows_than_allowed_stop_the_run_and_are_kept(
+def test_more_rejected_rows_than_allowed_stop_the_run_and_are_written(
     run: Callable[..., Written], tmp_path: Path
 ) -> None:
     path = write_csv(tmp_path / "rows.csv", bad(rows(100), 5))
@@ -392,3 +392,20 @@ def test_a_damaged_file_stops_the_run_with_its_name(
         run(path)
 
     assert str(caught.value).startswith(f"{path}: damaged after record 19: ")
+
+
+@pytest.mark.parametrize("normalize", ["standard", "none"])
+def test_a_normalized_column_that_does_not_vary_is_logged(
+    run: Callable[..., Written], tmp_path: Path, caplog: pytest.LogCaptureFixture, normalize: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"id": n, "a": n, "b": 0.5, "c": None, "colour": "red"} for n in range(300)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {"type": "number", "normalize": normalize, "missing": "allowed"}
+
+    run(path, {"x": {**columns, "columns": ["a", "b"]}, "y": {**columns, "column": "c"}})
+
+    assert [record.message for record in caplog.records if record.name == "fusion.data"] == [
+        "features.x: column 'b' has the value 0.5 in all training rows: normalized, it is 0",
+        "features.y: column 'c' has no value in all training rows: normalized, it is 0",
+    ] * (normalize == "standard")

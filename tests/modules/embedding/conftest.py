@@ -116,7 +116,7 @@ def plan() -> Callable[..., EmbeddingPlan]:
 
     def of(specification: Specification, **interfaces: Interface) -> EmbeddingPlan:
         [stage] = planned(specification, **interfaces)
-        assert stage.plan is not None, stage.why
+        assert stage.plan is not None, str(stage)
         return stage.plan
 
     return of
@@ -129,7 +129,7 @@ def why() -> Callable[..., str]:
     def of(specification: Specification, **interfaces: Interface) -> str:
         [stage] = planned(specification, **interfaces)
         assert stage.plan is None
-        return stage.why
+        return str(stage)
 
     return of
 

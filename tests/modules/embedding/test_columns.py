@@ -106,7 +106,7 @@ def contents(**changes: Any) -> Contents:
     return Contents(plan=plan, columns=columns, rows={"train": 2, "eval": 1}, **changes)
 
 
-def test_the_size_of_a_row_in_memory_is_told() -> None:
+def test_the_size_of_a_row_in_memory_is_known() -> None:
     assert contents().bytes_per_row == 6 * 4 + 3 * 8 + 8
 
 
@@ -126,7 +126,7 @@ def test_a_contents_page_is_read_as_it_was_written(tmp_path: Path) -> None:
     ],
     ids=["missing", "empty", "cut short", "another layout", "no text"],
 )
-def test_a_damaged_contents_page_is_told_with_its_path_in_one_line(
+def test_a_damaged_contents_page_fails_with_its_path_in_one_line(
     damage: Any, tmp_path: Path
 ) -> None:
     damaged = damage(contents().model_dump_json())
@@ -135,7 +135,7 @@ def test_a_damaged_contents_page_is_told_with_its_path_in_one_line(
         file.write_bytes(damaged if isinstance(damaged, bytes) else damaged.encode())
     with pytest.raises(RunError) as caught:
         read_contents(str(tmp_path))
-    told = str(caught.value)
-    assert told.startswith(f"{tmp_path}/{CONTENTS_FILE}: expected the contents of embedded rows")
-    assert told.endswith("delete the folder of the runs to embed again")
-    assert "\n" not in told
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path}/{CONTENTS_FILE}: expected the contents of embedded rows")
+    assert message.endswith("delete the folder of the runs to embed again")
+    assert "\n" not in message

@@ -83,7 +83,7 @@ def test_an_image_that_the_head_reads_is_passed_on_encoded(
     assert columns["image"].tolist()[0] == (world / "data" / "images" / "0.png").read_bytes()
 
 
-def test_a_value_that_is_no_number_is_told_with_its_row(
+def test_a_value_that_is_not_finite_fails_with_its_row(
     world: Path, shared_training_inputs: Any, tmp_path: Path
 ) -> None:
     tokens = keras.Input((6,), name="tokens")

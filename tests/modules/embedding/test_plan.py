@@ -1,4 +1,4 @@
-"""The frontier of a stage: told from the graph and the interfaces."""
+"""The frontier of a stage, from the graph and the interfaces."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_several_backbones_behind_a_merge_are_embedded_each_by_itself(
     assert found.graph == {}
 
 
-def test_of_sub_models_fed_by_one_another_the_last_alone_is_embedded(
+def test_of_sub_models_fed_by_one_another_only_the_last_is_embedded(
     specify: Any, plan: Any, vector: Any
 ) -> None:
     found = plan(
@@ -119,11 +119,11 @@ def test_layers_between_the_data_and_a_backbone_belong_to_it(specify: Any, plan:
 
 
 @pytest.mark.parametrize(
-    ("pooling", "embedding", "kept"),
+    ("pooling", "embedding", "nodes"),
     [
         ("[GlobalAveragePooling2D]", "pooled", {"pooled"}),
         ("[MaxPooling2D, Flatten]", "pooled", {"pooled"}),
-        ("[Flatten]", "vision.conv", set()),  # as many values: the sub-model's own are kept
+        ("[Flatten]", "vision.conv", set()),  # as many values: the sub-model's own are embedded
         ("[GlobalAveragePooling2D, Dense: {units: 2}]", "vision.conv", set()),
         ("[GlobalAveragePooling2D, Dropout: {rate: 0.5}]", "vision.conv", set()),
         (
@@ -134,7 +134,7 @@ def test_layers_between_the_data_and_a_backbone_belong_to_it(specify: Any, plan:
     ],
 )
 def test_layers_behind_a_backbone_are_embedded_where_they_make_the_values_fewer(
-    specify: Any, plan: Any, pooling: str, embedding: str, kept: set[str]
+    specify: Any, plan: Any, pooling: str, embedding: str, nodes: set[str]
 ) -> None:
     found = plan(
         specify(
@@ -143,7 +143,7 @@ def test_layers_behind_a_backbone_are_embedded_where_they_make_the_values_fewer(
         )
     )
     assert found.embeddings == (embedding,)
-    assert set(found.graph) == kept
+    assert set(found.graph) == nodes
 
 
 def test_of_layers_behind_one_another_the_one_with_the_fewest_values_is_embedded(
@@ -163,7 +163,7 @@ def test_of_layers_behind_one_another_the_one_with_the_fewest_values_is_embedded
     assert set(found.graph) == {"small", "smaller"}
 
 
-def test_layers_that_read_features_alone_are_left_to_the_head(specify: Any, plan: Any) -> None:
+def test_layers_that_read_only_features_are_left_to_the_head(specify: Any, plan: Any) -> None:
     found = plan(
         specify(
             f"{{vision: {{{VISION}, output: features}}}}",
@@ -187,7 +187,7 @@ def test_a_feature_is_passed_on_where_the_head_reads_it_beside_the_backbone(
     )
     assert stage.plan is not None
     assert stage.plan.passed == ("image",)
-    assert stage.why == "embeddings of vision.features; image decoded on the fly"
+    assert str(stage) == "embeddings of vision.features; image decoded on the fly"
 
 
 def test_layers_that_read_steps_of_any_number_are_never_embedded(

@@ -103,7 +103,7 @@ def test_a_stage_that_unfreezes_the_only_backbone_learns_from_raw_data(
     first, second = plans(specify(*ALONE, TWO_STAGES % ("vision", "all")))
 
     assert first.plan is not None
-    assert (second.plan, second.why) == (None, "raw data: every sub-model is trained by then")
+    assert (second.plan, str(second)) == (None, "raw data: every sub-model is trained by then")
 
 
 def test_a_stage_that_unfreezes_one_of_two_embeds_the_other_and_says_what_runs_live(
@@ -118,7 +118,7 @@ def test_a_stage_that_unfreezes_one_of_two_embeds_the_other_and_says_what_runs_l
     assert second.plan.embeddings == ("other.features",)
     assert second.plan.passed == ("image",)
     assert second.live == ("vision",)
-    assert second.why == (
+    assert str(second) == (
         "embeddings of other.features; vision computed in every epoch; image decoded on the fly"
     )
     assert len(distinct_plans([first, second])) == 2
@@ -158,7 +158,9 @@ def test_what_lies_below_the_layers_that_a_stage_trains_is_embedded(
     assert second.plan.embeddings == (f"vision.{below}",)
     assert second.plan.cuts == {"vision": (below,)}
     assert second.live == ("vision",)
-    assert second.why == f"embeddings of vision.{below}; the rest of vision computed in every epoch"
+    assert (
+        str(second) == f"embeddings of vision.{below}; the rest of vision computed in every epoch"
+    )
 
 
 def test_a_sub_model_used_twice_or_a_saved_model_is_not_cut(

@@ -154,13 +154,20 @@ def exported(export_trained: Callable[..., Exported]) -> Exported:
 
 @pytest.fixture(scope="session")
 def evaluate(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Runs TFMA as TFX's Evaluator does; gives the folder of its results."""
+    """Predicts and runs TFMA as the evaluator does; returns the folder of the evaluation."""
 
     def run(specification: Specification, champion: Exported | None = None) -> Path:
+        import apache_beam as beam
         import tensorflow_model_analysis as tfma
         from apache_beam.options.pipeline_options import PipelineOptions
 
-        from tfx_fusion.modules.evaluation.config import eval_config
+        from tfx_fusion.modules.evaluation.predictions import (
+            CANDIDATE,
+            CHAMPION,
+            predictions_folder,
+            write_predictions,
+        )
+        from tfx_fusion.modules.evaluation.tfma_config import eval_config
 
         config = tfma.utils.update_eval_config_with_defaults(
             eval_config(specification, champion is not None),
@@ -175,10 +182,15 @@ def evaluate(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Ca
             for spec in config.model_specs
         ]  # fmt: skip
         output = tmp_path_factory.mktemp("evaluation")
+        given = {CANDIDATE: exported.model, **({CHAMPION: champion.model} if champion else {})}
+        folder = predictions_folder(output)
+        with beam.Pipeline(options=PipelineOptions([RUNNER])) as pipeline:
+            write_predictions(pipeline, specification, given, str(exported.examples.parent), folder)
+        [predictions] = folder.iterdir()
         tfma.run_model_analysis(
             eval_shared_model=models if champion else models[0],
             eval_config=config,
-            data_location=str(exported.examples),
+            data_location=str(predictions),
             output_path=str(output),
             pipeline_options=PipelineOptions([RUNNER]),
         )

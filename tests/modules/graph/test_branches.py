@@ -1,16 +1,13 @@
-"""Branches by name: what joins last before an output, and the graph that each makes alone."""
+"""Branches by name: what joins last before an output, and the fusion with a single one."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from tfx_fusion.modules.errors import SpecificationError
-from tfx_fusion.modules.graph.branches import Joint, alone, check_worth, joints_of
+from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
+from tfx_fusion.modules.graph.topology import in_order
 from tfx_fusion.modules.spec import Specification
-from tfx_fusion.modules.submodels.interface import Interface
-from tfx_fusion.modules.validation.names import ordered_nodes
+from tfx_fusion.modules.validation.names import check_names
 
 ERROR = "mean_squared_error"
 VECTOR = {"type": "raw", "dtype": "float32", "shape": [4]}
@@ -65,9 +62,9 @@ def test_layers_and_submodels_of_one_source_come_behind_the_branches() -> None:
         {
             "joined": merge("a", "b", "c"),
             "thin": {**HEAD, "inputs": "joined"},
-            "y": {**HEAD, "inputs": "taught.out"},
+            "y": {**HEAD, "inputs": "probe.out"},
         },
-        submodels={"taught": {"path": "t.keras", "inputs": {"in": "thin"}}},
+        submodels={"probe": {"path": "t.keras", "inputs": {"in": "thin"}}},
     )
 
     assert joints_of(given) == [Joint("joined", ("a", "b", "c"), ("y",))]
@@ -91,8 +88,8 @@ def test_each_output_has_the_merge_before_it() -> None:
 
 def test_a_submodel_of_several_sources_is_no_merge() -> None:
     given = specify(
-        {"joined": merge("a", "b"), "y": {**HEAD, "inputs": "taught"}},
-        submodels={"taught": {"path": "t.keras", "inputs": {"in": "joined", "more": "c"}}},
+        {"joined": merge("a", "b"), "y": {**HEAD, "inputs": "probe"}},
+        submodels={"probe": {"path": "t.keras", "inputs": {"in": "joined", "more": "c"}}},
     )
 
     assert joints_of(given) == []
@@ -104,10 +101,10 @@ def test_one_thing_merged_with_itself_has_no_branches() -> None:
     assert joints_of(given) == []
 
 
-# A branch alone
+# A single branch
 
 
-def test_a_branch_alone_stands_in_place_of_the_merge() -> None:
+def test_a_single_branch_stands_in_place_of_the_merge() -> None:
     given = specify(
         {
             "wide": {**HEAD, "inputs": "a"}, "joined": merge("wide", "b", "c"),
@@ -116,9 +113,10 @@ def test_a_branch_alone_stands_in_place_of_the_merge() -> None:
         evaluation={"thresholds": {"y": {"mean_squared_error": {"max": 1}}}},
     )  # fmt: skip
 
-    single, imported = alone(given, "joined", "wide")
+    single, imported = single_branch(given, "joined", "wide")
 
-    assert ordered_nodes(single) == ["wide", "y"]
+    check_names(single)
+    assert in_order(single) == ["wide", "y"]
     assert single.graph["y"].inputs == "wide"
     assert list(single.features) == ["a"]
     assert single.outputs == given.outputs
@@ -135,7 +133,7 @@ def test_other_merges_that_took_the_merge_take_the_branch() -> None:
         outputs={"x": "x", "y": "y"},
     )  # fmt: skip
 
-    single, _ = alone(given, "early", "b")
+    single, _ = single_branch(given, "early", "b")
 
     assert single.graph["late"].inputs == ("b", "c")
     assert set(single.features) == {"b", "c"}
@@ -148,13 +146,14 @@ def test_an_output_may_come_from_the_merge_itself() -> None:
         features=("a", "b"),
     )  # fmt: skip
 
-    single, _ = alone(given, "y", "two")
+    single, _ = single_branch(given, "y", "two")
 
     assert single.outputs["y"].from_ == "two"
-    assert ordered_nodes(single) == ["two"]
+    check_names(single)
+    assert in_order(single) == ["two"]
 
 
-def test_a_branch_alone_cannot_be_missing() -> None:
+def test_a_single_branch_cannot_be_missing() -> None:
     features = {
         name: {"type": "number", "column": name, "missing": {"drop": 0.1}} for name in ("a", "b")
     }
@@ -166,14 +165,15 @@ def test_a_branch_alone_cannot_be_missing() -> None:
         {**content, "features": {**content["features"], **features}}
     )
 
-    pair = alone(given, "joined", "pair").specification
-    apart = alone(given, "pair", "a").specification
-    single = alone(apart, "joined", "a").specification
+    pair = single_branch(given, "joined", "pair").specification
+    apart = single_branch(given, "pair", "a").specification
+    single = single_branch(apart, "joined", "a").specification
 
     assert pair.features == {name: given.features[name] for name in ("a", "b")}
     assert apart.features["a"] == given.features["a"]  # `c` is there where `a` is not
     assert single.features["a"].missing is None
-    assert ordered_nodes(single) == ["y"]
+    check_names(single)
+    assert in_order(single) == ["y"]
 
 
 TWINS = {
@@ -192,86 +192,38 @@ def twins(*joined: str, **more: Any) -> Specification:
 
 
 def test_a_branch_that_shares_weights_keeps_them_without_the_one_that_owned_them() -> None:
-    single, imported = alone(twins("left", "pair"), "joined", "pair")
+    single, imported = single_branch(twins("left", "pair"), "joined", "pair")
 
     assert imported == {"right": "left"}
     assert single.submodels["right"].path == twins("left", "pair").submodels["left"].path
     assert single.submodels["right"].inputs == {"in": "b"}
     assert single.submodels["right"].output is None
     assert single.submodels["third"].same_as == "right"
-    assert set(ordered_nodes(single)) == {"right", "third", "pair", "y"}
+    check_names(single)
+    assert set(in_order(single)) == {"right", "third", "pair", "y"}
 
 
 def test_stages_unfreeze_what_is_left_by_its_new_name() -> None:
     stage = {"name": "s", "epochs": 1, "learning_rate": 0.1, "unfreeze": {"left": "all"}}
     given = twins("left", "pair", training={"stages": [stage], "warm_start": "champion"})
 
-    shared, _ = alone(given, "joined", "pair")
+    shared, _ = single_branch(given, "joined", "pair")
 
     assert list(shared.training.stages[0].unfreeze) == ["right"]
     assert shared.training.warm_start is None
 
 
 def test_stages_unfreeze_nothing_that_is_gone() -> None:
-    stage = {"name": "s", "epochs": 1, "learning_rate": 0.1, "unfreeze": {"taught": "all"}}
+    stage = {"name": "s", "epochs": 1, "learning_rate": 0.1, "unfreeze": {"probe": "all"}}
     given = specify(
-        {"joined": merge("taught", "b"), "y": {**HEAD, "inputs": "joined"}},
-        submodels={"taught": {"path": "t.keras", "inputs": {"in": "a"}}},
+        {"joined": merge("probe", "b"), "y": {**HEAD, "inputs": "joined"}},
+        submodels={"probe": {"path": "t.keras", "inputs": {"in": "a"}}},
         features=("a", "b"),
         training={"stages": [stage]},
     )
 
-    assert alone(given, "joined", "b").specification.training.stages[0].unfreeze == {}
-    assert list(alone(given, "joined", "taught").specification.training.stages[0].unfreeze) == [
-        "taught"
-    ]
+    without, _ = single_branch(given, "joined", "b")
+    only, _ = single_branch(given, "joined", "probe")
 
-
-# What is refused
-
-
-def problems_of(specification: Specification) -> list[str]:
-    interfaces: dict[str, Interface] = {}
-    with pytest.raises(SpecificationError) as caught:
-        check_worth(specification, interfaces)
-    return caught.value.problems
-
-
-def test_without_a_merge_there_is_nothing_to_compare() -> None:
-    given = specify({"y": {**HEAD, "inputs": "a"}}, features=("a",), evaluation={"worth": {}})
-
-    assert problems_of(given) == [
-        "evaluation.worth: of every output, no merge of several branches comes before it, so there "
-        "is nothing to compare: take 'worth' out"
-    ]
-
-
-def test_a_margin_needs_a_merge_before_its_output() -> None:
-    margin = {name: {"mean_squared_error": 0.1} for name in ("y", "z")}
-    given = specify(
-        {"joined": merge("a", "b"), "y": {**HEAD, "inputs": "joined"},
-         "z": {**HEAD, "inputs": "c"}},
-        outputs={"y": "y", "z": "z"},
-        evaluation={"worth": {"margin": margin}},
-    )  # fmt: skip
-
-    assert problems_of(given) == [
-        "evaluation.worth.margin.z: no merge of several branches comes before it, so there is "
-        "nothing to compare: take it out"
-    ]
-
-
-def test_a_branch_that_does_not_fit_the_head_alone_is_told() -> None:
-    given = specify(
-        {"y": merge("a", "b", kind="dot")}, features=("a", "b"), evaluation={"worth": {}}
-    )
-
-    assert problems_of(given) == [
-        f"evaluation.worth: '{branch}' alone, in place of 'y': outputs.y.from: expected (1) for a "
-        "label of type number, mean_squared_error, found (4) float32"
-        for branch in ("a", "b")
-    ]
-
-
-def test_without_a_wish_for_worth_nothing_is_checked() -> None:
-    check_worth(specify({"y": {**HEAD, "inputs": "a"}}, features=("a",)), {})
+    assert without.training.stages[0].unfreeze == {}
+    assert list(only.training.stages[0].unfreeze) == ["probe"]

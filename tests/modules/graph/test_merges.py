@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfx_fusion.modules.graph.merges import check_inputs, new_merge
-from tfx_fusion.modules.spec.specification import MERGES
+from tfx_fusion.modules.graph.merges import MERGES, check_inputs, new_merge
+from tfx_fusion.modules.spec.specification import MERGES as SPECIFIED
 
 random = np.random.default_rng(1)
 A, B, C = (random.normal(size=(5, 4)).astype("float32") for _ in range(3))
@@ -90,5 +90,9 @@ def test_bilinear_takes_two() -> None:
 
 
 def test_an_unknown_config_key_is_refused() -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'axs'"):
+    with pytest.raises(ValueError, match=r"config\.axs: unknown key; did you mean 'axis'\?"):
         new_merge("concatenate", "joined", {"axs": 1})
+
+
+def test_a_specification_may_name_every_merge_that_there_is_and_no_other() -> None:
+    assert list(SPECIFIED) == sorted(MERGES)

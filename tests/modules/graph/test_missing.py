@@ -15,7 +15,7 @@ from tfx_fusion.modules.graph.describe import describe
 from tfx_fusion.modules.graph.missing import Absence, Replacement
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.interface import Interface, OutputInfo, TensorInfo
-from tfx_fusion.modules.validation.names import ordered_nodes
+from tfx_fusion.modules.validation.names import check_names
 
 IMAGE = "image: {type: image, column: image_path, shape: [8, 8, 3]"
 WORDS = "words: {type: text, column: transcript, vocabulary: models/words.txt, encoding: multi_hot"
@@ -53,9 +53,9 @@ def test_a_branch_is_replaced_where_it_joins_another(world: Path) -> None:
     assert list(fused.replacements) == ["vision"]
     assert fused.replacements["vision"].vector.shape == (4,)
     assert list(fused.model.input) == ["image", "words", "image.missing"]
-    told = {row.name: row for row in describe(specification, INTERFACES, fused)}
-    assert told["vision.features.replaced"].kind == "learned where missing"
-    assert told["vision.features.replaced"].trainable == 4
+    reported = {row.name: row for row in describe(specification, INTERFACES, fused)}
+    assert reported["vision.features.replaced"].kind == "learned where missing"
+    assert reported["vision.features.replaced"].trainable == 4
 
 
 def test_new_layers_of_the_branch_alone_come_before_it_is_replaced(world: Path) -> None:
@@ -96,7 +96,7 @@ def test_the_only_feature_of_an_output_may_not_be_missing(
 ) -> None:
     specification = specify(world, *changes)
     with pytest.raises(SpecificationError) as caught:
-        ordered_nodes(specification)
+        check_names(specification)
     assert message in caught.value.problems
 
 

@@ -13,6 +13,7 @@ from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
+from tfx_fusion.modules.validation.names import check_names
 
 FEATURE = "  image: {type: image, column: image_path, shape: [8, 8, 3]}\n"
 VISION = "  vision: {path: models/vision.keras, inputs: {image: image}, output: features}\n"
@@ -67,7 +68,7 @@ def test_both_uses_answer_as_the_model_does_alone(second: str, copies: int, worl
 
 def test_a_model_can_only_be_the_same_as_one_that_is_imported(world: Path) -> None:
     with pytest.raises(SpecificationError) as caught:
-        fuse(twice(world, "  again: {same_as: visio, inputs: {image: other}, output: features}\n"))
+        check_names(twice(world, "  again: {same_as: visio, inputs: {image: other}}\n"))
     assert caught.value.problems[0] == (
         "submodels.again.same_as: no 'visio' is imported; did you mean 'vision'?"
     )

@@ -1,4 +1,4 @@
-"""What a stage unfreezes, told from the interface alone."""
+"""What a stage unfreezes, by the interface only."""
 
 from __future__ import annotations
 
@@ -63,6 +63,15 @@ def test_a_pattern_that_unfreezes_nothing_is_refused_with_the_nearest_name() -> 
     [problem] = caught.value.problems
     assert problem.startswith("here.layers: 'feature' matches no layers with weights; ")
     assert problem.endswith("did you mean 'features'?")
+
+
+def test_every_pattern_that_matches_nothing_is_reported() -> None:
+    with pytest.raises(SpecificationError) as caught:
+        chosen(layers=("x*", "conv", "y*"))
+    assert [problem.split(";")[0] for problem in caught.value.problems] == [
+        "here.layers: 'x*' matches no layers with weights",
+        "here.layers: 'y*' matches no layers with weights",
+    ]
 
 
 def test_a_pattern_for_what_the_cut_leaves_out_is_refused() -> None:

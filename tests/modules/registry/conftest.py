@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tfx_fusion.modules.registry.manifest import DataSource, Provenance, Source
-from tfx_fusion.modules.registry.publish import Outcome, publish
+from tfx_fusion.modules.registry.publish import Published, publish
+from tfx_fusion.modules.registry.version_record import DataSource, Provenance, Source
 from tfx_fusion.modules.registry.versions import all_versions
 
 BOUND = {"colour": {"accuracy": {"min": 0.5, "max": None}}}
@@ -49,13 +49,13 @@ def serving(tmp_path: Path) -> Path:
 @pytest.fixture
 def publish_content(
     make_model: Callable[[str], Path], provenance: Provenance, serving: Path
-) -> Callable[..., Outcome]:
+) -> Callable[..., Published]:
     """Publishes a model of some content, each time as another run's unless one is named."""
     runs = map(str, count())
 
     def attempt(
         content: str, keep: int | None = None, champion: str | None = None, run: str | None = None
-    ) -> Outcome:
+    ) -> Published:
         metrics = {"colour": {"accuracy": 0.75}}
         origin = provenance.model_copy(update={"run": run or next(runs)})
         return publish(make_model(content), serving, origin, metrics, champion, keep)
@@ -65,11 +65,11 @@ def publish_content(
 
 @pytest.fixture
 def contents(serving: Path) -> Callable[[], dict[str, str]]:
-    """What the publish folder holds, oldest first: `live` or `aside`, by the models' content."""
+    """`live` or `rolled back` by the content of each published model, oldest first."""
 
     def read() -> dict[str, str]:
         return {
-            (version.path / "saved_model.pb").read_text().split()[0]: "aside"
+            (version.path / "saved_model.pb").read_text().split()[0]: "rolled back"
             if version.rolled_back
             else "live"
             for version in all_versions(serving)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tfx_fusion.modules.registry.champion import Task, champion_state, copy_champion
-from tfx_fusion.modules.registry.manifest import MANIFEST_FILE
+from tfx_fusion.modules.registry.champion import champion_state, copy_champion
 from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.modules.registry.version_record import VERSION_RECORD_FILE
 from tfx_fusion.modules.spec import load_specification
+from tfx_fusion.modules.spec.views import TaskView
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
 SEVERAL = ("outputs:\n", "outputs:\n  more: {from: scores, label: colour, loss: huber}\n")
@@ -21,17 +22,17 @@ LABEL = "colour: {type: category, column: colour, classes: [red, green, blue]}"
 
 
 @pytest.fixture
-def task(shared_world: Path) -> Callable[..., Task]:
+def task(shared_world: Path) -> Callable[..., TaskView]:
     """What the models of the small specification do, with pieces of its text replaced."""
 
-    def make(*changes: tuple[str, str], path: Path) -> Task:
+    def make(*changes: tuple[str, str], path: Path) -> TaskView:
         text = (shared_world / "fusion.yaml").read_text()
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
         file = path / "changed.yaml"
         file.write_text(text.replace("models/", f"{shared_world}/models/"))
-        return Task.of(load_specification(file))
+        return TaskView.of(load_specification(file))
 
     return make
 
@@ -41,16 +42,16 @@ def write_specification_into(version: Path, shared_world: Path) -> None:
     (version / SPECIFICATION_FILE).write_text(json.dumps(specification.model_dump(mode="json")))
 
 
-def unlike(serving: Path, task: Task, target: Path) -> str:
+def reason_of(serving: Path, task: TaskView, target: Path) -> str:
     champion = copy_champion(serving, task, target)
     assert champion is not None
-    return champion.unlike
+    return champion.not_comparable
 
 
 def test_the_champion_is_the_newest_version_that_was_not_rolled_back(
     publish_content: Callable[..., Any],
     serving: Path,
-    task: Callable[..., Task],
+    task: Callable[..., TaskView],
     tmp_path: Path,
 ) -> None:
     first, _ = publish_content("a"), publish_content("b")
@@ -60,12 +61,12 @@ def test_the_champion_is_the_newest_version_that_was_not_rolled_back(
 
     assert champion is not None
     assert champion.version == first.version.name
-    assert champion.digest == first.manifest.model_digest
+    assert champion.digest == first.record.model_digest
     assert (tmp_path / "copy" / "saved_model.pb").read_text() == "a saved_model.pb"
 
 
 def test_without_a_published_model_there_is_no_champion_and_nothing_is_made(
-    serving: Path, task: Callable[..., Task], tmp_path: Path
+    serving: Path, task: Callable[..., TaskView], tmp_path: Path
 ) -> None:
     assert copy_champion(serving, task(path=tmp_path), tmp_path / "copy") is None
     assert champion_state(serving) == ""
@@ -73,7 +74,7 @@ def test_without_a_published_model_there_is_no_champion_and_nothing_is_made(
     assert not (tmp_path / "copy").exists()
 
 
-def test_its_state_changes_with_each_publishing_rollback_and_manifest(
+def test_its_state_changes_with_each_publishing_rollback_and_version_record(
     publish_content: Callable[..., Any], serving: Path
 ) -> None:
     publish_content("a")
@@ -84,7 +85,7 @@ def test_its_state_changes_with_each_publishing_rollback_and_manifest(
     roll_back(serving, None)
     assert champion_state(serving) == first
     version = serving / first.split()[0]
-    (version / MANIFEST_FILE).unlink()
+    (version / VERSION_RECORD_FILE).unlink()
 
     assert len({first, second, champion_state(serving), ""}) == 4
 
@@ -96,14 +97,17 @@ def test_its_state_changes_with_each_publishing_rollback_and_manifest(
         ([("seed: 7", "seed: 8"), ("units: 8", "units: 16"), ("{min: 0.2}", "{min: 0.3}")], ""),
         ([IMAGE], ""),  # scaled in the graph of each model
         ([SEVERAL], "it does not predict 'more' against the label 'colour'"),
-        ([("[red, green, blue]", "[green, red, blue]")], "the label 'colour' meant something else"),
+        (
+            [("[red, green, blue]", "[green, red, blue]")],
+            "the label 'colour' has another type or other classes in it",
+        ),
         (
             [("words:", "text_of_row:"), ("tokens: words", "tokens: text_of_row")],
-            "it reads 'words', which the examples no longer hold",
+            "it reads 'words', which the examples no longer contain",
         ),
         (
             [("column: image_path,", "column: image_path, missing: allowed,")],
-            "it cannot do without 'image', which rows may lack now",
+            "it requires 'image', which may be missing now",
         ),
         (
             [(LABEL, "colour: {type: number, column: colour}")],
@@ -121,12 +125,12 @@ def test_a_candidate_of_another_task_is_not_compared(
     publish_content: Callable[..., Any],
     shared_world: Path,
     serving: Path,
-    task: Callable[..., Task],
+    task: Callable[..., TaskView],
     tmp_path: Path,
 ) -> None:
     write_specification_into(publish_content("a").version.path, shared_world)
 
-    found = unlike(serving, task(*changes, path=tmp_path), tmp_path / "copy")
+    found = reason_of(serving, task(*changes, path=tmp_path), tmp_path / "copy")
 
     assert found.startswith(reason)
     assert bool(found) == bool(reason)
@@ -135,11 +139,11 @@ def test_a_candidate_of_another_task_is_not_compared(
 def test_a_champion_that_does_not_say_what_it_does_is_not_compared(
     publish_content: Callable[..., Any],
     serving: Path,
-    task: Callable[..., Task],
+    task: Callable[..., TaskView],
     tmp_path: Path,
 ) -> None:
     publish_content("a")
 
-    found = unlike(serving, task(path=tmp_path), tmp_path / "copy")
+    found = reason_of(serving, task(path=tmp_path), tmp_path / "copy")
 
     assert found == f"it has no {SPECIFICATION_FILE} that can be read"

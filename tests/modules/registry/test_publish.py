@@ -16,9 +16,9 @@ import pytest
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry import changes
-from tfx_fusion.modules.registry.manifest import Provenance, model_digest, read_manifest
 from tfx_fusion.modules.registry.publish import publish
 from tfx_fusion.modules.registry.rollback import roll_back
+from tfx_fusion.modules.registry.version_record import Provenance, model_digest, read_version_record
 from tfx_fusion.modules.registry.versions import all_versions, newest_version
 
 Publish = Callable[..., Any]
@@ -44,22 +44,22 @@ def test_a_version_is_a_copy_of_the_model_with_a_manifest_in_it(
     assert version.parent == serving
     assert newest_version(serving) == version
     published = files(version)
-    del published["assets.extra/manifest.json"]
+    del published["assets.extra/version.json"]
     assert published == files(make_model("a"))
-    manifest = read_manifest(version)
-    assert manifest is not None
-    assert manifest == outcome.manifest
-    assert manifest.version == version.name
-    assert before <= manifest.published <= datetime.now(UTC)
-    assert manifest.specification["name"] == "colours"
-    assert manifest.data.fingerprint == "f" * 64
-    assert manifest.submodels["vision"].digest == "ab" * 32
-    assert manifest.metrics == {"colour": {"accuracy": 0.75}}
-    assert manifest.gates.evaluation["thresholds"] == {
+    record = read_version_record(version)
+    assert record is not None
+    assert record == outcome.record
+    assert record.version == version.name
+    assert before <= record.published <= datetime.now(UTC)
+    assert record.specification["name"] == "colours"
+    assert record.data.fingerprint == "f" * 64
+    assert record.submodels["vision"].digest == "ab" * 32
+    assert record.metrics == {"colour": {"accuracy": 0.75}}
+    assert record.gates.evaluation["thresholds"] == {
         "colour": {"accuracy": {"min": 0.5, "max": None}}
     }
-    assert manifest.gates.champion == "17"
-    assert manifest.model_digest == model_digest(make_model("a"))
+    assert record.gates.champion == "17"
+    assert record.model_digest == model_digest(make_model("a"))
 
 
 def test_the_statistics_of_its_data_go_with_a_version_and_do_not_make_it_another_model(
@@ -83,7 +83,7 @@ def test_a_version_that_is_copied_elsewhere_takes_its_manifest_along(
 
     shutil.copytree(outcome.version.path, tmp_path / "elsewhere" / "1")
 
-    assert read_manifest(tmp_path / "elsewhere" / "1") == outcome.manifest
+    assert read_version_record(tmp_path / "elsewhere" / "1") == outcome.record
 
 
 def test_a_version_can_be_read_by_whoever_can_read_the_model(
@@ -151,7 +151,7 @@ def test_a_model_that_was_rolled_back_is_not_published_again(
     again = publish_content("b")
 
     assert (again.status, again.version.name) == ("rolled back", bad.version.name)
-    assert contents() == {"a": "live", "b": "aside"}
+    assert contents() == {"a": "live", "b": "rolled back"}
 
 
 def test_publishing_after_a_rollback_goes_on_with_a_higher_number(
@@ -169,7 +169,7 @@ def test_publishing_after_a_rollback_goes_on_with_a_higher_number(
 # ------------------------------------------------------------------------------- old versions
 
 
-def test_only_the_newest_are_kept(
+def test_only_the_newest_are_retained(
     publish_content: Publish, contents: Callable[[], dict[str, str]]
 ) -> None:
     for content in "abcd":
@@ -178,7 +178,7 @@ def test_only_the_newest_are_kept(
     assert contents() == {"c": "live", "d": "live"}
 
 
-def test_all_are_kept_unless_said_otherwise(
+def test_all_are_retained_by_default(
     publish_content: Publish, contents: Callable[[], dict[str, str]]
 ) -> None:
     for content in "abcd":
@@ -227,7 +227,7 @@ def test_what_others_put_into_the_folder_is_never_deleted(
         newest = publish_content(content, keep=1).version.name
 
     assert theirs.items() <= files(serving).items()
-    ours = [one for one in all_versions(serving) if read_manifest(one.path)]
+    ours = [one for one in all_versions(serving) if read_version_record(one.path)]
     assert [one.name for one in ours] == [newest]
     assert int(newest) > 9999999999
 
@@ -348,11 +348,11 @@ def test_two_publishers_at_once_both_publish_whole_under_numbers_of_their_own(
     assert len({version.number for version in versions}) == 4
     for version in versions:
         published = files(version.path)
-        manifest = read_manifest(version.path)
-        assert manifest is not None
-        assert manifest.version == version.name
+        record = read_version_record(version.path)
+        assert record is not None
+        assert record.version == version.name
         content = published["saved_model.pb"].decode().split()[0]
-        del published["assets.extra/manifest.json"]
+        del published["assets.extra/version.json"]
         assert published == files(make_model(content))
 
 
@@ -375,7 +375,7 @@ def test_threads_that_publish_the_same_model_publish_it_once(
     assert len(visible(serving)) == 1
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(
+def test_a_folder_that_cannot_be_written_to_is_refused(
     publish_content: Publish, serving: Path
 ) -> None:
     serving.write_text("a file")

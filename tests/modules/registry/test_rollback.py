@@ -29,23 +29,23 @@ def test_without_a_version_the_one_before_is_served(
     done = roll_back(serving, None)
 
     assert done.served.name == names["c"]
-    assert [version.name for version in done.set_aside] == [names["d"]]
+    assert [version.name for version in done.rolled_back] == [names["d"]]
     assert newest_version(serving) == serving / names["c"]
-    assert contents() == {"a": "live", "b": "live", "c": "live", "d": "aside"}
+    assert contents() == {"a": "live", "b": "live", "c": "live", "d": "rolled back"}
     roll_back(serving, None)
     assert newest_version(serving) == serving / names["b"]
 
 
-def test_all_above_the_wanted_version_are_set_aside(
+def test_all_above_the_wanted_version_are_rolled_back(
     names: dict[str, str], serving: Path, contents: Contents
 ) -> None:
     roll_back(serving, names["b"])
 
     assert newest_version(serving) == serving / names["b"]
-    assert contents() == {"a": "live", "b": "live", "c": "aside", "d": "aside"}
+    assert contents() == {"a": "live", "b": "live", "c": "rolled back", "d": "rolled back"}
     assert statuses(serving) == {
         names["d"]: "rolled back", names["c"]: "rolled back",
-        names["b"]: "served", names["a"]: "kept",
+        names["b"]: "served", names["a"]: "retained",
     }  # fmt: skip
 
 
@@ -55,9 +55,9 @@ def test_forward_again_brings_back_only_what_is_asked_for(
     roll_back(serving, names["a"])
     done = roll_back(serving, names["d"])
 
-    assert (done.served.name, done.set_aside) == (names["d"], [])
+    assert (done.served.name, done.rolled_back) == (names["d"], [])
     assert newest_version(serving) == serving / names["d"]
-    assert contents() == {"a": "live", "b": "aside", "c": "aside", "d": "live"}
+    assert contents() == {"a": "live", "b": "rolled back", "c": "rolled back", "d": "live"}
 
 
 def test_from_one_rolled_back_version_to_an_earlier_one_while_another_is_served(
@@ -67,9 +67,9 @@ def test_from_one_rolled_back_version_to_an_earlier_one_while_another_is_served(
     roll_back(serving, names["d"])
     done = roll_back(serving, names["b"])
 
-    assert [version.name for version in done.set_aside] == [names["d"]]
+    assert [version.name for version in done.rolled_back] == [names["d"]]
     assert newest_version(serving) == serving / names["b"]
-    assert contents() == {"a": "live", "b": "live", "c": "aside", "d": "aside"}
+    assert contents() == {"a": "live", "b": "live", "c": "rolled back", "d": "rolled back"}
 
 
 def test_the_served_version_stays_where_it_is_the_one_asked_for(
@@ -77,7 +77,7 @@ def test_the_served_version_stays_where_it_is_the_one_asked_for(
 ) -> None:
     done = roll_back(serving, names["d"])
 
-    assert (done.served.path, done.set_aside) == (serving / names["d"], [])
+    assert (done.served.path, done.rolled_back) == (serving / names["d"], [])
 
 
 @pytest.mark.parametrize(("target", "done"), [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("b", 2)])
@@ -89,10 +89,10 @@ def test_a_server_sees_the_old_version_until_it_sees_the_wanted_one(
     contents: Contents,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The process ends after `done` renames; 'b' is set aside before, so it takes one more."""
+    """The process ends after `done` renames; 'b' is rolled back before, so it takes one more."""
     for content in "acd":
         roll_back(serving, names[content])
-    assert contents() == {"a": "live", "b": "aside", "c": "live", "d": "live"}
+    assert contents() == {"a": "live", "b": "rolled back", "c": "live", "d": "live"}
     before, served = contents(), newest_version(serving)
     true_rename, made = Path.rename, []
 
@@ -108,7 +108,9 @@ def test_a_server_sees_the_old_version_until_it_sees_the_wanted_one(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", rename)
-        patch.setattr(changes, "_settle", lambda own: None)  # what a killed process does not do
+        patch.setattr(
+            changes, "_undo_partial_renames", lambda own: None
+        )  # what a killed process does not do
         with pytest.raises(Killed):
             roll_back(serving, names[target])
     assert newest_version(serving) == served
@@ -127,14 +129,14 @@ def test_a_rollback_that_was_killed_after_its_last_rename_holds(
     names: dict[str, str], serving: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(changes, "_settle", lambda own: None)
+        patch.setattr(changes, "_undo_partial_renames", lambda own: None)
         roll_back(serving, names["b"])
     assert (serving / changes.OWN_FOLDER / changes.RENAMES).exists()
 
     with changes.locked(serving):
         pass
 
-    assert contents() == {"a": "live", "b": "live", "c": "aside", "d": "aside"}
+    assert contents() == {"a": "live", "b": "live", "c": "rolled back", "d": "rolled back"}
     assert not (serving / changes.OWN_FOLDER / changes.RENAMES).exists()
 
 
@@ -155,7 +157,9 @@ def test_a_rename_that_fails_undoes_those_before_it(
 # ------------------------------------------------------------------------------- what is refused
 
 
-def test_an_unknown_version_is_told_with_the_nearest(names: dict[str, str], serving: Path) -> None:
+def test_an_unknown_version_is_refused_with_the_nearest(
+    names: dict[str, str], serving: Path
+) -> None:
     with pytest.raises(RunError) as caught:
         roll_back(serving, names["b"] + "0")
 
@@ -164,7 +168,7 @@ def test_an_unknown_version_is_told_with_the_nearest(names: dict[str, str], serv
     )
 
 
-def test_a_version_that_is_gone_is_told_and_nothing_changes(
+def test_a_version_that_is_gone_is_refused_and_nothing_changes(
     names: dict[str, str], serving: Path, contents: Callable[[], dict[str, str]]
 ) -> None:
     shutil.rmtree(serving / names["a"])

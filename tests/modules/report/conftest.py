@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfx_fusion.modules.evaluation.rows import EvaluatedRows
-from tfx_fusion.modules.registry.manifest import DataSource, Provenance, Source
+from tfx_fusion.modules.evaluation.predictions import EvaluatedRows
+from tfx_fusion.modules.registry.version_record import DataSource, Provenance, Source
 from tfx_fusion.modules.report.answers import Answers
 from tfx_fusion.modules.report.record import RunRecord
 from tfx_fusion.modules.spec import Specification

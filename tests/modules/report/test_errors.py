@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tfx_fusion.modules.evaluation.rows import EvaluatedRows
+from tfx_fusion.modules.evaluation.predictions import EvaluatedRows
 from tfx_fusion.modules.report.answers import Answers
 from tfx_fusion.modules.report.blocks import Picture, Table
 from tfx_fusion.modules.report.errors import SHOWN_CLASSES, output_blocks

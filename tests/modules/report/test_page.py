@@ -123,8 +123,8 @@ def test_a_run_that_failed_early_shows_the_error_and_what_there_is(
     assert "the first 25 of 40" in found.text
     assert "row 24" in found.text
     assert "row 25" not in found.text
-    assert found.text.count("The run ended before a model was trained.") == 4
-    assert "The run ended before the evaluation." in found.text
+    assert found.text.count("The run ended before a model was trained.") == 3
+    assert found.text.count("The run ended before the evaluation.") == 2
 
 
 def test_a_missed_bound_is_shown_with_its_interval_and_the_champion(
@@ -132,7 +132,7 @@ def test_a_missed_bound_is_shown_with_its_interval_and_the_champion(
 ) -> None:
     line = Line(
         output="colour", metric="accuracy", rows=50, value=0.5, interval=(0.4, 0.6),
-        champion=0.75, change=-0.25, bounds=(Bound(says="≥ 0.7", kept=False),),
+        champion=0.75, change=-0.25, bounds=(Bound(text="≥ 0.7", met=False),),
     )  # fmt: skip
     sliced = line.model_copy(update={"slice": {"kind": "x"}, "rows": 7, "bounds": ()})
     alone = line.model_copy(update={"of": "vision alone", "champion": None, "bounds": ()})
@@ -150,7 +150,7 @@ def test_a_missed_bound_is_shown_with_its_interval_and_the_champion(
 
     assert f"Missed: {missed}" in text
     assert "Evaluate done 1.5 colour.accuracy 0.5000" in text
-    assert "colour accuracy 50 0.5000 0.4000 to 0.6000 0.7500 -0.2500 ≥ 0.7 missed" in text
+    assert "colour accuracy 50 0.5000 0.4000 to 0.6000 0.7500 -0.2500 ≥ 0.7 fail" in text
     assert "colour accuracy kind x 7 0.5000 0.4000 to 0.6000 0.7500 -0.2500" in text
     assert "colour accuracy vision alone 50 0.5000 0.4000 to 0.6000" in text
 

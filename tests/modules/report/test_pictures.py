@@ -26,9 +26,9 @@ def test_a_confusion_matrix_names_its_classes_and_counts() -> None:
     picture = confusion_picture("kind", np.array([[7, 3], [0, 11]]), ["$x_1$", "<b>"])
     found = texts(picture)
     assert (found.count("$x_1$"), found.count("<b>")) == (2, 2)
-    assert {"7", "3", "11", "in truth", "predicted"} <= set(found)
+    assert {"7", "3", "11", "true", "predicted"} <= set(found)
     assert "0" not in found
-    assert picture.alt == "Confusion matrix of kind: 18 of 21 rows are right."
+    assert picture.alt == "Confusion matrix of kind: 18 of 21 rows are correct."
 
 
 @pytest.mark.parametrize("classes", [30, 300])

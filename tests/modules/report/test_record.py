@@ -29,7 +29,6 @@ from tfx_fusion.modules.report.summaries import (
     SubmodelSummary,
     Summary,
     TrainingSummary,
-    WorthSummary,
 )
 from tfx_fusion.pipeline.commands.schema import run_schema
 
@@ -41,14 +40,14 @@ SUMMARIES: list[tuple[Summary, str]] = [
     (ChampionSummary(), "no published model yet"),
     (ChampionSummary(version="17"), "version 17"),
     (
-        ChampionSummary(version="17", unlike="it reads 'x'"),
+        ChampionSummary(version="17", not_comparable="it reads 'x'"),
         "version 17, not comparable: it reads 'x'",
     ),
     (DataGateSummary(drift_skipped="no champion"), "no anomalies, drift skipped: no champion"),
     (
         DataGateSummary(
             anomalies=("a", "b", "c", "d"), eval_rows=30, leaked_rows=2, version="17",
-            drift=DriftedFeature(name="size", distance=0.25), unlike=("colour",),
+            drift=DriftedFeature(name="size", distance=0.25), not_compared=("colour",),
         ),
         "anomalies: a; b; c, 2 of 30 eval rows leak, drift from version 17 at most 0.250 (size), "
         "not in the champion's data: colour",
@@ -66,7 +65,7 @@ SUMMARIES: list[tuple[Summary, str]] = [
         "on raw data, loss not finite, 0 frozen tensors verified unchanged, from scratch",
     ),
     (
-        WorthSummary(gains=(Gain(output="digit", metric="auc", branch="text", gain=0.125),)),
+        AblationSummary(gains=(Gain(output="digit", metric="auc", branch="text", gain=0.125),)),
         "digit.auc +0.1250 over text alone",
     ),
     (

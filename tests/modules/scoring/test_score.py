@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from tfx_fusion.modules.data import manifest
+from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.predictor import Prediction
 from tfx_fusion.modules.serving.published import PublishedModel
@@ -33,10 +33,10 @@ def data(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def wanted(shared_published: Path, data: Path) -> list[Prediction]:
     model = PublishedModel(shared_published / "1")
-    shards = manifest.shards(data)
+    shards = data_file.shards(data)
     assert len(shards) == 2
     found = []
-    for row in (row for shard in shards for row in manifest.read(shard)):
+    for row in (row for shard in shards for row in data_file.read(shard)):
         found += model.predict([row], data.parent)
     return found
 
@@ -53,8 +53,8 @@ def test_every_row_is_there_in_order_with_its_prediction_or_its_reason(
     done = run(shared_published, data, output)
     assert done.exit_code == 0, done.output
     assert f"90 rows in {output}" in done.output
-    assert "2 could not be used, the first: row 5, column 'image_path': expected" in done.output
-    assert list(output.parent.iterdir()) == [output]  # no pieces are left
+    assert "2 could not be scored, the first: row 5, column 'image_path': expected" in done.output
+    assert list(output.parent.iterdir()) == [output]  # no parts are left
 
     if ending == ".parquet":
         rows = pq.read_table(output).to_pylist()
@@ -83,14 +83,14 @@ def test_an_output_of_another_format_is_refused(shared_published: Path, data: Pa
     assert "expected a name that ends in .csv, .jsonl, .parquet" in str(done.exception)
 
 
-def test_where_no_row_can_be_used_the_reasons_are_kept_and_the_command_fails(
+def test_where_no_row_can_be_scored_the_reasons_are_written_and_the_command_fails(
     shared_published: Path, data: Path, tmp_path: Path
 ) -> None:
     lost = tmp_path / "rows.csv"  # its pictures are elsewhere
     shutil.copy(data, lost)
     done = run(shared_published, lost, tmp_path / "scores.csv")
     assert isinstance(done.exception, RunError)
-    assert "no row could be used" in str(done.exception)
+    assert "no row could be scored" in str(done.exception)
     assert (tmp_path / "scores.csv").read_text().count("no such file") == 90
 
 

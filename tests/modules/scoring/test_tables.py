@@ -1,4 +1,4 @@
-"""What stands in a table of scored rows, in each format."""
+"""The content of a table of scored rows, in each format."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_parquet_has_typed_columns(tmp_path: Path) -> None:
     assert second == {**dict.fromkeys(COLUMNS), "row": "row 2", "error": ANSWERS[1].error}
 
 
-def test_jsonl_is_nested_as_predict_tells_it(tmp_path: Path) -> None:
+def test_jsonl_is_nested_as_predict_prints_it(tmp_path: Path) -> None:
     lines = written(".jsonl", tmp_path).read_text(encoding="utf-8").splitlines()
     first, second = map(json.loads, lines)
     assert first == {"row": "row 1", **ANSWERS[0].outputs}

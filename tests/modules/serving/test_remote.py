@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfx_fusion.modules.data import manifest
-from tfx_fusion.modules.data.manifest import BadRow
+from tfx_fusion.modules.data import data_file
+from tfx_fusion.modules.data.data_file import BadRow
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.predictor import RowsError
 from tfx_fusion.modules.serving.published import PublishedModel
@@ -32,7 +32,7 @@ def specification(shared_world: Path) -> Specification:
 @pytest.fixture
 def rows(shared_world: Path) -> list[Any]:
     data = shared_world / "data" / "rows.csv"
-    return [row for shard in manifest.shards(data) for row in manifest.read(shard)]
+    return [row for shard in data_file.shards(data) for row in data_file.read(shard)]
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
@@ -93,7 +93,7 @@ def test_a_row_that_the_model_cannot_answer_harms_no_other(
         ("http://127.0.0.1:1", "found ConnectionError"),
     ],
 )
-def test_an_address_where_no_server_answers_is_told(
+def test_an_address_where_no_server_answers_is_refused(
     specification: Specification, address: str, message: str
 ) -> None:
     with pytest.raises(RunError) as caught:
@@ -103,7 +103,7 @@ def test_an_address_where_no_server_answers_is_told(
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
-def test_a_server_of_another_model_is_told(
+def test_a_server_of_another_model_is_refused(
     specification: Specification, served_colours: Any, protocol: str
 ) -> None:
     other = specification.model_copy(update={"name": "shapes"})
@@ -112,7 +112,7 @@ def test_a_server_of_another_model_is_told(
 
 
 @pytest.mark.parametrize("kind", ["local", "grpc", "rest"])
-def test_rows_are_told_apart_from_what_else_may_fail(
+def test_bad_rows_are_distinguished_from_other_failures(
     local: PublishedModel, specification: Specification, served_colours: Any, kind: str
 ) -> None:
     model: Any = local

@@ -9,7 +9,7 @@ import pytest
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Card, Specification, load_specification
-from tfx_fusion.modules.submodels.place import in_place
+from tfx_fusion.modules.submodels.inspection_cache import with_path
 
 PUBLISH = "publish: {path: serving}\n"
 CARD = f"{PUBLISH}card: {{intended_use: to sort marbles, limits: no glass}}\n"
@@ -22,16 +22,16 @@ def plain(world: Path) -> Specification:
 
 
 @pytest.fixture
-def told(world: Path, write_specification: Callable[..., Path]) -> Specification:
+def described(world: Path, write_specification: Callable[..., Path]) -> Specification:
     """The same with a card and a licence."""
     return load_specification(write_specification((PUBLISH, CARD), LICENSED, folder=world))
 
 
-def test_a_card_and_a_licence_are_optional(plain: Specification, told: Specification) -> None:
+def test_a_card_and_a_licence_are_optional(plain: Specification, described: Specification) -> None:
     assert plain.card == Card(intended_use=None, limits=None)
-    assert told.card == Card(intended_use="to sort marbles", limits="no glass")
+    assert described.card == Card(intended_use="to sort marbles", limits="no glass")
     assert [submodel.licence for submodel in plain.submodels.values()] == [None, None]
-    assert [submodel.licence for submodel in told.submodels.values()] == ["Apache-2.0", None]
+    assert [submodel.licence for submodel in described.submodels.values()] == ["Apache-2.0", None]
 
 
 @pytest.mark.parametrize(
@@ -55,21 +55,20 @@ def test_the_file_made_of_an_application_keeps_its_licence(tmp_path: Path) -> No
     from tfx_fusion.modules.spec import Submodel
 
     given = Submodel(application="MobileNet", inputs={"image": "image"}, licence="Apache-2.0")
-    assert in_place(given, tmp_path).licence == "Apache-2.0"
+    assert with_path(given, tmp_path).licence == "Apache-2.0"
 
 
 @pytest.mark.component
-def test_new_words_compute_nothing_anew(plain: Specification, told: Specification) -> None:
-    from tfx_fusion.components.fusion_evaluator.component import evaluated_part
-    from tfx_fusion.components.fusion_trainer.component import training_part
+def test_new_words_compute_nothing_anew(plain: Specification, described: Specification) -> None:
     from tfx_fusion.modules.embedding.plan import plan_stages
     from tfx_fusion.modules.graph.build import build, open_interface
+    from tfx_fusion.modules.spec.views import evaluation_view, training_view
     from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
-    assert plain != told
-    assert training_part(plain) == training_part(told)
-    assert evaluated_part(plain) == evaluated_part(told)
+    assert plain != described
+    assert training_view(plain) == training_view(described)
+    assert evaluation_view(plain) == evaluation_view(described)
     interfaces = {n: inspect_submodel(p).interface for n, (_, p) in plain.imported().items()}
-    plans = [plan_stages(s, build(s, interfaces, open_interface)) for s in (plain, told)]
+    plans = [plan_stages(s, build(s, interfaces, open_interface)) for s in (plain, described)]
     assert plans[0] == plans[1]
     assert plans[0][0].plan is not None

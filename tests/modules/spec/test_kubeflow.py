@@ -1,4 +1,4 @@
-"""The section `kubeflow`: what it may say, and what is refused."""
+"""The section `kubeflow`: the resources of a step, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def made(**keys: Any) -> Kubeflow:
     return Kubeflow.model_validate({"image": "fusion:1", **keys})
 
 
-def test_a_stage_has_its_own_values_before_those_of_all() -> None:
+def test_a_step_has_its_own_values_before_those_of_all_steps() -> None:
     kubeflow = made(
         cpu=2, memory="4Gi", retries=2, env={"A": "1", "B": "1"},
-        stages={"Train": {"cpu": 8, "retries": 0, "env": {"B": "2"}}},
+        steps={"Train": {"cpu": 8, "retries": 0, "env": {"B": "2"}}},
     )  # fmt: skip
 
-    train, rows = kubeflow.of_stage("Train"), kubeflow.of_stage("Rows")
+    train, rows = kubeflow.of_step("Train"), kubeflow.of_step("Rows")
 
     assert (train.cpu, train.memory, train.retries) == (8, "4Gi", 0)
     assert train.env == {"A": "1", "B": "2"}
@@ -44,7 +44,7 @@ def test_a_stage_has_its_own_values_before_those_of_all() -> None:
         ),
         ({"env": {"1A": "x"}}, "String should match pattern"),
         ({"secrets": {"A": {"secret": "s"}}}, "Field required"),
-        ({"stages": {"Train": {"memroy": "4Gi"}}}, "did you mean 'memory'"),
+        ({"steps": {"Train": {"memroy": "4Gi"}}}, "did you mean 'memory'"),
     ],
 )
 def test_what_kubernetes_would_refuse_is_refused(keys: dict[str, Any], message: str) -> None:

@@ -44,7 +44,7 @@ def test_a_sub_model_comes_from_exactly_one_place(keys: dict[str, str], found: s
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         (
             {"path": "a.keras", "config": {"alpha": 1}},
@@ -68,8 +68,8 @@ def test_a_sub_model_comes_from_exactly_one_place(keys: dict[str, str], found: s
         ),
     ],
 )
-def test_a_key_that_does_not_go_with_the_place_is_told(keys: dict[str, Any], told: str) -> None:
-    assert refusal(**keys) == told
+def test_a_key_that_does_not_go_with_the_place_is_told(keys: dict[str, Any], expected: str) -> None:
+    assert refusal(**keys) == expected
 
 
 @pytest.mark.parametrize(

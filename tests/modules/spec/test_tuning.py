@@ -69,9 +69,9 @@ def test_a_wrong_space_is_told_by_its_place(
     path = write_specification(("publish:", f"{tuning}publish:"))
     with pytest.raises(SpecificationError) as caught:
         load_specification(path)
-    told = str(caught.value)
-    assert message in told
-    assert f"tuning.search.{RATE}" in told
+    reported = str(caught.value)
+    assert message in reported
+    assert f"tuning.search.{RATE}" in reported
 
 
 @pytest.mark.parametrize(

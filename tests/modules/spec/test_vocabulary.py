@@ -89,12 +89,11 @@ def test_a_file_that_is_not_utf_8_is_refused(file: Path) -> None:
         ("red\n\ngreen\n\n", 4, "''", 2),
     ],
 )
-def test_a_token_that_stands_twice_is_told_with_both_lines(
+def test_a_token_that_is_there_twice_is_reported_with_both_lines(
     file: Path, content: str, line: int, token: str, first: int
 ) -> None:
     file.write_text(content)
 
     assert refusal(file) == (
-        f"vocabulary {file}, line {line}: token {token} stands on line {first} already; "
-        "each token once"
+        f"vocabulary {file}, line {line}: token {token} is on line {first} already; each token once"
     )

@@ -177,7 +177,7 @@ def test_two_layers_from_one_file_share_no_memory(paths: dict[str, Path]) -> Non
 # ---------------------------------------------------------------------------- frozen, in any mode
 
 
-def test_why_the_layer_exists_a_nested_frozen_model_still_drops_out(
+def test_a_nested_frozen_model_still_drops_out(
     pretrained: keras.Model,
 ) -> None:
     """Neither `trainable = False` nor a recorded `training=False` keeps Keras's Dropout still."""

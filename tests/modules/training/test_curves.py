@@ -1,4 +1,4 @@
-"""The training record as curves: the numbers by quantity, where names stand, what is written."""
+"""The training record as curves: the numbers by quantity, the places of names, the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.graph.layout import text_width
+from tfx_fusion.modules.plotting import text_width
 from tfx_fusion.modules.training import curves
 from tfx_fusion.modules.training.curves import (
     LABEL_LINE,

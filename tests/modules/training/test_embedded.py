@@ -39,8 +39,8 @@ def test_with_dropout_in_the_head_all_losses_and_weights_are_those_on_raw_data(
         ("metrics: [accuracy]}", "metrics: [accuracy], class_weights: balanced}"),
     )
     history, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
-    assert [stage.why for stage in stages] == ["embeddings of vision.features, text.features"]
-    assert history.stages[0]["source"] == stages[0].why
+    assert [str(stage) for stage in stages] == ["embeddings of vision.features, text.features"]
+    assert history.stages[0].learns_from == stages[0].learns_from
 
 
 def test_a_stage_after_one_that_trained_a_sub_model_learns_from_what_is_still_as_imported(
@@ -62,7 +62,7 @@ def test_a_stage_after_one_that_trained_a_sub_model_learns_from_what_is_still_as
         ("vision.drop", "text.features"),
         ("vision.drop", "text.features"),  # frozen again, but no longer what was imported
     ]
-    assert [len(stage["epochs"]) for stage in history.stages] == [2, 2, 1]
+    assert [len(stage.epochs) for stage in history.stages] == [2, 2, 1]
 
 
 def test_an_activity_loss_inside_a_frozen_sub_model_is_part_of_neither_loss(
@@ -121,7 +121,7 @@ class Several(tf.Module):
         }
 
 
-def test_a_saved_models_numbers_of_every_kind_and_words_are_learnt_from_alike(
+def test_a_saved_models_numbers_and_words_of_every_kind_train_alike(
     world: Path, shared_training_inputs: Any, tmp_path: Path, embed: Callable[..., Any]
 ) -> None:
     module = Several()
@@ -153,7 +153,7 @@ def test_an_output_straight_on_a_frozen_sub_model_is_measured_alike(
     )  # fmt: skip
     history, _ = check_parity(specification, shared_training_inputs, tmp_path, embed)
 
-    losses = [epoch["val_alone_loss"] for epoch in history.stages[0]["epochs"]]
+    losses = [epoch["val_alone_loss"] for epoch in history.stages[0].epochs]
     assert losses == pytest.approx([losses[0]] * 3)
 
 
@@ -187,7 +187,7 @@ def test_training_that_is_killed_on_embeddings_ends_as_if_it_had_not_been(
     monkeypatch.setattr(Checkpoint, "save", save)
     resumed, _ = train(specification, shared_training_inputs, tmp_path / "broken", embed)
 
-    assert resumed.stages[0]["epochs"] == unbroken.stages[0]["epochs"]
+    assert resumed.stages[0].epochs == unbroken.stages[0].epochs
     weights = exported_weights(tmp_path / "whole")
     for one, other in zip(weights, exported_weights(tmp_path / "broken"), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -279,7 +279,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Specification:
     return load_specification(folder / "fusion.yaml")
 
 
-def test_features_and_labels_of_every_kind_are_learnt_from_alike(
+def test_features_and_labels_of_every_kind_train_alike(
     everything: Specification,
     prepare_training: Callable[[Specification], Any],
     tmp_path: Path,
@@ -321,5 +321,5 @@ def test_a_stage_that_unfreezes_the_last_layers_learns_from_the_layers_before_th
 ) -> None:
     specification = changed(world, (STAGE, STAGE + FINE % unfreeze))
     history, stages = check_parity(specification, shared_training_inputs, tmp_path, embed)
-    assert [stage.why for stage in stages] == ["embeddings of vision.features, text.features", why]
+    assert [str(stage) for stage in stages] == ["embeddings of vision.features, text.features", why]
     assert len(history.stages) == 2

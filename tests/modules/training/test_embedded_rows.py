@@ -17,7 +17,7 @@ from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.training import embedded
 from tfx_fusion.modules.training.data import evaluation_rows, training_rows
 from tfx_fusion.modules.training.embedded import EmbeddedRows
-from tfx_fusion.modules.training.sources import EmbeddedStore
+from tfx_fusion.modules.training.stage_data import EmbeddedStore
 
 ROWS = 37
 PLAN = EmbeddingPlan.model_validate(
@@ -67,7 +67,7 @@ def folder(tmp_path: Path) -> str:
 
 
 def open_rows(folder: str) -> EmbeddedRows:
-    _, rows = EmbeddedStore([StagePlan(plan=PLAN, why="")], [folder]).open(PLAN)
+    _, rows = EmbeddedStore([StagePlan(plan=PLAN)], [folder]).open(PLAN)
     return rows["train"]
 
 
@@ -93,8 +93,8 @@ def test_rows_that_do_not_fit_in_memory_come_in_the_same_batches(
     monkeypatch.setattr(embedded, "MEMORY_BYTES", 0)
     from_disk = open_rows(folder)
 
-    assert in_memory._kept is not None
-    assert from_disk._kept is None
+    assert in_memory._in_memory is not None
+    assert from_disk._in_memory is None
     np.testing.assert_array_equal(
         in_memory.class_indices("colour"), from_disk.class_indices("colour")
     )
@@ -123,9 +123,9 @@ def test_the_border_between_memory_and_disk_is_the_size_of_the_numbers(
 ) -> None:
     # Of a row: 6 numbers, 2 halves as they are stored, 3 flags, 2 texts' places and the class.
     size = ROWS * (6 * 4 + 2 * 4 + 3 * 8 + 2 * 8 + 8)
-    for limit, kept in ((size, True), (size - 1, False)):
+    for limit, in_memory in ((size, True), (size - 1, False)):
         monkeypatch.setattr(embedded, "MEMORY_BYTES", limit)
-        assert (open_rows(folder)._kept is not None) == kept
+        assert (open_rows(folder)._in_memory is not None) == in_memory
 
 
 @pytest.mark.parametrize("change", ["fewer", "more"])
@@ -144,25 +144,27 @@ def test_rows_that_do_not_match_the_contents_page_are_refused(change: str, folde
     )
 
 
-def test_a_record_file_that_was_cut_short_is_told(folder: str) -> None:
+def test_a_truncated_record_file_fails_with_its_path(folder: str) -> None:
     file = Path(folder, "Split-train", "data_tfrecord-00001-of-00003")
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(RunError) as caught:
         open_rows(folder)
-    told = str(caught.value)
-    assert told.startswith(f"{folder}/Split-train: expected 37 embedded rows, found damaged ones: ")
-    assert "truncated record" in told
-    assert told.endswith(": delete the folder of the runs to embed again")
+    message = str(caught.value)
+    assert message.startswith(
+        f"{folder}/Split-train: expected 37 embedded rows, found damaged ones: "
+    )
+    assert "truncated record" in message
+    assert message.endswith(": delete the folder of the runs to embed again")
 
 
 def test_embeddings_of_another_plan_are_refused(folder: str) -> None:
     other = PLAN.model_copy(update={"embeddings": ("ear.other",)})
     with pytest.raises(RunError, match="expected embeddings of another plan"):
-        EmbeddedStore([StagePlan(plan=other, why="")], [folder]).open(other)
+        EmbeddedStore([StagePlan(plan=other)], [folder]).open(other)
 
 
 def test_a_plan_is_opened_once_for_all_stages_that_learn_from_it(folder: str) -> None:
-    stages = [StagePlan(plan=PLAN, why=""), StagePlan(plan=PLAN, why="")]
+    stages = [StagePlan(plan=PLAN), StagePlan(plan=PLAN)]
     store = EmbeddedStore(stages, [folder])
 
     assert store.open(PLAN)[1] is store.open(PLAN)[1]

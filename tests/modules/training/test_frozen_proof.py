@@ -18,7 +18,7 @@ from tfx_fusion.modules.training.frozen_proof import (
     digests,
     frozen_parts,
     named_like,
-    prove,
+    verify_unchanged,
 )
 
 TENSOR = np.linspace(-1, 1, 12, dtype="float32").reshape(3, 4)
@@ -66,13 +66,13 @@ def test_digests_keep_the_names() -> None:
     }
 
 
-def test_unmoved_tensors_pass() -> None:
+def test_unchanged_tensors_pass() -> None:
     before = digests({"vision": {"kernel": TENSOR}})
 
-    prove(before, digests({"vision": {"kernel": TENSOR.copy()}}), "in training")
+    verify_unchanged(before, digests({"vision": {"kernel": TENSOR.copy()}}), "in training")
 
 
-def test_moved_tensors_are_named_with_their_sub_model_and_the_occasion() -> None:
+def test_changed_tensors_are_named_with_their_sub_model_and_the_occasion() -> None:
     before = digests(
         {
             "vision": {"kernel": TENSOR, "bias": TENSOR[0], "scale": TENSOR[1]},
@@ -87,17 +87,17 @@ def test_moved_tensors_are_named_with_their_sub_model_and_the_occasion() -> None
     )
 
     with pytest.raises(RunError) as caught:
-        prove(before, after, "in training")
+        verify_unchanged(before, after, "in training")
 
     assert str(caught.value) == ("frozen tensors changed in training: vision: kernel, text: table")
 
 
 @pytest.mark.parametrize("after", [{}, {"vision": {}}], ids=["sub-model", "tensor"])
-def test_what_is_gone_counts_as_moved(after: dict) -> None:
+def test_a_missing_tensor_counts_as_changed(after: dict) -> None:
     before = digests({"vision": {"kernel": TENSOR}})
 
     with pytest.raises(RunError, match="in the exported model: vision: kernel"):
-        prove(before, after, "in the exported model")
+        verify_unchanged(before, after, "in the exported model")
 
 
 def test_exported_tensors_get_their_names_of_before_by_their_order() -> None:
@@ -105,9 +105,9 @@ def test_exported_tensors_get_their_names_of_before_by_their_order() -> None:
 
     named = named_like(before, {"vision": [TENSOR, TENSOR[0]]})
 
-    prove(before, digests(named), "in the exported model")
+    verify_unchanged(before, digests(named), "in the exported model")
     with pytest.raises(RunError, match=r"in the exported model: vision: kernel, vision: bias$"):
-        prove(
+        verify_unchanged(
             before,
             digests(named_like(before, {"vision": [TENSOR[0], TENSOR]})),
             "in the exported model",

@@ -12,7 +12,7 @@ from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.specification import Metric
 from tfx_fusion.modules.training.losses import LOSSES, compile_arguments, is_binary, new_metric
-from tfx_fusion.modules.validation.names import ordered_nodes
+from tfx_fusion.modules.validation.names import check_names
 
 CLASSES = 4
 RANDOM = np.random.default_rng(9)
@@ -67,7 +67,7 @@ def specify(**outputs: dict[str, Any]) -> Specification:
 
 def refusals(specification: Specification) -> list[str]:
     try:
-        ordered_nodes(specification)
+        check_names(specification)
     except SpecificationError as error:
         return error.problems
     return []
@@ -265,11 +265,11 @@ def test_a_metric_is_either_refused_by_the_check_or_can_be_measured(
     entry = keras.Input((2,))
     model = keras.Model(entry, {name: keras.layers.Dense(units, activation="sigmoid")(entry)})
     model.compile("sgd", **compile_arguments(specification))
-    told = model.evaluate(
+    found = model.evaluate(
         RANDOM.normal(size=(40, 2)), {name: labels}, batch_size=16, verbose=0, return_dict=True
     )
 
-    assert np.isfinite(told[metric])
+    assert np.isfinite(found[metric])
 
 
 def test_metrics_are_fresh_for_each_stage() -> None:
@@ -280,7 +280,7 @@ def test_metrics_are_fresh_for_each_stage() -> None:
     assert first is not second
 
 
-def test_keras_weighs_the_losses_of_the_outputs_as_told() -> None:
+def test_keras_weighs_the_losses_of_the_outputs_by_the_specification() -> None:
     arguments = compile_arguments(
         specify(kind={**KIND, "metrics": ["accuracy"]}, size={**SIZE, "weight": 3})
     )
@@ -293,12 +293,12 @@ def test_keras_weighs_the_losses_of_the_outputs_as_told() -> None:
     model.compile("sgd", **arguments)
     rows = RANDOM.normal(size=(40, 2)).astype("float32")
 
-    told = model.evaluate(
+    found = model.evaluate(
         rows, {"kind": INDICES, "size": NUMBERS}, batch_size=40, verbose=0, return_dict=True
     )
 
     predicted = model(rows)
     kind = float(keras.losses.CategoricalCrossentropy()(ONE_HOT, predicted["kind"]))
     size = float(keras.losses.Huber()(NUMBERS, predicted["size"]))
-    assert told["loss"] == pytest.approx(kind + 3 * size, rel=1e-5)
-    assert {"kind_accuracy", "kind_loss", "size_loss"} <= set(told)
+    assert found["loss"] == pytest.approx(kind + 3 * size, rel=1e-5)
+    assert {"kind_accuracy", "kind_loss", "size_loss"} <= set(found)

@@ -111,7 +111,7 @@ def test_what_lacks_a_modality_is_predicted_alike_everywhere(
     classes = [specification.labels["colour"].classes.index(
         row["colour"].bytes_list.value[0].decode()) for row in rows]  # fmt: skip
     loss = -np.log(expected[np.arange(len(rows)), classes]).mean()
-    assert history.stages[-1]["epochs"][-1]["val_loss"] == pytest.approx(loss, abs=1e-5)
+    assert history.stages[-1].epochs[-1]["val_loss"] == pytest.approx(loss, abs=1e-5)
 
 
 def test_a_mean_is_that_of_the_rows_that_have_the_modality(

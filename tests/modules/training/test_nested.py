@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfx_fusion.modules.embedding.plan import LearnsFrom
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.spec import Specification, load_specification
@@ -16,7 +17,9 @@ from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
 from tfx_fusion.modules.training.data import Epochs
-from tfx_fusion.modules.training.train import StageData, TrainingHistory, seed_everything, train
+from tfx_fusion.modules.training.record import TrainingRecord
+from tfx_fusion.modules.training.stage_data import StageData
+from tfx_fusion.modules.training.train import seed_everything, train
 
 STAGE = "{name: head, epochs: 3, learning_rate: 1e-2}"
 OUTPUT = "inputs: {image: image}, output: features}"
@@ -58,7 +61,7 @@ def pictures(rows: int = 32) -> np.ndarray:
     return np.random.default_rng(2).random((rows, 8, 8, 3)).astype("float32")
 
 
-def trained(specification: Specification) -> tuple[set[str], TrainingHistory]:
+def trained(specification: Specification) -> tuple[set[str], TrainingRecord]:
     """The variables of the image network that training moved, and what it says it did."""
     fused, interfaces = fuse(specification)
     random = np.random.default_rng(11)
@@ -67,7 +70,12 @@ def trained(specification: Specification) -> tuple[set[str], TrainingHistory]:
     data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(8)
     vision = fused.submodels["vision"]
     before = {v.path: np.array(v) for v in vision.weights}
-    given = StageData(fused.model, Epochs(lambda _: data.repeat(), 4), data, "made rows")
+    given = StageData(
+        fused.model,
+        Epochs(lambda _: data.repeat(), 4),
+        data,
+        LearnsFrom(source="rows", description="made rows"),
+    )
     history = train(specification, interfaces, fused, lambda _: given)
     moved = {v.path for v in vision.weights if not np.array_equal(before[v.path], np.array(v))}
     return moved, history
@@ -125,7 +133,7 @@ def test_a_stage_moves_the_layers_it_unfreezes_inside_and_nothing_else(
     moved, history = trained(specify(nested_world, "backbone", stage))
 
     assert moved == moving
-    assert history.stages[0]["unfrozen"] == {"vision": layers}
+    assert history.stages[0].unfrozen == {"vision": layers}
     assert not any(path in name for name in history.frozen["vision"] for path in moving)
 
 

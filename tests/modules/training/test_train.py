@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfx_fusion.modules.embedding.plan import LearnsFrom
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.spec import Specification, load_specification
@@ -18,7 +19,9 @@ from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.data import Epochs
-from tfx_fusion.modules.training.train import StageData, TrainingHistory, seed_everything, train
+from tfx_fusion.modules.training.record import TrainingRecord
+from tfx_fusion.modules.training.stage_data import StageData
+from tfx_fusion.modules.training.train import seed_everything, train
 
 STAGE = "{name: head, epochs: 3, learning_rate: 1e-2}"
 Specify = Callable[..., Specification]
@@ -71,9 +74,9 @@ def fuse(specification: Specification) -> tuple[FusedModel, dict[str, Any]]:
 
 def trained(
     specification: Specification, checkpoint: Checkpoint | None = None
-) -> tuple[FusedModel, TrainingHistory]:
+) -> tuple[FusedModel, TrainingRecord]:
     fused, interfaces = fuse(specification)
-    data = StageData(fused.model, *rows(), "made rows")
+    data = StageData(fused.model, *rows(), LearnsFrom(source="rows", description="made rows"))
     return fused, train(specification, interfaces, fused, lambda _: data, checkpoint)
 
 
@@ -112,7 +115,7 @@ def test_a_stage_moves_what_it_unfreezes_and_nothing_else(specify: Specify) -> N
     assert changed(before["text"], weights_of(fused, "text")) == {
         "features_kernel", "features_bias",
     }  # fmt: skip
-    assert history.stages[1]["unfrozen"] == {
+    assert history.stages[1].unfrozen == {
         "vision": ["features"], "text": ["features/kernel", "features/bias"],
     }  # fmt: skip
     assert not any("features" in tensor for tensor in history.frozen["vision"])
@@ -201,9 +204,9 @@ def test_training_that_was_killed_ends_as_if_it_had_not_been(
     monkeypatch.setattr(Checkpoint, "save", save)
     resumed, history = trained(specification, Checkpoint(tmp_path / "checkpoint"))
 
-    assert [len(s["epochs"]) for s in history.stages] == [3, 3]
+    assert [len(s.epochs) for s in history.stages] == [3, 3]
     for one, other in zip(unbroken.stages, history.stages, strict=True):
-        assert one["epochs"] == other["epochs"]
+        assert one.epochs == other.epochs
     for one, other in zip(whole.model.weights, resumed.model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
 

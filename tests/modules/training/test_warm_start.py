@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfx_fusion.modules.embedding.plan import LearnsFrom
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.spec import Specification, load_specification
@@ -21,9 +20,16 @@ from tfx_fusion.modules.submodels.layer import SubmodelLayer
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.data import Epochs
 from tfx_fusion.modules.training.frozen_proof import digests
-from tfx_fusion.modules.training.train import StageData, TrainingHistory, seed_everything, train
-from tfx_fusion.modules.training.trained import Trained, trained_variables, values_of, write_trained
-from tfx_fusion.modules.training.warm_start import Champion, WarmStart
+from tfx_fusion.modules.training.record import TrainingRecord, WarmStart
+from tfx_fusion.modules.training.stage_data import StageData
+from tfx_fusion.modules.training.train import seed_everything, train
+from tfx_fusion.modules.training.trained_values import (
+    Trained,
+    trained_variables,
+    values_of,
+    write_trained,
+)
+from tfx_fusion.modules.training.warm_start import Champion
 
 STAGE = "{name: head, epochs: 3, learning_rate: 1e-2}"
 FINE = "{name: fine, epochs: 1, learning_rate: 1e-3, unfreeze: {vision: {last: 1}, text: all}}"
@@ -77,9 +83,9 @@ def trained(
     specification: Specification,
     champion: Champion | None = None,
     checkpoint: Checkpoint | None = None,
-) -> tuple[FusedModel, TrainingHistory]:
+) -> tuple[FusedModel, TrainingRecord]:
     fused, interfaces = fuse(specification)
-    data = StageData(fused.model, *rows(), "made rows")
+    data = StageData(fused.model, *rows(), LearnsFrom(source="rows", description="made rows"))
     return fused, train(specification, interfaces, fused, lambda _: data, checkpoint, champion)
 
 
@@ -180,10 +186,10 @@ def test_another_shape_starts_anew_and_its_neighbours_do_not(specify: Callable[.
 
 
 @pytest.mark.parametrize(
-    ("digest", "told"), [("o" * 64, "o" * 12), (None, "none")], ids=["another", "unknown"]
+    ("digest", "shown"), [("o" * 64, "o" * 12), (None, "none")], ids=["another", "unknown"]
 )
 def test_a_sub_model_from_another_file_starts_from_the_imported_weights(
-    digest: str | None, told: str, specify: Callable[..., Any]
+    digest: str | None, shown: str, specify: Callable[..., Any]
 ) -> None:
     fused = unfrozen(specify(), vision=["features"], text=["features/kernel", "features/bias"])
     imported = values(fused)
@@ -192,7 +198,7 @@ def test_a_sub_model_from_another_file_starts_from_the_imported_weights(
     outcome = start(fused, marked(fused), others)
 
     assert outcome.taken == [*HEAD, *TEXT]
-    reason = f"the champion was made from another file of vision (digest {told}, now {'v' * 12})"
+    reason = f"the champion was made from another file of vision (digest {shown}, now {'v' * 12})"
     assert outcome.anew == dict.fromkeys(VISION, reason)
     for name in VISION:
         np.testing.assert_array_equal(values(fused)[name], imported[name])
@@ -205,7 +211,7 @@ def test_without_a_champion_training_starts_from_scratch_and_says_so(tmp_path: P
     assert (outcome.taken, outcome.anew) == ([], {})
 
 
-def test_a_champion_of_an_older_layout_is_told(tmp_path: Path) -> None:
+def test_a_champion_of_an_older_layout_is_the_reason_for_scratch(tmp_path: Path) -> None:
     outcome = Champion.read(tmp_path, DIGESTS).start(FusedModel(None, {}), {})
 
     assert str(outcome) == (
@@ -225,7 +231,7 @@ def published(specification: Specification, folder: Path) -> Champion:
     return Champion.read(folder / "1", DIGESTS)
 
 
-def test_training_goes_on_from_the_champion_and_proves_what_is_frozen(
+def test_training_starts_from_the_champion_and_leaves_frozen_tensors_unchanged(
     specify: Callable[..., Any], tmp_path: Path
 ) -> None:
     specification = specify((STAGE, FINE))
@@ -239,8 +245,8 @@ def test_training_goes_on_from_the_champion_and_proves_what_is_frozen(
     assert warm.warm_start.anew == {}
     assert {*HEAD, *VISION, *TEXT} <= set(warm.warm_start.taken)
     assert warm.frozen == scratch.frozen
-    assert warm.stages[0]["epochs"][0]["loss"] < scratch.stages[0]["epochs"][0]["loss"]
-    assert json.loads(json.dumps(asdict(warm)))["warm_start"]["taken"] == warm.warm_start.taken
+    assert warm.stages[0].epochs[0]["loss"] < scratch.stages[0].epochs[0]["loss"]
+    assert TrainingRecord.model_validate_json(warm.model_dump_json()) == warm
 
 
 def test_a_warm_start_that_touched_a_frozen_tensor_would_fail(
@@ -282,7 +288,7 @@ def test_a_checkpoint_comes_before_the_champion(
     monkeypatch.setattr(Checkpoint, "save", save)
     resumed, history = trained(specification, champion, Checkpoint(tmp_path / "checkpoint"))
 
-    assert history.stages[0]["epochs"] == unbroken.stages[0]["epochs"]
+    assert history.stages[0].epochs == unbroken.stages[0].epochs
     assert history.warm_start == unbroken.warm_start
     for one, other in zip(whole.model.weights, resumed.model.weights, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -23,7 +23,7 @@ def trial(score: float | None, units: int, kind: str | bool | int) -> Trial:
 
 
 @pytest.mark.parametrize("maximise", [True, False])
-def test_scores_places_and_choices_are_drawn(maximise: bool, tmp_path: Path) -> None:
+def test_scores_keys_and_choices_are_drawn(maximise: bool, tmp_path: Path) -> None:
     trials = [trial(0.5, 3, "relu"), trial(None, 4, True), trial(0.7, 5, 3)]
     path = tmp_path / "trials.svg"
 
@@ -35,7 +35,7 @@ def test_scores_places_and_choices_are_drawn(maximise: bool, tmp_path: Path) -> 
     assert [file.name for file in tmp_path.iterdir()] == ["trials.svg"]
 
 
-def test_one_trial_alone_can_be_drawn(tmp_path: Path) -> None:
+def test_a_single_trial_can_be_drawn(tmp_path: Path) -> None:
     only = trial(0.5, 3, "relu")
     draw_trials([only], only, "loss", False, SPACES, tmp_path / "trials.svg")
     assert (tmp_path / "trials.svg").is_file()

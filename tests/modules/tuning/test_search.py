@@ -24,13 +24,18 @@ def run(
     seed: int = 0,
     method: str = "bayesian",
 ) -> tuple[list[Trial], Trial, list[int]]:
-    """Searches; returns the trials, the best, and the numbers of those that were told."""
+    """Searches; returns the trials, the best, and the numbers of those that were reported."""
     tuning = Tuning.model_validate({"trials": trials, "method": method, "search": spaces or RATE})
-    told: list[int] = []
+    reported: list[int] = []
     found = search(
-        tuning, seed, maximise, folder / "state", score, lambda number, trial: told.append(number)
+        tuning,
+        seed,
+        maximise,
+        folder / "state",
+        score,
+        lambda number, _: reported.append(number),
     )
-    return *found, told
+    return *found, reported
 
 
 def rate(values: dict[str, Any]) -> float:
@@ -39,12 +44,12 @@ def rate(values: dict[str, Any]) -> float:
 
 @pytest.mark.parametrize("maximise", [True, False])
 def test_the_best_is_the_largest_or_the_smallest_score(maximise: bool, tmp_path: Path) -> None:
-    trials, best, told = run(tmp_path, rate, maximise=maximise)
+    trials, best, reported = run(tmp_path, rate, maximise=maximise)
 
     scores = [trial.score for trial in trials]
     assert scores == [trial.values["graph.rate"] for trial in trials]
     assert best.score == (max if maximise else min)(scores)  # type: ignore[type-var]
-    assert told == [1, 2, 3, 4]
+    assert reported == [1, 2, 3, 4]
 
 
 def test_of_equal_scores_the_first_is_the_best(tmp_path: Path) -> None:
@@ -91,7 +96,7 @@ def test_a_few_choices_are_tried_once_each(tmp_path: Path) -> None:
     assert sorted(trial.values["graph.kind"] for trial in trials) == ["a", "b"]
 
 
-def test_a_trial_that_fails_is_kept_with_its_reason_and_the_search_goes_on(tmp_path: Path) -> None:
+def test_a_trial_that_fails_has_its_error_and_the_search_goes_on(tmp_path: Path) -> None:
     calls: list[float] = []
 
     def score(values: dict[str, Any]) -> float:
@@ -100,17 +105,17 @@ def test_a_trial_that_fails_is_kept_with_its_reason_and_the_search_goes_on(tmp_p
             raise RunError("the loss is no number:\nlower the rate")
         return len(calls)
 
-    trials, best, told = run(tmp_path, score)
+    trials, best, reported = run(tmp_path, score)
 
     assert [trial.score for trial in trials] == [None, 2, None, 4]
     reason = "the loss is no number:; lower the rate"
     assert [trial.error for trial in trials] == [reason, "", reason, ""]
     assert best is trials[3]
-    assert told == [1, 2, 3, 4]
+    assert reported == [1, 2, 3, 4]
     assert [trial.values["graph.rate"] for trial in trials] == calls
 
 
-def test_a_search_in_which_every_trial_fails_says_why(tmp_path: Path) -> None:
+def test_a_search_in_which_every_trial_fails_reports_the_causes(tmp_path: Path) -> None:
     def score(values: dict[str, Any]) -> float:
         raise RunError("no rows")
 
@@ -145,13 +150,13 @@ def test_a_search_that_was_killed_goes_on_with_the_trial_it_was_in(at: int, tmp_
 
     with pytest.raises(Killed):
         run(tmp_path, score)
-    trials, _, told = run(tmp_path, score)
+    trials, _, reported = run(tmp_path, score)
 
     rates = [rate(trial.values) for trial in whole]
     assert [rate(trial.values) for trial in trials] == pytest.approx(rates)
     assert [trial.score for trial in trials] == pytest.approx(rates)
     assert len(calls) == 5  # four, and the one that was killed
-    assert told == list(range(at, 5))
+    assert reported == list(range(at, 5))
 
 
 def test_a_search_that_has_ended_runs_nothing_again(tmp_path: Path) -> None:
@@ -160,5 +165,5 @@ def test_a_search_that_has_ended_runs_nothing_again(tmp_path: Path) -> None:
     def score(values: dict[str, Any]) -> float:
         raise AssertionError
 
-    again, same, told = run(tmp_path, score)
-    assert (again, same, told) == (first, best, [])
+    again, same, reported = run(tmp_path, score)
+    assert (again, same, reported) == (first, best, [])

@@ -1,4 +1,4 @@
-"""Values put at places of a specification; what is no place, or no value there, is told."""
+"""Values set at keys of a specification; unknown keys and invalid values are reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Tuning, read_tree
-from tfx_fusion.modules.tuning.space import candidates, with_values
+from tfx_fusion.modules.tuning.space import searched_values, with_values
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def file(write_specification: Callable[..., Path]) -> Path:
 
 
 def put(file: Path, **values: Any) -> Any:
-    """Values by place, with `__` for the dots."""
-    places = {place.replace("__", "."): value for place, value in values.items()}
-    return with_values(file, read_tree(file), places)
+    """Values by key, with `__` for the dots."""
+    by_key = {key.replace("__", "."): value for key, value in values.items()}
+    return with_values(file, read_tree(file), by_key)
 
 
 def refusal(file: Path, **values: Any) -> str:
@@ -33,7 +33,7 @@ def refusal(file: Path, **values: Any) -> str:
     return str(caught.value)
 
 
-def test_values_stand_where_they_were_put_and_the_tree_given_is_as_it_was(file: Path) -> None:
+def test_values_are_set_and_the_given_tree_is_unchanged(file: Path) -> None:
     tree = read_tree(file)
     values = {"graph.hidden.layers.0.Dense.units": 32, "training.stages.0.learning_rate": 0.5}
     changed, specification = with_values(file, tree, values)
@@ -51,7 +51,7 @@ def test_a_key_that_the_file_leaves_to_its_default_may_be_searched(file: Path) -
     assert specification.graph["hidden"].layers[0]["Dense"]["use_bias"] is False
 
 
-def test_comments_and_order_are_kept(file: Path) -> None:
+def test_comments_and_order_stay(file: Path) -> None:
     changed, _ = put(file, training__batch_size=8)
     stream = StringIO()
     YAML(typ="rt").dump(changed, stream)
@@ -60,7 +60,7 @@ def test_comments_and_order_are_kept(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("key", "message"),
     [
         ("graph.hiden.layers.0.Dense.units", "graph has no 'hiden'; did you mean 'hidden'?"),
         (
@@ -77,26 +77,26 @@ def test_comments_and_order_are_kept(file: Path) -> None:
         ("grph.hidden.layers.0.Dense.units", "did you mean 'graph'?"),
         (
             "submodels.vision.output",
-            "expected a place in one of graph, outputs, training, since others change what is "
+            "expected a key in one of graph, outputs, training, since others change what is "
             "embedded; known: graph, outputs, training",
         ),
         ("features.image.shape.0", "others change what is embedded"),
         ("data.path", "others change what is embedded"),
-        ("training", "expected a place in one of"),
-        ("", "expected a place in one of"),
+        ("training", "expected a key in one of"),
+        ("", "expected a key in one of"),
     ],
 )
-def test_what_is_no_place_is_told_with_the_nearest_name(
-    place: str, message: str, file: Path
+def test_an_unknown_key_is_reported_with_the_nearest_name(
+    key: str, message: str, file: Path
 ) -> None:
     with pytest.raises(SpecificationError) as caught:
-        with_values(file, read_tree(file), {place: 1})
-    assert f"tuning.search.{place}: " in str(caught.value)
+        with_values(file, read_tree(file), {key: 1})
+    assert f"tuning.search.{key}: " in str(caught.value)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "message"),
+    ("key", "value", "message"),
     [
         ("training__stages__0__learning_rate", -1, "greater than 0, found -1"),
         ("training__stages__0__epochs", 2.5, "found 2.5"),
@@ -104,18 +104,18 @@ def test_what_is_no_place_is_told_with_the_nearest_name(
         ("outputs__colour__loss", "hinge", "expected"),
     ],
 )
-def test_a_value_that_does_not_fit_is_told_with_its_place(
-    place: str, value: Any, message: str, file: Path
+def test_an_invalid_value_is_reported_with_its_key(
+    key: str, value: Any, message: str, file: Path
 ) -> None:
-    told = refusal(file, **{place: value})
-    assert told.startswith(f"tuning.search: with {place.replace('__', '.')} = {value}: ")
-    assert message in told
+    problem = refusal(file, **{key: value})
+    assert problem.startswith(f"tuning.search: with {key.replace('__', '.')} = {value}: ")
+    assert message in problem
 
 
-def test_every_choice_and_the_ends_of_every_range_are_candidates() -> None:
+def test_every_choice_and_the_ends_of_every_range_are_listed() -> None:
     tuning = Tuning.model_validate(
         {"search": {"graph.a": ["x", "y"], "graph.b": {"min": 1, "max": 9}}}
     )
-    assert list(candidates(tuning)) == [
+    assert list(searched_values(tuning)) == [
         ("graph.a", "x"), ("graph.a", "y"), ("graph.b", 1), ("graph.b", 9),
     ]  # fmt: skip

@@ -13,13 +13,13 @@ from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
-from tfx_fusion.modules.training.sources import EmbeddedStore
+from tfx_fusion.modules.training.stage_data import EmbeddedStore
 from tfx_fusion.modules.tuning.trial import embedded_stages, train_head
 
 PLAN = EmbeddingPlan(features={}, labels={}, embeddings=("a.b",), passed=(), precision="float32")
-EMBEDDED = StagePlan(plan=PLAN, why="")
-BESIDE = StagePlan(plan=PLAN, why="", live=("other",))
-RAW = StagePlan(plan=None, why="")
+EMBEDDED = StagePlan(plan=PLAN)
+BESIDE = StagePlan(plan=PLAN, live=("other",))
+RAW = StagePlan(plan=None)
 
 
 @pytest.mark.parametrize(

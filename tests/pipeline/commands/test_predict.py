@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.spec import CategoryLabel, Label, MultiLabel, NumberLabel
-from tfx_fusion.pipeline.commands.predict import predict, shown
+from tfx_fusion.pipeline.commands.predict import formatted, predict
 
 ONE = CategoryLabel(type="category", column="a", classes=("x", "y", "z"))
 SEVERAL = MultiLabel(type="multi_label", column="a", classes=("x", "y", "z"))
@@ -31,7 +31,7 @@ NUMBER = NumberLabel(type="number", column="a")
 def test_a_prediction_is_shown_as_its_label_asks(
     label: Label, value: dict[str, float] | float, expected: str
 ) -> None:
-    assert shown(label, value) == expected
+    assert formatted(label, value) == expected
 
 
 # One row, and a server
@@ -47,17 +47,17 @@ def test_one_row_in_json_is_predicted_as_the_row_of_a_file(
 ) -> None:
     picture = shared_world / "data" / "images" / "0.png"
     row = {"image_path": str(picture), "transcript": "very red"}
-    manifest = shared_published.parent / "one.jsonl"
-    manifest.write_text(json.dumps(row))
-    alone, in_file = run(shared_published, json.dumps(row)), run(shared_published, manifest)
-    assert alone.exit_code == 0, alone.output
-    assert alone.stdout == in_file.stdout
-    assert set(json.loads(alone.stdout)["colour"]) == {"red", "green", "blue"}
+    file = shared_published.parent / "one.jsonl"
+    file.write_text(json.dumps(row))
+    as_json, in_file = run(shared_published, json.dumps(row)), run(shared_published, file)
+    assert as_json.exit_code == 0, as_json.output
+    assert as_json.stdout == in_file.stdout
+    assert set(json.loads(as_json.stdout)["colour"]) == {"red", "green", "blue"}
 
 
 @pytest.mark.component
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
-def test_a_server_needs_the_specification_alone(
+def test_a_server_needs_only_the_specification(
     shared_published: Path, shared_world: Path, served_colours: Any, protocol: str
 ) -> None:
     file, data = shared_world / "fusion.yaml", shared_world / "data" / "rows.csv"

@@ -10,8 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.registry.manifest import MANIFEST_FILE, DataSource, Provenance, Source
 from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.registry.version_record import (
+    VERSION_RECORD_FILE,
+    DataSource,
+    Provenance,
+    Source,
+)
 from tfx_fusion.modules.registry.versions import newest_version
 from tfx_fusion.pipeline.commands.lineage import lineage
 from tfx_fusion.pipeline.commands.rollback import rollback
@@ -66,12 +71,12 @@ def test_versions_are_listed_newest_first_with_what_is_known_of_them(
     header, *lines = rows(done)
     assert header == ["version", "status", "published", "metrics", "sub-models"]
     assert [line[0] for line in lines] == names[::-1]
-    assert [line[1] for line in lines] == ["served", "kept", "kept"]
+    assert [line[1] for line in lines] == ["served", "retained", "retained"]
     assert lines[0][4:] == ["colour.accuracy", "0.5000", "vision", DIGESTS[1][:12]]
     assert lines[2][4:] == ["colour.accuracy", "0.0000", "vision", DIGESTS[0][:12]]
 
 
-def test_where_nothing_is_published_versions_says_so(
+def test_versions_without_a_published_one(
     write_specification: Callable[..., Path],
 ) -> None:
     file = write_specification()
@@ -84,19 +89,19 @@ def test_where_nothing_is_published_versions_says_so(
     )
 
 
-def test_a_damaged_manifest_hides_no_version(published: tuple[Path, list[str]]) -> None:
+def test_a_damaged_version_record_hides_no_version(published: tuple[Path, list[str]]) -> None:
     file, names = published
-    damaged = file.parent / "serving" / names[1] / MANIFEST_FILE
+    damaged = file.parent / "serving" / names[1] / VERSION_RECORD_FILE
     damaged.write_text("{")
-    (file.parent / "serving" / names[0] / MANIFEST_FILE).unlink()
+    (file.parent / "serving" / names[0] / VERSION_RECORD_FILE).unlink()
 
     done = invoke(versions, file)
 
-    assert [line[:4] for line in rows(done)[2:4]] == [
-        [names[1], "kept", "manifest", "damaged"],
-        [names[0], "kept", "no", "manifest"],
+    assert [line[:5] for line in rows(done)[2:4]] == [
+        [names[1], "retained", "version", "record", "damaged"],
+        [names[0], "retained", "no", "version", "record"],
     ]
-    assert f"{damaged}: the manifest is damaged (Invalid JSON" in done.stdout
+    assert f"{damaged}: the version record is damaged (Invalid JSON" in done.stdout
 
 
 def test_rollback_says_what_is_served_and_how_to_go_forward(
@@ -129,7 +134,7 @@ def test_rollback_to_an_unknown_version_names_the_nearest(
 # ------------------------------------------------------------------- lineage without ML Metadata
 
 
-def test_manifests_tell_the_lineage_where_ml_metadata_is_gone(
+def test_lineage_is_read_from_version_records_where_ml_metadata_is_missing(
     published: tuple[Path, list[str]],
 ) -> None:
     file, names = published
@@ -137,20 +142,20 @@ def test_manifests_tell_the_lineage_where_ml_metadata_is_gone(
     done = invoke(lineage, file, names[1])
 
     text = " ".join(done.stdout.split())
-    assert f"version {names[1]}, kept" in text
+    assert f"version {names[1]}, retained" in text
     assert f"data data/rows.csv fingerprint {'f' * 64}" in text
     assert f"sub-model vision vision 1 digest {DIGESTS[1]}" in text
     assert "metrics colour.accuracy 0.2500" in text
-    assert "told by its manifest" in text
+    assert "recorded in version record" in text
     assert "specification: evaluation: thresholds: {} name: colours" in text
     missing = file.parent / "runs" / "metadata.sqlite"
     assert done.stdout.splitlines()[-1] == (
-        f"ML Metadata is gone: {missing}: no such file; told from the manifests alone"
+        f"ML Metadata is missing: {missing}: no such file; read from the version records only"
     )
     assert not missing.exists()
 
 
-def test_a_damaged_ml_metadata_is_told_and_the_manifests_answer(
+def test_a_damaged_ml_metadata_is_reported_and_the_version_records_are_read(
     published: tuple[Path, list[str]],
 ) -> None:
     file, names = published
@@ -160,7 +165,7 @@ def test_a_damaged_ml_metadata_is_told_and_the_manifests_answer(
 
     done = invoke(lineage, file, names[1])
 
-    assert "told by" in done.stdout
+    assert "recorded in" in done.stdout
     assert f"ML Metadata cannot be read: {damaged}: " in done.stdout
     assert damaged.read_text() == "no database" * 100
 
@@ -174,13 +179,13 @@ def test_the_versions_that_hold_a_submodel_are_found_by_the_beginning_of_its_dig
 
     done = invoke(lineage, file.parent / "serving", "--submodel", beginning)
 
-    _, newest, served, *told = rows(done)
+    _, newest, served, *note = rows(done)
     assert newest[:3] == [names[2], "rolled", "back"]
     assert served[:2] == [names[1], "served"]
-    assert served[4:] == ["vision", DIGESTS[1][:12], "vision", "1", "its", "manifest"]
-    assert " ".join(told[0]) == (
-        "ML Metadata lies beside a specification, and a folder was given; told from the manifests "
-        "alone"
+    assert served[4:] == ["vision", DIGESTS[1][:12], "vision", "1", "version", "record"]
+    assert " ".join(note[0]) == (
+        "ML Metadata is found by the specification file, and a folder was given; read from the "
+        "version records only"
     )
 
 
@@ -188,14 +193,14 @@ def test_versions_of_which_nothing_is_known_are_named_beside_those_that_hold_a_s
     published: tuple[Path, list[str]],
 ) -> None:
     file, names = published
-    (file.parent / "serving" / names[2] / MANIFEST_FILE).unlink()
+    (file.parent / "serving" / names[2] / VERSION_RECORD_FILE).unlink()
 
     done = invoke(lineage, file, "--submodel", DIGESTS[1])
 
     assert rows(done)[1][0] == names[1]
     assert (
-        f"not known of version {names[2]}: neither ML Metadata nor a manifest tells what it came "
-        "from\n" in done.stdout
+        f"version {names[2]}: its origin is in neither ML Metadata nor a version record\n"
+        in done.stdout
     )
 
 
@@ -203,19 +208,19 @@ def test_a_submodel_that_is_not_found_may_be_where_nothing_is_known(
     published: tuple[Path, list[str]],
 ) -> None:
     file, names = published
-    (file.parent / "serving" / names[0] / MANIFEST_FILE).unlink()
+    (file.parent / "serving" / names[0] / VERSION_RECORD_FILE).unlink()
 
     with pytest.raises(RunError) as caught:
         invoke(lineage, file, "--submodel", DIGESTS[0])
 
-    told, blind = str(caught.value).splitlines()
-    assert told.startswith("no version is known to hold a sub-model whose digest begins with 'aba")
-    assert blind == (
-        f"version {names[0]}: neither ML Metadata nor a manifest tells what it came from"
+    problem, unknown = str(caught.value).splitlines()
+    assert problem.startswith("no recorded version has a sub-model whose digest begins with 'aba")
+    assert unknown == (
+        f"version {names[0]}: its origin is in neither ML Metadata nor a version record"
     )
 
 
-def test_an_unknown_submodel_or_version_is_told_with_the_nearest(
+def test_an_unknown_submodel_or_version_names_the_nearest(
     published: tuple[Path, list[str]],
 ) -> None:
     file, names = published

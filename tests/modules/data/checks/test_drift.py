@@ -10,7 +10,12 @@ import pandas as pd
 import pytest
 import tensorflow_data_validation as tfdv
 
-from tfx_fusion.modules.data.checks.drift import Drift, drifts, kept_statistics, read_statistics
+from tfx_fusion.modules.data.checks.drift import (
+    Drift,
+    comparable_statistics,
+    drifts,
+    read_statistics,
+)
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.spec import (
     CategoryFeature,
@@ -54,7 +59,7 @@ def statistics(shops: dict[str, int] = SHARES, mean: float = 0.0) -> Any:
 
 def by_name(now: Any, then: Any) -> dict[str, Drift]:
     found = drifts(now, then, FEATURES, LABELS)
-    assert found.unlike == []
+    assert found.not_compared == []
     return {item.name: item for item in found.measured}
 
 
@@ -71,7 +76,7 @@ def test_classes_move_by_the_largest_change_of_a_share() -> None:
 
     assert shop.value == pytest.approx(max(abs(0.2 - 0.5), abs(0.72 - 0.3), abs(0.08 - 0.2)))
     assert shop.measure == "L-infinity distance"
-    assert shop.told == "'b' from 30% to 72% of the rows"
+    assert shop.change == "'b' from 30% to 72% of the rows"
 
 
 def test_a_class_that_was_not_there_before_counts_whole() -> None:
@@ -87,7 +92,7 @@ def test_numbers_move_the_more_the_farther_they_lie_apart() -> None:
     assert 0 < values[0].value < 0.05 < values[1].value < 0.3
     assert values[2].value == pytest.approx(1.0)  # nothing in common
     assert values[2].measure == "Jensen-Shannon divergence"
-    assert values[2].told.startswith("mean from ")
+    assert values[2].change.startswith("mean from ")
 
 
 def test_what_the_champion_did_not_know_or_knew_as_another_type_is_not_compared() -> None:
@@ -101,14 +106,16 @@ def test_what_the_champion_did_not_know_or_knew_as_another_type_is_not_compared(
 
     found = drifts(statistics(), then, FEATURES, LABELS)
 
-    assert found.unlike == ["shop", "size"]
+    assert found.not_compared == ["shop", "size"]
     assert [item.name for item in found.measured] == ["colour"]
 
 
-def test_what_is_kept_holds_neither_texts_nor_ids_and_measures_the_same(tmp_path: Path) -> None:
+def test_comparable_statistics_hold_no_texts_or_ids_and_measure_the_same(
+    tmp_path: Path,
+) -> None:
     then, now = statistics(), statistics({"a": 1, "b": 9}, 0.5)
-    kept = kept_statistics(then, FEATURES, LABELS)
-    (tmp_path / "statistics.pb").write_bytes(kept.SerializeToString())
+    comparable = comparable_statistics(then, FEATURES, LABELS)
+    (tmp_path / "statistics.pb").write_bytes(comparable.SerializeToString())
 
     read = read_statistics(tmp_path / "statistics.pb")
 
@@ -117,7 +124,7 @@ def test_what_is_kept_holds_neither_texts_nor_ids_and_measures_the_same(tmp_path
 
 
 @pytest.mark.parametrize("content", [b"\xff\xff not statistics", b""])
-def test_damaged_statistics_are_told_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+def test_damaged_statistics_are_refused_with_what_to_do(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "statistics.pb"
     file.write_bytes(content)
 
@@ -126,5 +133,5 @@ def test_damaged_statistics_are_told_with_what_to_do(tmp_path: Path, content: by
 
     assert str(caught.value) == (
         f"{file}: the statistics are damaged: restore them from a copy, or delete the file to "
-        "have drift passed over"
+        "skip the drift check"
     )

@@ -1,11 +1,11 @@
-"""The check of a candidate in a model server: what it passes, and what it tells of what fails."""
+"""The check of a candidate in a model server: what passes it, and its report of what fails."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tfx_fusion.modules.serving.check.expected import Expected, expected
 from tfx_fusion.modules.serving.check.process import Running, model_server
 from tfx_fusion.modules.serving.check.speed import Speed, measure
 from tfx_fusion.modules.serving.published import PublishedModel
-from tfx_fusion.modules.serving.warmup import read_warmup, write_warmup
+from tfx_fusion.modules.serving.server.servable import read_warmup, write_warmup
 from tfx_fusion.modules.spec import Serving, Specification, load_specification
 
 pytestmark = pytest.mark.component
@@ -75,23 +75,23 @@ def test_what_is_expected_is_what_the_evaluator_reads(
     assert wanted.outputs["colour_classes"].tolist() == given["colour_classes"].tolist()
 
 
-def test_right_answers_and_refusals_leave_nothing_to_tell(
+def test_right_answers_and_refusals_leave_nothing_to_report(
     running: Running, specification: Specification, wanted: Expected
 ) -> None:
     assert list(wrong_answers(running, specification, wanted)) == []
     assert list(not_refused(running, specification, wanted)) == []
 
 
-def test_a_wrong_answer_is_told_with_its_request_output_and_size(
+def test_a_wrong_answer_is_reported_with_its_request_output_and_size(
     running: Running, specification: Specification, wanted: Expected
 ) -> None:
     changed = {name: values.copy() for name, values in wanted.outputs.items()}
     changed["colour_probabilities"][4, 2] += 0.25
     changed["colour_classes"][2, 1] = b"black"
-    wrong = dataclasses.replace(wanted, outputs=changed)
-    told = list(wrong_answers(running, specification, wrong))
-    assert len(told) == 4  # each once for a protocol
-    for protocol, (classes, chances) in (("gRPC", told[:2]), ("REST", told[2:])):
+    wrong = replace(wanted, outputs=changed)
+    problems = list(wrong_answers(running, specification, wrong))
+    assert len(problems) == 4  # each once for a protocol
+    for protocol, (classes, chances) in (("gRPC", problems[:2]), ("REST", problems[2:])):
         assert classes.startswith(f"{protocol}, row 62: output 'colour_classes' is ")
         assert "black" in classes
         assert chances.startswith(
@@ -100,18 +100,18 @@ def test_a_wrong_answer_is_told_with_its_request_output_and_size(
         assert chances.endswith("at most 1e-05 is allowed")
 
 
-def test_an_output_that_is_missing_or_of_another_shape_is_told(
+def test_an_output_that_is_missing_or_of_another_shape_is_reported(
     running: Running, specification: Specification, wanted: Expected
 ) -> None:
     more = {**wanted.outputs, "taste": np.zeros((12, 1))}
-    told = list(wrong_answers(running, specification, dataclasses.replace(wanted, outputs=more)))
-    assert "expected the outputs ['colour_classes', 'colour_probabilities', 'taste']" in told[0]
+    problems = list(wrong_answers(running, specification, replace(wanted, outputs=more)))
+    assert "expected the outputs ['colour_classes', 'colour_probabilities', 'taste']" in problems[0]
     wide = {**wanted.outputs, "colour_probabilities": np.zeros((12, 4))}
-    told = list(wrong_answers(running, specification, dataclasses.replace(wanted, outputs=wide)))
-    assert "has shape (1, 3), expected (1, 4)" in told[0]
+    problems = list(wrong_answers(running, specification, replace(wanted, outputs=wide)))
+    assert "has shape (1, 3), expected (1, 4)" in problems[0]
 
 
-def test_a_server_that_answers_what_is_malformed_is_told(
+def test_a_server_that_answers_malformed_requests_is_reported(
     running: Running,
     specification: Specification,
     wanted: Expected,
@@ -123,11 +123,11 @@ def test_a_server_that_answers_what_is_malformed_is_told(
     answer = requests.Response()
     answer.status_code, answer._content = 200, b"{}"
     monkeypatch.setattr(requests, "post", lambda *_, **__: answer)
-    told = "\n".join(not_refused(running, specification, wanted))
-    assert "gRPC, inputs missing: expected a refusal, found an answer" in told
-    assert "gRPC, input 'image' that is no picture: expected a refusal" in told
-    assert "REST, broken JSON: expected code 400, found 200" in told
-    assert "REST, an unknown version: expected code 404, found 200" in told
+    problems = "\n".join(not_refused(running, specification, wanted))
+    assert "gRPC, inputs missing: expected a refusal, found an answer" in problems
+    assert "gRPC, input 'image' that is no picture: expected a refusal" in problems
+    assert "REST, broken JSON: expected code 400, found 200" in problems
+    assert "REST, an unknown version: expected code 404, found 200" in problems
 
 
 # Speed, warm-up
@@ -175,7 +175,7 @@ def test_tf_serving_is_taken_where_it_is_installed_and_a_missed_limit_keeps_no_m
 ) -> None:
     tf_serving(  # stands for it: the same flags, answered by our server
         'for flag in "$@"; do declare "${flag#--}"; done\n'
-        f"exec {sys.executable} -P -m tfx_fusion.modules.serving.server "
+        f"exec {sys.executable} -P -m tfx_fusion.modules.serving.server.server "
         '"$model_base_path" "$model_name" '
         '"$port" "$rest_api_port"'
     )
@@ -196,7 +196,7 @@ def test_tf_serving_is_taken_where_it_is_installed_and_a_missed_limit_keeps_no_m
     assert written["speed"]["p99_ms"] > 0
 
 
-def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(
+def test_a_server_that_does_not_start_is_reported_with_the_end_of_its_log(
     tf_serving: Any, shared_published: Path, tmp_path: Path
 ) -> None:
     tf_serving("echo starting; echo no such flag >&2; exit 3")

@@ -66,7 +66,7 @@ def test_the_name_of_a_lone_input_and_output_may_be_left_out(running: Any) -> No
     assert post(url, columns).json() == {"outputs": [[0.5, 1.0]]}
 
 
-def test_outputs_that_are_no_rows_are_told_by_columns_only(running: Any) -> None:
+def test_outputs_that_are_not_rows_are_answered_by_columns_only(running: Any) -> None:
     body = {"signature_name": "add", "inputs": [2**60, 5]}
     found = post(f"{running.url}:predict", body).json()
     assert found == {"outputs": {"sum": 2**60 + 5, "mirror_bytes": [{"b64": "/wA="}]}}
@@ -135,9 +135,7 @@ def test_base64_without_padding_and_a_compressed_body_are_taken(running: Any) ->
         ({"signature_name": "regress", "inputs": [4]}, "expected string, found 4"),
     ],
 )
-def test_a_body_that_is_wrong_is_refused_with_what_is_wrong(
-    running: Any, body: Any, message: str
-) -> None:
+def test_an_invalid_body_is_refused_with_the_reason(running: Any, body: Any, message: str) -> None:
     answer = post(f"{running.url}:predict", body)
     assert answer.status_code == 400, answer.text
     assert list(answer.json()) == ["error"]
@@ -149,7 +147,7 @@ def test_paths_that_lead_nowhere_are_refused_in_json(running: Any) -> None:
     for url, code, message in (
         (f"{running.rest}/v1/models/other:predict", 404, "served is version 3 of 'tiny'"),
         (f"{running.url}/versions/4:predict", 404, "version 4 of the model 'tiny'"),
-        (f"{running.url}/versions/{10**30}:predict", 400, "no int64"),
+        (f"{running.url}/versions/{10**30}:predict", 400, "not an int64"),
         (f"{running.url}:guess", 404, "Not Found"),
     ):
         answer = post(url, body)
@@ -181,7 +179,7 @@ def test_classify_and_regress_take_examples_as_objects(running: Any) -> None:
         ({"examples": [{"y": 1.0}]}, "Feature: x (data type: float) is required"),
     ],
 )
-def test_examples_that_are_wrong_are_refused(running: Any, body: Any, message: str) -> None:
+def test_invalid_examples_are_refused(running: Any, body: Any, message: str) -> None:
     answer = post(f"{running.url}:regress", {"signature_name": "regress", **body})
     assert answer.status_code == 400
     assert message in answer.json()["error"]
@@ -190,7 +188,7 @@ def test_examples_that_are_wrong_are_refused(running: Any, body: Any, message: s
 # Metadata, status, health, metrics
 
 
-def test_metadata_is_told_as_tf_serving_tells_it(running: Any) -> None:
+def test_metadata_has_tf_servings_form(running: Any) -> None:
     found = requests.get(f"{running.url}/metadata", timeout=30).json()
     assert found["model_spec"] == {
         "name": "tiny", "version": "3", "signature_name": "",
@@ -215,7 +213,7 @@ def test_status_reads_as_tf_servings_message(running: Any) -> None:
     assert requests.get(f"{running.url}/versions/2", timeout=30).status_code == 404
 
 
-def test_health_and_metrics_are_told(running: Any) -> None:
+def test_health_and_metrics(running: Any) -> None:
     assert requests.get(f"{running.rest}/healthz", timeout=30).status_code == 200
 
     def asked() -> dict[str, float]:

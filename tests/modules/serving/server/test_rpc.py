@@ -211,7 +211,7 @@ def test_classify_and_regress_need_a_signature_over_examples(running: Any) -> No
 # Metadata, status, health
 
 
-def test_metadata_tells_the_signatures(running: Any) -> None:
+def test_metadata_reports_the_signatures(running: Any) -> None:
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "tiny"
     response = running.prediction.GetModelMetadata(request, timeout=SECONDS)
@@ -223,7 +223,7 @@ def test_metadata_tells_the_signatures(running: Any) -> None:
     assert "expected signature_def" in refused(running.prediction.GetModelMetadata, request)[1]
 
 
-def test_status_tells_the_versions(running: Any) -> None:
+def test_status_reports_the_versions(running: Any) -> None:
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "tiny"
     [found] = running.model.GetModelStatus(request, timeout=SECONDS).model_version_status
@@ -232,7 +232,7 @@ def test_status_tells_the_versions(running: Any) -> None:
     assert refused(running.model.GetModelStatus, request)[0] == grpc.StatusCode.NOT_FOUND
 
 
-def test_health_is_told_as_grpc_does(running: Any) -> None:
+def test_health_follows_grpcs_protocol(running: Any) -> None:
     stub = health_pb2_grpc.HealthStub(running.channel)
     found = stub.Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
     assert found.status == health_pb2.HealthCheckResponse.SERVING

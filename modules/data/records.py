@@ -1,0 +1,102 @@
+"""Records of TFRecord files by their number, so that rows can be read in any order.
+
+A TFRecord file has no index. One pass over the lengths in it finds where each record begins; the
+records themselves are skipped. The format, from TensorFlow's `lib/io/record_writer.h`: a length
+of 8 bytes, its checksum of 4, the record, its checksum of 4.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import tensorflow as tf
+
+from tfx_fusion.modules.errors import RunError
+
+HEADER = struct.Struct("<QI")
+CHECKSUM = struct.Struct("<I")
+READ_AT_ONCE = 1 << 20  # bytes; headers of small records come many in one read
+
+
+class Records:
+    """The records of several files as one sequence, in the order of the files.
+
+    Memory: 12 bytes a record. Files stay open, one descriptor each, until the object is gone.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        """Finds where each record begins.
+
+        Raises RunError, with the file and the record, where a file is cut short or damaged.
+        """
+        self._files = [Path(file).open("rb") for file in files]  # noqa: SIM115 read until the end
+        found = [_starts(stream.fileno(), Path(stream.name)) for stream in self._files]
+        self._starts = np.concatenate(found or [np.empty(0, np.int64)])
+        counts = [len(starts) for starts in found]
+        self._file_of = np.repeat(np.arange(len(found), dtype=np.int32), counts)
+        self._first = np.cumsum([0, *counts])
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def read(self, numbers: Any) -> Any:
+        """The records `(batch,)` of bytes that stand at some places `(batch,)`, counted from 0.
+
+        For the inside of a `tf.data` pipeline: takes and gives tensors.
+        """
+        records = tf.numpy_function(self._read, [numbers], tf.string, stateful=False)
+        records.set_shape(numbers.shape)
+        return records
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        return np.array([self._record(int(number)) for number in numbers], object)
+
+    def _record(self, number: int) -> bytes:
+        place = int(self._file_of[number])
+        stream, start = self._files[place], int(self._starts[number])
+        length, _ = HEADER.unpack(os.pread(stream.fileno(), HEADER.size, start))
+        data = os.pread(stream.fileno(), length + CHECKSUM.size, start + HEADER.size)
+        record = data[:length]
+        if CHECKSUM.unpack(data[length:])[0] != _masked_checksum(record):
+            raise _damaged(Path(stream.name), number - int(self._first[place]))
+        return record
+
+
+def _starts(descriptor: int, path: Path) -> np.ndarray:
+    """Where each record of a file begins `(records,)` int64."""
+    size = os.fstat(descriptor).st_size
+    starts = array("q")  # a list would take four times the memory
+    position, block, begin = 0, b"", 0
+    while position < size:
+        if position + HEADER.size > begin + len(block):
+            begin, block = position, os.pread(descriptor, READ_AT_ONCE, position)
+        header = block[position - begin : position - begin + HEADER.size]
+        if len(header) < HEADER.size:
+            raise _damaged(path, len(starts))
+        length, checksum = HEADER.unpack(header)
+        following = position + HEADER.size + length + CHECKSUM.size
+        if checksum != _masked_checksum(header[:8]) or following > size:
+            raise _damaged(path, len(starts))
+        starts.append(position)
+        position = following
+    return np.frombuffer(starts, np.int64) if starts else np.empty(0, np.int64)
+
+
+def _masked_checksum(data: bytes) -> int:
+    """CRC-32C, rotated and shifted as TensorFlow stores it (`core/lib/hash/crc32c.h`)."""
+    checksum = google_crc32c.value(data)
+    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _damaged(path: Path, number: int) -> RunError:
+    return RunError(
+        f"{path}: record {number} is cut short or damaged: delete the folder of the runs, so that "
+        "the next run writes it again"
+    )

@@ -1,0 +1,195 @@
+"""What TFMA measures: the metrics of a specification by slice, on predictions already computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.metrics import metric_types, metric_util
+from tensorflow_model_analysis.proto import config_pb2
+
+from tfx_fusion.modules.evaluation.metrics import Kind, kind_of, measure
+from tfx_fusion.modules.evaluation.predictions import (
+    CANDIDATE,
+    CHAMPION,
+    label_key,
+    prediction_key,
+)
+from tfx_fusion.modules.spec import Specification, Threshold
+
+# TFMA's names of the models that `predictions` calls candidate and champion.
+MODELS = {CANDIDATE: tfma.CANDIDATE_KEY, CHAMPION: tfma.BASELINE_KEY}
+# Rows that are summed at once: each by itself would take ten times longer.
+SUMMED_ROWS = 256
+
+
+def eval_config(specification: Specification, baseline: bool = False) -> config_pb2.EvalConfig:
+    """Metrics, slices and thresholds of a specification.
+
+    TFMA reads the rows that `write_predictions` wrote. With a baseline, the champion is measured
+    beside the candidate, and their difference is bounded as well.
+    """
+    models = [CANDIDATE, CHAMPION] if baseline else [CANDIDATE]
+    return config_pb2.EvalConfig(
+        model_specs=[_model(specification, name, named=baseline) for name in models],
+        slicing_specs=[config_pb2.SlicingSpec()]
+        + [config_pb2.SlicingSpec(feature_keys=names) for names in specification.sliced_by()],
+        metrics_specs=[_metrics(specification, name, baseline) for name in specification.outputs],
+    )
+
+
+def _model(specification: Specification, name: str, named: bool) -> config_pb2.ModelSpec:
+    spec = config_pb2.ModelSpec(model_type="materialized_prediction")
+    if named:
+        spec.name, spec.is_baseline = MODELS[name], name == CHAMPION
+    outputs = list(specification.outputs)
+    if len(outputs) == 1:
+        spec.label_key = label_key(outputs[0])
+        spec.prediction_key = prediction_key(name, outputs[0])
+    else:
+        for output in outputs:
+            spec.label_keys[output] = label_key(output)
+            spec.prediction_keys[output] = prediction_key(name, output)
+    return spec
+
+
+def _metrics(specification: Specification, output: str, baseline: bool) -> config_pb2.MetricsSpec:
+    several = len(specification.outputs) > 1
+    spec = config_pb2.MetricsSpec(output_names=[output] if several else [])
+    spec.metrics.add(class_name="ExampleCount")
+    kind = kind_of(specification, output)
+    for name in specification.outputs[output].metrics:
+        # TFMA finds the class by its module and makes it anew in each process.
+        metric = spec.metrics.add(
+            class_name=SpecificationMetric.__name__,
+            module=__name__,
+            config=json.dumps({"name": name, "kind": kind}),
+        )
+        for _, where, bounded, bounded_metric, threshold in specification.evaluation.bounds():
+            if (bounded, bounded_metric) == (output, name):
+                # Not as a plain threshold: TFMA checks such a one in every slice.
+                metric.per_slice_thresholds.extend(
+                    config_pb2.PerSliceMetricThreshold(
+                        slicing_specs=[_slicing(where)], threshold=bound
+                    )
+                    for bound in _bounds(threshold, baseline)
+                )
+    return spec
+
+
+def _bounds(threshold: Threshold, baseline: bool) -> Iterator[config_pb2.MetricThreshold]:
+    """A threshold as TFMA has it; of a change, it bounds one direction at a time."""
+    bound = config_pb2.MetricThreshold()
+    if threshold.min is not None:
+        bound.value_threshold.lower_bound.value = threshold.min
+    if threshold.max is not None:
+        bound.value_threshold.upper_bound.value = threshold.max
+    if bound.HasField("value_threshold"):
+        yield bound
+    change = threshold.change if baseline else None
+    for limit, direction in (
+        (change and change.min, config_pb2.MetricDirection.HIGHER_IS_BETTER),
+        (change and change.max, config_pb2.MetricDirection.LOWER_IS_BETTER),
+    ):
+        if limit is not None:
+            bound = config_pb2.MetricThreshold()
+            bound.change_threshold.absolute.value = limit
+            bound.change_threshold.direction = direction
+            yield bound
+
+
+def _slicing(where: Mapping[str, str | None]) -> config_pb2.SlicingSpec:
+    return config_pb2.SlicingSpec(
+        feature_keys=[name for name, value in where.items() if value is None],
+        feature_values={name: value for name, value in where.items() if value is not None},
+    )
+
+
+class SpecificationMetric(metric_types.Metric):
+    """A metric of `metrics` as TFMA computes it: each row adds to totals, which give the value."""
+
+    def __init__(self, name: str, kind: Kind) -> None:
+        """
+        Args:
+            name: the metric's in a specification.
+            kind: what the numbers of the output are.
+        """
+        super().__init__(
+            metric_util.merge_per_key_computations(_computations), name=name, kind=kind
+        )
+
+
+def _computations(
+    name: str,
+    kind: Kind,
+    eval_config: config_pb2.EvalConfig | None = None,
+    model_name: str = "",
+    output_name: str = "",
+    example_weighted: bool = False,
+) -> metric_types.MetricComputations:
+    key = metric_types.MetricKey(
+        name=name,
+        model_name=model_name,
+        output_name=output_name,
+        example_weighted=example_weighted,
+    )
+    combiner = _Totals(key, kind, eval_config)
+    return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
+
+
+@dataclass
+class _Sum:
+    """Totals of some rows, those not yet summed, and how totals give the value."""
+
+    totals: Any = 0.0
+    labels: list[np.ndarray] = field(default_factory=list)
+    predictions: list[np.ndarray] = field(default_factory=list)
+    value: Any = None
+
+
+class _Totals(beam.CombineFn):
+    def __init__(
+        self,
+        key: metric_types.MetricKey,
+        kind: Kind,
+        eval_config: config_pb2.EvalConfig | None,
+    ) -> None:
+        self._key, self._kind, self._eval_config = key, kind, eval_config
+
+    def create_accumulator(self) -> _Sum:
+        return _Sum()
+
+    def add_input(self, found: _Sum, element: metric_types.StandardMetricInputs) -> _Sum:
+        [(label, prediction, _)] = metric_util.to_label_prediction_example_weight(
+            element,
+            eval_config=self._eval_config,
+            model_name=self._key.model_name,
+            output_name=self._key.output_name,
+            flatten=False,
+        )
+        found.labels.append(label)
+        found.predictions.append(prediction)
+        return self.compact(found) if len(found.labels) >= SUMMED_ROWS else found
+
+    def compact(self, found: _Sum) -> _Sum:
+        if not found.labels:
+            return found
+        rows = measure(
+            self._kind, self._key.name, np.stack(found.labels), np.stack(found.predictions)
+        )
+        added = rows.totals(np.ones(len(found.labels)))
+        return _Sum(totals=found.totals + added, value=rows.value)
+
+    def merge_accumulators(self, accumulators: Iterable[_Sum]) -> _Sum:
+        summed = [self.compact(found) for found in accumulators]
+        value = next((found.value for found in summed if found.value), None)
+        return _Sum(totals=sum(found.totals for found in summed), value=value)
+
+    def extract_output(self, accumulator: _Sum) -> dict[metric_types.MetricKey, Any]:
+        found = self.compact(accumulator)
+        return {self._key: float(found.value(found.totals)) if found.value else float("nan")}

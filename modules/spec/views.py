@@ -1,0 +1,138 @@
+"""Views: for each step of the pipeline, the part of a specification that it depends on.
+
+A view is a parameter of its step, and with it part of the step's key in TFX's cache: what it leaves
+out can change without the step running again. `tests/modules/spec/test_views.py` has a table of
+the keys that run each step again. Embedding plans, which need the built graph, are made of views in
+`modules.embedding.plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec.beam import Beam
+from tfx_fusion.modules.spec.card import Card
+from tfx_fusion.modules.spec.data_checks import DataChecks
+from tfx_fusion.modules.spec.evaluation import Evaluation
+from tfx_fusion.modules.spec.features import Feature, Label, Missing
+from tfx_fusion.modules.spec.references import used_features
+from tfx_fusion.modules.spec.specification import Data, Publish, Serving, Specification
+from tfx_fusion.modules.spec.submodel import Submodel
+
+
+class RowsView(Part):
+    """What the rows are. For Rows and DataGate; the limits of the gate are no part of it."""
+
+    data: Data
+    features: dict[str, Feature]
+    labels: dict[str, Label]
+
+    @classmethod
+    def of(cls, specification: Specification) -> Self:
+        """The rows that a specification describes."""
+        return cls(
+            data=without_checks(specification.data),
+            features=features_in_rows(specification.features),
+            labels=specification.labels,
+        )
+
+
+class TaskView(Part):
+    """What a model predicts, and from what. For Champion, which compares two models by it."""
+
+    features: dict[str, Feature]
+    labels: dict[str, Label]
+    outputs: dict[str, str]  # the label of each
+
+    @classmethod
+    def of(cls, specification: Specification) -> Self:
+        """What the model of a specification predicts."""
+        return cls(
+            features=specification.features,
+            labels=specification.labels,
+            outputs={name: specification.label_name(name) for name in specification.outputs},
+        )
+
+
+def features_in_rows(features: Mapping[str, Feature]) -> dict[str, Feature]:
+    """The features as rows are read, transformed and embedded. For Rows, Transform and Embed.
+
+    How the model replaces or drops a missing feature is no part of it: another head needs no new
+    rows.
+    """
+    return {
+        name: feature.model_copy(update={"missing": Missing(unreadable=feature.missing.unreadable)})
+        if feature.missing
+        else feature
+        for name, feature in features.items()
+    }
+
+
+def embedded_submodels(specification: Specification) -> dict[str, Submodel]:
+    """The sub-models as an embedding depends on them. For Embed; a licence is only reported."""
+    return {
+        name: submodel.model_copy(update={"licence": None})
+        for name, submodel in specification.submodels.items()
+    }
+
+
+def training_view(specification: Specification) -> Specification:
+    """What training depends on. For Train."""
+    # A feature that only slices use must still have a use for the specification to be valid.
+    used = used_features(specification)
+    sliced = tuple((name,) for name in specification.features if name not in used)
+    update = {"evaluation": Evaluation(slices=sliced)}
+    return evaluation_view(specification).model_copy(update=update)
+
+
+def ablation_view(specification: Specification) -> Specification:
+    """What is trained and measured of single branches. For Worth: a new margin trains nothing."""
+    trained = training_view(specification)
+    confidence = specification.evaluation.confidence
+    evaluation = trained.evaluation.model_copy(update={"confidence": confidence})
+    return trained.model_copy(update={"evaluation": evaluation})
+
+
+def evaluation_view(specification: Specification) -> Specification:
+    """What measuring a model depends on. For Evaluate.
+
+    Neither where it runs nor where it is published, nor limits of data and serving, nor a search.
+    """
+    update = {
+        "data": without_checks(specification.data),
+        "tuning": None,
+        "serving": Serving(),
+        "publish": Publish(path=Path("/")),
+    }
+    return _without_descriptions(specification).model_copy(update=update)
+
+
+def serving_check_view(specification: Specification) -> Specification:
+    """What the check in a model server depends on. For ServingCheck."""
+    update = {"evaluation": Evaluation(), "serving": specification.serving}
+    return evaluation_view(specification).model_copy(update=update)
+
+
+def search_view(specification: Specification) -> str:
+    """What the trials of a search depend on, as JSON. For `fusion tune`, which resumes a search."""
+    whole = _without_descriptions(specification)
+    return whole.model_dump_json(exclude={"publish", "evaluation"})
+
+
+def without_checks(data: Data) -> Data:
+    """The same data, whatever their limits."""
+    return data.model_copy(update={"checks": DataChecks()})
+
+
+def _without_descriptions(specification: Specification) -> Specification:
+    """Without what no step computes from: descriptions, and where the steps run."""
+    update = {
+        "card": Card(),
+        "submodels": embedded_submodels(specification),
+        "beam": Beam(),
+        "kubeflow": None,
+    }
+    return specification.model_copy(update=update)

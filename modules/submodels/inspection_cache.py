@@ -1,0 +1,147 @@
+"""Inspections of sub-models already read, so that a graph can be checked without loading them.
+
+A record is keyed by path, signature, and the size and time of change of each file, as Git's index
+is. Sub-models without one are read in a process of their own: TensorFlow takes seconds to import,
+and a check on cached inspections need not pay for it. The files that are made of applications and
+presets lie beside the records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tfx_fusion.modules.errors import RunError, SpecificationError
+from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.spec import Specification, Submodel
+from tfx_fusion.modules.submodels.interface import Inspection
+
+
+def _key(submodel: Submodel, path: Path) -> str:
+    identity = json.dumps(
+        [str(path), submodel.signature, submodel.custom_objects, file_states(path)]
+    )
+    return hashlib.sha256(identity.encode()).hexdigest()
+
+
+class InspectionCache:
+    """A folder with one record for each sub-model that was read, refreshed when a file changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def with_paths(self, specification: Specification) -> Specification:
+        """The specification with a path for each application and preset: of the file made of it."""
+        submodels = {
+            name: with_path(item, self.folder) for name, item in specification.submodels.items()
+        }
+        return specification.model_copy(update={"submodels": submodels})
+
+    def inspect(
+        self, specification: Specification, notify: Callable[[str], None]
+    ) -> dict[str, Inspection]:
+        """The interface and digest of every sub-model, by name; makes the files not yet made.
+
+        `notify` is called with a line of text before anything that takes seconds. Raises
+        SpecificationError naming each sub-model that is missing, damaged or unsafe.
+        """
+        found: dict[str, Inspection] = {}
+        unread: dict[str, tuple[Submodel, Path]] = {}
+        records: dict[str, Path] = {}
+        problems = []
+        for name, (placed, path) in self.with_paths(specification).imported().items():
+            submodel = specification.submodels[name]
+            key, source = submodel.source
+            if source is not None and not source.exists():
+                problems.append(f"submodels.{name}.{key}: {source}: no such file or folder")
+                continue
+            record = self._record(submodel, path)
+            cached = _read_record(record)
+            if cached:
+                found[name] = cached
+                continue
+            unread[name] = submodel, path
+            records[name] = record
+            if submodel.path is None:
+                notify(f"making {name} from {placed.origin}")
+        if unread:
+            notify(f"reading the sub-models {', '.join(unread)}")
+            for name, answer in _read_in_process(unread).items():
+                if "problems" in answer:
+                    problems += [f"submodels.{name}.{problem}" for problem in answer["problems"]]
+                    continue
+                found[name] = Inspection.model_validate(answer["inspection"])
+                submodel, path = unread[name]
+                # A file that was made only now had no state to key a record by before.
+                made = submodel.path is None
+                record = self._record(submodel, path) if made else records[name]
+                write_text(record, found[name].model_dump_json())
+        if problems:
+            raise SpecificationError(problems)
+        return found
+
+    def _record(self, submodel: Submodel, path: Path) -> Path:
+        return self.folder / f"{_key(submodel, path)}.json"
+
+
+def _read_record(file: Path) -> Inspection | None:
+    """A record's inspection; None where there is none, or one that another version wrote."""
+    if not file.is_file():
+        return None
+    try:
+        return Inspection.model_validate_json(file.read_text())
+    except ValidationError:
+        return None
+
+
+def _read_in_process(submodels: dict[str, tuple[Submodel, Path]]) -> dict[str, dict]:
+    request = {
+        name: {"submodel": submodel.model_dump(mode="json"), "path": str(path)}
+        for name, (submodel, path) in submodels.items()
+    }
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tfx_fusion.modules.submodels.inspection"],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RunError(
+            f"reading the sub-models {', '.join(submodels)} failed: {done.stderr.strip()[-2000:]}"
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def with_path(submodel: Submodel, folder: Path) -> Submodel:
+    """An application or a preset as a sub-model with a path; any other as it is.
+
+    The file's name holds a digest of all that it is made from: what the specification says, and
+    the state of the local files that it names.
+    """
+    name = submodel.application or submodel.preset
+    if name is None:
+        return submodel
+    key, local = submodel.source
+    identity = [name, submodel.weights, submodel.config, file_states(local) if local else []]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    if key == "preset":
+        origin = f"KerasHub preset {name}"
+    else:
+        origin = f"keras.applications.{name} ({submodel.weights or 'imagenet'})"
+    source: dict[str, Any] = {"application": None, "preset": None, "config": {}, "weights": None}
+    path = folder / f"{Path(name).name}-{digest[:16]}.keras"
+    return submodel.model_copy(update={**source, "path": path, "origin": origin})
+
+
+def file_states(path: Path) -> list[tuple[str, int, int]]:
+    """Path, size and time of change of a file, or of each file in a folder, as Git's index has."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    states = [(file, file.stat()) for file in files if file.is_file()]
+    return [(str(file), state.st_size, state.st_mtime_ns) for file, state in states]

@@ -1,0 +1,112 @@
+"""The data of each stage of training: embeddings where that is exact, else raw rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfx_fusion.modules.data.split import SPLITS
+from tfx_fusion.modules.embedding.columns import Contents, read_contents
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, LearnsFrom, StagePlan, distinct_plans
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.graph.build import FusedModel
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.training.data import (
+    Epochs,
+    RawRows,
+    Rows,
+    evaluation_rows,
+    training_rows,
+)
+from tfx_fusion.modules.training.embedded import EmbeddedRows, new_head
+
+# A step of a head takes less than the call of it. More at once would keep a signal waiting.
+MOST_STEPS = 256
+
+
+class StageData(NamedTuple):
+    """What a stage learns from, and the model that learns it: the whole, or the head.
+
+    Keras is called once for each `steps_per_execution` steps, which must divide the steps of an
+    epoch.
+    """
+
+    model: keras.Model
+    train: Epochs
+    eval: tf.data.Dataset
+    learns_from: LearnsFrom
+    steps_per_execution: int = 1
+
+
+class EmbeddedStore:
+    """The embedded rows of each plan; those opened last stay in memory."""
+
+    def __init__(self, stages: Sequence[StagePlan], folders: Sequence[str]) -> None:
+        """
+        Args:
+            stages: what each stage learns from.
+            folders: the folder of embedded rows of each distinct plan, in the stages' order.
+        """
+        self._folders = list(zip(distinct_plans(list(stages)), folders, strict=True))
+        self._open: tuple[EmbeddingPlan, Contents, dict[str, EmbeddedRows]] | None = None
+
+    def open(self, plan: EmbeddingPlan) -> tuple[Contents, dict[str, EmbeddedRows]]:
+        """The contents page and the rows of each split."""
+        if self._open is None or self._open[0] != plan:
+            self._open = None  # first: the embeddings of two plans need not fit in memory together
+            folder = next(folder for known, folder in self._folders if known == plan)
+            contents = read_contents(folder)
+            if contents.plan != plan:
+                raise RunError(f"{folder}: expected embeddings of another plan: run again")
+            rows = {
+                split: EmbeddedRows(contents, split, f"{folder}/Split-{split}")
+                for split in contents.rows
+            }
+            self._open = plan, contents, rows
+        return self._open[1:]
+
+
+class StageDataSource:
+    """Opens the data of a stage when it is asked for."""
+
+    def __init__(
+        self,
+        specification: Specification,
+        fused: FusedModel,
+        stages: Sequence[StagePlan],
+        store: EmbeddedStore,
+        raw: Callable[[str], RawRows],
+    ) -> None:
+        """
+        Args:
+            specification: what is trained.
+            fused: the whole model, of real sub-models where a stage learns from raw data.
+            stages: what each stage learns from.
+            store: the embedded rows of the stages' plans.
+            raw: opens the raw rows of a split.
+        """
+        self._specification, self._fused = specification, fused
+        self._stages, self._store, self._raw = stages, store, raw
+
+    def of_stage(self, position: int) -> StageData:
+        """The data of the stage at a position."""
+        stage = self._stages[position]
+        rows: Mapping[str, Rows]
+        if stage.plan is None:
+            model, rows = self._fused.model, {split: self._raw(split) for split in SPLITS}
+        else:
+            contents, rows = self._store.open(stage.plan)
+            model = new_head(self._fused, contents)
+        inputs = list(model.input)
+        epochs = training_rows(self._specification, rows["train"], inputs)
+        evaluation = evaluation_rows(self._specification, rows["eval"], inputs)
+        together = 1 if stage.plan is None else largest_divisor(epochs.steps, MOST_STEPS)
+        return StageData(model, epochs, evaluation, stage.learns_from, together)
+
+
+def largest_divisor(number: int, most: int) -> int:
+    """The largest divisor of a number that does not exceed `most`."""
+    return next(divisor for divisor in range(min(number, most), 0, -1) if number % divisor == 0)

@@ -1,0 +1,60 @@
+"""What of a specification can still be built, so that one problem does not hide the others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from graphlib import CycleError
+from typing import Any
+
+from tfx_fusion.modules.graph.topology import downstream, in_order, references, source_of
+from tfx_fusion.modules.spec import Specification
+
+
+def without(specification: Specification, names: Collection[str]) -> Specification:
+    """A specification without some vertices, and without all that is computed from them.
+
+    An output goes by `outputs.NAME`, as in `ends()`. None of the names need exist.
+    """
+    left_out = downstream(specification, names)
+    outputs = {
+        name: output
+        for name, output in specification.outputs.items()
+        if f"outputs.{name}" not in left_out and source_of(output.from_) not in left_out
+    }
+
+    def rest(parts: dict[str, Any]) -> dict[str, Any]:
+        return {name: part for name, part in parts.items() if name not in left_out}
+
+    update = {
+        "features": rest(specification.features),
+        "submodels": rest(specification.submodels),
+        "graph": rest(specification.graph),
+        "outputs": outputs,
+    }
+    return specification.model_copy(update=update)
+
+
+def buildable_part(specification: Specification) -> Specification:
+    """A specification without what leads to no name, to two, to no label, or in a cycle."""
+    kinds = (specification.features, specification.submodels, specification.graph)
+    names = [name for kind in kinds for name in kind]
+    imported = {name for name, part in specification.submodels.items() if part.same_as is None}
+    undefined = {source_of(reference) for _, _, reference in references(specification)}
+    left_out = [
+        *undefined.difference(names),
+        *(name for name in names if names.count(name) > 1),
+        *(name for name in specification.submodels if specification.owner(name) not in imported),
+        *(
+            f"outputs.{name}"
+            for name in specification.outputs
+            if specification.label_name(name) not in specification.labels
+        ),
+    ]
+    part = without(specification, left_out)
+    while True:
+        try:
+            in_order(part)
+        except CycleError as error:
+            part = without(part, error.args[1])
+        else:
+            return part

@@ -1,0 +1,179 @@
+"""The whole validation: what can be seen without Keras, and what only the built graph shows.
+
+The graph is built from interfaces, on whatever backend Keras was imported with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tfx_fusion.modules.errors import Problem, SpecificationError
+from tfx_fusion.modules.graph.branches import joints_of, single_branch
+from tfx_fusion.modules.graph.build import FusedModel, build, build_part, open_interface
+from tfx_fusion.modules.graph.layers import new_layer
+from tfx_fusion.modules.graph.unfreeze import chosen_layers
+from tfx_fusion.modules.spec import Graph, Layers, Specification
+from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.training.optimizers import new_optimizer
+from tfx_fusion.modules.validation.names import specification_problems
+from tfx_fusion.modules.validation.part import buildable_part, without
+
+
+def validate(specification: Specification, interfaces: Mapping[str, Interface]) -> FusedModel:
+    """Checks a whole specification and returns its graph, built from interfaces.
+
+    Args:
+        specification: one from a file or from Python.
+        interfaces: of each sub-model that is imported, by name.
+
+    Raises SpecificationError with every problem: names that nothing defines or uses, losses and
+    metrics that do not fit, shapes and dtypes that clash, layers, optimizers and schedules that
+    Keras refuses, stages that train nothing, branches that no ablation can be measured of.
+    """
+    problems = specification_problems(specification)
+    fused, found = graph_problems(specification, interfaces)
+    problems += found
+    if fused is None or problems:
+        raise SpecificationError(problems)
+    return fused
+
+
+def graph_problems(
+    specification: Specification,
+    interfaces: Mapping[str, Interface],
+    invalid: frozenset[str] = frozenset(),
+) -> tuple[FusedModel | None, list[Problem]]:
+    """Builds a graph as far as it can be built.
+
+    Args:
+        specification: its names need not be valid.
+        interfaces: of imported sub-models, as far as they could be read.
+        invalid: the keys of parts that were left out of the specification.
+
+    Returns the graph, None where some of it cannot be built, and every problem that shows.
+    """
+    fused, problems = _build_valid(specification, interfaces)
+    if invalid:
+        fused = None  # of a part only
+    if fused is None:
+        problems += _layer_problems(specification)
+    problems += _stage_problems(specification, interfaces, fused)
+    if fused is not None:
+        problems += ablation_problems(specification, interfaces)
+    return fused, list(dict.fromkeys(problems))
+
+
+def _build_valid(
+    specification: Specification, interfaces: Mapping[str, Interface]
+) -> tuple[FusedModel | None, list[Problem]]:
+    """Builds a graph again and again, each time without what has failed and what depends on it.
+
+    So a node that fails hides nothing but the nodes behind it. A valid graph is built once.
+    """
+    unread = {name for name in specification.imported() if name not in interfaces}
+    part = without(buildable_part(specification), unread)
+    whole = part == specification
+    problems: list[Problem] = []
+    while part.features:
+        try:
+            if part.outputs:
+                fused = build(part, interfaces, open_interface)
+                return (fused if whole else None), problems
+            build_part(_Vertices.of(part), interfaces, open_interface)
+            break
+        except SpecificationError as error:
+            problems += error.found
+            smaller = without(part, set(map(_vertex, error.found)))
+            if smaller == part:
+                break  # a problem of no vertex: nothing to build without
+            part, whole = smaller, False
+    return None, problems
+
+
+def _layer_problems(specification: Specification) -> Iterator[Problem]:
+    """New layers that Keras cannot make, whatever feeds them."""
+    for name, node in specification.graph.items():
+        for position, item in enumerate(node.layers if isinstance(node, Layers) else ()):
+            [(class_name, config)] = item.items()
+            try:
+                new_layer(f"graph.{name}.layers.{position}.{class_name}", class_name, config)
+            except SpecificationError as error:
+                yield from error.found
+
+
+class _Vertices(Graph):
+    """The vertices of a graph where no output is left: it ends in its own features."""
+
+    @classmethod
+    def of(cls, graph: Graph) -> _Vertices:
+        return cls(features=graph.features, submodels=graph.submodels, graph=graph.graph)
+
+    def ends(self) -> Iterator[tuple[str, str, str]]:
+        """The features."""
+        for name in self.features:
+            yield f"features.{name}", name, name
+
+
+def _vertex(problem: Problem) -> str:
+    """The name of the vertex that a problem of the graph is at; of an output, `outputs.NAME`."""
+    section, name, *_ = [*problem.key.split("."), ""]
+    return f"{section}.{name}" if section == "outputs" else name
+
+
+def _stage_problems(
+    specification: Specification, interfaces: Mapping[str, Interface], fused: FusedModel | None
+) -> Iterator[Problem]:
+    """What Keras refuses in a stage, or is not there to be trained."""
+    for position, stage in enumerate(specification.training.stages):
+        key = f"training.stages.{position}"
+        try:
+            new_optimizer(key, stage, {})
+        except SpecificationError as error:
+            yield from error.found
+        for name, unfreeze in stage.unfreeze.items():
+            if name not in interfaces:
+                continue
+            # Without the whole graph it is not known which of its outputs are used.
+            taps = fused.taps[name] if fused else interfaces[name].taps()
+            try:
+                chosen_layers(f"{key}.unfreeze.{name}", interfaces[name], taps, unfreeze)
+            except SpecificationError as error:
+                yield from error.found
+        if fused and not stage.unfreeze and not _has_weights(fused):
+            yield Problem(
+                key,
+                f"the stage '{stage.name}' trains nothing: add new layers to the graph, or "
+                "unfreeze a sub-model",
+            )
+
+
+def _has_weights(fused: FusedModel) -> bool:
+    return any(layer.weights for layers in fused.layers.values() for layer in layers)
+
+
+def ablation_problems(
+    specification: Specification, interfaces: Mapping[str, Interface]
+) -> Iterator[Problem]:
+    """Where there are no branches to compare, or a branch cannot be built on its own."""
+    worth = specification.evaluation.worth
+    if worth is None:
+        return
+    key = "evaluation.worth"
+    nothing = "no merge of several branches comes before it, so there is nothing to compare"
+    joints = joints_of(specification)
+    if not joints:
+        yield Problem(key, f"of every output, {nothing}: remove 'worth'")
+        return
+    joined = [output for joint in joints for output in joint.outputs]
+    for output in worth.margin:
+        if output not in joined:
+            yield Problem(f"{key}.margin.{output}", f"{nothing}: remove it")
+    for joint in joints:
+        for branch in joint.branches:
+            single = single_branch(specification, joint.merge, branch)
+            given = {name: interfaces[owner] for name, owner in single.imported.items()}
+            try:
+                build(single.specification, given, open_interface)
+            except SpecificationError as error:
+                for problem in error.found:
+                    yield Problem(key, f"'{branch}' alone, in place of '{joint.merge}': {problem}")

@@ -1,0 +1,69 @@
+"""Stored predictions are what the exported models answer, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.evaluation.predictions import read_predictions
+
+pytestmark = pytest.mark.component
+
+
+@pytest.fixture(scope="module")
+def champion(export_trained: Callable[..., Any]) -> Any:
+    return export_trained("champion", seed=5)
+
+
+@pytest.fixture(scope="module")
+def evaluation(exported: Any, champion: Any, evaluate: Callable[..., Path]) -> Path:
+    return evaluate(exported.specification, champion)
+
+
+def test_predictions_and_labels_are_those_of_the_signatures(
+    exported: Any, champion: Any, evaluation: Path
+) -> None:
+    examples = exported.serialized()
+
+    found = read_predictions(exported.specification, evaluation)
+
+    assert found.champion is not None
+    answers = exported.signature("predict_examples", examples=examples)
+    earlier = champion.signature("predict_examples", examples=examples)
+    labels = exported.signature("transform_labels", examples=examples)
+    for output in exported.specification.outputs:
+        np.testing.assert_allclose(found.predictions[output], answers[output], atol=1e-6)
+        np.testing.assert_allclose(found.champion[output], earlier[output], atol=1e-6)
+        assert found.predictions[output].dtype == np.float32
+        np.testing.assert_array_equal(found.labels[output].squeeze(), labels[output].squeeze())
+
+
+def test_rows_have_their_ids_and_the_values_they_are_sliced_by(
+    exported: Any, evaluation: Path
+) -> None:
+    found = read_predictions(exported.specification, evaluation)
+
+    regions = [row["region"] for row in exported.rows]
+    assert found.values["region"].tolist() == regions
+    assert len(set(found.values["row_id"])) == len(exported.rows)
+    south = found.within((("region", "south"),))
+    assert south.tolist() == [region == "south" for region in regions]
+    assert found.within(()).all()
+
+
+def test_the_first_rows_can_be_read_without_the_rest(exported: Any, evaluation: Path) -> None:
+    whole = read_predictions(exported.specification, evaluation)
+
+    first = read_predictions(exported.specification, evaluation, most=3)
+
+    np.testing.assert_array_equal(first.predictions["area"], whole.predictions["area"][:3])
+
+
+def test_a_folder_without_predictions_fails_with_its_path(exported: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"predictions/Split-eval: expected predictions, found none"):
+        read_predictions(exported.specification, tmp_path)
