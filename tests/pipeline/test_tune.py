@@ -181,7 +181,7 @@ def test_an_invalid_search_exits_with_2_before_any_stage(
     done = fusion("tune", "fusion.yaml", folder=world)
 
     assert done.returncode == 2
-    assert "the specification is wrong" in done.stderr
+    assert "the specification is invalid" in done.stderr
     assert message in done.stderr
     for record in world.glob("runs/*/run.json"):
         assert json.loads(record.read_text())["steps"] == []

@@ -15,6 +15,7 @@ from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.evaluation.quality import Bound, Line, Quality, write_quality
 from tfx_fusion.modules.report.record import RunRecord, StepRecord
 from tfx_fusion.modules.report.summaries import (
+    AblationSummary,
     ChampionSummary,
     DataGateSummary,
     DriftedFeature,
@@ -43,7 +44,10 @@ SUMMARIES: list[tuple[Summary, str]] = [
         ChampionSummary(version="17", not_comparable="it reads 'x'"),
         "version 17, not comparable: it reads 'x'",
     ),
-    (DataGateSummary(drift_skipped="no champion"), "no anomalies, drift skipped: no champion"),
+    (
+        DataGateSummary(drift_skipped="no published model yet"),
+        "no anomalies, drift skipped: no published model yet",
+    ),
     (
         DataGateSummary(
             anomalies=("a", "b", "c", "d"), eval_rows=30, leaked_rows=2, version="17",
@@ -55,12 +59,12 @@ SUMMARIES: list[tuple[Summary, str]] = [
     (SubmodelSummary(parameters=1234, digest="d" * 64), "1,234 parameters, digest dddddddddddd"),
     (EmbeddingsSummary(rows=90, bytes_per_row=1056), "90 rows, 1,056 bytes each"),
     (
-        TrainingSummary(learned_from=("embeddings", "raw data"), loss=0.5, frozen_tensors=21),
+        TrainingSummary(learned_from=("embeddings", "rows"), loss=0.5, frozen_tensors=21),
         "on embeddings and raw data, loss 0.5000, 21 frozen tensors verified unchanged",
     ),
     (
         TrainingSummary(
-            learned_from=("raw data",), loss=None, frozen_tensors=0, warm_start="from scratch"
+            learned_from=("rows",), loss=None, frozen_tensors=0, warm_start="from scratch"
         ),
         "on raw data, loss not finite, 0 frozen tensors verified unchanged, from scratch",
     ),
@@ -89,7 +93,7 @@ SUMMARIES: list[tuple[Summary, str]] = [
     (PublishSummary(status="not blessed"), "not published"),
 ]  # fmt: skip
 MISSED = Line(
-    output="digit", metric="auc", rows=9, value=0.5, bounds=(Bound(says="≥ 0.9", kept=False),)
+    output="digit", metric="auc", rows=9, value=0.5, bounds=(Bound(text="≥ 0.9", met=False),)
 )
 
 
