@@ -16,6 +16,7 @@ from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
 from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, check_dtype, new_layer
 from tfx_fusion.modules.graph.merges import check_inputs, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
+from tfx_fusion.modules.graph.sequences import StepMask
 from tfx_fusion.modules.graph.topology import (
     in_order,
     inputs_of,
@@ -34,7 +35,9 @@ from tfx_fusion.modules.spec import (
     MultiLabel,
     NumberLabel,
     Specification,
+    length_name,
     missing_name,
+    variable_sequences,
 )
 from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel, TensorInfo
 from tfx_fusion.modules.submodels.keras_file import activation_of
@@ -150,10 +153,11 @@ class _Join:
         self._missing_inputs: dict[str, keras.KerasTensor] = {}
         self._absent: dict[str, keras.KerasTensor] = {}
         self._resolve()
-        for name, feature in graph.features.items():
-            if feature.type == "sequence" and feature.variable:
-                mask = keras.layers.Masking(feature.padding, name=f"{name}.mask")
-                self.tensors[name] = mask(self.inputs[name])
+        self._length_inputs: dict[str, keras.KerasTensor] = {}
+        for name in variable_sequences(graph.features):
+            length = keras.Input((), dtype="int64", name=length_name(name))
+            self._length_inputs[name] = length
+            self.tensors[name] = StepMask(name=f"{name}.mask")([self.inputs[name], length])
         for name in in_order(graph):
             with self.recording(name):
                 self._add(name)
@@ -182,7 +186,11 @@ class _Join:
         """
         if self.problems:
             raise SpecificationError(self.problems)
-        inputs = {name: self.inputs[name] for name in used_features(self.graph)}
+        inputs = {}
+        for name in used_features(self.graph):
+            inputs[name] = self.inputs[name]
+            if name in self._length_inputs:
+                inputs[length_name(name)] = self._length_inputs[name]
         return keras.Model({**inputs, **self._missing_inputs}, outputs, name="fused")
 
     def _resolve(self) -> None:

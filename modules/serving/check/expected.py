@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import DTYPES
-from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification, stored
+from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification, stored_columns
 from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE
 from tfx_fusion.modules.training.losses import is_binary
 
@@ -44,8 +44,8 @@ def expected(version: Path, specification: Specification, split: str, rows: int)
     loaded = tf.saved_model.load(str(version))
     served = loaded.signatures["serving_default"].structured_input_signature[1]
     spec = {
-        name: tf.io.FixedLenFeature(stored(feature).shape, DTYPES[stored(feature).dtype])
-        for name, feature in specification.features.items()
+        name: tf.io.FixedLenFeature(shape, DTYPES[dtype])
+        for name, (shape, dtype) in stored_columns(specification.features).items()
         if name in served
     }
     parsed = tf.io.parse_example(
