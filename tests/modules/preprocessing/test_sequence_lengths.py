@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tfx_fusion.modules.spec import Specification, load_specification
 pytestmark = pytest.mark.component
 SPECIFICATION = """\
 name: sounds
-data: {path: rows.jsonl, split: {column: split}}
+data: {path: rows.csv, split: {column: split}}
 features:
   sound: {type: sequence, column: s, shape: [3, 2], variable: true, padding: -1.0}
   noise: {type: sequence, column: n, shape: [3, 2], variable: true, missing: allowed}
@@ -39,12 +39,12 @@ def graph(
     tmp_path_factory: pytest.TempPathFactory, prepare_training: Callable[[Specification], Any]
 ) -> TransformGraph:
     folder = tmp_path_factory.mktemp("sounds")
-    step = [[1.0, 2.0]]
-    rows = [
-        {"s": step * (1 + n % 3), "n": step if n % 2 else None, "y": n, "split": split}
-        for n, split in enumerate(["train", "eval"] * 3)
-    ]
-    Path(folder, "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with Path(folder, "rows.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["s", "n", "y", "split"])
+        for row in range(6):
+            steps = str([[1.0, 2.0]] * (1 + row % 3))
+            writer.writerow([steps, "[[1, 2]]" if row % 2 else "", row, "train"])
     Path(folder, "fusion.yaml").write_text(SPECIFICATION)
     specification = load_specification(folder / "fusion.yaml")
     inputs = prepare_training(specification)
@@ -68,7 +68,7 @@ def test_a_request_gives_the_padded_values_and_their_length(graph: TransformGrap
 def test_what_stands_behind_the_last_step_is_padding(graph: TransformGraph) -> None:
     sound = np.array([[[0, 0], [9, 9], [9, np.nan]], [[-1, -1], [-1, -1], [8, 8]]], np.float32)
 
-    found = asked(graph, sound=sound, sound_length=[np.int64(1), np.int64(2)])
+    found = asked(graph, sound=sound, sound_length=np.array([1, 2]))
 
     assert found["sound_length"].tolist() == [1, 2]
     assert found["sound"].tolist() == [[[0, 0], [-1, -1], [-1, -1]], [[-1, -1]] * 3]
