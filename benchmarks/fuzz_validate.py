@@ -96,7 +96,7 @@ SMALL = """
 name: small
 data: {path: rows.csv, split: {column: split}}
 features: {a: {type: raw, column: a, dtype: float32, shape: [6, 2]}, b: {type: number, column: b}}
-labels: {y: {type: category, column: y, classes: [no, yes]}}
+labels: {y: {type: category, column: y, classes: [low, high]}}
 submodels:
   ear: {path: ear.keras, inputs: {steps: a}}
   twin: {same_as: ear, inputs: {steps: a}}
@@ -417,7 +417,9 @@ def try_models(folder: Path, count: int, seed: int, seconds: float, faults: Faul
 
 def _read(folder: Path, paths: dict[int, Path], seconds: float, faults: Faults) -> None:
     tree = yaml.safe_load(SMALL)
-    tree["submodels"] = {f"m{n}": {"path": str(path), "inputs": {}} for n, path in paths.items()}
+    tree["submodels"] = {
+        f"m{n}": {"path": str(path), "inputs": {"x": "a"}} for n, path in paths.items()
+    }
     specification = Specification.model_validate(tree, context={"folder": folder})
     refused: dict[str, str] = {}
     try:

@@ -49,16 +49,17 @@ class EmbeddingPlan(Graph):
 
     `embeddings` are references such as `vision.features`; `passed` are the features that the head
     reads beside them, with the lengths of variable sequences and which rows lack one
-    (`image.missing`); `precision` is that of the layers
-    behind sub-models. `cuts` names, for a sub-model that is trained in part, the inner layers that
-    its embeddings come from. It holds nothing of the head, so that a changed head needs no new
-    embeddings.
+    (`image.missing`); `precision` is that of the layers behind sub-models; `max_rejected` is the
+    share of rows that need not be usable. `cuts` names, for a sub-model that is trained in part,
+    the inner layers that its embeddings come from. It holds nothing of the head, so that a changed
+    head needs no new embeddings.
     """
 
     labels: dict[str, Label]
     embeddings: tuple[str, ...]
     passed: tuple[str, ...]
     precision: str
+    max_rejected: float = 0.0
     cuts: dict[str, tuple[str, ...]] = {}
 
     def ends(self) -> Iterator[tuple[str, str, str]]:
@@ -171,6 +172,7 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
         graph=graph,
         precision=specification.training.precision if graph else "float32",
         embeddings=tuple(frontier.embeddings),
+        max_rejected=specification.data.max_rejected,
         passed=tuple(name for name in fused.model.input if name in frontier.features),
         cuts=frontier.cuts,
     )

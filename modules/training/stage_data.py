@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import keras
@@ -18,6 +18,7 @@ from tfx_fusion.modules.training.data import (
     Epochs,
     RawRows,
     Rows,
+    WithoutRows,
     evaluation_rows,
     training_rows,
 )
@@ -68,6 +69,26 @@ class EmbeddedStore:
             self._open = plan, contents, rows
         return self._open[1:]
 
+    def rejected(self) -> dict[str, set[int]]:
+        """By split, the places of the rows that could not be embedded for one of the plans."""
+        found: dict[str, set[int]] = {}
+        for _, folder in self._folders:
+            for split, places in read_contents(folder).rejected.items():
+                found.setdefault(split, set()).update(places)
+        return found
+
+
+def without(rows: Rows, rejected: Collection[int], missing: Collection[int] = ()) -> Rows:
+    """Rows but for those at some places of their split.
+
+    Args:
+        rows: the rows of a split.
+        rejected: the places of those to leave out, counted before any was.
+        missing: the places of those that `rows` do not have any more.
+    """
+    left = [n - sum(gone < n for gone in missing) for n in set(rejected) - set(missing)]
+    return WithoutRows(rows, left) if left else rows
+
 
 class StageDataSource:
     """Opens the data of a stage when it is asked for."""
@@ -95,11 +116,19 @@ class StageDataSource:
         """The data of the stage at a position."""
         stage = self._stages[position]
         rows: Mapping[str, Rows]
+        known: Mapping[str, Collection[int]] = {}
         if stage.plan is None:
             model, rows = self._fused.model, {split: self._raw(split) for split in SPLITS}
         else:
             contents, rows = self._store.open(stage.plan)
             model = new_head(self._fused, contents)
+            known = contents.rejected
+        # All stages learn from the same rows, and are measured on the same.
+        rejected = self._store.rejected()
+        rows = {
+            split: without(found, rejected.get(split, ()), known.get(split, ()))
+            for split, found in rows.items()
+        }
         inputs = list(model.input)
         epochs = training_rows(self._specification, rows["train"], inputs)
         evaluation = evaluation_rows(self._specification, rows["eval"], inputs)

@@ -31,6 +31,8 @@ class Expected:
 def expected(version: Path, specification: Specification, split: str, rows: int) -> Expected:
     """The first rows of a split with the predictions of the signature that the Evaluator reads.
 
+    Rows without a finite prediction are left out, as in the evaluation.
+
     Args:
         version: the exported model.
         specification: what it was made from.
@@ -51,13 +53,21 @@ def expected(version: Path, specification: Specification, split: str, rows: int)
     parsed = tf.io.parse_example(
         serialized, {**spec, "row_id": tf.io.FixedLenFeature((), tf.string)}
     )
-    predicted = loaded.signatures[EXAMPLES_SIGNATURE](serialized)
+    predicted = {
+        name: tensor.numpy()
+        for name, tensor in loaded.signatures[EXAMPLES_SIGNATURE](serialized).items()
+    }
+    usable = np.ones(len(serialized), bool)
+    for values in predicted.values():
+        usable &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if not usable.any():
+        raise RunError(f"{split}: expected rows with a finite prediction, found none")
     outputs: Arrays = {}
     for name in specification.outputs:
-        outputs.update(_answers(specification, name, predicted[name].numpy()))
+        outputs.update(_answers(specification, name, predicted[name][usable]))
     return Expected(
-        [row_id.decode() for row_id in parsed["row_id"].numpy()],
-        {name: parsed[name].numpy() for name in spec},
+        [row_id.decode() for row_id in parsed["row_id"].numpy()[usable]],
+        {name: parsed[name].numpy()[usable] for name in spec},
         outputs,
     )
 
