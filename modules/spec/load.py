@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from tfx_fusion.modules.errors import Problem, SpecificationError, first_line, suggestion
 from tfx_fusion.modules.spec.specification import Specification
@@ -120,6 +121,16 @@ MOST_VALUES, DEEPEST = 100_000, 64
 TOO_DEEP = f"its values are nested too deep: at most {DEEPEST} levels can be read"
 
 
+def _check_depth(path: Path, text: str) -> None:
+    """Raises SpecificationError where values are nested so deep that loading them takes forever."""
+    depth = 0
+    for event in YAML(typ="rt", pure=True).parse(text):
+        starts = isinstance(event, CollectionStartEvent)
+        depth += starts - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            raise SpecificationError([f"{path}: {TOO_DEEP}"])
+
+
 def _weigh(path: Path, node: Any, known: dict[int, int], depth: int) -> int:
     """How many values a tree stands for, each alias counted.
 
@@ -169,6 +180,7 @@ def _validated(path: Path, tree: Any) -> Specification:
 def _parse(path: Path, text: str) -> Any:
     yaml = YAML(typ="rt", pure=True)  # YAML 1.2: `1e-3` is a number, `no` is text
     try:
+        _check_depth(path, text)
         return yaml.load(text)
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1
@@ -183,7 +195,7 @@ def _parse(path: Path, text: str) -> Any:
         ) from None
     except YAMLError as error:
         raise SpecificationError([f"{path}: not valid YAML: {error}"]) from None
-    except RecursionError:
+    except (RecursionError, SpecificationError):
         raise
     except Exception as error:
         cause = first_line(error)
