@@ -204,9 +204,9 @@ class _BranchStore(EmbeddedStore):
         contents, rows = self._whole.open(covering)
         return contents.model_copy(update={"plan": plan}), rows
 
-    def rejected(self) -> dict[str, set[int]]:
+    def rejected(self, scan: Callable[[], dict[str, set[int]]]) -> dict[str, set[int]]:
         """Those of the whole fusion: branches are compared on the same rows."""
-        return self._whole.rejected()
+        return self._whole.rejected(scan)
 
 
 def _learns(fused: FusedModel, specification: Specification) -> bool:
