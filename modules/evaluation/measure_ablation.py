@@ -206,6 +206,10 @@ class _BranchStore(EmbeddedStore):
         contents, rows = self._whole.open(covering)
         return contents.model_copy(update={"plan": plan}), rows
 
+    def rejected(self, scan: Callable[[], dict[str, set[int]]]) -> dict[str, set[int]]:
+        """Those of the whole fusion: branches are compared on the same rows."""
+        return self._whole.rejected(scan)
+
 
 def _learns(fused: FusedModel, specification: Specification) -> bool:
     head = any(layer.trainable_variables for layers in fused.layers.values() for layer in layers)

@@ -23,6 +23,7 @@ from tfx_fusion.modules.graph.layers import (
 from tfx_fusion.modules.graph.merges import check_inputs, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
 from tfx_fusion.modules.graph.precision import precision
+from tfx_fusion.modules.graph.sequences import StepMask
 from tfx_fusion.modules.graph.topology import (
     in_order,
     inputs_of,
@@ -40,9 +41,10 @@ from tfx_fusion.modules.spec import (
     Missing,
     MultiLabel,
     NumberLabel,
-    SequenceFeature,
     Specification,
+    length_name,
     missing_name,
+    variable_sequences,
 )
 from tfx_fusion.modules.submodels.flatten import scope_name
 from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel, TensorInfo
@@ -159,23 +161,16 @@ class _Join:
         self._missing_inputs: dict[str, keras.KerasTensor] = {}
         self._absent: dict[str, keras.KerasTensor] = {}
         self._resolve()
-        for name, feature in graph.features.items():
-            if feature.type == "sequence" and feature.variable:
-                self.tensors[name] = self._masked(name, feature)
+        self._length_inputs: dict[str, keras.KerasTensor] = {}
+        for name in variable_sequences(graph.features):
+            length = keras.Input((), dtype="int64", name=length_name(name))
+            self._length_inputs[name] = length
+            self.tensors[name] = StepMask(dtype="float32", name=f"{name}.mask")(
+                [self.inputs[name], length]
+            )
         for name in in_order(graph):
             with self.recording(name):
                 self._add(name)
-
-    def _masked(self, name: str, feature: SequenceFeature) -> keras.KerasTensor:
-        """The values of a sequence of variable length, with the mask of the steps that a row has.
-
-        In their own dtype: the precision of new layers would change the values that the sub-models
-        see, and with them the mask.
-        """
-        layer = keras.layers.Masking(
-            feature.padding, dtype="float32", autocast=False, name=f"{name}.mask"
-        )
-        return layer(self.inputs[name])
 
     @contextmanager
     def recording(self, name: str) -> Iterator[None]:
@@ -201,7 +196,11 @@ class _Join:
         """
         if self.problems:
             raise SpecificationError(self.problems)
-        inputs = {name: self.inputs[name] for name in used_features(self.graph)}
+        inputs = {}
+        for name in used_features(self.graph):
+            inputs[name] = self.inputs[name]
+            if name in self._length_inputs:
+                inputs[length_name(name)] = self._length_inputs[name]
         return keras.Model({**inputs, **self._missing_inputs}, outputs, name="fused")
 
     def _resolve(self) -> None:

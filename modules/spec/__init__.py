@@ -1,6 +1,6 @@
 """The specification of a fusion: its types, its reading from YAML, its checks."""
 
-from tfx_fusion.modules.spec.beam import Beam, BeamStage, Runner
+from tfx_fusion.modules.spec.beam import Beam, BeamStep, Runner
 from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
@@ -19,10 +19,13 @@ from tfx_fusion.modules.spec.features import (
     TextFeature,
     columns_of,
     drifting,
+    length_name,
     may_be_missing,
     media_columns,
     missing_name,
     stored,
+    stored_columns,
+    variable_sequences,
 )
 from tfx_fusion.modules.spec.kubeflow import Kubeflow, StepResources, Volume
 from tfx_fusion.modules.spec.load import (
@@ -54,7 +57,7 @@ from tfx_fusion.modules.spec.tuning import Choice, Range, Tuning
 
 __all__ = [
     "Beam",
-    "BeamStage",
+    "BeamStep",
     "Bounds",
     "Card",
     "CategoryFeature",
@@ -100,6 +103,7 @@ __all__ = [
     "columns_of",
     "data_file_format",
     "drifting",
+    "length_name",
     "load_specification",
     "may_be_missing",
     "media_columns",
@@ -107,5 +111,7 @@ __all__ = [
     "read_specification",
     "read_tree",
     "stored",
+    "stored_columns",
     "validate_tree",
+    "variable_sequences",
 ]

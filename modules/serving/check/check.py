@@ -18,11 +18,10 @@ from tfx_fusion.modules.serving.check.process import model_server
 from tfx_fusion.modules.serving.check.speed import Speed, measure
 from tfx_fusion.modules.serving.remote import typed
 from tfx_fusion.modules.serving.server.servable import write_warmup
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Specification, stored_columns
 
 REPORT_FILE = "serving_check.json"
 LOG_FILE = "server.log"
-SHOWN = 3
 
 
 class ServingReport(BaseModel):
@@ -32,20 +31,6 @@ class ServingReport(BaseModel):
     server: str = ""
     problems: list[str] = []
     speed: Speed | None = None
-
-    def summary(self) -> str:
-        """The report in one line."""
-        if self.problems:
-            more = len(self.problems) - SHOWN
-            shown = "; ".join(self.problems[:SHOWN])
-            return f"{shown}; and {more} more" if more > 0 else shown
-        answered = f"{self.rows} rows answered by {self.server} as in training"
-        if self.speed is None:
-            return answered
-        return (
-            f"{answered}, p50 {self.speed.p50_ms:.1f} ms, p95 {self.speed.p95_ms:.1f}, "
-            f"p99 {self.speed.p99_ms:.1f}, {self.speed.rows_per_second:.0f} rows/s"
-        )
 
 
 def check_serving(
@@ -88,12 +73,13 @@ def warmup_requests(
 ) -> list[predict_pb2.PredictRequest]:
     """A single row, and all of them at once."""
     found = []
+    columns = stored_columns(specification.features)
     for count in sorted({1, len(wanted.row_ids)}):
         request = predict_pb2.PredictRequest()
         request.model_spec.name = specification.name
         request.model_spec.signature_name = "serving_default"
         for name, values in wanted.inputs.items():
-            array = typed(specification.features[name], values[:count])
+            array = typed(columns[name], values[:count])
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
         found.append(request)
     return found
