@@ -21,6 +21,7 @@ from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, Prediction
 from tfx_fusion.modules.graph.merges import MERGES, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement
+from tfx_fusion.modules.graph.sequences import StepMask
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.flatten import Entry
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
@@ -258,6 +259,7 @@ MADE: dict[type, Callable[[Path], keras.layers.Layer]] = {
     Absence: lambda _: Absence(0.25, "absent"),
     Replacement: lambda _: Replacement("mean", "replaced"),
     Cast: lambda _: Cast("int32", name="cast"),
+    StepMask: lambda _: StepMask(dtype="float32", name="mask"),
     Prediction: lambda _: Prediction("softmax", name="y.prediction"),
     Entry: lambda _: Entry("int32", 3, "entry"),
     Constant: lambda _: Constant(np.array([1.5, 2.5], "float32")),

@@ -15,10 +15,6 @@ import keras
 class Bilinear(keras.layers.Layer):
     """The flattened outer product of two vectors."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.supports_masking = True
-
     def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
         if len(input_shape) != 2 or any(len(shape) != 2 for shape in input_shape):
             raise ValueError(f"bilinear needs two vectors, received {input_shape}")

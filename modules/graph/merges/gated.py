@@ -18,10 +18,6 @@ from tfx_fusion.modules.graph.merges.row_masks import present
 class Gated(keras.layers.Layer):
     """Weighs equal shapes by gates that it learns."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.supports_masking = True
-
     def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
         if len(input_shape[0]) != 2:
             raise ValueError(f"gated needs vectors, received {input_shape}")

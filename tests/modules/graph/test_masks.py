@@ -16,6 +16,7 @@ from tfx_fusion.modules.graph.layers import Cast, Prediction
 from tfx_fusion.modules.graph.merges import new_merge
 from tfx_fusion.modules.graph.missing import Replacement
 from tfx_fusion.modules.graph.precision import precision
+from tfx_fusion.modules.spec import length_name
 
 MIXED = ("float32", "mixed_bfloat16", "mixed_float16")
 A, B, C = (
@@ -36,7 +37,7 @@ def mask_of(tensor: Any) -> Any:
 
 @pytest.mark.parametrize("policy", MIXED)
 def test_a_variable_sequence_reaches_a_sub_model_as_it_is(policy: str, tmp_path: Path) -> None:
-    """A step below the smallest float16 is a step, and no value is rounded."""
+    """Its mask comes from its length, and no value is rounded."""
     entry = keras.Input((4, 2), name="entry")
     model = keras.Model(entry, keras.layers.LSTM(3, name="vector")(entry))
     model.save(tmp_path / "steps.keras")
@@ -52,7 +53,8 @@ def test_a_variable_sequence_reaches_a_sub_model_as_it_is(policy: str, tmp_path:
     values[0, 1] = 1e-9
     values[0, 2:] = 0
 
-    found = keras.Model(fused.model.input, fused.tensors["ear.vector"])({"sound": values})
+    given = {"sound": values, length_name("sound"): np.array([2, 4])}
+    found = keras.Model(fused.model.input, fused.tensors["ear.vector"])(given)
 
     mask = np.array([[True, True, False, False], [True] * 4])
     wanted = keras.layers.LSTM(3)
