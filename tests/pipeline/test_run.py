@@ -226,7 +226,7 @@ def test_a_picture_in_both_splits_stops_the_run_before_anything_is_trained(
     assert done.steps("failed") == {"DataGate"}
     assert {"Embed", "Train"} <= done.steps("waiting")
     assert "step DataGate failed: the data failed their checks:" in done.text
-    assert "leakage: 1 of 24 eval rows (4.2%) hold media of a row to train on" in done.text
+    assert "leakage: 1 of 24 eval rows (4.2%) hold media of a training row" in done.text
     assert "data.checks.max_leakage allows 0.0%. First: row 91 ('image' as in row 1)." in done.text
     assert len(all_versions(folder / "serving")) == 1
 
@@ -331,7 +331,7 @@ def test_ml_metadata_tells_what_a_version_came_from(first: tuple[Path, Done]) ->
 
     printed = CliRunner().invoke(lineage, [str(folder / "fusion.yaml"), old.name]).stdout
     text = " ".join(printed.split())
-    assert f"version {old.name}, kept" in text
+    assert f"version {old.name}, retained" in text
     assert f"data {folder / 'data' / 'rows.csv'} fingerprint" in text
     assert "67 train, 23 eval, 0 rejected" in text
     assert f"sub-model vision {path} digest {vision.digest}" in text
