@@ -335,7 +335,7 @@ def test_ml_metadata_tells_what_a_version_came_from(first: tuple[Path, Done]) ->
     assert f"data {folder / 'data' / 'rows.csv'} fingerprint" in text
     assert "67 train, 23 eval, 0 rejected" in text
     assert f"sub-model vision {path} digest {vision.digest}" in text
-    assert "told by ML Metadata specification: " in text
+    assert "recorded in ML Metadata specification: " in text
 
 
 def test_a_warm_start_trains_on_from_the_version_published_before(
