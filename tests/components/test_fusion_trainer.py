@@ -90,7 +90,7 @@ def test_the_summary_and_the_model_artifact_hold_what_was_proven_frozen(
     assert isinstance(summary, TrainingSummary)
     counted = sum(len(named) for named in record["frozen"].values())
     assert summary.frozen_tensors == counted == 8 + 4
-    assert summary.learned_from == ("raw data",)
+    assert summary.learned_from == ("rows",)
     assert summary.loss == record["stages"][-1]["epochs"][-1]["loss"]
     assert summary_of([artifacts["training_record"]]) == summary
     parts = {
