@@ -255,6 +255,7 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
 ) -> None:
     from tfx.types import standard_artifacts
 
+    from tfx_fusion.components.base import Execution
     from tfx_fusion.components.fusion_trainer import executor
     from tfx_fusion.modules.spec.views import training_view
 
@@ -267,7 +268,8 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
             executor.SPECIFICATION_KEY: training_view(specification).model_dump_json(),
             executor.CHECKPOINTS_KEY: "checkpoints",
         }
-        return executor.checkpoint_of({"examples": [examples]}, properties, champion)._folder
+        run = Execution({"examples": [examples]}, {}, properties)
+        return executor.checkpoint_of(run, champion)._folder
 
     same, again = (place(specification, "rows/1") for _ in range(2))
 
