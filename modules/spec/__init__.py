@@ -19,10 +19,13 @@ from tfx_fusion.modules.spec.features import (
     TextFeature,
     columns_of,
     drifting,
+    length_name,
     may_be_missing,
     media_columns,
     missing_name,
     stored,
+    stored_columns,
+    variable_sequences,
 )
 from tfx_fusion.modules.spec.kubeflow import Kubeflow, StepResources, Volume
 from tfx_fusion.modules.spec.load import (
@@ -100,6 +103,7 @@ __all__ = [
     "columns_of",
     "data_file_format",
     "drifting",
+    "length_name",
     "load_specification",
     "may_be_missing",
     "media_columns",
@@ -107,5 +111,7 @@ __all__ = [
     "read_specification",
     "read_tree",
     "stored",
+    "stored_columns",
     "validate_tree",
+    "variable_sequences",
 ]
