@@ -29,8 +29,9 @@ NOT_FINITE = (
 
 
 def mask_name(reference: str) -> str:
-    """The name of the column that holds the mask of an embedding."""
-    return f"{reference}.mask"
+    """The name of the column that holds the mask of an embedding: no output's, which may have
+    any name behind the sub-model's."""
+    return f"mask of {reference}"
 
 
 def batch_size(plan: EmbeddingPlan, interfaces: Mapping[str, Interface]) -> int:

@@ -92,8 +92,9 @@ Flag = Annotated[bool, Field(strict=True)]
 
 # A name of a feature, label, sub-model, node or output. TensorFlow uses it as a scope name.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-# What an input refers to: a feature, a sub-model or a node, or one output of a sub-model.
-Reference = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_./]+)?$")]
+# What an input refers to: a feature, a sub-model or a node, or one output of a sub-model, whose
+# name may have any characters.
+Reference = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.\S(.*\S)?)?$")]
 Column = Annotated[str, Field(min_length=1)]
 
 

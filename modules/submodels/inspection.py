@@ -56,6 +56,7 @@ def inspect_submodel(
     else:
         loaded = saved_model.load(path)
         function = loaded.signatures[saved_model.pick_signature(path, loaded, signature)]
+        saved_model.check_stateless(path, function)
         interface = saved_model.read_interface(path, function)
         weights = saved_model.weights_of(function)
         architecture = saved_model.digest_architecture(path)

@@ -203,7 +203,7 @@ def test_a_batch_is_sized_by_the_largest_activation(inside: Any, rows: int) -> N
 def test_a_mask_stands_beside_its_embedding(
     tmp_path: Path, prepare_training: Callable[[Specification], Any]
 ) -> None:
-    assert mask_name("ear.read") == "ear.read.mask"
+    assert mask_name("ear.read") == "mask of ear.read"
     steps = keras.Input((None, 2), name="steps")
     read = keras.layers.SimpleRNN(3, return_sequences=True, name="read")(steps)
     keras.Model(steps, read).save(tmp_path / "ear.keras")
@@ -229,7 +229,7 @@ publish: {path: serving}
     specification = load_specification(tmp_path / "fusion.yaml")
     columns = embedded(specification, prepare_training(specification), tmp_path / "copies")
 
-    mask = columns["ear.read.mask"]
+    mask = columns["mask of ear.read"]
     assert (mask.dtype, mask.tolist()) == (
         np.dtype(bool),
         [[True, False, False], [True, True, False], [True, True, True], [True, False, False]],

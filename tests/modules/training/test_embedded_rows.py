@@ -29,7 +29,7 @@ PLAN = EmbeddingPlan.model_validate(
         "precision": "float32",
     }
 )
-INPUTS = ("ear.read", "ear.read.mask", "half", "said")
+INPUTS = ("ear.read", "mask of ear.read", "half", "said")
 
 
 def columns() -> dict[str, np.ndarray]:
@@ -39,7 +39,7 @@ def columns() -> dict[str, np.ndarray]:
     return {
         "row_id": said,
         "ear.read": random.normal(size=(ROWS, 3, 2)).astype("float32"),
-        "ear.read.mask": random.random((ROWS, 3)) < 0.5,
+        "mask of ear.read": random.random((ROWS, 3)) < 0.5,
         "half": random.normal(size=(ROWS, 2)).astype("float16"),
         "said": said,
         "colour": random.integers(0, 3, ROWS),
