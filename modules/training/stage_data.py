@@ -176,7 +176,7 @@ class StageDataSource:
 def unpredictable_rows(model: keras.Model, rows: Rows, batch_size: int) -> dict[int, str]:
     """The rows of a split of which a model predicts NaN or infinity: the place and id of each."""
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, reduce_retracing=True)
     def looked_at(handles: Any) -> tuple[Any, Any]:
         tensors = rows.tensors(handles)
         predicted = model({name: tensors[name] for name in model.input}, training=False)
