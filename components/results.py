@@ -56,7 +56,7 @@ def made(stage: Stage) -> str:
         return f"{rows:,} rows, {size:,} bytes each"
     if "training_record" in artifacts:
         record = read_record(Path(artifacts["training_record"].uri))
-        values = record.last_epoch
+        values = record.kept_epoch
         proven = _number(artifacts["model"], "frozen_tensors_proven")
         start = artifacts["model"].custom_properties["warm_start"].string_value
         learned = dict.fromkeys(stage.learns_from.source for stage in record.stages)

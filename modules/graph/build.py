@@ -13,9 +13,16 @@ from dataclasses import dataclass, field
 import keras
 
 from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
-from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, check_dtype, new_layer
+from tfx_fusion.modules.graph.layers import (
+    Cast,
+    InterfaceLayer,
+    check_dtype,
+    new_layer,
+    own_seed,
+)
 from tfx_fusion.modules.graph.merges import check_inputs, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
+from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.graph.topology import (
     in_order,
     inputs_of,
@@ -154,8 +161,9 @@ class _Join:
             if feature.type == "sequence" and feature.variable:
                 mask = keras.layers.Masking(feature.padding, name=f"{name}.mask")
                 self.tensors[name] = mask(self.inputs[name])
+        seed = graph.training.seed if isinstance(graph, Specification) else 0
         for name in in_order(graph):
-            with self.recording(name):
+            with self.recording(name), own_seed(seed, name):
                 self._add(name)
 
     @contextmanager
@@ -278,8 +286,12 @@ class _Join:
             return
         if owner not in self.submodels:
             # By the owner's name even where a twin comes first in the order of the data.
-            self.submodels[owner] = self.open_submodel(owner, interface, self.taps[owner])
-        for tap, tensor in self.submodels[owner](inputs).items():
+            # In its own precision, also layers that its own classes make without naming one.
+            with precision("float32"):
+                self.submodels[owner] = self.open_submodel(owner, interface, self.taps[owner])
+        with precision("float32"):
+            outputs = self.submodels[owner](inputs)
+        for tap, tensor in outputs.items():
             self.tensors[f"{name}.{tap}"] = tensor
 
     def _add_merge(self, name: str, node: Merge) -> None:

@@ -44,7 +44,8 @@ class Replacement(keras.layers.Layer):
     """
 
     def __init__(self, replace: str, name: str, **options: Any) -> None:
-        super().__init__(name=name, **options)
+        # What it lets through keeps its dtype, whatever new layers compute in.
+        super().__init__(name=name, **{"dtype": "float32", **options, "autocast": False})
         self.supports_masking = True
         self.replace = replace
 
