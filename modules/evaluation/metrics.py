@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from tfx_fusion.modules.evaluation.quality import Interval
 from tfx_fusion.modules.spec import NumberLabel, Specification
 from tfx_fusion.modules.training.losses import is_binary
 
@@ -24,7 +25,6 @@ THRESHOLDS = 200  # as many as Keras's AUC has
 DRAWS = 1000
 DRAWN_AT_ONCE = 1 << 22  # rows, of all draws together: 32 MiB
 
-Interval = tuple[float, float]
 Key = TypeVar("Key", bound=Hashable)
 # What the numbers of an output are: a number, the probability of a yes, or one of each class.
 Kind = Literal["number", "binary", "category"]

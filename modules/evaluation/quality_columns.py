@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tfx_fusion.modules.evaluation.metrics import Interval
-from tfx_fusion.modules.evaluation.quality import Line
+from tfx_fusion.modules.evaluation.quality import Interval, Line
 
 VERDICTS = {True: "pass", False: "fail", None: "no champion"}
 BOUND = "bound"
