@@ -13,6 +13,7 @@ from memory_rows import new_model, specify, train_in_memory
 from tfx_fusion.modules.spec import Specification, direction_of, logged
 from tfx_fusion.modules.spec.evaluation import Metric
 from tfx_fusion.modules.training.checkpoint import Checkpoint, ResumableEarlyStopping
+from tfx_fusion.modules.validation.names import specification_problems
 
 LABELS = {
     "kind": {"type": "category", "classes": ["a", "b", "c"]},
@@ -27,6 +28,7 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "size": {"loss": "huber", "metrics": ["root_mean_squared_error"], "weight": 0.25},
 }  # fmt: skip
 UNITS = {"kind": 3}
+STAGES = [{"name": "s", "epochs": 1, "learning_rate": 0.1}]
 
 
 def rows(count: int, seed: int) -> dict[str, np.ndarray]:
@@ -108,7 +110,7 @@ def test_metrics_of_several_outputs_count_every_row_once() -> None:
 def test_what_can_be_monitored_is_what_is_logged(names: list[str]) -> None:
     specification = specify(
         {name: OUTPUTS[name] for name in names}, {name: LABELS[name] for name in names}, UNITS,
-        stages=[{"name": "s", "epochs": 1, "learning_rate": 0.1}],
+        stages=STAGES,
     )  # fmt: skip
     record = train_in_memory(specification, new_model(specification), SPLITS)
     assert set(record.kept_epoch) == set(logged(specification))
@@ -213,3 +215,52 @@ def test_loss_scaling_resumes_after_a_kill(tmp_path: Path, monkeypatch: pytest.M
     assert resumed.stages[0].epochs == unbroken.stages[0].epochs
     for one, other in zip(whole.model.get_weights(), fused.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+# ------------------------------------------------------------------- class weights, and one name
+
+
+def test_class_weights_are_written_as_classes_are() -> None:
+    for classes, weights in (
+        ([0, 1], {0: 1.0, 1: 5.0}),
+        ([0, 1], {"1": 5.0}),
+        ([False, True], {True: 5.0}),
+        (["false", "true"], {True: 5.0, "false": 1.0}),
+    ):
+        specification = specify(
+            {"sure": {**OUTPUTS["sure"], "class_weights": weights}},
+            {"sure": {"type": "category", "classes": classes}}, stages=STAGES,
+        )  # fmt: skip
+        given = specification.outputs["sure"].class_weights
+        assert isinstance(given, dict)
+        last = specification.labels["sure"].classes[1]
+        assert last == ("1" if classes == [0, 1] else "true")
+        assert given[last] == 5.0
+        assert not specification_problems(specification)
+
+
+def test_one_class_weighted_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="each class once, found '1' more than once"):
+        specify(
+            {"sure": {**OUTPUTS["sure"], "class_weights": {1: 2.0, "1": 5.0}}},
+            {"sure": LABELS["sure"]}, stages=STAGES,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "twice"),
+    [
+        (("size", "val_size"), "val_size_loss"),
+        (("size", "val_size"), "val_size_mean_absolute_error"),
+    ],
+)
+def test_two_quantities_of_one_logged_name_are_refused(names: tuple[str, ...], twice: str) -> None:
+    output = {"loss": "huber", "metrics": ["mean_absolute_error"]}
+    specification = specify(
+        dict.fromkeys(names, output), {name: {"type": "number"} for name in names},
+        stages=STAGES,
+    )  # fmt: skip
+    assert (
+        f"outputs: two losses or metrics would both be logged as '{twice}': rename one of their "
+        "outputs"
+    ) in [str(problem) for problem in specification_problems(specification)]
