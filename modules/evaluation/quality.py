@@ -133,16 +133,24 @@ def assess(specification: Specification, evaluation: Path) -> Quality:
         specification: says what is measured and bounded.
         evaluation: holds TFMA's results, and the predictions from which intervals are drawn.
     """
-    from tfx_fusion.modules.evaluation.predictions import read_predictions
+    from tfx_fusion.modules.evaluation.predictions import read_predictions, rejected_rows
 
+    rejected = rejected_rows(specification, evaluation)
     confidence = specification.evaluation.confidence
     slices = measured(evaluation, specification)
     if confidence is None:
-        return judge(specification, slices, lambda where: {})
-    rows = read_predictions(specification, evaluation)
-    return judge(
-        specification, slices, lambda where: slice_intervals(specification, confidence, where, rows)
-    )
+        quality = judge(specification, slices, lambda where: {})
+    else:
+        rows = read_predictions(specification, evaluation)
+        quality = judge(
+            specification,
+            slices,
+            lambda where: slice_intervals(specification, confidence, where, rows),
+        )
+    if not rejected:
+        return quality
+    told = f"{len(rejected)} rows without a finite prediction, in no metric, first {rejected[0]}"
+    return quality.model_copy(update={"skipped": (*quality.skipped, told)})
 
 
 def slice_intervals(

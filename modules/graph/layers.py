@@ -100,7 +100,8 @@ class Cast(keras.layers.Layer):
 
     def __init__(self, to: str, **options: Any) -> None:
         # Keras would cast floats to the layer's own dtype before `call`, losing what float64 has.
-        super().__init__(**{**options, "autocast": False})
+        super().__init__(**{**options, "dtype": "float32", "autocast": False})
+        self.supports_masking = True  # a mask goes with the values
         self._to = to
 
     def call(self, inputs: Any) -> Any:
@@ -108,6 +109,21 @@ class Cast(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "to": self._to}
+
+
+@keras.saving.register_keras_serializable(package="tfx_fusion")
+class Prediction(keras.layers.Activation):
+    """What an output ends in, `(batch, units)` to `(batch, units)` in float32, without a mask.
+
+    The loss and the metrics of Keras would leave out the rows that a mask leaves out; every row
+    counts here, as it does in the evaluation.
+    """
+
+    def __init__(self, activation: str, **options: Any) -> None:
+        super().__init__(activation, **{**options, "dtype": "float32"})
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        return None
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")

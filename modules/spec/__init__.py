@@ -19,10 +19,13 @@ from tfx_fusion.modules.spec.features import (
     TextFeature,
     columns_of,
     drifting,
+    length_name,
     may_be_missing,
     media_columns,
     missing_name,
     stored,
+    stored_columns,
+    variable_sequences,
 )
 from tfx_fusion.modules.spec.kubeflow import Kubeflow, StepResources, Volume
 from tfx_fusion.modules.spec.load import (
@@ -103,6 +106,7 @@ __all__ = [
     "data_file_format",
     "direction_of",
     "drifting",
+    "length_name",
     "load_specification",
     "logged",
     "logged_as",
@@ -113,5 +117,7 @@ __all__ = [
     "read_specification",
     "read_tree",
     "stored",
+    "stored_columns",
     "validate_tree",
+    "variable_sequences",
 ]

@@ -7,7 +7,7 @@ any size, and nothing is buffered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -66,6 +66,28 @@ class RawRows:
             for text in tf.io.parse_example(serialized, spec)[label].numpy()
         ]
         return np.array(found)
+
+
+class WithoutRows:
+    """The rows of a split but for those at some places in its order, counted from 0."""
+
+    def __init__(self, rows: Rows, places: Collection[int]) -> None:
+        self._rows, self._places = rows, sorted(places)
+
+    def handles(self) -> tf.data.Dataset:
+        places = tf.constant(self._places, tf.int64)
+        numbered = self._rows.handles().enumerate()
+        rest = numbered.filter(lambda number, _: tf.reduce_all(places != number))
+        return rest.map(lambda _, handle: handle)
+
+    def tensors(self, handles: Any) -> dict[str, Any]:
+        return self._rows.tensors(handles)
+
+    def count(self) -> int:
+        return self._rows.count() - len(self._places)
+
+    def class_indices(self, label: str) -> np.ndarray:
+        return np.delete(self._rows.class_indices(label), self._places)
 
 
 class Epochs(NamedTuple):

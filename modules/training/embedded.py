@@ -17,6 +17,7 @@ from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.keras_compat import run_graph, set_mask
 from tfx_fusion.modules.preprocessing.transform import decode_images
 from tfx_fusion.modules.spec import ImageFeature
+from tfx_fusion.modules.submodels.flatten import scope_name
 
 # Rows that take at most this stay in memory; more are read from disk in every epoch.
 MEMORY_BYTES = 2 << 30
@@ -91,7 +92,7 @@ class WithMask(keras.layers.Layer):
     """Attaches to an embedding `(batch, …)` the mask `(batch, steps)` that it had when computed."""
 
     def __init__(self, name: str, **options: Any) -> None:
-        super().__init__(name=name, **options)
+        super().__init__(name=name, **{**options, "dtype": "float32", "autocast": False})
         self.supports_masking = True
 
     def call(self, embedding: Any, mask_values: Any) -> Any:
@@ -123,7 +124,7 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
         mask = columns.get(mask_name(name))
         if mask is not None:
             inputs[mask.name] = _input(mask)
-            masked = WithMask(name=f"{_clean(name)}.masked")
+            masked = WithMask(name=f"{scope_name(name)}.masked")
             given[name] = masked(inputs[name], inputs[mask.name])
     for submodel, cuts in plan.cuts.items():
         below = {cut: given.pop(f"{submodel}.{cut}") for cut in cuts}
@@ -136,9 +137,4 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
 
 
 def _input(column: Column) -> keras.KerasTensor:
-    return keras.Input(column.shape, dtype=column.dtype, name=_clean(column.name))
-
-
-def _clean(name: str) -> str:
-    """A column's name as Keras takes it: an output of a SavedModel may have a slash in its name."""
-    return name.replace("/", "_")
+    return keras.Input(column.shape, dtype=column.dtype, name=scope_name(column.name))

@@ -7,7 +7,14 @@ from graphlib import CycleError
 
 from tfx_fusion.modules.errors import Problem, SpecificationError, suggestion
 from tfx_fusion.modules.graph.topology import in_order, references, source_of, upstream
-from tfx_fusion.modules.spec import Specification, logged, logged_twice, may_be_missing
+from tfx_fusion.modules.spec import (
+    Specification,
+    length_name,
+    logged,
+    logged_twice,
+    may_be_missing,
+    variable_sequences,
+)
 from tfx_fusion.modules.spec.load import NAMED
 from tfx_fusion.modules.validation.data import data_problems
 from tfx_fusion.modules.validation.evaluation import evaluation_problems
@@ -67,11 +74,18 @@ def _kinds(specification: Specification) -> list[tuple[str, Iterable[str]]]:
 
 def _name_problems(specification: Specification) -> Iterator[Problem]:
     places: dict[str, str] = {}
+    lengths = {length_name(name): name for name in variable_sequences(specification.features)}
     for kind, names in (*_kinds(specification), ("labels", specification.labels)):
         for name in names:
             if name in RESERVED:
                 yield Problem(
                     f"{kind}.{name}", f"the name is reserved: {RESERVED[name]}; rename it"
+                )
+            if name in lengths:
+                yield Problem(
+                    f"{kind}.{name}",
+                    f"the name is reserved for the number of steps of the variable sequence "
+                    f"'{lengths[name]}'; rename one of the two",
                 )
             # A label may have the name of a sub-model or node: rows hold neither.
             other = places.get(name)

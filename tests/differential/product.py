@@ -245,6 +245,8 @@ class Product:
         for name in model.input:
             if name.endswith(".missing"):
                 found[name] = self.data.absent[name.removesuffix(".missing")][rows]
+            elif name.endswith("_length"):
+                found[name] = self.data.lengths[name.removesuffix("_length")][rows]
             else:
                 values = self.data.features[name][rows]
                 found[name] = np.array(values.tolist()) if values.dtype == object else values
@@ -333,6 +335,7 @@ class Product:
         known = {
             **self.data.features,
             **{f"{name}.missing": values for name, values in self.data.absent.items()},
+            **{f"{name}_length": values for name, values in self.data.lengths.items()},
             **self.data.labels,
         }
         specs = {
@@ -455,12 +458,12 @@ class Product:
 
     def raw(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What a served model takes, for some rows."""
-        from tfx_fusion.modules.spec import stored
+        from tfx_fusion.modules.spec import stored_columns
 
         parser = RowParser(self.specification.features, {}, self.folder)
         specs = {
-            name: tf.io.FixedLenFeature(stored(part).shape, DTYPES[stored(part).dtype])
-            for name, part in self.specification.features.items()
+            name: tf.io.FixedLenFeature(shape, DTYPES[dtype])
+            for name, (shape, dtype) in stored_columns(self.specification.features).items()
         }
         records = [parser.example("", self.lines[row]).SerializeToString() for row in rows]
         return {n: t.numpy() for n, t in tf.io.parse_example(records, specs).items()}
