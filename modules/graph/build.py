@@ -19,6 +19,7 @@ from tfx_fusion.modules.graph.layers import (
     Prediction,
     check_dtype,
     new_layer,
+    own_seed,
 )
 from tfx_fusion.modules.graph.merges import check_inputs, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
@@ -168,8 +169,9 @@ class _Join:
             self.tensors[name] = StepMask(dtype="float32", name=f"{name}.mask")(
                 [self.inputs[name], length]
             )
+        seed = graph.training.seed if isinstance(graph, Specification) else 0
         for name in in_order(graph):
-            with self.recording(name):
+            with self.recording(name), own_seed(seed, name):
                 self._add(name)
 
     @contextmanager

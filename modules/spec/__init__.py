@@ -36,6 +36,7 @@ from tfx_fusion.modules.spec.load import (
     read_tree,
     validate_tree,
 )
+from tfx_fusion.modules.spec.logged import Direction, direction_of, logged, logged_as, logged_twice
 from tfx_fusion.modules.spec.specification import (
     ColumnSplit,
     Data,
@@ -66,6 +67,7 @@ __all__ = [
     "ColumnSplit",
     "Data",
     "DataChecks",
+    "Direction",
     "Evaluation",
     "Feature",
     "Graph",
@@ -102,9 +104,13 @@ __all__ = [
     "Worth",
     "columns_of",
     "data_file_format",
+    "direction_of",
     "drifting",
     "length_name",
     "load_specification",
+    "logged",
+    "logged_as",
+    "logged_twice",
     "may_be_missing",
     "media_columns",
     "missing_name",

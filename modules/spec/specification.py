@@ -22,6 +22,7 @@ from pydantic import (
 
 from tfx_fusion.modules.errors import suggestion
 from tfx_fusion.modules.spec.base import (
+    ByClass,
     Column,
     Count,
     Flag,
@@ -198,7 +199,7 @@ class Output(Part):
     from_logits: Flag | None = None
     metrics: tuple[Metric, ...] = ()
     weight: PositiveNumber = 1.0
-    class_weights: Literal["balanced"] | dict[str, PositiveNumber] | None = None
+    class_weights: Literal["balanced"] | ByClass | None = None
 
 
 class Unfreeze(Part):

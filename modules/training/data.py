@@ -1,6 +1,8 @@
 """Training data in batches, of raw rows transformed on the fly or of embedded rows.
 
-Both come in the same order, so that a head learns the same from either.
+Both come in the same order, so that a head learns the same from either. The order is a permutation
+of all rows, computed number by number: rows that the data file sorts, by class say, come mixed at
+any size, and nothing is buffered.
 """
 
 from __future__ import annotations
@@ -11,22 +13,22 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from tfx_fusion.modules.data.records import Records
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import CategoryLabel, Specification
 
-SHUFFLE_ROWS = 4096
+# Of the block cipher that numbers rows anew. `tf.random.experimental.index_shuffle` takes 4, which
+# leaves a pattern: of 65,536 rows sorted by two classes, each batch would hold half of either.
+SHUFFLE_ROUNDS = 16
 
 
 class Rows(Protocol):
-    """The rows of a split. A handle represents a row until it is in a batch."""
+    """The rows of a split, by their numbers from 0 in the data's order."""
 
-    def handles(self) -> tf.data.Dataset:
-        """A handle for each row, in the data's order."""
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        """Handles `(batch,)` to the model's inputs and the labels, `(batch, …)` by name."""
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        """The model's inputs and the labels `(batch, …)` by name, of row numbers `(batch,)`."""
 
     def count(self) -> int:
         """How many rows there are."""
@@ -43,15 +45,13 @@ class RawRows:
     ) -> None:
         self._specification, self._transform = specification, transform
         self._files = example_files(folder)
+        self._records = Records(self._files)
 
-    def handles(self) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(self._files)
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        return self._transform.parse(handles)
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        return self._transform.parse(self._records.read(numbers))
 
     def count(self) -> int:
-        return sum(1 for _ in self.handles())
+        return len(self._records)
 
     def class_indices(self, label: str) -> np.ndarray:
         known = self._specification.labels[label]
@@ -62,7 +62,7 @@ class RawRows:
         spec = {label: self._transform.example_spec()[label]}
         found = [
             places[text]
-            for serialized in self.handles().batch(1024)
+            for serialized in tf.data.TFRecordDataset(self._files).batch(1024)
             for text in tf.io.parse_example(serialized, spec)[label].numpy()
         ]
         return np.array(found)
@@ -114,9 +114,18 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
         if output.class_weights is not None
     }
     prepare = _prepare(specification, rows, inputs)
+    count, steps = rows.count(), _steps(specification, rows)
 
-    def weighted(handles: tf.Tensor) -> tuple[dict[str, Any], ...]:
-        features, labels = prepare(handles)
+    def batch(step: tf.Tensor) -> tuple[dict[str, Any], ...]:
+        epoch, place = step // steps, step % steps
+        features, labels = prepare(
+            tf.raw_ops.RandomIndexShuffle(
+                index=_numbers(place, training.batch_size, count),
+                seed=tf.stack([tf.constant(training.seed, tf.int64), epoch, 0]),
+                max_index=tf.constant(count - 1, tf.int64),
+                rounds=SHUFFLE_ROUNDS,
+            )
+        )
         if not weights:
             return features, labels
         return features, labels, {
@@ -125,29 +134,36 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
             for name in labels
         }  # fmt: skip
 
-    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        seed = training.seed + epoch
-        shuffled = rows.handles().shuffle(SHUFFLE_ROWS, seed=seed, reshuffle_each_iteration=False)
-        return shuffled.batch(training.batch_size)
-
     def batches(first_epoch: int) -> tf.data.Dataset:
         last = first_epoch + sum(stage.epochs for stage in training.stages)
-        every = tf.data.Dataset.range(first_epoch, last).flat_map(of_epoch)
-        return every.map(weighted, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        every = tf.data.Dataset.range(first_epoch * steps, last * steps)
+        return every.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    return Epochs(batches, _steps(specification, rows))
+    return Epochs(batches, steps)
 
 
 def evaluation_rows(
     specification: Specification, rows: Rows, inputs: Sequence[str]
 ) -> tf.data.Dataset:
-    """Batches of `({input: (batch, …)}, {output: (batch, …)})` in the order of the data."""
-    batches = rows.handles().batch(specification.training.batch_size)
+    """Batches of `({input: (batch, …)}, {output: (batch, …)})` in the order of the data.
+
+    Their number is known to Keras, which else tries for one more and counts it in the mean losses.
+    """
+    size, count = specification.training.batch_size, rows.count()
     prepare = _prepare(specification, rows, inputs)
-    batches = batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    # Without a known number of batches Keras tries for one more and counts it in the mean losses.
-    known = tf.data.experimental.assert_cardinality(_steps(specification, rows))
-    return batches.apply(known).prefetch(tf.data.AUTOTUNE)
+    return (
+        tf.data.Dataset.range(_steps(specification, rows))
+        .map(
+            lambda place: prepare(_numbers(place, size, count)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _numbers(place: Any, size: int, count: int) -> Any:
+    """The numbers `(batch,)` from 0 of the batch at a place; the last batch may be smaller."""
+    return tf.range(place * size, tf.minimum((place + 1) * size, count))
 
 
 def _steps(specification: Specification, rows: Rows) -> int:
@@ -160,8 +176,8 @@ def _prepare(
 ) -> Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]:
     outputs = {name: specification.label_name(name) for name in specification.outputs}
 
-    def prepare(handles: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        tensors = rows.tensors(handles)
+    def prepare(numbers: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        tensors = rows.tensors(numbers)
         return (
             {name: tensors[name] for name in inputs},
             {name: tensors[label] for name, label in outputs.items()},

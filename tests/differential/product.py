@@ -59,18 +59,15 @@ class Missed(Exception):  # noqa: N818
 
 
 class _MemoryRows:
-    """Rows in memory, as the product's training takes them; a handle is a row number."""
+    """Rows in memory, as the product's training takes them."""
 
     def __init__(self, arrays: Mapping[str, Any], places: np.ndarray) -> None:
         self._arrays = {name: tf.constant(values) for name, values in arrays.items()}
         self._places = places
 
-    def handles(self) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(np.arange(len(self._places)))
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        found = {name: tf.gather(values, handles) for name, values in self._arrays.items()}
-        return {**found, PLACE: tf.gather(tf.constant(self._places), handles)}
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        found = {name: tf.gather(values, numbers) for name, values in self._arrays.items()}
+        return {**found, PLACE: tf.gather(tf.constant(self._places), numbers)}
 
     def count(self) -> int:
         return len(self._places)
