@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from tfx_fusion.modules.errors import SpecificationError, suggestion
 from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.metrics.table import larger_is_better
 from tfx_fusion.modules.spec import Specification, Tuning, load_specification, read_tree
 from tfx_fusion.modules.spec.views import search_view
 from tfx_fusion.modules.tuning.space import invalid_values, searched_values, with_values
@@ -83,7 +84,8 @@ def _logged_objective(specification: Specification, tuning: Tuning) -> tuple[str
             [f"tuning.objective: expected a loss or metric of an output, found "
              f"'{tuning.objective}'; {suggestion(tuning.objective, logged)}"]
         )  # fmt: skip
-    return logged[tuning.objective], not tuning.objective.endswith(("loss", "error"))
+    metric = tuning.objective.partition(".")[2]
+    return logged[tuning.objective], bool(metric) and larger_is_better(metric)
 
 
 # From values by key to the checked specification that has them.

@@ -15,6 +15,8 @@ from tfx_fusion.modules.spec import (
     may_be_missing,
     missing_name,
     stored,
+    weighted_labels,
+    weights_name,
 )
 
 TYPES = {
@@ -48,6 +50,8 @@ def implied_schema(features: dict[str, Feature], labels: dict[str, Label]) -> sc
     for name in may_be_missing(features):
         added = _add(schema, missing_name(name), schema_pb2.INT, ())
         added.int_domain.min, added.int_domain.max = 0, 1
+    for name in weighted_labels(labels):
+        _add(schema, weights_name(name), schema_pb2.FLOAT, ())
     return schema
 
 

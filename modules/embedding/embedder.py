@@ -14,7 +14,7 @@ from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import build_part
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import ImageFeature
+from tfx_fusion.modules.spec import ImageFeature, weighted_labels, weights_name
 from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
 from tfx_fusion.modules.submodels.layer import opener
 
@@ -77,8 +77,8 @@ class Embedder:
         """The rows of a file of tf.Examples in order, as `{column: (batch, …)}`.
 
         Columns: each embedding (and its mask, if it has one), each feature passed on (images still
-        encoded), each label as the loss takes it, and `row_id`. Raises RunError where a sub-model
-        returns a value that is not finite.
+        encoded), each label as the loss takes it, its row weights, and `row_id`. Raises RunError
+        where a sub-model returns a value that is not finite.
         """
         # No `map` on the dataset: it would be traced and optimised anew for each file. Inside one
         # function the images of a batch are decoded in parallel as well.
@@ -103,7 +103,8 @@ class Embedder:
     def _embed_batch(self, serialized: Any) -> dict[str, Any]:
         raw = tf.io.parse_example(serialized, self._transform.example_spec())
         tensors = self._transform(raw)
-        columns = {name: tensors[name] for name in (*self.plan.labels, "row_id")}
+        weights = [weights_name(name) for name in weighted_labels(self.plan.labels)]
+        columns = {name: tensors[name] for name in (*self.plan.labels, *weights, "row_id")}
         for name in self.plan.passed:
             image = isinstance(self.plan.features.get(name), ImageFeature)
             columns[name] = raw[name] if image else tensors[name]

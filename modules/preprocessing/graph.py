@@ -7,7 +7,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfx_fusion.modules.spec import Feature, Label, may_be_missing, missing_name, stored
+from tfx_fusion.modules.spec import (
+    Feature,
+    Label,
+    may_be_missing,
+    missing_name,
+    stored,
+    weighted_labels,
+    weights_name,
+)
 from tfx_fusion.modules.spec.features import ROW_ID, Stored
 
 DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
@@ -30,10 +38,12 @@ class TransformGraph(tf.Module):
         super().__init__(name="transform_graph")
         self._imported = tf.saved_model.load(path)
         self._stored = {name: stored(part) for name, part in {**features, **labels}.items()}
+        self._weights = [weights_name(name) for name in weighted_labels(labels)]
         # What Transform analysed beside them; what they say, the graph reads from the values.
         self._beside = {"row_id": ROW_ID} | {
             missing_name(name): Stored((), "int64") for name in may_be_missing(features)
         }
+        self._beside |= dict.fromkeys(self._weights, Stored((), "float32"))
 
     def example_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """How to parse a tf.Example."""
@@ -41,6 +51,9 @@ class TransformGraph(tf.Module):
             name: tf.io.FixedLenFeature(part.shape, DTYPES[part.dtype])
             for name, part in self._stored.items()
         }
+        for name in self._weights:
+            # A champion must read rows of a candidate without weights, which it does not use.
+            spec[name] = tf.io.FixedLenFeature((), tf.float32, default_value=1.0)
         return {**spec, "row_id": tf.io.FixedLenFeature((), tf.string)}
 
     def input_specs(self, names: list[str]) -> dict[str, tf.TensorSpec]:

@@ -26,8 +26,9 @@ from tfx_fusion.modules.spec import (
     SequenceFeature,
     TextFeature,
     missing_name,
+    weights_name,
 )
-from tfx_fusion.modules.spec.views import features_in_rows
+from tfx_fusion.modules.spec.views import features_in_rows, labels_in_rows
 from tfx_fusion.modules.spec.vocabulary import UNKNOWN, read_vocabulary
 
 # Keras's TextVectorization strips the same characters (`strip_punctuation`).
@@ -44,6 +45,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     `(batch, classes)` float32, 1 for those that a row has. Features that rows may lack have
     `NAME.missing` `(batch,)` int64 beside them, 1 where the raw value is empty text or NaN, as a
     row of the data or a request to the served model says so; their own value is then 0 or padding.
+    Labels with row weights have `NAME.weights` `(batch,)` float32 beside them.
     """
     outputs = {}
     for name, feature in FEATURES.validate_json(custom_config["features"]).items():
@@ -57,6 +59,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             outputs[name] = tf.cast(inputs[name], tf.float32)
         else:
             outputs[name] = tf.reshape(inputs[name], [-1, 1])
+        if label.row_weights is not None:
+            outputs[weights_name(name)] = tf.identity(inputs[weights_name(name)])
     outputs["row_id"] = inputs["row_id"]
     return outputs
 
@@ -192,5 +196,5 @@ def transform_config(
             vocabulary_digests(features) if digests is None else dict(digests)
         ),
         "features": FEATURES.dump_json(features_in_rows(features)).decode(),
-        "labels": LABELS.dump_json(dict(labels)).decode(),
+        "labels": LABELS.dump_json(labels_in_rows(labels)).decode(),
     }

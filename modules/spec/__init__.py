@@ -23,6 +23,8 @@ from tfx_fusion.modules.spec.features import (
     media_columns,
     missing_name,
     stored,
+    weighted_labels,
+    weights_name,
 )
 from tfx_fusion.modules.spec.kubeflow import Kubeflow, StepResources, Volume
 from tfx_fusion.modules.spec.load import (
@@ -108,4 +110,6 @@ __all__ = [
     "read_tree",
     "stored",
     "validate_tree",
+    "weighted_labels",
+    "weights_name",
 ]

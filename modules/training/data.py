@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import CategoryLabel, Specification
+from tfx_fusion.modules.spec import CategoryLabel, Specification, weights_name
 
 SHUFFLE_ROWS = 4096
 
@@ -33,6 +33,9 @@ class Rows(Protocol):
 
     def class_indices(self, label: str) -> np.ndarray:
         """The class of every row `(rows,)`, by its place among the label's classes."""
+
+    def label_values(self, label: str) -> np.ndarray:
+        """The number of every row `(rows,)`, of a label of type number."""
 
 
 class RawRows:
@@ -58,49 +61,61 @@ class RawRows:
         if not isinstance(known, CategoryLabel):
             raise TypeError(f"labels.{label} has no classes")
         places = {text.encode(): place for place, text in enumerate(known.classes)}
+        return np.array([places[text] for text in self.label_values(label)])
+
+    def label_values(self, label: str) -> np.ndarray:
         # Without the Transform graph, which would decode every image.
         spec = {label: self._transform.example_spec()[label]}
-        found = [
-            places[text]
-            for serialized in self.handles().batch(1024)
-            for text in tf.io.parse_example(serialized, spec)[label].numpy()
-        ]
-        return np.array(found)
+        batches = self.handles().batch(1024)
+        found = [tf.io.parse_example(rows, spec)[label].numpy() for rows in batches]
+        return np.concatenate(found)
 
 
 class Epochs(NamedTuple):
     """Batches of all epochs in a row: `batches(n)` starts with those of epoch n.
 
     The order within epoch n depends only on the seed and n, so that a resumed run sees what an
-    uninterrupted one would have seen.
+    uninterrupted one would have seen. `label_values` is that of the rows.
     """
 
     batches: Callable[[int], tf.data.Dataset]
     steps: int
+    label_values: Callable[[str], np.ndarray]
 
 
 def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str]) -> Epochs:
     """Shuffled batches of `({input: (batch, …)}, {output: …}, {output: weights (batch,)})`.
 
-    Weights exist where some output has class weights. `inputs` are the model's: Keras would match
+    Weights exist where some output has class weights or its label row weights: they are the product
+    of both. `inputs` are the model's: Keras would match
     others to them by position.
     """
     training = specification.training
-    weights = {
+    of_classes = {
         name: tf.constant(_class_weights(specification, name, rows), tf.float32)
         for name, output in specification.outputs.items()
         if output.class_weights is not None
     }
-    prepare = _prepare(specification, rows, inputs)
+    of_rows = {
+        name: weights_name(specification.label_name(name))
+        for name in specification.outputs
+        if specification.label_of(name).row_weights is not None
+    }
+    prepare = _prepare(specification, inputs)
+
+    def weights(name: str, tensors: dict[str, Any], labels: Any) -> Any:
+        found = tf.ones(tf.shape(labels)[:1])
+        if name in of_classes:
+            found = tf.gather(of_classes[name], labels)
+        return found * tensors[of_rows[name]] if name in of_rows else found
 
     def weighted(handles: tf.Tensor) -> tuple[dict[str, Any], ...]:
-        features, labels = prepare(handles)
-        if not weights:
+        tensors = rows.tensors(handles)
+        features, labels = prepare(tensors)
+        if not of_classes and not of_rows:
             return features, labels
         return features, labels, {
-            name: tf.gather(weights[name], labels[name]) if name in weights
-            else tf.ones(tf.shape(labels[name])[:1])
-            for name in labels
+            name: weights(name, tensors, value) for name, value in labels.items()
         }  # fmt: skip
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -113,7 +128,7 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
         every = tf.data.Dataset.range(first_epoch, last).flat_map(of_epoch)
         return every.map(weighted, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    return Epochs(batches, _steps(specification, rows))
+    return Epochs(batches, _steps(specification, rows), rows.label_values)
 
 
 def evaluation_rows(
@@ -121,8 +136,10 @@ def evaluation_rows(
 ) -> tf.data.Dataset:
     """Batches of `({input: (batch, …)}, {output: (batch, …)})` in the order of the data."""
     batches = rows.handles().batch(specification.training.batch_size)
-    prepare = _prepare(specification, rows, inputs)
-    batches = batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    prepare = _prepare(specification, inputs)
+    batches = batches.map(
+        lambda handles: prepare(rows.tensors(handles)), num_parallel_calls=tf.data.AUTOTUNE
+    )
     # Without a known number of batches Keras tries for one more and counts it in the mean losses.
     known = tf.data.experimental.assert_cardinality(_steps(specification, rows))
     return batches.apply(known).prefetch(tf.data.AUTOTUNE)
@@ -134,12 +151,11 @@ def _steps(specification: Specification, rows: Rows) -> int:
 
 
 def _prepare(
-    specification: Specification, rows: Rows, inputs: Sequence[str]
-) -> Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]:
+    specification: Specification, inputs: Sequence[str]
+) -> Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]:
     outputs = {name: specification.label_name(name) for name in specification.outputs}
 
-    def prepare(handles: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        tensors = rows.tensors(handles)
+    def prepare(tensors: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         return (
             {name: tensors[name] for name in inputs},
             {name: tensors[label] for name, label in outputs.items()},
