@@ -200,7 +200,7 @@ def printed_name(value: Any) -> str:
         raise ValueError("expected the name of a metric, or {name: {parameter: value}}")
     name, at, text = value.partition("@")
     if name not in METRICS:
-        raise ValueError(f"there is no metric '{name}'; {suggestion(name, METRICS)}")
+        raise ValueError(f"expected a metric, found '{name}'; {suggestion(name, METRICS)}")
     parameter = METRICS[name].parameter
     if parameter is None:
         if at or options:

@@ -69,7 +69,9 @@ class Loss(Part):
     @model_validator(mode="after")
     def _known(self) -> Loss:
         if self.name not in LOSSES:
-            raise ValueError(f"there is no loss '{self.name}'; {suggestion(self.name, LOSSES)}")
+            raise ValueError(
+                f"expected a loss, found '{self.name}'; {suggestion(self.name, LOSSES)}"
+            )
         known = LOSSES[self.name]
         for option, value in self.options.items():
             if option not in known.options:

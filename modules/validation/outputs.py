@@ -68,6 +68,12 @@ def _metric_problems(specification: Specification, name: str, label: Label) -> I
     for metric in output.metrics:
         fitting = facts(metric).formulas
         if kind in fitting:
+            if kind == "category" and facts(metric).parameter is THRESHOLD and "@" in metric:
+                yield Problem(
+                    key,
+                    f"{metric}: the most probable class is the answer here, whatever its "
+                    "probability: remove the threshold",
+                )
             if metric == "top_3_accuracy" and len(getattr(label, "classes", ())) <= 3:
                 yield Problem(key, "top_3_accuracy needs more than three classes")
         elif label.type == "category" and {"binary", "category"} & fitting.keys():
@@ -79,7 +85,3 @@ def _metric_problems(specification: Specification, name: str, label: Label) -> I
             yield Problem(key, f"{metric} needs {wanted}")
         else:
             yield Problem(key, f"{metric} does not fit a label of type {label.type}")
-    if kind == "category" and any("@" in metric and facts(metric).parameter is THRESHOLD
-                                  for metric in output.metrics):  # fmt: skip
-        yield Problem(key, "a threshold is for probabilities of yes or no: the most probable class "
-                           "is the answer here; remove it")  # fmt: skip

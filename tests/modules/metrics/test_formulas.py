@@ -299,7 +299,7 @@ def test_a_metric_has_one_name(written: Any, printed: str) -> None:
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
-        ("accurracy", "there is no metric 'accurracy'; did you mean 'accuracy'?"),
+        ("accurracy", "expected a metric, found 'accurracy'; did you mean 'accuracy'?"),
         ("auc@0.3", "auc takes no parameter: write auc"),
         ({"f1": {"at": 0.3}}, "f1 takes threshold, found at"),
         ({"f1": {"threshold": 1}}, "f1: threshold must be a number above 0 and below 1, found 1"),

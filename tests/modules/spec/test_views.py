@@ -69,7 +69,7 @@ TABLE: dict[str, tuple[Change, set[str]]] = {
     "graph.joined.inputs": (("[vision, text, size]", "[text, vision, size]"), EMBEDDINGS),
     "graph.hidden.layers": (("units: 8", "units: 9"), HEAD),
     "outputs.colour.weight": (("from: scores", "from: scores, weight: 2"), HEAD),
-    "outputs.colour.metrics": (("metrics: [accuracy]", "metrics: [accuracy, accuracy]"), HEAD),
+    "outputs.colour.metrics": (("metrics: [accuracy]", "metrics: [accuracy, log_loss]"), HEAD),
     "training.batch_size": (("batch_size: 16", "batch_size: 8"), HEAD),
     "training.precision": (("  seed:", "  precision: mixed_bfloat16\n  seed:"), HEAD),
     "training.warm_start": (("  seed:", "  warm_start: champion\n  seed:"), HEAD),
