@@ -60,6 +60,7 @@ setup(
             *EXAMPLES,
             "hypothesis>=6.100,<7",
             "import-linter>=2",
+            "jsonschema>=4.18,<5",
             # What manifests and the platform part of a pipeline are checked against.
             "kfp-kubernetes>=2.16,<2.17",
             "kubernetes-validate>=1.37,<2",

@@ -19,9 +19,7 @@ from rich.table import Table
 from benchmarks.embed_world import EVAL_ROWS, Sizes
 from benchmarks.figures import HELP, json_option, side_by_side, write_figures
 from tfx_fusion.pipeline.consoles import wide_console
-from tfx_fusion.pipeline.prepare import Prepared, Workplace
-from tfx_fusion.pipeline.record import RunRecord
-from tfx_fusion.pipeline.run import recorded, run_stages
+from tfx_fusion.pipeline.run import Run, recorded, run_steps
 
 ROOT = Path(__file__).resolve().parents[1]  # processes of their own run modules from here
 COMPARED = ("keras fit", "live", "embed once", "lower bound")
@@ -98,15 +96,14 @@ def prepare(folder: Path, sizes: Sizes, console: Console) -> Path:
     _python("-m", "benchmarks.embed_world", str(folder), sizes.arguments())
     world: dict[str, Any] = {"specification": str(specification), "work": str(folder)}
 
-    def action(prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console) -> None:
-        run_stages(prepared, place, record, terminal, train=False)
-        interfaces = prepared.interfaces.items()
+    def action(run: Run) -> None:
+        run_steps(run, train=False)
+        interfaces = run.prepared.interfaces.items()
         world["interfaces"] = {name: found.model_dump(mode="json") for name, found in interfaces}
-        record.status = "prepared"
 
     with Path(os.devnull).open("w") as nowhere:
-        record = recorded(specification, Console(file=nowhere), action)
-    outputs = {name: stage.outputs for name, stage in record.stages.items()}
+        record = recorded(specification, Console(file=nowhere), action).record
+    outputs = {step.name: step.outputs for step in record.steps}
     world["examples"] = outputs["Rows"]["examples"]
     world["transform_graph"] = outputs["Transform"]["transform_graph"]
     submodels = {name: outputs[f"Import-{name}"]["submodel"] for name in world["interfaces"]}

@@ -1,7 +1,7 @@
 """The artifact types that the project adds to TFX's own.
 
-Their names have the form that Kubeflow's compiler asks for, and what is told of them are custom
-properties, since it knows no declared ones but TFX's own.
+Their names have the form that Kubeflow's compiler asks for, and their facts are custom properties,
+since it knows no declared ones but TFX's own.
 """
 
 from __future__ import annotations
@@ -47,8 +47,14 @@ class FusionWorth(Artifact):
     TYPE_NAME = "fusion.FusionWorth"
 
 
+class RunRecordFile(Artifact):
+    """`run.json`, from which the page was made."""
+
+    TYPE_NAME = "fusion.RunRecord"
+
+
 class ReportPage(Artifact):
-    """`report.html`, with `run.json` and `provenance.json`, which it was made from.
+    """`report.html`.
 
     The type is Kubeflow's own, whose pages show it.
     """

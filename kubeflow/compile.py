@@ -86,7 +86,7 @@ def compile_file(file: Path, log: Callable[[str], None], target: str = "kubeflow
     from tfx_fusion.components.run_report.component import RunReport
     from tfx_fusion.modules.preprocessing.transform import vocabulary_digests
     from tfx_fusion.modules.registry.version_record import Provenance
-    from tfx_fusion.pipeline.pipeline import Seen, create_stages
+    from tfx_fusion.pipeline.pipeline import Seen, create_steps
     from tfx_fusion.pipeline.run import stage_plans
 
     # Files of this machine are read here, and none by the components (see `container_paths`).
@@ -94,7 +94,7 @@ def compile_file(file: Path, log: Callable[[str], None], target: str = "kubeflow
     seen = Seen(vocabulary_digests=vocabulary_digests(specification.features))
     moved = in_container(specification, kubeflow.volumes)
     provenance = Provenance.of(moved, prepared.inspections, "", RUN_ID)
-    steps = create_stages(
+    steps = create_steps(
         moved,
         provenance,
         prepared.inspections,

@@ -25,6 +25,7 @@ from typing import Any
 import click
 
 from tfx_fusion.kubeflow import require_packages
+from tfx_fusion.modules.errors import user_error
 from tfx_fusion.modules.report.finished import KEPT_AS_KEY
 
 # Where the launcher puts local copies (LocalPathForURI in component/launcher_v2.go).
@@ -134,4 +135,11 @@ def command(arguments: tuple[str, ...]) -> None:
 
     A compiled pipeline calls it; ARGUMENTS are those of TFX's own entrypoint.
     """
-    run(list(arguments))
+    try:
+        run(list(arguments))
+    except Exception as error:
+        found = user_error(error)
+        if found is None:
+            raise
+        click.echo(found.line, err=True)  # `fusion submit` reads it in the pod's log
+        raise found from error

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from tfx_fusion.kubeflow.cluster import Cluster, ClusterAccessError
 from tfx_fusion.kubeflow.kfp_server import LostServerError, Server
-from tfx_fusion.pipeline.failure import WRAPPED
+from tfx_fusion.modules.errors import user_error
 
 # Argo writes on each pod which node of the workflow it is.
 NODE_NAME = "workflows.argoproj.io/node-name"
@@ -31,7 +31,6 @@ RAISED = re.compile(r"^(?:\w+\.)*(?:\w*(?:Error|Exception|Interrupt|Exit))(?:: |
 DIED = re.compile(r"^F\d{4} [^\]]*\] (?P<reason>.+)")
 EXITED = re.compile(r"exit status \d+$")  # says only that the step failed
 KILLED = re.compile(r"failed to execute component: signal: killed")
-HEADINGS = ("failed", "the specification is wrong")  # the lines before a message of `fusion`
 NO_COMMAND = re.compile(
     r'exec: "?fusion"?: (?:executable file not found|no such file)|fusion: (?:command )?not found'
     r"|exec: .*\bfusion\b.*(?:executable file not found|no such file)"
@@ -208,17 +207,15 @@ def stuck_message(pod: Pod, image: str) -> str:
 
 
 def _reported(log: str) -> str | None:
-    """The error in a log: a message of `fusion`, an exception, the launcher's, or the last line."""
+    """The error in a log: a user's, another exception, the launcher's, or the last line."""
+    error = user_error(log)
+    if error is not None:
+        return str(error)[:LONGEST]
     lines = [line.rstrip() for line in log.splitlines()]
-    for number in reversed(range(len(lines))):
-        if lines[number] in HEADINGS:
-            return _paragraph(lines, number + 1)
     own = [number for number, line in enumerate(lines) if line and not LAUNCHER.match(line)]
     raised = [number for number in own if RAISED.match(lines[number])]
     if raised:
-        text = _paragraph(lines, raised[-1])
-        wrapped = WRAPPED.search(text)
-        return " ".join(wrapped[1].split()) if wrapped else text
+        return _paragraph(lines, raised[-1])
     died = [found["reason"] for line in lines if (found := DIED.match(line))]
     if died and not EXITED.search(died[-1]):
         return str(died[-1])[:LONGEST]

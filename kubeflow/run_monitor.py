@@ -20,7 +20,8 @@ from tfx_fusion.kubeflow.kfp_server import LostServerError, Server
 from tfx_fusion.kubeflow.pods import ROOT, Pod, Pods, cause, stuck_message
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.pipeline.stage import Stage, Status
+from tfx_fusion.modules.report.record import Status
+from tfx_fusion.pipeline.steps import Step
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")  # of a run
 FAILED = ("FAILED", "CANCELED")
@@ -45,7 +46,7 @@ class RunMonitor:
         self,
         server: Server,
         run_id: str,
-        steps: Mapping[str, Stage],
+        steps: Mapping[str, Step],
         pods: Pods,
         image: str,
         pace: Pace,
@@ -62,7 +63,7 @@ class RunMonitor:
         self._stuck_since: float | None = None
 
     def until_ended(
-        self, changed: Callable[[Stage], None], log: Callable[[str], None]
+        self, changed: Callable[[Step], None], log: Callable[[str], None]
     ) -> V2beta1Run:
         """The run once it has ended, in success or failure.
 
@@ -153,7 +154,7 @@ class RunMonitor:
             )
 
 
-def _update(step: Stage, state: StepState) -> bool:
+def _update(step: Step, state: StepState) -> bool:
     """Writes a state into a step; returns whether its status has changed."""
     if state.status == step.status:
         return False

@@ -13,13 +13,12 @@ from tfx_fusion.kubeflow.cluster import checked_cluster
 from tfx_fusion.kubeflow.kfp_server import DownloadError, LostServerError, Server
 from tfx_fusion.kubeflow.pods import ClusterPods, Pods, UserInterfacePods
 from tfx_fusion.kubeflow.run_monitor import Pace, RunMonitor
-from tfx_fusion.kubeflow.verdict import glance
-from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.errors import RunError, first_line
 from tfx_fusion.modules.files import whole_file
 from tfx_fusion.modules.report.finished import REPORT_FILE
+from tfx_fusion.modules.report.record import RUN_FILE, RunRecord
 from tfx_fusion.modules.spec.kubeflow import Kubeflow
-from tfx_fusion.pipeline.live import StageTable
-from tfx_fusion.pipeline.stage import Stage
+from tfx_fusion.pipeline.steps import Step, StepTable
 
 if TYPE_CHECKING:
     from tfx_fusion.kubeflow.compile import Compiled
@@ -77,34 +76,45 @@ class Submission:
 
         Raises RunError where the run failed, or succeeded and published no model.
         """
-        steps = {name: Stage(name, name) for name in self._compiled.steps}
+        steps = {name: Step(name=name, component=name) for name in self._compiled.steps}
         monitor = RunMonitor(
             self._server, self._run_id, steps, self._pods, self._kubeflow.image, self._pace
         )
-        with StageTable(self._console, steps) as table:
+        with StepTable(self._console, steps) as table:
             run = monitor.until_ended(table.changed, self._print)
         folder = self._folder / self._run_id
         if run.state != "SUCCEEDED":
             raise monitor.failure(run, folder, f"kubectl logs -n {self._namespace}")
-        self._download_report(report or folder / REPORT_FILE)
+        self._download(report or folder / REPORT_FILE, folder)
 
-    def _download_report(self, target: Path) -> None:
-        """Downloads the report and prints what was published."""
-        # The fixed place that `patch_output` in entrypoint.py copies the report to.
-        uri = f"{self._root}/{self._compiled.name}/{self._run_id}/Report/{REPORT_FILE}"
-        try:
-            page = self._server.download_artifact(uri)
-        except (DownloadError, LostServerError) as error:
-            self._print(f"report {uri} (not downloaded: {error})")
+    def _download(self, report: Path, folder: Path) -> None:
+        """Downloads the report and the run's record, and prints what was published."""
+        self._download_file(REPORT_FILE, report, "report")
+        content = self._download_file(RUN_FILE, folder / RUN_FILE, "record")
+        if content is None:
             return
-        with whole_file(target) as aside:
-            aside.write_bytes(page)
-        self._print(f"report {target}")
-        status, more = glance(page.decode("utf-8", "replace"))
-        if status == "not published":
-            raise RunError(f"{more}\nrun: {self._server.run_url(self._run_id)}")
-        if more:
-            self._print(more)
+        try:
+            record = RunRecord.parse(content)
+        except ValueError as error:
+            self._print(f"the record cannot be read: {first_line(error)}")
+            return
+        if record.error:
+            raise RunError(f"{record.error}\nrun: {self._server.run_url(self._run_id)}")
+        self._print(f"published {record.published}")
+
+    def _download_file(self, name: str, target: Path, what: str) -> bytes | None:
+        """Downloads a file of the last step; None, and a message, where that fails."""
+        # The fixed place that `patch_output` in entrypoint.py copies the file to.
+        uri = f"{self._root}/{self._compiled.name}/{self._run_id}/Report/{name}"
+        try:
+            content = self._server.download_artifact(uri)
+        except (DownloadError, LostServerError) as error:
+            self._print(f"{what} {uri} (not downloaded: {error})")
+            return None
+        with whole_file(target) as temporary:
+            temporary.write_bytes(content)
+        self._print(f"{what} {target}")
+        return content
 
     def _version(self) -> str:
         """The name of a version is a digest of its content, so that it is uploaded only once.

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 SHOWN_NAMES = 20
+MARK = "fusion-error: "
 
 
 class UserError(Exception):
-    """Something the user can correct; the message says what was expected, found, and to do."""
+    """Something the user can correct; the message says what was expected, found, and to do.
+
+    Beam passes what fails in another process on as the text of its traceback. So each of these
+    errors carries itself there, as a line of JSON among its notes, which `user_error` reads back.
+    Its arguments must therefore be plain JSON.
+    """
+
+    # Beam would raise the error again with the step's name in its message, and fail to do so where
+    # an error takes other arguments than one text (`DoFnRunner._reraise_augmented`).
+    _tagged_with_step = True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        content = {"error": type(self).__name__, "arguments": arguments}
+        self.line = f"{MARK}{json.dumps(content, default=str)}"
+        self.add_note(self.line)
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,10 @@ class SpecificationError(UserError):
             item if isinstance(item, Problem) else Problem.from_text(item) for item in problems
         ]
         self.problems = [str(problem) for problem in self.found]
-        super().__init__("\n".join(self.problems))
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 class RunError(UserError):
@@ -62,12 +83,44 @@ class RunError(UserError):
 class RejectedRowsError(RunError):
     """Too many rows are invalid. Carries those that were rejected, as (row, column, reason).
 
-    TFX removes what a failed step has written, so they travel with the error.
+    TFX removes what a failed step has written, so they travel with the error. They are found when
+    Beam has ended, so the error never comes from another process, where it would lose them.
     """
 
-    def __init__(self, message: str, rejected: list[tuple[str, str, str]]) -> None:
+    def __init__(self, message: str, rejected: Iterable[tuple[str, str, str]] = ()) -> None:
         super().__init__(message)
-        self.rejected = rejected
+        self.rejected = list(rejected)
+
+
+CARRIED = {kind.__name__: kind for kind in (SpecificationError, RunError, RejectedRowsError)}
+
+
+def user_error(failure: BaseException | str) -> UserError | None:
+    """The user's error behind an exception, or in the text of a traceback; None without one."""
+    if isinstance(failure, str):
+        lines = [line.partition(MARK)[2] for line in failure.splitlines() if MARK in line]
+        # A class that is not listed is one of a test, or of a user's own code.
+        found = [content for content in map(_carried, lines) if content["error"] in CARRIED]
+        return CARRIED[found[-1]["error"]](*found[-1]["arguments"]) if found else None
+    seen: list[BaseException] = []
+    step: BaseException | None = failure
+    while step is not None and step not in seen:
+        if isinstance(step, UserError):
+            return step
+        carried = user_error(str(step))
+        if carried is not None:
+            return carried
+        seen.append(step)
+        step = step.__cause__ or step.__context__
+    return None
+
+
+def _carried(line: str) -> dict[str, Any]:
+    """The JSON at the beginning of a line: Beam may have added to its end."""
+    try:
+        return dict(json.JSONDecoder().raw_decode(line)[0])
+    except ValueError:
+        return {"error": ""}  # cut off
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

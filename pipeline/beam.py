@@ -1,25 +1,30 @@
-"""Which runner of Beam a stage takes, why, and the arguments that say so."""
+"""Which runner of Beam a step takes, the reason, and the arguments that say so."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from typing import get_args
 
 from tfx_fusion.modules.data.size import DataSize, data_size
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.spec import BeamStage, NumberFeature, Runner, Specification
+from tfx_fusion.modules.errors import SpecificationError, suggestion
+from tfx_fusion.modules.spec import Beam, BeamStep, NumberFeature, Runner, Specification
 
 # Workers that hold the project already. TFX would else pack itself up for them, two seconds a
-# stage, and without the project (tfx/utils/dependency_utils.py); an image that is named keeps it
-# from that. Beam looks at it on Dataflow alone.
+# step, and without the project (tfx/utils/dependency_utils.py); an image that is named keeps it
+# from that. Beam reads it only on Dataflow.
 NO_PACKAGE = "--sdk_container_image=none"
 IN_MEMORY = (
     # Pinned: Beam's DirectRunner would first look for another runner, and download it.
     "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
     NO_PACKAGE,
 )
+# Their job servers, written in Java, have options that only they know.
+OWN_OPTIONS = ("flink", "spark")
 ELSEWHERE = {"flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
 
 # Seconds until the workers have imported all they need.
@@ -28,7 +33,7 @@ START_SECONDS = 14.0
 
 @dataclass(frozen=True)
 class Cost:
-    """The seconds of a stage in memory, on one CPU, for each row and each byte of media."""
+    """The seconds of a step in memory, on one CPU, for each row and each byte of media."""
 
     row: float
     media_byte: float = 0.0
@@ -37,7 +42,7 @@ class Cost:
 # Measured on two CPUs with text, a number and a class in a row, and with JPEGs of 70 kB. Rows and
 # Statistics of 500,000 such rows took 14 and 26 s in memory, 21 and 31 s in two processes. In Embed
 # and Evaluate TensorFlow fills the CPUs by itself: several processes gain nothing.
-COSTS: dict[BeamStage, Cost] = {
+COSTS: dict[BeamStep, Cost] = {
     "Rows": Cost(28e-6, 17e-9),
     "Statistics": Cost(50e-6),
     "Transform": Cost(16e-6),
@@ -46,18 +51,18 @@ COSTS: dict[BeamStage, Cost] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """How Beam runs a stage; `why` is for people, and empty where nothing was asked for."""
+    """How Beam runs a step; `reason` is for people, and empty where nothing was asked for."""
 
     arguments: tuple[str, ...]
-    why: str = ""
+    reason: str = ""
 
 
-def choose(specification: Specification, size: DataSize | None) -> dict[BeamStage, Choice]:
-    """How Beam runs each stage. Where the size is not known, `auto` stays in memory."""
+def choose(specification: Specification, size: DataSize | None) -> dict[BeamStep, Choice]:
+    """How Beam runs each step. Where the size is not known, `auto` stays in memory."""
     cpus = len(os.sched_getaffinity(0))
     return {
-        stage: _choice(specification.beam.of(stage), _cost(stage, specification), size, cpus)
-        for stage in get_args(BeamStage)
+        step: _choice(specification.beam.of(step), _cost(step, specification), size, cpus)
+        for step in get_args(BeamStep)
     }
 
 
@@ -66,28 +71,57 @@ def size_to_choose_by(specification: Specification) -> DataSize | None:
 
     Raises RunError where the data file is missing or empty.
     """
-    wanted = {specification.beam.of(stage).runner for stage in COSTS}
+    wanted = {specification.beam.of(step).runner for step in COSTS}
     return data_size(RowSource.of(specification)) if "auto" in wanted else None
 
 
-def in_words(choices: Mapping[BeamStage, Choice]) -> list[str]:
-    """What was chosen, a line for all stages of one choice; nothing of those left as they are."""
-    stages: dict[str, list[str]] = {}
-    for stage, choice in choices.items():
-        if choice.why:
-            stages.setdefault(choice.why, []).append(stage)
-    return [f"{', '.join(names)} on Beam: {why}" for why, names in stages.items()]
+def in_words(choices: Mapping[BeamStep, Choice]) -> list[str]:
+    """What was chosen, a line for all steps of one choice; nothing of those left as they are."""
+    steps: dict[str, list[str]] = {}
+    for step, choice in choices.items():
+        if choice.reason:
+            steps.setdefault(choice.reason, []).append(step)
+    return [f"{', '.join(names)} on Beam: {reason}" for reason, names in steps.items()]
 
 
-def _cost(stage: BeamStage, specification: Specification) -> Cost | None:
-    """What a stage costs; None where several processes gain nothing."""
+def check_options(beam: Beam) -> None:
+    """Raises SpecificationError for each option that Beam would ignore or refuse.
+
+    It imports Beam, which takes five seconds.
+    """
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    runners = {"beam": beam, **{f"beam.steps.{name}": own for name, own in beam.steps.items()}}
+    problems: list[str] = []
+    for key, runner in runners.items():
+        options, complaint = PipelineOptions(as_arguments(runner)), StringIO()
+        try:
+            with redirect_stderr(complaint):
+                known = options.get_all_options()
+        except SystemExit:  # argparse, which prints how it is called and then the cause
+            cause = complaint.getvalue().strip().rpartition("error: ")[2]
+            problems.append(f"{key}.options: {cause}")
+            continue
+        if runner.runner in OWN_OPTIONS:
+            continue
+        unknown = options.get_all_options(retain_unknown_options=True).keys() - known
+        problems += [
+            f"{key}.options.{name}: Beam has no such option; {suggestion(name, known)}"
+            for name in sorted(unknown)
+        ]
+    if problems:
+        raise SpecificationError(problems)
+
+
+def _cost(step: BeamStep, specification: Specification) -> Cost | None:
+    """What a step costs; None where several processes gain nothing."""
     scaled = (
         isinstance(feature, NumberFeature) and feature.normalize != "none"
         for feature in specification.features.values()
     )
-    if stage == "Transform" and not any(scaled):
+    if step == "Transform" and not any(scaled):
         return Cost(0)  # it has no row to read
-    return COSTS.get(stage)
+    return COSTS.get(step)
 
 
 def _choice(runner: Runner, cost: Cost | None, size: DataSize | None, cpus: int) -> Choice:
@@ -107,18 +141,18 @@ def _choice(runner: Runner, cost: Cost | None, size: DataSize | None, cpus: int)
     )
     if runner.runner == "multi_process":
         return Choice(several, f"{workers} processes")
-    pays, why = _pays(cost, size, min(workers, cpus))
+    pays, reason = _pays(cost, size, min(workers, cpus))
     if pays:
-        return Choice(several, f"{workers} processes, {why}")
-    return Choice((*IN_MEMORY, *free), f"in memory, {why}")
+        return Choice(several, f"{workers} processes, {reason}")
+    return Choice((*IN_MEMORY, *free), f"in memory, {reason}")
 
 
 def _pays(cost: Cost | None, size: DataSize | None, at_once: int) -> tuple[bool, str]:
-    """Whether several processes repay their start, and why."""
+    """Whether several processes repay their start, and the reason."""
     if cost is None:
         return False, "where TensorFlow fills the CPUs by itself"
     if size is None:
-        return False, "until the data are there to be measured"
+        return False, "until the data exist and can be measured"
     if at_once == 1:
         return False, "for want of a second CPU"
     seconds = size.rows * cost.row + size.media_bytes * cost.media_byte

@@ -1,4 +1,4 @@
-"""The pipeline, wired once: which stage feeds which. The work itself is in the components."""
+"""The pipeline, wired once: which step feeds which. The work itself is in the components."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
 from tfx_fusion.modules.preprocessing.transform import transform_config
 from tfx_fusion.modules.registry.version_record import Provenance
-from tfx_fusion.modules.spec import BeamStage, Specification
+from tfx_fusion.modules.spec import BeamStep, Specification
 from tfx_fusion.modules.spec.views import TaskView
 from tfx_fusion.modules.submodels.interface import Inspection
 from tfx_fusion.pipeline.beam import Choice, choose
@@ -34,9 +34,9 @@ PREPROCESSING_FN = "tfx_fusion.modules.preprocessing.transform.preprocessing_fn"
 
 @dataclass(frozen=True)
 class Seen:
-    """What the stages depend on and their specification does not say.
+    """What the steps depend on beside their specification.
 
-    Each is empty where it cannot be seen before the stages run, as from outside of a cluster.
+    Each is empty where it cannot be seen before the steps run, as from outside of a cluster.
     """
 
     data_fingerprint: str = ""  # digest of the data's content
@@ -44,7 +44,7 @@ class Seen:
     vocabulary_digests: Mapping[str, str] | None = None  # None reads the files of this machine
 
 
-def create_stages(
+def create_steps(
     specification: Specification,
     provenance: Provenance,
     inspections: Mapping[str, Inspection],
@@ -52,19 +52,19 @@ def create_stages(
     seen: Seen,
     checkpoints: str,
     train: bool = True,
-    beam: Mapping[BeamStage, Choice] | None = None,
+    beam: Mapping[BeamStep, Choice] | None = None,
 ) -> list[BaseNode]:
-    """All stages of a specification.
+    """All steps of a specification.
 
     Args:
-        specification: checked already (`pipeline.prepare`).
+        specification: a checked one (`pipeline.prepare`).
         provenance: what the model will have come from.
         inspections: the interface and digest of each sub-model.
         stages: what each stage of training learns from.
         seen: what the data and the champion are.
         checkpoints: the folder where training keeps its state.
         train: whether to go on after what training reads has been made.
-        beam: how Beam runs each stage; from the specification alone unless given.
+        beam: how Beam runs each step; only from the specification unless given.
     """
     rows = ManifestExampleGen(RowSource.of(specification), seen.data_fingerprint).with_id("Rows")
     statistics = tfx.components.StatisticsGen(
@@ -171,12 +171,12 @@ def create_stages(
     return nodes
 
 
-def create_pipeline(name: str, stages: Sequence[BaseNode], place: Workplace) -> tfx.dsl.Pipeline:
-    """The stages as a pipeline of this machine, with its metadata in SQLite."""
+def create_pipeline(name: str, steps: Sequence[BaseNode], place: Workplace) -> tfx.dsl.Pipeline:
+    """The steps as a pipeline of this machine, with its metadata in SQLite."""
     return tfx.dsl.Pipeline(
         pipeline_name=name,
         pipeline_root=str(place.artifacts),
-        components=list(stages),
+        components=list(steps),
         enable_cache=True,
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(place.metadata)

@@ -1,49 +1,43 @@
-"""The page that a run leaves: written when it ends, and again when asked for."""
+"""The page that a run leaves: written when it ends, and again by `fusion report`."""
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
 from rich.console import Console
 
 from tfx_fusion.modules.errors import RunError, suggestion
-from tfx_fusion.modules.report.finished import PROVENANCE_FILE, RUN_FILE
+from tfx_fusion.modules.report.finished import PROVENANCE_FILE
+from tfx_fusion.modules.report.record import RUN_FILE, RunRecord
+from tfx_fusion.pipeline.consoles import print_line
 from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.prepare import Workplace
-from tfx_fusion.pipeline.record import RunRecord
 
 log = logging.getLogger(__name__)
 
 
-def report_on(record: RunRecord, console: Console) -> None:
-    """Writes the page of a run that has ended, and tells where it is.
+def report_on(record: RunRecord, folder: Path, console: Console) -> None:
+    """Writes the page of a run that has ended into its folder, and prints where it is.
 
-    What goes wrong here is told, and changes nothing of what the run came to.
+    A failure here is printed, and changes nothing of what the run did.
     """
     try:
-        record.report = str(tell_report(record.folder, console))
-        record.write()
+        record.report = str(print_report(folder, console))
+        record.write(folder)
     except Exception as error:
-        log.exception("the report of %s", record.folder)
-        console.print(
-            f"no report could be written: {cause_of(error)}",
-            style="red", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        log.exception("the report of %s", folder)
+        print_line(console, f"no report could be written: {cause_of(error)}", "red")
 
 
-def tell_report(folder: Path, console: Console) -> Path:
-    """Writes the page of the run in a folder and prints where it is, and what it lacks."""
-    from tfx_fusion.modules.report.page import write_report
+def print_report(folder: Path, console: Console) -> Path:
+    """Writes the page of the run in a folder, and prints where it is and what it lacks."""
+    from tfx_fusion.modules.report.page import write_report  # it imports TensorFlow
 
     written = write_report(folder)
-    console.print(f"report {written.path}", highlight=False, soft_wrap=True, markup=False)
-    for told in written.lacking:
-        console.print(
-            f"the report lacks {told}",
-            style="red", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+    print_line(console, f"report {written.path}")
+    for section in written.lacking:
+        print_line(console, f"the report lacks {section}", "red")
     return written.path
 
 
@@ -56,8 +50,7 @@ def find_run(specification_file: Path, name: str | None) -> Path:
     runs = {
         file.parent.name: file.parent
         for file in sorted(Workplace.of(wanted).folder.glob(f"*/{RUN_FILE}"))
-        if json.loads(file.read_text())["specification"] == str(wanted)
-        and (file.parent / PROVENANCE_FILE).is_file()
+        if (file.parent / PROVENANCE_FILE).is_file() and _is_of(file.parent, wanted)
     }
     if not runs:
         raise RunError(
@@ -69,3 +62,10 @@ def find_run(specification_file: Path, name: str | None) -> Path:
     if name not in runs:
         raise RunError(f"{specification_file} has no run '{name}'; {suggestion(name, runs)}")
     return runs[name]
+
+
+def _is_of(folder: Path, specification_file: Path) -> bool:
+    try:
+        return RunRecord.read(folder).specification == str(specification_file)
+    except RunError:  # of an older version of this project, or damaged
+        return False

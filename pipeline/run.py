@@ -6,6 +6,8 @@ import fcntl
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,28 +15,46 @@ from rich.console import Console
 
 from tfx_fusion.modules.data.fingerprint import fingerprint
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.errors import RejectedRowsError, RunError, SpecificationError
+from tfx_fusion.modules.errors import (
+    RejectedRowsError,
+    RunError,
+    SpecificationError,
+    user_error,
+)
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.registry.versions import check_publish_folder
-from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
-from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.modules.report.finished import PROVENANCE_FILE
+from tfx_fusion.modules.report.record import RejectedRows, RunRecord
+from tfx_fusion.pipeline.beam import check_options, choose, in_words, size_to_choose_by
+from tfx_fusion.pipeline.consoles import print_line, quality_table, wide_console
 from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.prepare import Prepared, Workplace, check_writable, prepare
 from tfx_fusion.pipeline.quiet import log_everything, output_to
-from tfx_fusion.pipeline.record import RunRecord
 from tfx_fusion.pipeline.report import report_on
+from tfx_fusion.pipeline.steps import Step, StepTable
 
 if TYPE_CHECKING:  # it imports Keras
     from tfx_fusion.modules.embedding.plan import StagePlan
 
 
-# What is done inside a run: all that needs TensorFlow, and tells its progress on the terminal.
-Action = Callable[[Prepared, Workplace, RunRecord, Console], None]
+@dataclass(frozen=True)
+class Run:
+    """A run that goes on: what was checked, where it writes, its record and its terminal."""
+
+    prepared: Prepared
+    place: Workplace
+    folder: Path
+    record: RunRecord
+    terminal: Console
 
 
-def run(specification_file: Path, console: Console) -> RunRecord:
-    """Runs every stage, telling how it goes; the record says what came of it.
+# What is done inside a run: all that needs TensorFlow, and prints its progress on the terminal.
+Action = Callable[[Run], None]
+
+
+def run(specification_file: Path, console: Console) -> Run:
+    """Runs every step, printing its progress; the record says what came of it.
 
     Raises SpecificationError before anything starts, RunError where the run failed or its model
     was not published. The libraries' messages are in the run's log.
@@ -42,8 +62,8 @@ def run(specification_file: Path, console: Console) -> RunRecord:
     return recorded(specification_file, console, _train_and_publish)
 
 
-def recorded(specification_file: Path, console: Console, action: Action) -> RunRecord:
-    """Does something with a specification as a run: checked, alone, with a log and a record.
+def recorded(specification_file: Path, console: Console, action: Action) -> Run:
+    """Does something with a specification as a run: checked, with a lock, a log and a record.
 
     The action sets the record's status. Raises SpecificationError before anything starts, RunError
     where the action fails or leaves an error in the record.
@@ -58,40 +78,60 @@ def recorded(specification_file: Path, console: Console, action: Action) -> RunR
     with prepared.locating():
         RowSource.of(specification).check_columns()
     with _one_at_a_time(place.folder):
-        record = RunRecord.start(place.folder, specification.name, specification_file.resolve())
-        console.print(f"run {record.folder}", highlight=False, soft_wrap=True)
-        console.print(f"log {record.log}", highlight=False, soft_wrap=True)
-        with output_to(record.log) as stream:
+        folder = _new_folder(place.folder)
+        log = folder / "run.log"
+        record = RunRecord(
+            name=specification.name,
+            specification=str(specification_file.resolve()),
+            log=str(log),
+        )
+        print_line(console, f"run {folder}")
+        print_line(console, f"log {log}")
+        with output_to(log) as stream:
             terminal = wide_console(stream, console.is_terminal or None)
+            current = Run(prepared, place, folder, record, terminal)
             try:
-                action(prepared, place, record, terminal)
+                action(current)
             except BaseException as error:
                 record.status = "failed"
                 record.error = cause_of(error)
-                _keep_rejected(record, error)
+                _keep_rejected(current, error)
                 traceback.print_exc()  # goes to the log
-                wrong = isinstance(error, SpecificationError) and not record.stages
-                if wrong or not isinstance(error, Exception):
+                invalid = isinstance(error, SpecificationError) and not record.steps
+                if invalid or not isinstance(error, Exception):
                     raise
             finally:
-                record.write()
-            if record.provenance.is_file():
-                report_on(record, terminal)
+                record.write(folder)
+            if (folder / PROVENANCE_FILE).is_file():  # written once the steps start
+                report_on(record, folder, terminal)
     if record.error is not None:
-        where = [stage.name for stage in record.stages.values() if stage.status == "failed"]
-        at = f"stage {where[0]} failed: " if where else ""
-        raise RunError(f"{at}{record.error}\nlog: {record.log}")
-    return record
+        failed = [step.name for step in record.steps if step.status == "failed"]
+        at = f"step {failed[0]} failed: " if failed else ""
+        raise RunError(f"{at}{record.error}\nlog: {log}")
+    return current
 
 
-def _keep_rejected(record: RunRecord, error: BaseException) -> None:
-    """Keeps the rejected rows that an error carries, since TFX has removed the stage's own."""
-    if isinstance(error, RejectedRowsError) and error.rejected:
+def _new_folder(runs: Path) -> Path:
+    """A folder for a run, named by the time."""
+    stem = datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = runs / stem
+    tries = 1
+    while folder.exists():
+        tries += 1
+        folder = runs / f"{stem}-{tries}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _keep_rejected(current: Run, error: BaseException) -> None:
+    """Keeps the rejected rows that an error carries, since TFX has removed the step's own."""
+    found = user_error(error)
+    if isinstance(found, RejectedRowsError) and found.rejected:
         from tfx_fusion.modules.data.write import write_rejected
 
-        record.rejected = len(error.rejected)
-        record.rejected_file = write_rejected(str(record.folder), error.rejected)
-        record.error = f"{record.error}. Rejected rows with their reasons: {record.rejected_file}"
+        file = write_rejected(str(current.folder), found.rejected)
+        current.record.rejected = RejectedRows(rows=len(found.rejected), file=file)
+        current.record.error = f"{current.record.error}. Rejected rows with their reasons: {file}"
 
 
 @contextmanager
@@ -107,57 +147,50 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def run_stages(
-    prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console, train: bool
-) -> list[StagePlan]:
-    """Runs the stages of a specification, up to what training reads or to the end.
+def run_steps(current: Run, train: bool) -> list[StagePlan]:
+    """Runs the steps of a specification, up to what training reads or to the end.
 
     Returns what each stage of training learns from.
     """
-    specification = prepared.specification
-    with terminal.status("importing TensorFlow, Beam and TFX"):
-        # TFX takes ten seconds to import, so it is imported when all else is known to be sound.
-        from tfx_fusion.components import results
+    specification, record = current.prepared.specification, current.record
+    with current.terminal.status("importing TensorFlow, Beam and TFX"):
+        # TFX takes ten seconds to import, so it is imported when all else is known to be valid.
         from tfx_fusion.modules.registry.champion import champion_state
-        from tfx_fusion.pipeline.beam_options import check_options
-        from tfx_fusion.pipeline.live import StageTable
-        from tfx_fusion.pipeline.pipeline import Seen, create_pipeline, create_stages
-        from tfx_fusion.pipeline.stages import Stage, StageRun
+        from tfx_fusion.pipeline.local_runner import StepRun
+        from tfx_fusion.pipeline.pipeline import Seen, create_pipeline, create_steps
 
         log_everything()
     check_options(specification.beam)
-    plans = stage_plans(prepared)
+    plans = stage_plans(current.prepared)
     content = fingerprint(specification.data.path, specification.features)
     choices = choose(specification, size_to_choose_by(specification))
     for line in in_words(choices):
-        terminal.print(line, highlight=False, soft_wrap=True, markup=False)
-    origin = Provenance.of(specification, prepared.inspections, content, record.folder.name)
+        print_line(current.terminal, line)
+    inspections = current.prepared.inspections
+    origin = Provenance.of(specification, inspections, content, current.folder.name)
     if train:
-        write_text(record.provenance, origin.model_dump_json(indent=1) + "\n")
-    stages = create_stages(
+        write_text(current.folder / PROVENANCE_FILE, origin.model_dump_json(indent=1) + "\n")
+    nodes = create_steps(
         specification,
         origin,
-        prepared.inspections,
+        inspections,
         plans,
         Seen(content, champion_state(specification.publish.path)),
-        str(place.checkpoints),
+        str(current.place.checkpoints),
         train,
         choices,
     )
-    pipeline = create_pipeline(specification.name, stages, place)
 
-    def changed(stage: Stage) -> None:
-        if stage.status in ("done", "reused"):
-            stage.note = results.made(stage)
-        table.changed(stage)
-        if stage.status != "running":
-            record.write()
+    def changed(step: Step) -> None:
+        table.changed(step)
+        if step.status != "running":
+            record.write(current.folder)
 
-    stage_run = StageRun(pipeline, changed)
-    record.stages = stage_run.stages
-    with StageTable(terminal, stage_run.stages) as table:
-        stage_run.run()
-    record.rejected, record.rejected_file = results.rejected(record.stages)
+    step_run = StepRun(create_pipeline(specification.name, nodes, current.place), changed)
+    record.steps = list(step_run.steps.values())
+    with StepTable(current.terminal, step_run.steps) as table:
+        step_run.run()
+    record.count_rejected()
     return plans
 
 
@@ -171,19 +204,11 @@ def stage_plans(prepared: Prepared) -> list[StagePlan]:
     return plan_stages(prepared.specification, fused)
 
 
-def _train_and_publish(
-    prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console
-) -> None:
-    run_stages(prepared, place, record, terminal, train=True)
-    from tfx_fusion.components import results
-    from tfx_fusion.modules.evaluation.quality import read_quality
-    from tfx_fusion.pipeline.quality_table import quality_table
-
-    record.training_record = results.training_record(record.stages)
-    quality = read_quality(Path(results.artifact(record.stages, "evaluation").uri))
-    record.metrics, record.quality = quality.overall(), quality.model_dump(mode="json")
-    terminal.print(quality_table(quality))
-    for told in quality.skipped:
-        terminal.print(told, highlight=False, soft_wrap=True, markup=False)
-    record.published, record.error = results.verdict(record.stages, quality)
-    record.status = "published" if record.published else "not published"
+def _train_and_publish(current: Run) -> None:
+    run_steps(current, train=True)
+    current.record.conclude()
+    quality = current.record.quality
+    if quality:
+        current.terminal.print(quality_table(quality))
+        for skipped in quality.skipped:
+            print_line(current.terminal, skipped)

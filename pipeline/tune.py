@@ -20,9 +20,8 @@ from tfx_fusion.modules.metrics.table import larger_is_better
 from tfx_fusion.modules.spec import Specification, Tuning, load_specification, read_tree
 from tfx_fusion.modules.spec.views import search_view
 from tfx_fusion.modules.tuning.space import invalid_values, searched_values, with_values
-from tfx_fusion.pipeline.prepare import Prepared, Workplace
-from tfx_fusion.pipeline.record import RunRecord
-from tfx_fusion.pipeline.run import recorded, run_stages, stage_plans
+from tfx_fusion.pipeline.prepare import Prepared
+from tfx_fusion.pipeline.run import Run, recorded, run_steps, stage_plans
 
 if TYPE_CHECKING:  # they import Keras
     from tfx_fusion.modules.embedding.plan import StagePlan
@@ -61,12 +60,12 @@ def tune(specification_file: Path, console: Console) -> Tuned:
         with_values(specification_file, tree, {key: value})
     tuned: list[Tuned] = []
 
-    def action(prepared: Prepared, place: Workplace, record: RunRecord, terminal: Console) -> None:
-        checked = _checker(prepared, tuning, specification_file, tree)
-        plans = run_stages(prepared, place, record, terminal, train=False)
-        trials, best = _search(prepared, tuning, checked, plans, place, record, terminal)
-        tuned.append(_written(trials, best, prepared.specification, tuning, tree, record))
-        record.status = "tuned"
+    def action(run: Run) -> None:
+        checked = _checker(run.prepared, tuning, specification_file, tree)
+        plans = run_steps(run, train=False)
+        trials, best = _search(run, tuning, checked, plans)
+        tuned.append(_written(trials, best, run, tuning, tree, specification_file.resolve()))
+        run.record.status = "tuned"
 
     recorded(specification_file, console, action)
     return tuned[0]
@@ -138,34 +137,24 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
 
 
 def _search(
-    prepared: Prepared,
-    tuning: Tuning,
-    checked: Checked,
-    plans: list[StagePlan],
-    place: Workplace,
-    record: RunRecord,
-    terminal: Console,
+    run: Run, tuning: Tuning, checked: Checked, plans: list[StagePlan]
 ) -> tuple[list[Trial], Trial]:
     from tfx_fusion.modules.training.stage_data import EmbeddedStore
     from tfx_fusion.modules.tuning.search import search
     from tfx_fusion.modules.tuning.trial import train_head
 
-    specification = prepared.specification
-    folders = [
-        step.artifacts["embeddings"].uri
-        for step in record.stages.values()
-        if "embeddings" in step.artifacts
-    ]
+    specification = run.prepared.specification
+    folders = [str(folder) for folder in run.record.outputs("embeddings")]
     store = EmbeddedStore(plans, folders)
     name, maximise = _logged_objective(specification, tuning)
 
     def score(values: dict[str, Any]) -> float:
-        return train_head(checked(values), prepared.interfaces, plans, store)[name]
+        return train_head(checked(values), run.prepared.interfaces, plans, store)[name]
 
     def print_trial(number: int, trial: Trial) -> None:
         result = "failed" if trial.score is None else f"{tuning.objective} {trial.score:.4f}"
         values = ", ".join(f"{key} {value_text(value)}" for key, value in trial.values.items())
-        terminal.print(
+        run.terminal.print(
             f"trial {number}/{tuning.trials}: {result} in {trial.seconds:.1f} s  "
             f"{values}{trial.error and f': {trial.error}'}",
             highlight=False, soft_wrap=True, markup=False,
@@ -174,28 +163,22 @@ def _search(
     # The same search continues where it was stopped; any change of what it depends on starts anew.
     depends = search_view(specification)
     digest = hashlib.sha256(json.dumps([depends, folders]).encode())
-    state = place.folder / "tuning" / digest.hexdigest()[:16]
+    state = run.place.folder / "tuning" / digest.hexdigest()[:16]
     return search(tuning, specification.training.seed, maximise, state, score, print_trial)
 
 
 def _written(
-    trials: list[Trial],
-    best: Trial,
-    specification: Specification,
-    tuning: Tuning,
-    tree: Any,
-    record: RunRecord,
+    trials: list[Trial], best: Trial, run: Run, tuning: Tuning, tree: Any, file: Path
 ) -> Tuned:
     """Writes the trials into the run's folder, and the best values beside the file searched."""
     from tfx_fusion.modules.tuning.picture import draw_trials
 
-    file = record.specification
     tuned = Tuned(
         tuning.objective, trials, best, file.with_name(f"{file.stem}.tuned{file.suffix}"),
-        record.folder / "trials.csv", record.folder / "trials.svg",
+        run.folder / "trials.csv", run.folder / "trials.svg",
     )  # fmt: skip
     write_text(tuned.table, _table(trials, tuning))
-    _, maximise = _logged_objective(specification, tuning)
+    _, maximise = _logged_objective(run.prepared.specification, tuning)
     draw_trials(trials, best, tuning.objective, maximise, tuning.search, tuned.picture)
     stream = StringIO()
     yaml = YAML(typ="rt")

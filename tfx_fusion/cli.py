@@ -2,65 +2,98 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from typing import NamedTuple, cast
 
 import click
-from rich.console import Console
 
-from tfx_fusion.kubeflow.compile import command as compile_command
-from tfx_fusion.kubeflow.entrypoint import command as step
-from tfx_fusion.kubeflow.manifests import command as manifests
-from tfx_fusion.kubeflow.submit import command as submit
 from tfx_fusion.modules.errors import SpecificationError, UserError
-from tfx_fusion.pipeline.commands.lineage import lineage
-from tfx_fusion.pipeline.commands.predict import predict
-from tfx_fusion.pipeline.commands.report import report
-from tfx_fusion.pipeline.commands.rollback import rollback
-from tfx_fusion.pipeline.commands.run import run
-from tfx_fusion.pipeline.commands.schema import schema
-from tfx_fusion.pipeline.commands.score import score
-from tfx_fusion.pipeline.commands.serve import serve
-from tfx_fusion.pipeline.commands.tune import tune
-from tfx_fusion.pipeline.commands.validate import validate
-from tfx_fusion.pipeline.commands.versions import versions
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Place(NamedTuple):
+    """Where a subcommand is, and its line in `fusion --help`."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+# In the order in which a user meets them.
+COMMANDS = {
+    "validate": Place("pipeline.commands.validate", "validate", "Check a specification."),
+    "run": Place("pipeline.commands.run", "run", "Run the pipeline on this machine."),
+    "report": Place("pipeline.commands.report", "report", "Write the page of a run again."),
+    "tune": Place("pipeline.commands.tune", "tune", "Search values for a specification."),
+    "predict": Place("pipeline.commands.predict", "predict", "Predict some rows of a data file."),
+    "score": Place("pipeline.commands.score", "score", "Score a large data file with Beam."),
+    "serve": Place("pipeline.commands.serve", "serve", "Serve the published model."),
+    "versions": Place("pipeline.commands.versions", "versions", "List the published versions."),
+    "rollback": Place("pipeline.commands.rollback", "rollback", "Serve an earlier version again."),
+    "lineage": Place("pipeline.commands.lineage", "lineage", "Show what a version was made from."),
+    "schema": Place("pipeline.commands.schema", "schema", "Print a JSON schema."),
+    "compile": Place("kubeflow.compile", "command", "Compile a pipeline for a cluster."),
+    "submit": Place("kubeflow.submit", "command", "Run on Kubeflow Pipelines."),
+    "manifests": Place(
+        "kubeflow.manifests", "command", "Write Kubernetes manifests of a model server."
+    ),
+    "step": Place("kubeflow.entrypoint", "command", "Run one step inside a cluster's container."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a subcommand when it is called, not when the list of all is printed."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        place = COMMANDS[name]
+        module = importlib.import_module(f"tfx_fusion.{place.module}")
+        return cast(click.Command, getattr(module, place.attribute))
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        # Click would import every command, and cut its text off at the terminal's width.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.help) for name, place in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tfx-fusion")
 def fusion() -> None:
     """Fuse pretrained models into one, train its head, check it, publish it to TF Serving.
 
-    A specification (YAML) says which models, how they join, and what is learned from which data.
+    A specification (YAML) names the models, how they join, and what is learned from which data.
     """
-
-
-for command in (
-    validate, run, report, tune, predict, score, serve, versions, rollback, lineage, schema,
-    compile_command, submit, manifests, step,
-):  # fmt: skip
-    fusion.add_command(command)
 
 
 def main() -> None:
     """Runs the command; a user's error becomes a message and an exit code, never a traceback.
 
-    2 for a wrong specification, 1 for anything else that failed.
+    2 for an invalid specification, 1 for anything else that failed.
     """
-    errors = Console(stderr=True)
     try:
         sys.exit(fusion.main(standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        errors.print("stopped")
+        _print_error("stopped")
         sys.exit(130)
     except SpecificationError as error:
-        errors.print("[red]the specification is wrong[/]")
-        for problem in error.problems:
-            errors.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
+        _print_error("the specification is invalid", [f"  {line}" for line in error.problems])
         sys.exit(2)
     except UserError as error:
-        errors.print("[red]failed[/]")
-        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        _print_error("failed", [str(error)])
         sys.exit(1)
+
+
+def _print_error(title: str, lines: list[str] | None = None) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    console.print(title, style="red" if lines else None)
+    for line in lines or ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -27,8 +27,8 @@ class ChampionResolverSpec(ComponentSpec):
 class ChampionResolver(base_component.BaseComponent):
     """Finds the newest version in a publish folder.
 
-    An ordinary component, since open-source Kubeflow knows no resolver nodes. The artifact says
-    by its property `model_exists` whether there is a model in it.
+    An ordinary component, since open-source Kubeflow knows no resolver nodes. Its
+    artifact's property `model_exists` is 1 where there is a model in it.
     """
 
     SPEC_CLASS = ChampionResolverSpec

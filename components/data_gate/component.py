@@ -14,7 +14,7 @@ from tfx_fusion.modules.spec import Specification
 
 
 class DataGateSpec(ComponentSpec):
-    """The limits are parameters of this component alone, so that others are not done anew."""
+    """The limits are parameters of this component only: a new one reruns no other."""
 
     PARAMETERS = {
         executor.SOURCE_KEY: ExecutionParameter(type=str),

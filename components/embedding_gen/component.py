@@ -9,8 +9,8 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from tfx_fusion.components.channels import submodel_channels, with_submodels
 from tfx_fusion.components.embedding_gen import executor
-from tfx_fusion.components.submodel_channels import submodel_channels, with_submodels
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as evaluator
-from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.standard_component_specs import BLESSING_KEY, EXAMPLES_KEY
 from tfx.utils import path_utils
 
-from tfx_fusion.components.champion_channel import with_comparable_baseline
+from tfx_fusion.components.base import Artifacts, Execution, StepExecutor
+from tfx_fusion.components.channels import BASELINE_KEY, MODEL_KEY, with_comparable_baseline
 from tfx_fusion.modules.evaluation.ablation import read_ablation, with_ablation
 from tfx_fusion.modules.evaluation.predictions import (
     CANDIDATE,
@@ -21,6 +22,7 @@ from tfx_fusion.modules.evaluation.predictions import (
 )
 from tfx_fusion.modules.evaluation.quality import Quality, assess, write_quality
 from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.report.summaries import EvaluationSummary
 from tfx_fusion.modules.spec import Specification
 
 SPECIFICATION_KEY = "specification"
@@ -28,50 +30,44 @@ WORTH_KEY = "worth"
 SPLIT = "eval"
 
 
-class Executor(evaluator.Executor):
+class Executor(StepExecutor, evaluator.Executor):
     """Predicts once on Beam, measures with TFMA as TFX does, judges, blesses the model or not."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        if standard_component_specs.BASELINE_MODEL_KEY in input_dict:
-            input_dict = with_comparable_baseline(input_dict)
-        specification = Specification.model_validate_json(exec_properties[SPECIFICATION_KEY])
-        results = Path(artifact_utils.get_single_uri(output_dict[constants.EVALUATION_KEY]))
-        [blessing] = output_dict[standard_component_specs.BLESSING_KEY]
+    def execute(self, run: Execution) -> EvaluationSummary:
+        inputs = run.inputs
+        if run.has_input(BASELINE_KEY):
+            inputs = with_comparable_baseline(inputs)
+        specification = run.parameter(SPECIFICATION_KEY, Specification)
+        results = run.output_folder(constants.EVALUATION_KEY)
 
-        predicted = self._predict(specification, input_dict, results)
-        examples = {standard_component_specs.EXAMPLES_KEY: [predicted]}
-        super().Do({**input_dict, **examples}, output_dict, exec_properties)
+        predicted = self._predict(specification, inputs, results)
+        # By its class: `super().Do` would come back here.
+        evaluator.Executor.Do(
+            self, {**inputs, EXAMPLES_KEY: [predicted]}, run.outputs, run.parameters
+        )
         quality = assess(specification, results)
-        if input_dict.get(WORTH_KEY):
-            ablation = read_ablation(Path(artifact_utils.get_single_uri(input_dict[WORTH_KEY])))
+        if run.has_input(WORTH_KEY):
+            ablation = read_ablation(run.input_folder(WORTH_KEY))
             quality = with_ablation(quality, ablation, specification)
         write_quality(quality, results)
-        bless(blessing, quality)
+        bless(run.output(BLESSING_KEY), quality)
+        return EvaluationSummary(metrics=quality.overall())
 
     def _predict(
-        self,
-        specification: Specification,
-        input_dict: dict[str, list[types.Artifact]],
-        results: Path,
+        self, specification: Specification, inputs: Artifacts, results: Path
     ) -> types.Artifact:
         """The predictions of the models, written on Beam as the examples that TFMA reads."""
-        models = {CANDIDATE: _serving_model(input_dict[standard_component_specs.MODEL_KEY])}
-        champion = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
+        models = {CANDIDATE: _serving_model(inputs[MODEL_KEY])}
+        champion = inputs.get(BASELINE_KEY)
         if champion:
             models[CHAMPION] = _serving_model(champion)
-        examples = input_dict[standard_component_specs.EXAMPLES_KEY]
         folder = predictions_folder(results)
         with self._make_beam_pipeline() as pipeline:
             write_predictions(
                 pipeline,
                 specification,
                 models,
-                artifact_utils.get_split_uri(examples, SPLIT),
+                artifact_utils.get_split_uri(inputs[EXAMPLES_KEY], SPLIT),
                 folder,
             )
         predicted = standard_artifacts.Examples()

@@ -10,8 +10,8 @@ from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_fusion.components.artifacts import TrainingRecord
+from tfx_fusion.components.channels import submodel_channels, with_inputs, with_submodels
 from tfx_fusion.components.fusion_trainer import executor
-from tfx_fusion.components.submodel_channels import submodel_channels, with_inputs, with_submodels
 from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.views import training_view

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
-from tfx import types
 from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from tfx_fusion.components.submodel_channels import given_submodels
-from tfx_fusion.modules.data.split import SPLITS
+from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
 from tfx_fusion.modules.registry.versions import newest_version
+from tfx_fusion.modules.report.summaries import TrainingSummary
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.frozen_proof import all_frozen
+from tfx_fusion.modules.training.record import TrainingRecord
 from tfx_fusion.modules.training.run import fuse_and_train
 
 SPECIFICATION_KEY = "specification"
@@ -39,70 +38,61 @@ def embeddings_key(position: int) -> str:
     return f"embeddings_{position}"
 
 
-def given_embeddings(
-    input_dict: dict[str, list[types.Artifact]], stages: list[StagePlan]
-) -> list[str]:
+def given_embeddings(run: Execution, stages: list[StagePlan]) -> list[str]:
     """The folder of embedded rows of each distinct plan that a component was given."""
-    return [
-        artifact_utils.get_single_uri(input_dict[embeddings_key(position)])
-        for position in range(len(distinct_plans(stages)))
-    ]
+    plans = range(len(distinct_plans(stages)))
+    return [str(run.input_folder(embeddings_key(position))) for position in plans]
 
 
-def checkpoint_of(
-    input_dict: dict[str, list[types.Artifact]],
-    exec_properties: dict[str, Any],
-    champion: Path | None,
-) -> Checkpoint:
+def checkpoint_of(run: Execution, champion: Path | None) -> Checkpoint:
     """The place of a checkpoint depends on all that training depends on, so none is mistaken."""
     identity = [
-        exec_properties[SPECIFICATION_KEY],
+        run.parameters[SPECIFICATION_KEY],
         str(champion),
-        sorted(
-            (key, artifact.uri) for key, artifacts in input_dict.items() for artifact in artifacts
-        ),
+        sorted((key, artifact.uri) for key, given in run.inputs.items() for artifact in given),
     ]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    return Checkpoint(Path(exec_properties[CHECKPOINTS_KEY], digest[:16]))
+    return Checkpoint(Path(run.parameters[CHECKPOINTS_KEY], digest[:16]))
 
 
-class Executor(base_executor.BaseExecutor):
-    """Collects the inputs' places and hands them to the trainer module."""
+class Executor(StepExecutor, base_executor.BaseExecutor):
+    """Collects the inputs' places and hands them to the training module."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        specification = Specification.model_validate_json(exec_properties[SPECIFICATION_KEY])
-        folder = exec_properties[PUBLISH_FOLDER_KEY]
+    def execute(self, run: Execution) -> TrainingSummary:
+        specification = run.parameter(SPECIFICATION_KEY, Specification)
+        stages = STAGES.validate_json(run.parameters[STAGES_KEY])
+        submodels = run.submodels(specification.imported())
+        folder = run.parameters[PUBLISH_FOLDER_KEY]
         champion = newest_version(Path(folder)) if folder else None
-        examples = input_dict[EXAMPLES_KEY]
-        transform_graph = artifact_utils.get_single_uri(input_dict[TRANSFORM_KEY])
-        model = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
-        record = artifact_utils.get_single_instance(output_dict[RECORD_KEY])
-        submodels = given_submodels(input_dict, specification.imported())
-        stages = STAGES.validate_json(exec_properties[STAGES_KEY])
+        model = run.output(MODEL_KEY)
 
-        history = fuse_and_train(
+        record = fuse_and_train(
             specification,
             submodels.interfaces,
             submodels.folders,
             submodels.digests,
-            transform_path=str(Path(transform_graph, "transform_fn")),
-            splits={split: artifact_utils.get_split_uri(examples, split) for split in SPLITS},
+            transform_path=run.transform_path(TRANSFORM_KEY),
+            splits=run.splits(EXAMPLES_KEY),
             stages=stages,
-            embeddings=given_embeddings(input_dict, stages),
+            embeddings=given_embeddings(run, stages),
             model_path=Path(path_utils.serving_model_dir(model.uri)),
-            record_path=Path(record.uri),
-            checkpoint=checkpoint_of(input_dict, exec_properties, champion),
+            record_path=run.output_folder(RECORD_KEY),
+            checkpoint=checkpoint_of(run, champion),
             champion=champion,
         )
-        frozen = all_frozen(history.proof)
-        model.set_int_custom_property("frozen_tensors_proven", frozen.tensors)
-        model.set_string_custom_property("frozen_digest", frozen.exported)
-        for name, part in history.proof.items():
+        model.set_string_custom_property("frozen_digest", all_frozen(record.proof).exported)
+        for name, part in record.proof.items():
             model.set_string_custom_property(f"frozen_digest_{name}", part.exported)
-        if history.warm_start:
-            model.set_string_custom_property("warm_start", str(history.warm_start))
+        return summary(record)
+
+
+def summary(record: TrainingRecord) -> TrainingSummary:
+    """What training learned from, stage by stage, and what it ended with."""
+    learned = dict.fromkeys(stage.learns_from.source for stage in record.stages)
+    loss = record.last_epoch["loss"]
+    return TrainingSummary(
+        learned_from=tuple(learned),
+        loss=loss if math.isfinite(loss) else None,
+        frozen_tensors=all_frozen(record.proof).tensors,
+        warm_start=str(record.warm_start) if record.warm_start else "",
+    )

@@ -10,9 +10,9 @@ from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from tfx_fusion.components.artifacts import FusionWorth
+from tfx_fusion.components.channels import submodel_channels, with_inputs, with_submodels
 from tfx_fusion.components.fusion_trainer.executor import STAGES, embeddings_key
 from tfx_fusion.components.fusion_worth import executor
-from tfx_fusion.components.submodel_channels import submodel_channels, with_inputs, with_submodels
 from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.views import ablation_view
@@ -55,7 +55,7 @@ class FusionWorthGen(base_component.BaseComponent):
             examples: raw tf.Examples, splits `train` and `eval`.
             transform_graph: the Transform graph over them.
             submodels: the channel of each SubmodelImporter, by the sub-model's name.
-            stages: what each stage of training learnt from.
+            stages: what each stage of training learned from.
             embeddings: the channel of each EmbeddingGen, in the order of the distinct plans.
             model: the exported model.
         """

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from tfx import types
 from tfx.dsl.components.base import base_beam_executor
-from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from tfx_fusion.components.data_channel import describe_data
+from tfx_fusion.components.base import Execution, StepExecutor
+from tfx_fusion.components.channels import describe_data
 from tfx_fusion.modules.data.fingerprint import fingerprint
 from tfx_fusion.modules.data.schema import implied_schema
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.data.split import SPLITS
 from tfx_fusion.modules.data.write import collect, write_examples
 from tfx_fusion.modules.registry.version_record import DataSource
+from tfx_fusion.modules.report.summaries import RowsSummary
 
 SOURCE_KEY = "source"
 PATH_KEY = "data_path"
@@ -25,34 +23,30 @@ EXAMPLES_KEY = "examples"
 SCHEMA_KEY = "schema"
 REJECTED_KEY = "rejected_rows"
 
+# Properties of the rejected rows that `fusion lineage` reads in ML Metadata.
+LINEAGE_COUNTS = ("train", "eval", "rejected")
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+
+class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
     """Writes the examples with Beam, then the schema and the rejected rows."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        path = Path(exec_properties[PATH_KEY])
-        source = RowSource.model_validate_json(exec_properties[SOURCE_KEY]).at(path)
-        examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
-        schema = artifact_utils.get_single_instance(output_dict[SCHEMA_KEY])
-        rejected = artifact_utils.get_single_instance(output_dict[REJECTED_KEY])
+    def execute(self, run: Execution) -> RowsSummary:
+        path = Path(run.parameters[PATH_KEY])
+        source = run.parameter(SOURCE_KEY, RowSource).at(path)
+        content = run.parameters[FINGERPRINT_KEY] or fingerprint(path, source.features)
+        describe_data(run.output(EXAMPLES_KEY), DataSource(path=str(path), fingerprint=content))
+        rejected = run.output(REJECTED_KEY)
+        shards = f"{rejected.uri}/shards"
 
-        content = exec_properties[FINGERPRINT_KEY] or fingerprint(path, source.features)
-        describe_data(examples, DataSource(path=str(path), fingerprint=content))
-        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
-        summaries = f"{rejected.uri}/shards"
+        folders = run.output_splits(EXAMPLES_KEY)
         with self._make_beam_pipeline() as pipeline:
-            write_examples(pipeline, source, folders, summaries)
-
-        counts = collect(source, summaries, rejected.uri)
-        for name in ("train", "eval", "rejected"):
-            rejected.set_int_custom_property(name, getattr(counts, name))
+            write_examples(pipeline, source, folders, shards)
+        counts = collect(source, shards, rejected.uri)
         io_utils.write_pbtxt_file(
-            f"{schema.uri}/schema.pbtxt",
+            str(run.output_folder(SCHEMA_KEY) / "schema.pbtxt"),
             implied_schema(source.features, source.labels),
         )
+        summary = RowsSummary(train=counts.train, eval=counts.eval, rejected=counts.rejected)
+        for name in LINEAGE_COUNTS:
+            rejected.set_int_custom_property(name, getattr(summary, name))
+        return summary

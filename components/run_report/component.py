@@ -1,8 +1,7 @@
-"""Report: the page of a run, made inside the pipeline where nobody else sees what it made."""
+"""Report: the record and the page of a run, made inside the pipeline where it runs on a cluster."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from tfx.dsl.components.base import base_component, executor_spec
@@ -10,30 +9,34 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.types import channel_utils
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from tfx_fusion.components.artifacts import ReportPage
+from tfx_fusion.components.artifacts import ReportPage, RunRecordFile
 from tfx_fusion.components.run_report import executor
+from tfx_fusion.components.run_report.executor import STEPS, StepInputs
 from tfx_fusion.modules.registry.version_record import Provenance
 
-# Large, and the page tells nothing of them.
+# Large, and the page shows nothing of them.
 LEFT_OUT = ("transform_graph", "embeddings", "schema")
 
 
 class RunReportSpec(ComponentSpec):
-    """Each pipeline adds an input channel for each output of a stage that the page tells of."""
+    """Each pipeline adds an input channel for each output of a step that the page shows."""
 
     PARAMETERS = {
-        executor.STAGES_KEY: ExecutionParameter(type=str),
+        executor.STEPS_KEY: ExecutionParameter(type=str),
         executor.PROVENANCE_KEY: ExecutionParameter(type=str),
         executor.RUN_KEY: ExecutionParameter(type=str),
     }
     INPUTS: dict[str, ChannelParameter] = {}
-    OUTPUTS = {executor.REPORT_KEY: ChannelParameter(type=ReportPage)}
+    OUTPUTS = {
+        executor.REPORT_KEY: ChannelParameter(type=ReportPage),
+        executor.RECORD_KEY: ChannelParameter(type=RunRecordFile),
+    }
 
 
 class RunReport(base_component.BaseComponent):
-    """Writes the page of a run whose stages all ended well.
+    """Writes the record and the page of a run whose steps all ended well.
 
-    A run on one machine writes its page itself, when stages have failed too.
+    A run on one machine writes both itself, when steps have failed too.
     """
 
     SPEC_CLASS = RunReportSpec
@@ -42,10 +45,10 @@ class RunReport(base_component.BaseComponent):
     def __init__(self, nodes: Iterable[BaseNode], provenance: Provenance) -> None:
         """
         Args:
-            nodes: the stages, in their order.
+            nodes: the steps, in their order.
             provenance: what the model comes from.
         """
-        stages, channels = [], {}
+        steps, channels = [], {}
         for node in nodes:
             inputs = {
                 key: f"{node.id}_{key}".replace("-", "_")
@@ -53,16 +56,17 @@ class RunReport(base_component.BaseComponent):
                 if key not in LEFT_OUT
             }
             channels.update({name: node.outputs[key] for key, name in inputs.items()})
-            stages.append({"name": node.id, "component": type(node).__name__, "inputs": inputs})
+            steps.append(StepInputs(name=node.id, component=type(node).__name__, inputs=inputs))
         declared = {name: ChannelParameter(type=given.type) for name, given in channels.items()}
         spec = type("RunReportSpec", (RunReportSpec,), {"INPUTS": declared})
         super().__init__(
             spec=spec(
                 **{
-                    executor.STAGES_KEY: json.dumps(stages),
+                    executor.STEPS_KEY: STEPS.dump_json(steps).decode(),
                     executor.PROVENANCE_KEY: provenance.model_dump_json(exclude={"run"}),
                     executor.RUN_KEY: provenance.run,
                     executor.REPORT_KEY: channel_utils.as_channel([ReportPage()]),
+                    executor.RECORD_KEY: channel_utils.as_channel([RunRecordFile()]),
                     **channels,
                 }
             )

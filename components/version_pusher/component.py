@@ -59,7 +59,7 @@ class VersionPusher(base_component.BaseComponent):
         Args:
             publish_folder: the folder of TF Serving's version folders.
             keep: how many versions to keep there; None keeps all.
-            provenance: what the model came from; what data were read, the gate's artifact says.
+            provenance: what the model came from; the data that were read are the gate's.
             model_blessing: the Evaluator's.
             infra_blessing: ServingCheck's, which holds the model that was checked.
             evaluation: what the Evaluator measured.

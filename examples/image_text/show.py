@@ -6,10 +6,10 @@ of its own; measures the pretrained models as they came on the same rows.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from tfx_fusion.modules.report.record import RUN_FILE, RunRecord
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 HERE = Path(__file__).resolve().parent
@@ -18,14 +18,11 @@ BRANCHES = {"vision": "image", "text": "text"}
 SHOWN = 3
 
 
-def last_run() -> dict[str, Any]:
-    """The record of the last published run, its stages' outputs under one key."""
-    for file in sorted(HERE.glob("runs/*/run.json"), reverse=True):
-        record = json.loads(file.read_text())
-        if record["status"] == "published":
-            record["outputs"] = {
-                key: uri for stage in record["stages"] for key, uri in stage["outputs"].items()
-            }
+def last_run() -> RunRecord:
+    """The record of the last published run."""
+    for file in sorted(HERE.glob(f"runs/*/{RUN_FILE}"), reverse=True):
+        record = RunRecord.read(file.parent)
+        if record.status == "published":
             return record
     raise SystemExit("no published run yet: run `make demo`, or `fusion run` on fusion.yaml first")
 
@@ -46,9 +43,9 @@ def pretrained_accuracy(specification: Any, name: str, rows: Any) -> float:
     return float(np.concatenate(right).mean())
 
 
-def measured(record: dict[str, Any], of: str) -> float:
-    """The accuracy that the run found of a branch alone, as its table of quality names it."""
-    return next(line["value"] for line in record["quality"]["lines"] if line["of"] == of)
+def measured(record: RunRecord, of: str) -> float:
+    """The accuracy that the run measured of a single branch, as its table of quality names it."""
+    return next(line.value for line in record.quality.lines if line.of == of)
 
 
 def main() -> None:
@@ -67,14 +64,15 @@ def main() -> None:
 
     console = Console(width=120)
     specification = load_specification(SPECIFICATION)
-    outputs = record["outputs"]
     transform = TransformGraph(
-        f"{outputs['transform_graph']}/transform_fn", specification.features, specification.labels
+        f"{record.output('transform_graph')}/transform_fn",
+        specification.features,
+        specification.labels,
     )
-    rows = RawRows(specification, transform, f"{outputs['examples']}/Split-eval")
+    rows = RawRows(specification, transform, f"{record.output('examples')}/Split-eval")
     eval_rows = evaluation_rows(specification, rows, list(specification.features))
 
-    fused = record["metrics"]["digit"]["accuracy"]
+    fused = record.metrics["digit"]["accuracy"]
     table = Table("accuracy on the evaluation split", "as pretrained", "with a head of its own")
     best = 0.0
     with console.status("measuring each pretrained model"):
@@ -86,10 +84,10 @@ def main() -> None:
     table.add_row("[bold]fused[/]", "", f"[bold]{fused:.1%}[/]")
     console.print(table)
     console.print(f"fused, over the better branch alone: {100 * (fused - best):+.1f} points")
-    console.print(f"published: {record['published']}", soft_wrap=True, highlight=False)
+    console.print(f"published: {record.published}", soft_wrap=True, highlight=False)
 
     console.print(f"{SHOWN} predictions of the published model, on rows it was not trained on:")
-    model = PublishedModel(Path(record["published"]))
+    model = PublishedModel(Path(record.published))
     data = specification.data
     first = data_file.read(data_file.shards(data.path)[0])
     chosen = [item for item in first if split_of(item[1], data.split) == "eval"][:SHOWN]

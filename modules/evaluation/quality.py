@@ -7,29 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from operator import ge, le
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import tensorflow_model_analysis as tfma
-
-from tfx_fusion.modules.evaluation.metrics import (
-    Counted,
-    Difference,
-    intervals_of,
-    measures_of,
-)
-from tfx_fusion.modules.evaluation.predictions import (
-    CHAMPION,
-    EvaluatedRows,
-    Slice,
-    read_predictions,
-)
-from tfx_fusion.modules.evaluation.tfma_config import MODELS
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.metrics.baseline import baseline
 from tfx_fusion.modules.metrics.formulas import Interval
 from tfx_fusion.modules.metrics.table import larger_is_better
 from tfx_fusion.modules.spec import Bounds, Specification
 from tfx_fusion.modules.spec.base import Part
+
+# Imported by the functions that measure: who only reads a Quality needs no TensorFlow.
+if TYPE_CHECKING:
+    from tfx_fusion.modules.evaluation.metrics import Counted
+    from tfx_fusion.modules.evaluation.predictions import EvaluatedRows, Slice
 
 QUALITY_FILE = "quality.json"
 NO_GAIN = 1e-6  # a difference this small may come from rounding
@@ -116,6 +106,11 @@ class Measured(NamedTuple):
 
 def measured(folder: Path, specification: Specification) -> dict[Slice, Measured]:
     """What TFMA measured, the whole split first, then slices in order."""
+    import tensorflow_model_analysis as tfma
+
+    from tfx_fusion.modules.evaluation.predictions import CHAMPION
+    from tfx_fusion.modules.evaluation.tfma_config import MODELS
+
     [first, *more] = specification.outputs
     found: dict[Slice, Measured] = {}
     for part in tfma.load_metrics(str(folder)):
@@ -148,6 +143,8 @@ def assess(specification: Specification, evaluation: Path) -> Quality:
         specification: says what is measured and bounded.
         evaluation: holds TFMA's results, and the predictions from which intervals are drawn.
     """
+    from tfx_fusion.modules.evaluation.predictions import read_predictions
+
     confidence = specification.evaluation.confidence
     slices = measured(evaluation, specification)
     rows = read_predictions(specification, evaluation)
@@ -178,6 +175,8 @@ def slice_intervals(
     specification: Specification, confidence: float, where: Slice, evaluated: EvaluatedRows
 ) -> Intervals:
     """The intervals of every metric in a slice."""
+    from tfx_fusion.modules.evaluation.metrics import Difference, intervals_of, measures_of
+
     rows = evaluated.within(where)
     found: dict[tuple[str, str, bool], Counted] = {}
     for output in specification.outputs:

@@ -1,1 +1,1 @@
-"""The page that a run leaves: what it did and came to, in one file that needs no other."""
+"""What a run did: its typed record `run.json`, and the page made from it, one file of HTML."""

@@ -50,7 +50,7 @@ class Answers:
         return chances
 
     def wrongness(self, output: str) -> np.ndarray:
-        """How wrong each row's answer is, `(rows,)`; 0 where it is right.
+        """How wrong each row's prediction is, `(rows,)`; 0 where it is right.
 
         Of a class the chance that was not given to the true one, of several classes the largest
         such chance, of a number the absolute error. An answer that is no number is the worst.
@@ -72,7 +72,7 @@ class Answers:
 
 def ask(run: FinishedRun) -> Answers | None:
     """Reads what the evaluation predicted for the first rows; None without an evaluation."""
-    examples, evaluation = run.output("examples"), run.output("evaluation")
+    examples, evaluation = run.record.output("examples"), run.record.output("evaluation")
     if examples is None or evaluation is None:
         return None
     rows = read_predictions(run.specification, evaluation, MOST_ROWS)

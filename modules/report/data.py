@@ -13,6 +13,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx_fusion.modules.data.checks.anomalies import anomalies
 from tfx_fusion.modules.report.blocks import Block, Section, Table, Text
 from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.report.summaries import RowsSummary
 from tfx_fusion.modules.spec import (
     CategoryFeature,
     CategoryLabel,
@@ -30,14 +31,14 @@ Statistics: TypeAlias = statistics_pb2.FeatureNameStatistics
 
 
 def data_section(run: FinishedRun) -> Section:
-    """What was read, what each feature and label holds, and what was put aside."""
+    """What was read, what each feature and label holds, and the rejected rows."""
     blocks: list[Block] = [Text(f"Read from {run.provenance.data.path}.")]
-    folder = run.output("statistics")
+    folder = run.record.output("statistics")
     if folder:
         blocks += _summary(run, folder)
-    found = run.output("anomalies")
+    found = run.record.output("anomalies")
     if found:
-        blocks += [Text(f"Anomaly: {told}", "bad") for told in anomalies(found)] or [
+        blocks += [Text(f"Anomaly: {anomaly}", "bad") for anomaly in anomalies(found)] or [
             Text("The data checks found no anomalies.")
         ]
     return Section("data", "Data", [*blocks, *_rejected(run)])
@@ -54,7 +55,7 @@ def _summary(run: FinishedRun, folder: Path) -> list[Block]:
     parts = {**run.specification.features, **run.specification.labels}
     cells = [
         [name, part.type, ", ".join(columns_of(part)),
-         *(_told(name, part, found) for found in by_split.values())]
+         *(_in_words(name, part, found) for found in by_split.values())]
         for name, part in parts.items()
     ]  # fmt: skip
     counts = ", ".join(f"{count:,} rows in {split}" for split, count in rows.items())
@@ -64,12 +65,12 @@ def _summary(run: FinishedRun, folder: Path) -> list[Block]:
     ]
 
 
-def _told(name: str, part: Feature | Label, found: Mapping[str, Statistics]) -> str:
+def _in_words(name: str, part: Feature | Label, found: Mapping[str, Statistics]) -> str:
     """The values of a feature or label in one split, in words."""
-    told = _values(part, found[name]) if name in found else "none"
+    values = _values(part, found[name]) if name in found else "none"
     missing = found.get(missing_name(name))
     share = missing.num_stats.mean if missing else 0.0
-    return f"{told}; {share:.1%} missing" if share else told
+    return f"{values}; {share:.1%} missing" if share else values
 
 
 def _values(part: Feature | Label, found: Statistics) -> str:
@@ -93,19 +94,19 @@ def _values(part: Feature | Label, found: Statistics) -> str:
 
 
 def _rejected(run: FinishedRun) -> list[Block]:
-    rejected = run.record["rejected"]
-    if not rejected["rows"]:
-        # Before a run has ended well or told otherwise, it is not known.
-        return [Text("No row was rejected.")] if run.made("ManifestExampleGen") else []
-    with Path(rejected["file"]).open(newline="", encoding="utf-8") as stream:
+    rejected = run.record.rejected
+    if not rejected.rows or rejected.file is None:
+        # Before the rows have been read to their end, it is not known.
+        return [Text("No row was rejected.")] if run.record.summary(RowsSummary) else []
+    with Path(rejected.file).open(newline="", encoding="utf-8") as stream:
         rows = [[item["row"], item["column"], item["reason"]] for item in csv.DictReader(stream)]
     columns = Counter(column or "the whole row" for _, column, _ in rows)
-    told = ", ".join(f"{column} {count:,}" for column, count in columns.most_common(SHOWN_VALUES))
+    most = ", ".join(f"{column} {count:,}" for column, count in columns.most_common(SHOWN_VALUES))
     caption = "Rejected rows"
     if len(rows) > SHOWN_REJECTED:
         caption += f", the first {SHOWN_REJECTED} of {len(rows):,}"
     return [
-        Text(f"{rejected['rows']:,} rows were rejected, by column: {told}.", "bad"),
+        Text(f"{rejected.rows:,} rows were rejected, by column: {most}.", "bad"),
         Table(caption, ["row", "column", "reason"], rows[:SHOWN_REJECTED]),
-        Text(f"All of them: {rejected['file']}"),
+        Text(f"All of them: {rejected.file}"),
     ]

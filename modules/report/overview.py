@@ -1,4 +1,4 @@
-"""What a run came to at a glance, the model's card, the run's stages, and what it came from."""
+"""A run at a glance, the model's card, the run's steps, and its lineage."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NOT_GIVEN = Cell("not given", "quiet")
 
 def glance_section(run: FinishedRun) -> Section:
     """Whether a model was published, and what it scores."""
-    status, record = run.record["status"], run.record
-    blocks: list[Block] = [Text(status, TONES.get(status, "bad"))]
-    if record["error"]:
-        blocks.append(Text(record["error"], "bad"))
-    if record["published"]:
-        blocks.append(Text(f"Published as {record['published']}"))
+    record = run.record
+    blocks: list[Block] = [Text(record.status, TONES.get(record.status, "bad"))]
+    if record.error:
+        blocks.append(Text(record.error, "bad"))
+    if record.published:
+        blocks.append(Text(f"Published as {record.published}"))
     quality = quality_of(run)
     if quality:
         blocks.append(quality_table("Metrics of the evaluation split", own_lines(quality), quality))
@@ -29,12 +29,9 @@ def glance_section(run: FinishedRun) -> Section:
 def card_section(run: FinishedRun) -> Section:
     """What people should know before they use the model."""
     specification = run.specification
-    told = {"intended use": specification.card.intended_use, "limits": specification.card.limits}
-    blocks: list[Block] = [
-        Table(
-            "Use", ["", "as the specification says"], [[k, v or NOT_GIVEN] for k, v in told.items()]
-        )
-    ]
+    card = {"intended use": specification.card.intended_use, "limits": specification.card.limits}
+    uses: list[list[Cell | str]] = [[name, text or NOT_GIVEN] for name, text in card.items()]
+    blocks: list[Block] = [Table("Use", ["", "as the specification says"], uses)]
     rows = [
         [name, source.origin, specification.submodels[name].licence or NOT_GIVEN]
         for name, source in run.provenance.submodels.items()
@@ -44,20 +41,20 @@ def card_section(run: FinishedRun) -> Section:
     return Section("card", "Model card", blocks)
 
 
-def stages_section(run: FinishedRun) -> Section:
-    """What each stage of the pipeline did."""
-    rows = [
+def steps_section(run: FinishedRun) -> Section:
+    """What each step of the pipeline did."""
+    rows: list[list[Cell | str]] = [
         [
-            stage["name"],
-            Cell(stage["status"], TONES.get(stage["status"], "quiet")),
-            "" if stage["seconds"] is None else f"{stage['seconds']:.1f}",
-            f"{stage['saved']:.1f}" if stage["saved"] else "",
-            stage["made"],
+            step.name,
+            Cell(step.status, TONES.get(step.status, "quiet")),
+            "" if step.seconds is None else f"{step.seconds:.1f}",
+            f"{step.seconds_saved:.1f}" if step.seconds_saved else "",
+            step.summary.text if step.summary else "",
         ]
-        for stage in run.record["stages"]
+        for step in run.record.steps
     ]
-    header = ["stage", "status", "seconds", "saved", "what it made"]
-    return Section("stages", "Stages", [Table("Stages of the run", header, rows, (2, 3))])
+    header = ["step", "status", "seconds", "saved", "summary"]
+    return Section("steps", "Steps", [Table("Steps of the run", header, rows, (2, 3))])
 
 
 def lineage_section(run: FinishedRun) -> Section:
@@ -65,13 +62,13 @@ def lineage_section(run: FinishedRun) -> Section:
     provenance, record = run.provenance, run.record
     rows: list[list[Cell | str]] = [
         ["run", Cell(provenance.run, is_code=True)],
-        ["specification", Cell(record["specification"], is_code=True)],
+        ["specification", Cell(record.specification or "given to the pipeline", is_code=True)],
         ["data", Cell(provenance.data.path, is_code=True)],
         ["data fingerprint", Cell(provenance.data.fingerprint, is_code=True)],
         ["trained model", Cell(str(run.model), is_code=True) if run.model else "none"],
-        ["training record", Cell(record["training_record"] or "none", is_code=True)],
-        ["published", Cell(record["published"] or "nothing", is_code=True)],
-        ["log", Cell(record["log"], is_code=True)],
+        ["training record", Cell(record.training_record or "none", is_code=True)],
+        ["published", Cell(record.published or "nothing", is_code=True)],
+        ["log", Cell(record.log or "in each step", is_code=True)],
     ]
     rows[4:4] = [
         [f"sub-model {name}, digest", Cell(source.digest, is_code=True)]

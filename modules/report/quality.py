@@ -1,4 +1,4 @@
-"""What the model came to, slice by slice, against its bounds and the champion; what it is worth."""
+"""The model's metrics, slice by slice, against bounds and champion; what each branch is worth."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from tfx_fusion.modules.evaluation.quality import Line, Quality, read_quality
 from tfx_fusion.modules.evaluation.quality_columns import BOUND, quality_columns
 from tfx_fusion.modules.report.blocks import Block, Cell, Section, Table, Text
 from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.report.summaries import ChampionSummary, ServingSummary
 from tfx_fusion.modules.report.worth_picture import worth_picture
 
 SHOWN_SLICES = 300
 
 
 def quality_of(run: FinishedRun) -> Quality | None:
-    """What the evaluation found; None where the run did not come to that."""
-    folder = run.output("evaluation")
+    """What the evaluation found; None where the run ended before it."""
+    folder = run.record.output("evaluation")
     return read_quality(folder) if folder else None
 
 
@@ -28,35 +29,35 @@ def quality_section(run: FinishedRun) -> Section:
     """Every metric of the whole split and of each slice."""
     quality = quality_of(run)
     if quality is None:
-        return Section("metrics", "Metrics", [Text("The run did not come to an evaluation.")])
-    blocks: list[Block] = [Text(f"Missed: {told}", "bad") for told in quality.missed]
-    blocks += [Text(f"Skipped: {told}", "quiet") for told in quality.skipped]
-    champion = run.made("ChampionResolver")
+        return Section("metrics", "Metrics", [Text("The run ended before the evaluation.")])
+    blocks: list[Block] = [Text(f"Missed: {missed}", "bad") for missed in quality.missed]
+    blocks += [Text(f"Skipped: {skipped}", "quiet") for skipped in quality.skipped]
+    champion = run.record.summary(ChampionSummary)
     if champion:
-        blocks.append(Text(f"Champion to compare with: {champion}."))
+        blocks.append(Text(f"Champion to compare with: {champion.text}."))
     blocks.append(quality_table("The whole evaluation split", own_lines(quality), quality))
     slices = [line for line in quality.lines if line.slice]
     if len(slices) > SHOWN_SLICES:
         blocks.append(Text(f"The first {SHOWN_SLICES} of {len(slices)} lines by slice.", "quiet"))
     if slices:
         blocks.append(quality_table("By slice", slices[:SHOWN_SLICES], quality))
-    served = run.made("ServingCheck")
+    served = run.record.summary(ServingSummary)
     if served:
-        blocks.append(Text(f"In a model server: {served}."))
+        blocks.append(Text(f"In a model server: {served.text}."))
     return Section("metrics", "Metrics", blocks)
 
 
 def worth_section(run: FinishedRun) -> Section:
-    """The fusion beside each of its branches, alone and left out."""
+    """The fused model beside each single branch, and without each branch."""
     quality = quality_of(run)
     lines = [line for line in quality.lines if line.of] if quality else []
     if quality is None or not lines:
-        told = "Not measured: `evaluation.worth` asks for it."
+        text = "Not measured: `evaluation.worth` asks for it."
         if run.specification.evaluation.worth:
-            told = "The run did not come to that."
-        return Section("worth", "What each branch is worth", [Text(told)])
+            text = "The run ended before that."
+        return Section("worth", "What each branch is worth", [Text(text)])
     explained = (
-        "Alone: a head of the branch's own, trained as the fused model was. Without: the fused "
+        "Alone: a head on this single branch, trained as the fused model was. Without: the fused "
         "model with the branch held at what stands for it where it is missing, or at its mean."
     )
     compared = [line for line in quality.lines if not line.slice]
@@ -85,6 +86,6 @@ def quality_table(caption: str, lines: Sequence[Line], quality: Quality) -> Tabl
     )
 
 
-def _bound(line: Line, told: str) -> Cell:
-    kept = {bound.met for bound in line.bounds}
-    return Cell(told, "bad" if False in kept else "good" if True in kept else "quiet")
+def _bound(line: Line, text: str) -> Cell:
+    met = {bound.met for bound in line.bounds}
+    return Cell(text, "bad" if False in met else "good" if True in met else "quiet")

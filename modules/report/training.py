@@ -1,9 +1,10 @@
-"""The graph that was trained, how training went, and the proof of what stayed frozen."""
+"""The graph that was trained, its training, and the proof of what stayed frozen."""
 
 from __future__ import annotations
 
 from tfx_fusion.modules.report.blocks import Block, Cell, Section, Table, Text, svg
 from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.report.summaries import TrainingSummary
 from tfx_fusion.modules.training.frozen_proof import FrozenPart, all_frozen
 from tfx_fusion.modules.training.record import read_record
 from tfx_fusion.modules.training.record_text import (
@@ -16,12 +17,12 @@ from tfx_fusion.modules.training.record_text import (
     stage_cells,
 )
 
-NOT_TRAINED = "The run did not come to a trained model."
+NOT_TRAINED = "The run ended before a model was trained."
 
 
 def graph_section(run: FinishedRun) -> Section:
     """The picture of the graph."""
-    folder = run.output("training_record")
+    folder = run.record.output("training_record")
     if folder is None:
         return Section("graph", "Graph", [Text(NOT_TRAINED)])
     nodes = [*run.specification.submodels, *run.specification.graph]
@@ -34,7 +35,7 @@ def graph_section(run: FinishedRun) -> Section:
 
 def training_section(run: FinishedRun) -> Section:
     """The stages and their curves."""
-    folder = run.output("training_record")
+    folder = run.record.output("training_record")
     if folder is None:
         return Section("training", "Training", [Text(NOT_TRAINED)])
     stages = read_record(folder).stages
@@ -45,16 +46,18 @@ def training_section(run: FinishedRun) -> Section:
     blocks: list[Block] = [
         svg((folder / CURVES_FILE).read_text(), alt),
         Table("Stages", STAGE_HEADER, cells, (5, 6)),
-        Table("What each stage's last epoch came to", VALUES_HEADER, values, (2, 3)),
+        Table("The last epoch of each stage", VALUES_HEADER, values, (2, 3)),
     ]
-    told = run.made("FusionTrainer")
-    return Section("training", "Training", [*([Text(f"{told}.")] if told else []), *blocks])
+    summary = run.record.summary(TrainingSummary)
+    if summary:
+        blocks.insert(0, Text(f"Trained {summary.text}."))
+    return Section("training", "Training", blocks)
 
 
 def frozen_section(run: FinishedRun) -> Section:
     """The digests of what stayed frozen, at three moments."""
-    title = "Frozen, proven"
-    folder = run.output("training_record")
+    title = "Frozen tensors"
+    folder = run.record.output("training_record")
     if folder is None:
         return Section("frozen", title, [Text(NOT_TRAINED)])
     parts = read_record(folder).proof

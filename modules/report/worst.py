@@ -1,4 +1,4 @@
-"""The rows that the model gets most wrong, as a person would see them: pictures, text, numbers."""
+"""The rows with the largest errors, as a person would see them: pictures, text, numbers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SHOWN_NUMBERS = 8
 
 
 def worst_rows(answers: Answers, output: str, most: int) -> list[int]:
-    """The places of the rows that are answered wrong, the worst first; of equals the first."""
+    """The places of the rows with a wrong prediction, the worst first; of equals the first."""
     wrong = answers.wrongness(output)
     order = sorted(range(len(wrong)), key=lambda row: (-wrong[row], row))
     return [row for row in order[:most] if wrong[row] > 0]
 
 
 def worst_examples(answers: Answers) -> dict[str, list[Example]]:
-    """By output, the rows that are answered worst; all outputs share `MOST_EXAMPLES`."""
+    """By output, the rows with the largest errors; all outputs share `MOST_EXAMPLES`."""
     outputs = list(answers.specification.outputs)[:MOST_EXAMPLES]
     chosen = {name: worst_rows(answers, name, MOST_EXAMPLES // len(outputs)) for name in outputs}
     records = _records(answers.examples, {row for rows in chosen.values() for row in rows})
@@ -40,7 +40,7 @@ def worst_examples(answers: Answers) -> dict[str, list[Example]]:
 
 
 def _records(folder: str, rows: set[int]) -> dict[int, tf.train.Example]:
-    """The tf.Examples at some places; the others are passed over unread."""
+    """The tf.Examples at some places; the others are not parsed."""
     found = {}
     dataset = tf.data.TFRecordDataset(example_files(folder)).take(max(rows, default=-1) + 1)
     for place, record in enumerate(dataset):
@@ -59,7 +59,7 @@ def _example(answers: Answers, output: str, row: int, record: tf.train.Example) 
             pictures.append(Picture(thumbnail(values[0], feature), f"{name} of {_row_id(record)}"))
         else:
             features.append((name, shown_values(values)))
-    truth, predicted = _told(answers, output, row)
+    truth, predicted = _in_words(answers, output, row)
     return Example(_row_id(record), pictures, features, truth, predicted)
 
 
@@ -78,14 +78,14 @@ def shown_values(values: list) -> str:
     if len(values) == 1 and isinstance(values[0], bytes):
         text = values[0].decode("utf-8", "replace")
         return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
-    told = [
+    parts = [
         value.decode("utf-8", "replace")[:SHOWN_CHARACTERS]
         if isinstance(value, bytes)
         else f"{value:.4g}"
         for value in values[:SHOWN_NUMBERS]
     ]
     more = f", … ({len(values):,} in all)" if len(values) > SHOWN_NUMBERS else ""
-    return ", ".join(told) + more
+    return ", ".join(parts) + more
 
 
 def thumbnail(encoded: bytes, feature: ImageFeature) -> str:
@@ -100,7 +100,7 @@ def thumbnail(encoded: bytes, feature: ImageFeature) -> str:
     return data_uri(tf.io.encode_png(pixels).numpy(), "image/png")
 
 
-def _told(answers: Answers, output: str, row: int) -> tuple[str, str]:
+def _in_words(answers: Answers, output: str, row: int) -> tuple[str, str]:
     """The truth of a row and what was predicted, in words."""
     label = answers.specification.label_of(output)
     truth = answers.truth(output)[row]
@@ -117,9 +117,9 @@ def _told(answers: Answers, output: str, row: int) -> tuple[str, str]:
 
 
 def _several(label: MultiLabel, has: list[bool], chances: list[float]) -> str:
-    told = [
+    parts = [
         f"{name} ({chance:.1%})"
         for name, yes, chance in zip(label.classes, has, chances, strict=True)
         if yes
     ]
-    return ", ".join(told) or "no class"
+    return ", ".join(parts) or "no class"

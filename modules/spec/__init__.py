@@ -1,6 +1,6 @@
 """The specification of a fusion: its types, its reading from YAML, its checks."""
 
-from tfx_fusion.modules.spec.beam import Beam, BeamStage, Runner
+from tfx_fusion.modules.spec.beam import Beam, BeamStep, Runner
 from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
@@ -56,7 +56,7 @@ from tfx_fusion.modules.spec.tuning import Choice, Range, Tuning
 
 __all__ = [
     "Beam",
-    "BeamStage",
+    "BeamStep",
     "Bounds",
     "Card",
     "CategoryFeature",

@@ -1,4 +1,4 @@
-"""Where Beam runs the stages that run on it, and with which of its options."""
+"""Where Beam runs the steps that run on it, and with which of its options."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_va
 
 from tfx_fusion.modules.spec.base import Count, Part
 
-BeamStage = Literal["Rows", "Statistics", "Transform", "Embed", "Evaluate"]
+BeamStep = Literal["Rows", "Statistics", "Transform", "Embed", "Evaluate"]
 RunnerName = Literal["in_memory", "multi_process", "auto", "flink", "spark", "dataflow"]
 LOCAL: tuple[RunnerName, ...] = ("in_memory", "multi_process", "auto")
 
-# Of each group one must be given: what Beam would ask for only when a stage starts.
+# Of each group one must be given: what Beam would ask for only when a step starts.
 NEEDED: dict[RunnerName, tuple[tuple[str, ...], ...]] = {
     "flink": (("flink_master", "job_endpoint"), ("environment_type",)),
     "spark": (("spark_master_url", "spark_rest_url", "job_endpoint"), ("environment_type",)),
     "dataflow": (("project",), ("region",), ("temp_location",), ("sdk_container_image",)),
 }
-# Options by how they begin, and the runners that heed them.
-HEEDED: dict[str, tuple[RunnerName, ...]] = {
+# Options by how they begin, and the runners that read them.
+READ_BY: dict[str, tuple[RunnerName, ...]] = {
     "direct_": LOCAL,
     "flink_": ("flink",),
     "spark_": ("spark",),
@@ -29,8 +29,8 @@ HEEDED: dict[str, tuple[RunnerName, ...]] = {
     "job_endpoint": ("flink", "spark"),
     "sdk_container_image": ("dataflow",),
 }
-# What keys of the specification say.
-SAID = {
+# Options that the specification has keys for.
+HAVE_KEYS = {
     "runner": "the key 'runner'",
     "direct_running_mode": "runner: multi_process",
     "direct_num_workers": "the key 'workers'",
@@ -44,7 +44,7 @@ def _option(value: JsonValue) -> JsonValue:
     items = value if isinstance(value, list) else [value]
     flag = value is True  # as an item of a list it is none
     if not flag and any(isinstance(item, bool) or not _is_scalar(item) for item in items):
-        hint = ": leave a flag out that is not set" if value is False else ""
+        hint = ": omit a flag that is not set" if value is False else ""
         raise ValueError(
             f"expected a text, a number, true, or a list of texts or numbers, found {value!r}{hint}"
         )
@@ -79,13 +79,13 @@ class Runner(Part):
     @model_validator(mode="after")
     def _options_fit(self) -> Runner:
         for name in self.options:
-            if name in SAID:
-                raise ValueError(f"options.{name}: {SAID[name]} says that; take it out")
-            heeded = next((who for start, who in HEEDED.items() if name.startswith(start)), None)
-            if heeded and self.runner not in heeded:
+            if name in HAVE_KEYS:
+                raise ValueError(f"options.{name}: {HAVE_KEYS[name]} sets it; remove it")
+            readers = next((who for start, who in READ_BY.items() if name.startswith(start)), None)
+            if readers and self.runner not in readers:
                 raise ValueError(
-                    f"options.{name}: runner {self.runner} does not heed it, only "
-                    f"{' and '.join(heeded)}{self._image_hint(name)}"
+                    f"options.{name}: runner {self.runner} ignores it; it is for "
+                    f"{' and '.join(readers)}{self._image_hint(name)}"
                 )
         return self
 
@@ -137,17 +137,17 @@ def _by_name(value: Any) -> Any:
 
 
 class Beam(Runner):
-    """The runner of all stages on Beam, but for those that `stages` gives one of their own."""
+    """The runner of all steps on Beam, but for those that `steps` gives one of their own."""
 
-    stages: dict[
-        BeamStage,
+    steps: dict[
+        BeamStep,
         Annotated[Runner, BeforeValidator(_by_name, json_schema_input_type=RunnerName | Runner)],
     ] = {}
 
-    def of(self, stage: BeamStage) -> Runner:
-        """The runner of a stage."""
-        return self.stages.get(stage, self)
+    def of(self, step: BeamStep) -> Runner:
+        """The runner of a step."""
+        return self.steps.get(step, self)
 
 
-# A runner may also be written as its name alone.
+# A runner may also be written as just its name.
 BeamChoice = Annotated[Beam, BeforeValidator(_by_name, json_schema_input_type=RunnerName | Beam)]

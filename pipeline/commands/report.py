@@ -1,4 +1,4 @@
-"""`fusion report`: the page of a run, written anew."""
+"""`fusion report`: the page of a run, written again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from tfx_fusion.pipeline.consoles import wide_console
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
-from tfx_fusion.pipeline.report import find_run, tell_report
+from tfx_fusion.pipeline.report import find_run, print_report
 
 
 @click.command()
@@ -17,13 +17,13 @@ from tfx_fusion.pipeline.report import find_run, tell_report
 @click.argument("run", required=False)
 @click.option("--open", "in_browser", is_flag=True, help="Open the page in the browser.")
 def report(file: Path, run: str | None, in_browser: bool) -> None:
-    """Write the page of a run of the specification FILE anew: of RUN, or the newest.
+    """Write the page of a run of the specification FILE again: of RUN, or of the newest.
 
-    RUN is the name of its folder in `runs`. The page is `report.html` there; it tells of the run
-    as it was, whatever FILE says by now.
+    RUN is the name of its folder in `runs`. The page is `report.html` there; it shows the run as it
+    was, whatever FILE says by now.
     """
     folder = find_run(file, run)
     import_tensorflow_quietly()
-    page = tell_report(folder, wide_console())
+    page = print_report(folder, wide_console())
     if in_browser:
         webbrowser.open(page.as_uri())

@@ -6,26 +6,28 @@ from pathlib import Path
 
 import click
 
-from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.modules.report.record import RUN_FILE
+from tfx_fusion.pipeline.consoles import print_line, wide_console
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def run(file: Path) -> None:
-    """Run the specification FILE: rows in, checks, training, evaluation, publishing.
+    """Run the specification FILE: read rows, check them, train, evaluate, publish.
 
-    A stage whose inputs did not change is reused from an earlier run. Everything a run makes is
-    in the folder `runs` beside FILE; its run.json tells the stages, metrics and published path.
+    A step whose inputs did not change is reused from an earlier run. Everything a run makes is in
+    the folder `runs` beside FILE; its run.json holds the steps, the metrics and the path of the
+    published version (`fusion schema run` prints its schema).
     """
     from tfx_fusion.pipeline.run import run as run_specification
 
     console = wide_console()
-    record = run_specification(file, console)
-    if record.rejected:
-        console.print(
-            f"{record.rejected} rows were rejected, see {record.rejected_file}",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+    done = run_specification(file, console)
+    record = done.record
+    if record.rejected.rows:
+        print_line(
+            console, f"{record.rejected.rows} rows were rejected, see {record.rejected.file}"
+        )
     console.print(f"[green]published[/] {record.published}", highlight=False, soft_wrap=True)
-    console.print(f"record {record.file}", highlight=False, soft_wrap=True)
-    console.print(f"training {record.training_record}", highlight=False, soft_wrap=True)
+    print_line(console, f"record {done.folder / RUN_FILE}")
+    print_line(console, f"training {record.training_record}")

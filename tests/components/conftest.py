@@ -26,8 +26,8 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
         from tfx.types import artifact_utils, standard_artifacts
 
         from tfx_fusion.components.artifacts import Submodel, TrainingRecord
+        from tfx_fusion.components.channels import submodel_key
         from tfx_fusion.components.fusion_trainer import executor
-        from tfx_fusion.components.submodel_channels import submodel_key
         from tfx_fusion.modules.embedding.plan import StagePlan
         from tfx_fusion.modules.spec.views import training_view
         from tfx_fusion.modules.submodels.copy import copy_submodel

@@ -11,6 +11,7 @@ import pytest
 from tfx_fusion.modules.registry.champion import champion_state
 from tfx_fusion.modules.registry.publish import publish
 from tfx_fusion.modules.registry.version_record import model_digest
+from tfx_fusion.modules.report.summaries import ChampionSummary
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.spec.views import TaskView
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.component
 
 def comparable(candidate: Any, champion: Any) -> bool:
     """Whether an Evaluator gets the champion as its baseline."""
-    from tfx_fusion.components.champion_channel import (
+    from tfx_fusion.components.channels import (
         BASELINE_KEY,
         MODEL_KEY,
         with_comparable_baseline,
@@ -95,12 +96,15 @@ def publish_candidate(candidate: Any, tmp_path: Path, shared_world: Path) -> Cal
 def test_on_a_first_run_a_mark_and_a_property_say_that_there_is_none(
     resolve: Callable[..., Any], candidate: Any, tmp_path: Path
 ) -> None:
+    from tfx_fusion.components.base import summary_of
+
     artifact = resolve(tmp_path / "serving")
 
     assert artifact.has_custom_property("model_exists")
     assert artifact.get_int_custom_property("model_exists") == 0
     [mark] = Path(artifact.uri).iterdir()
     assert mark.name == "no_champion.txt"
+    assert summary_of([artifact]) == ChampionSummary()
     assert mark.read_text() == f"No model has been published to {tmp_path / 'serving'} yet.\n"
     assert not comparable(candidate, artifact)
 
@@ -113,7 +117,8 @@ def test_the_last_published_model_is_handed_on_as_a_copy(
 ) -> None:
     from tfx.utils import path_utils
 
-    from tfx_fusion.components.champion_channel import compared_version
+    from tfx_fusion.components.base import summary_of
+    from tfx_fusion.components.channels import compared_version
 
     version = publish_candidate()
     model = Path(path_utils.serving_model_dir(candidate.uri))
@@ -123,6 +128,7 @@ def test_the_last_published_model_is_handed_on_as_a_copy(
 
     assert artifact.get_int_custom_property("model_exists") == 1
     assert artifact.get_string_custom_property("version") == version.name
+    assert summary_of([artifact]) == ChampionSummary(version=version.name)
     copy = Path(path_utils.serving_model_path(artifact.uri))
     assert (copy / "saved_model.pb").read_text() == "candidate"
     assert artifact.get_string_custom_property("model_digest") == model_digest(copy)
@@ -147,7 +153,7 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
     publish_candidate: Callable[[], Path],
     tmp_path: Path,
 ) -> None:
-    from tfx_fusion.components.champion_channel import compared_version
+    from tfx_fusion.components.channels import compared_version
     from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
     version = publish_candidate()
@@ -158,7 +164,7 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
     artifact = resolve(tmp_path / "serving")
 
     assert artifact.get_int_custom_property("model_exists") == 1
-    assert artifact.get_string_custom_property("unlike") == (
+    assert artifact.get_string_custom_property("not_comparable") == (
         "the label 'colour' meant something else to it"
     )
     assert compared_version(artifact) is None

@@ -118,7 +118,7 @@ def gate(
         from tfx.utils import io_utils
 
         from tfx_fusion.components.artifacts import DataGateReport
-        from tfx_fusion.components.data_channel import describe_data
+        from tfx_fusion.components.channels import describe_data
         from tfx_fusion.components.data_gate import executor
         from tfx_fusion.components.data_gate.component import DataGate
 
@@ -157,8 +157,13 @@ def gate(
     return run
 
 
-def told(gate: Any) -> str:
-    return gate.get_string_custom_property("told")
+def text(gate: Any) -> str:
+    """The summary that the gate wrote, in one line."""
+    from tfx_fusion.components.base import summary_of
+
+    summary = summary_of([gate])
+    assert summary is not None
+    return summary.text
 
 
 def published(gate: Any, folder: Path) -> Path:
@@ -171,7 +176,7 @@ def published(gate: Any, folder: Path) -> Path:
 def test_the_file_that_was_read_is_looked_at_whatever_the_pipeline_was_compiled_for(
     gate: Callable[..., Any], rows: Rows, specification: Specification
 ) -> None:
-    from tfx_fusion.components.data_channel import described_data
+    from tfx_fusion.components.channels import described_data
 
     steps = SequenceFeature(type="sequence", column="transcript", shape=(4, 2))
     elsewhere = specification.data.model_copy(update={"path": Path("/compiled/for/rows.csv")})
@@ -191,18 +196,18 @@ def test_good_data_pass_and_a_champions_data_too(
     first = gate(rows)
 
     assert (
-        told(first) == "no anomalies, 0 of 30 eval rows leak, drift skipped: no published model yet"
+        text(first) == "no anomalies, 0 of 30 eval rows leak, drift skipped: no published model yet"
     )
     report = json.loads(Path(first.uri, "data_gate.json").read_text())
     assert report["leakage"] == {"rows": 30, "leaked": []}
 
     champion = published(first, tmp_path / "17")
-    assert told(gate(rows, champion=champion)) == (
+    assert text(gate(rows, champion=champion)) == (
         "no anomalies, 0 of 30 eval rows leak, drift from version 17 at most 0.000 (colour)"
     )
 
 
-def test_an_anomaly_stops_unless_it_is_only_to_be_told(
+def test_an_anomaly_stops_unless_it_is_only_to_be_reported(
     gate: Callable[..., Any], rows: Rows
 ) -> None:
     with pytest.raises(RunError) as caught:
@@ -216,7 +221,7 @@ def test_an_anomaly_stops_unless_it_is_only_to_be_told(
     assert message.endswith("or write data.checks.anomalies: report")
 
     patient = gate(rows, DataChecks(anomalies="report"), classes=("red", "green"))
-    assert told(patient).startswith("anomalies: eval: colour: Examples contain values missing")
+    assert text(patient).startswith("anomalies: eval: colour: Examples contain values missing")
 
 
 def test_rows_whose_picture_is_trained_on_stop_unless_they_are_few_enough(
@@ -238,7 +243,7 @@ def test_rows_whose_picture_is_trained_on_stop_unless_they_are_few_enough(
     )
     with pytest.raises(RunError, match=r"allows 13\.0%"):
         gate(rows, DataChecks(max_leakage=0.13))
-    assert told(gate(rows, DataChecks(max_leakage=0.134))).startswith(
+    assert text(gate(rows, DataChecks(max_leakage=0.134))).startswith(
         "no anomalies, 4 of 30 eval rows leak"
     )
 
@@ -268,14 +273,14 @@ def test_data_that_have_moved_stop_unless_the_limit_allows_it(
     )
     passed = f"drift from version 17 at most {moved:.3f} (colour)"
     allowed = DataChecks(drift={"colour": int(moved * 100 + 1) / 100})
-    assert passed in told(gate(rows, allowed, champion, statistics=others))
-    assert passed in told(gate(rows, DataChecks(max_drift=1.0), champion, statistics=others))
+    assert passed in text(gate(rows, allowed, champion, statistics=others))
+    assert passed in text(gate(rows, DataChecks(max_drift=1.0), champion, statistics=others))
     strict = DataChecks(max_drift=1.0, drift={"colour": 0.1})
     with pytest.raises(RunError, match=r"data\.checks\.drift\.colour allows 0\.1\. "):
         gate(rows, strict, champion, statistics=others)
 
 
-def test_everything_that_stops_is_told_at_once(gate: Callable[..., Any], rows: Rows) -> None:
+def test_everything_that_stops_is_reported_at_once(gate: Callable[..., Any], rows: Rows) -> None:
     rows["eval"][0].features.feature["image"].CopyFrom(rows["train"][0].features.feature["image"])
 
     with pytest.raises(RunError, match=r"(?s)  anomalies: .*\n  leakage: 1 of 30 eval rows"):
@@ -288,7 +293,7 @@ def test_a_champion_without_statistics_is_skipped_and_one_with_damaged_ones_is_n
     old = tmp_path / "17"
     (old / "assets.extra").mkdir(parents=True)
 
-    assert told(gate(rows, champion=old)).endswith(
+    assert text(gate(rows, champion=old)).endswith(
         "drift skipped: version 17 was published without statistics"
     )
     (old / "assets.extra" / "statistics.pb").write_bytes(b"\xff")

@@ -60,8 +60,8 @@ def run(specification: Specification, inputs: Any, folder: Path) -> Any:
     from tfx.dsl.components.base import base_beam_executor
     from tfx.types import artifact_utils, standard_artifacts
 
+    from tfx_fusion.components.channels import submodel_key
     from tfx_fusion.components.embedding_gen import executor
-    from tfx_fusion.components.submodel_channels import submodel_key
     from tfx_fusion.pipeline.beam import IN_MEMORY
 
     examples, graph = standard_artifacts.Examples(), standard_artifacts.TransformGraph()
@@ -86,17 +86,20 @@ def run(specification: Specification, inputs: Any, folder: Path) -> Any:
     return embeddings
 
 
-def test_every_split_is_embedded_and_the_artifact_tells_rows_and_size(
+def test_every_split_is_embedded_and_the_summary_has_rows_and_size(
     specification: Specification, shared_training_inputs: Any, tmp_path: Path
 ) -> None:
+    from tfx_fusion.components.base import summary_of
+    from tfx_fusion.modules.report.summaries import EmbeddingsSummary
+
     embeddings = run(specification, shared_training_inputs, tmp_path)
 
     contents = read_contents(embeddings.uri)
     assert contents.plan == plan_of(specification)
     assert contents.rows == {"train": 60, "eval": 30}
-    assert embeddings.get_int_custom_property("rows") == 90
     # 6 of vision, 4 of text, the class and the place of the row's id.
-    assert embeddings.get_int_custom_property("bytes_per_row") == 4 * 6 + 4 * 4 + 8 + 8
+    size = 4 * 6 + 4 * 4 + 8 + 8
+    assert summary_of([embeddings]) == EmbeddingsSummary(rows=90, bytes_per_row=size)
     assert embeddings.split_names == '["train", "eval"]'
     columns = {column.name: column for column in contents.columns}
     for split, count in contents.rows.items():

@@ -66,7 +66,7 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
     from tfx.types import artifact_utils, standard_artifacts
     from tfx.utils import json_utils, proto_utils
 
-    from tfx_fusion.components.champion_channel import describe
+    from tfx_fusion.components.channels import describe_champion
     from tfx_fusion.components.fusion_evaluator import executor
     from tfx_fusion.modules.evaluation.tfma_config import eval_config
     from tfx_fusion.modules.registry.champion import Champion
@@ -89,7 +89,8 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
     champion = standard_artifacts.Model()
     champion.uri = model.uri
-    describe(champion, Champion(version="1", digest="of another file", not_comparable=""))
+    version = Champion(version="1", digest="of another file", not_comparable="")
+    describe_champion(champion, version)
     context = executor.Executor.Context(beam_pipeline_args=[RUNNER], tmp_dir=str(tmp_path))
     executor.Executor(context).Do(
         {"examples": [examples], "model": [model], "baseline_model": [champion]},

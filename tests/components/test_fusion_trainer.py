@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.report.summaries import TrainingSummary
 from tfx_fusion.modules.spec import (
     DataChecks,
     Evaluation,
@@ -75,16 +76,23 @@ def sha256(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def test_the_model_artifact_tells_what_was_proven_frozen(
+def test_the_summary_and_the_model_artifact_hold_what_was_proven_frozen(
     train: Callable[[Specification], Any], specification: Specification
 ) -> None:
+    from tfx_fusion.components.base import summary_of
+
     artifacts = train(specification)
     model = artifacts["model"]
 
     record = json.loads(Path(artifacts["training_record"].uri, "history.json").read_text())
     # The cut vision model has 8 tensors, moving statistics included, the whole text model has 4.
-    proven = model.get_int_custom_property("frozen_tensors_proven")
-    assert proven == sum(len(named) for named in record["frozen"].values()) == 8 + 4
+    summary = summary_of([model])
+    assert isinstance(summary, TrainingSummary)
+    counted = sum(len(named) for named in record["frozen"].values())
+    assert summary.frozen_tensors == counted == 8 + 4
+    assert summary.learned_from == ("raw data",)
+    assert summary.loss == record["stages"][-1]["epochs"][-1]["loss"]
+    assert summary_of([artifacts["training_record"]]) == summary
     parts = {
         name: sha256([tensor_digest(variable) for variable in held])
         for name, held in frozen_in(Path(model.uri, "Format-Serving")).items()
@@ -109,7 +117,7 @@ def tensor_digest(value: np.ndarray) -> str:
     return hashlib.sha256(f"{value.dtype} {value.shape} ".encode() + value.tobytes()).hexdigest()
 
 
-def test_a_readable_record_tells_stages_proof_and_where_the_rest_lies(
+def test_a_readable_record_has_stages_proof_and_links_to_the_rest(
     train: Callable[[Specification], Any], specification: Specification
 ) -> None:
     artifacts = train(specification)

@@ -102,7 +102,7 @@ def test_every_row_becomes_one_example_of_one_split(
 
 
 @pytest.mark.parametrize("known", ["known", ""], ids=["known before", "seen by the component"])
-def test_the_examples_tell_what_they_were_read_from(
+def test_the_examples_record_what_they_were_read_from(
     generate: Callable[..., dict[str, Any]], shared_world: Path, known: str
 ) -> None:
     source = RowSource.of(load_specification(shared_world / "fusion.yaml"))
@@ -126,7 +126,7 @@ def test_the_schema_is_the_one_that_the_specification_implies(
     assert schema == implied_schema(specification.features, specification.labels)
 
 
-def test_rejected_rows_are_counted_and_kept_with_their_reasons(
+def test_rejected_rows_are_counted_and_saved_with_their_reasons(
     generate: Callable[..., dict[str, Any]], world: Path
 ) -> None:
     (world / "data" / "images" / "4.png").unlink()
@@ -148,7 +148,7 @@ def test_rejected_rows_are_counted_and_kept_with_their_reasons(
     assert row["reason"] == f"no such file: {world}/data/images/4.png"
 
 
-def test_too_many_rejected_rows_fail_the_stage(
+def test_too_many_rejected_rows_fail_the_step(
     generate: Callable[..., dict[str, Any]], world: Path
 ) -> None:
     (world / "data" / "images" / "4.png").unlink()

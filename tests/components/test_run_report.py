@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tfx_fusion.modules.report.summaries import RowsSummary
 
 pytestmark = pytest.mark.component
 
 
-def test_it_reads_what_the_page_tells_of_and_leaves_the_rest_where_it_is(tmp_path: Path) -> None:
+def test_it_reads_what_the_page_shows_and_leaves_the_rest_where_it_is(tmp_path: Path) -> None:
     from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
     from tfx_fusion.components.run_report.component import RunReport
     from tfx_fusion.components.submodel_importer.component import SubmodelImporter
@@ -33,9 +34,9 @@ def test_it_reads_what_the_page_tells_of_and_leaves_the_rest_where_it_is(tmp_pat
 
     report = RunReport([rows, importer], provenance)
 
-    # The schema is the specification's own, and the page does not tell it.
+    # The schema is the specification's own, and the page does not show it.
     assert set(report.inputs) == {"Rows_examples", "Rows_rejected_rows", "Import_vision_submodel"}
-    assert json.loads(report.exec_properties["stages"])[1] == {
+    assert json.loads(report.exec_properties["steps"])[1] == {
         "name": "Import-vision",
         "component": "SubmodelImporter",
         "inputs": {"submodel": "Import_vision_submodel"},
@@ -44,20 +45,24 @@ def test_it_reads_what_the_page_tells_of_and_leaves_the_rest_where_it_is(tmp_pat
     assert "run" not in json.loads(report.exec_properties["provenance"])
 
 
-@pytest.mark.parametrize(
-    ("given", "field", "value"),
-    [("told", "string_value", "told"), (3.0, "int_value", 3), (0.0, "int_value", 0)],
-)
-def test_properties_are_read_as_kubeflow_gives_them(given: Any, field: str, value: Any) -> None:
-    from tfx_fusion.components.artifacts import Submodel
-    from tfx_fusion.components.run_report.executor import _plain
+@pytest.mark.parametrize("cluster", [False, True], ids=["here", "on a cluster"])
+def test_a_summary_is_read_back_from_any_output(cluster: bool) -> None:
+    from tfx_fusion.components.artifacts import RejectedRows
+    from tfx_fusion.components.base import SUMMARY_KEY, Execution, StepExecutor, summary_of
 
-    on_cluster, here = Submodel(), Submodel()
-    on_cluster.set_json_value_custom_property("name", given)
-    if isinstance(value, str):
-        here.set_string_custom_property("name", value)
-    else:
-        here.set_int_custom_property("name", value)
+    summary = RowsSummary(train=3, eval=2, rejected=1)
 
-    for artifact in (on_cluster, here):
-        assert getattr(_plain(artifact).custom_properties["name"], field) == value
+    class Executor(StepExecutor):
+        def execute(self, run: Execution) -> RowsSummary:
+            return summary
+
+    first, other = RejectedRows(), RejectedRows()
+    Executor().Do({}, {"a": [first], "b": [other]}, {})
+    if cluster:  # Kubeflow gives all properties as JSON values
+        text = first.get_string_custom_property(SUMMARY_KEY)
+        sent, first = RejectedRows(), RejectedRows()
+        sent.set_json_value_custom_property(SUMMARY_KEY, text)
+        first.set_mlmd_artifact(sent.mlmd_artifact)
+
+    assert summary_of([first]) == summary_of([RejectedRows(), other]) == summary
+    assert summary_of([RejectedRows()]) is None

@@ -66,6 +66,12 @@ def push(blessing: Any, folder: Path) -> Any:
     return pushed
 
 
+def summary(blessing: Any) -> Any:
+    from tfx_fusion.components.base import summary_of
+
+    return summary_of([blessing])
+
+
 def test_a_good_candidate_is_blessed_and_pushed_with_warm_up_requests(
     artifacts: Any, shared_world: Path, tmp_path: Path
 ) -> None:
@@ -74,8 +80,9 @@ def test_a_good_candidate_is_blessed_and_pushed_with_warm_up_requests(
     check(artifacts, shared_world)
     blessing = artifacts[2]
     assert blessing.get_int_custom_property("blessed") == 1
-    told = blessing.get_string_custom_property("told")
-    assert told.startswith("30 rows answered by fusion serve as in training, p50 ")
+    assert summary(blessing).text.startswith(
+        "30 rows answered by fusion serve as in training, p50 "
+    )
     assert (tmp_path / "blessing" / "INFRA_BLESSED").is_file()
     assert json.loads((tmp_path / "blessing" / "serving_check.json").read_text())["rows"] == 30
 
@@ -109,9 +116,13 @@ def test_a_candidate_that_answers_otherwise_than_in_training_is_not_pushed(
     check(artifacts, shared_world)
     blessing = artifacts[2]
     assert blessing.get_int_custom_property("blessed") == 0
-    told = blessing.get_string_custom_property("told")
-    assert told.startswith("gRPC, row 60: output 'colour_probabilities' is off by 0.125: expected")
-    assert "REST, row 60: output 'colour_probabilities' is off by 0.125" in told
+    assert (
+        summary(blessing)
+        .problems[0]
+        .startswith("gRPC, row 60: output 'colour_probabilities' is off by 0.125: expected")
+    )
+    problem = "REST, row 60: output 'colour_probabilities' is off by 0.125"
+    assert problem in summary(blessing).text
     assert (tmp_path / "blessing" / "INFRA_NOT_BLESSED").is_file()
     assert not (tmp_path / "blessing" / "stamped_model").exists()
     assert push(blessing, tmp_path).get_int_custom_property("pushed") == 0

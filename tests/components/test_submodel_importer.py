@@ -50,7 +50,7 @@ def import_submodel(tmp_path: Path) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("origin", "copy"), [("vision.keras", "model.keras"), ("text", "model")], ids=["keras", "saved"]
 )
-def test_the_artifact_tells_what_was_imported_and_holds_a_copy_of_it(
+def test_the_artifact_records_what_was_imported_and_holds_a_copy_of_it(
     origin: str, copy: str, import_submodel: Callable[..., Any], shared_world: Path
 ) -> None:
     path = shared_world / "models" / origin

@@ -49,7 +49,7 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
         from tfx.types import standard_artifacts
 
         from tfx_fusion.components.artifacts import DataGateReport
-        from tfx_fusion.components.data_channel import describe_data
+        from tfx_fusion.components.channels import describe_data
         from tfx_fusion.components.version_pusher import executor
 
         inputs = {
@@ -89,6 +89,12 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
     return attempt
 
 
+def summary(pushed: Any) -> Any:
+    from tfx_fusion.components.base import summary_of
+
+    return summary_of([pushed])
+
+
 def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from(
     push: Callable[..., Any], provenance: Provenance, tmp_path: Path, shared_world: Path
 ) -> None:
@@ -124,16 +130,16 @@ def test_a_model_that_was_not_blessed_is_not_published(
     pushed = push("a", **refusal)
 
     assert pushed.get_int_custom_property("pushed") == 0
+    assert summary(pushed).status == "not blessed"
     assert not (tmp_path / "serving").exists()
 
 
 def test_an_unchanged_model_is_said_to_be_the_version_served(push: Callable[..., Any]) -> None:
-    from tfx_fusion.components.results import pushed_path
-
     first, again = push("a"), push("a")
 
     assert again.get_string_custom_property("status") == "already published"
-    assert pushed_path(again.mlmd_artifact) == pushed_path(first.mlmd_artifact)
+    assert summary(again).is_published
+    assert summary(again).path == summary(first).path
 
 
 def test_a_repeated_attempt_of_a_run_publishes_nothing_again(
@@ -153,22 +159,17 @@ def test_a_repeated_attempt_of_a_run_publishes_nothing_again(
     assert len(all_versions(tmp_path / "serving")) == 3
 
 
-def test_a_model_that_was_rolled_back_is_not_published_and_the_run_says_why(
+def test_a_model_that_was_rolled_back_is_not_published_again(
     push: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from tfx_fusion.components.results import pushed_path, rolled_back
-
     _, bad = push("a"), push("b")
     roll_back(tmp_path / "serving", None)
 
     again = push("b")
 
-    assert pushed_path(again.mlmd_artifact) is None
-    assert rolled_back(bad.mlmd_artifact) == ""
-    version = bad.get_string_custom_property("pushed_version")
-    assert rolled_back(again.mlmd_artifact) == (
-        f"it is version {version}, which was rolled back; `fusion rollback` can serve it again"
-    )
+    assert again.get_int_custom_property("pushed") == 0
+    assert (summary(bad).status, summary(again).status) == ("published", "rolled back")
+    assert summary(again).version == bad.get_string_custom_property("pushed_version")
 
 
 def test_old_versions_go_as_the_specification_says(

@@ -60,6 +60,13 @@ def head_of(version: Path) -> dict[str, np.ndarray]:
     return {name: found[name] for name in HEAD}
 
 
+def summary_of(artifacts: dict[str, Any]) -> Any:
+    """The summary that the trainer wrote."""
+    from tfx_fusion.components import base
+
+    return base.summary_of(artifacts.values())
+
+
 def history_of(artifacts: dict[str, Any]) -> dict[str, Any]:
     return json.loads(Path(artifacts["training_record"].uri, "history.json").read_text())
 
@@ -82,19 +89,17 @@ def test_a_candidate_begins_with_exactly_the_champions_head_and_a_better_loss(
     assert losses[0] < losses[1]
     # Frozen and proven, the imported tensors and no others.
     assert history_of(warm)["frozen"] == history_of(scratch)["frozen"]
-    assert warm["model"].get_int_custom_property("frozen_tensors_proven") == 12
+    assert summary_of(warm).frozen_tensors == 12
 
     told = "4 of 4 variables from champion 1795407334"
-    assert warm["model"].get_string_custom_property("warm_start") == told
+    assert summary_of(warm).warm_start == told
     assert history_of(warm)["warm_start"]["champion"] == str(champion)
-    assert scratch["model"].get_string_custom_property("warm_start") == (
-        "from scratch: no model has been published yet"
-    )
+    assert summary_of(scratch).warm_start == "from scratch: no model has been published yet"
     assert f"warm start: {told}" in caplog.messages
     assert "warm start: from scratch: no model has been published yet" in caplog.messages
 
 
-def test_a_champion_of_an_older_layout_is_told_and_trained_from_scratch(
+def test_a_champion_of_an_older_layout_is_reported_and_trained_from_scratch(
     champion: Path,
     run_trainer: Callable[..., dict[str, Any]],
     specify: Callable[..., Specification],
@@ -104,7 +109,7 @@ def test_a_champion_of_an_older_layout_is_told_and_trained_from_scratch(
 
     artifacts = run_trainer(specify(1, STILL, "champion"), tmp_path / "second", champion)
 
-    assert artifacts["model"].get_string_custom_property("warm_start") == (
+    assert summary_of(artifacts).warm_start == (
         f"from scratch: an older layout without {TRAINED_FILE} was published last"
     )
 

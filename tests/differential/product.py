@@ -23,8 +23,13 @@ from tfx_fusion.modules.embedding.embedder import Embedder
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans, plan_stages
 from tfx_fusion.modules.embedding.write import collect, write_embeddings
 from tfx_fusion.modules.errors import RunError, SpecificationError, UserError
-from tfx_fusion.modules.evaluation.measures import measures_of, values_of
-from tfx_fusion.modules.evaluation.rows import evaluate_rows
+from tfx_fusion.modules.evaluation.metrics import measures_of, values_of
+from tfx_fusion.modules.evaluation.predictions import (
+    CANDIDATE,
+    predictions_folder,
+    read_predictions,
+    write_predictions,
+)
 from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.transform import preprocessing_fn, transform_config
@@ -33,7 +38,7 @@ from tfx_fusion.modules.serving.remote import remote_model
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.submodels.copy import copy_submodel
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
-from tfx_fusion.modules.submodels.opening import opener
+from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.data import evaluation_rows, training_rows
 from tfx_fusion.modules.training.embedded import new_head
@@ -314,11 +319,11 @@ class Product:
                 model,
                 training_rows(self.specification, split["train"], inputs),
                 evaluation_rows(self.specification, split["eval"], inputs),
-                "the campaign's rows",
+                stages[position].learns_from,
             )
 
         history = train(self.specification, self.interfaces, fused, data_of)
-        return [epoch for stage in history.stages for epoch in stage["epochs"]]
+        return [epoch for stage in history.stages for epoch in stage.epochs]
 
     def _raw_rows(self, model: Any) -> dict[str, _MemoryRows]:
         return {
@@ -377,7 +382,7 @@ class Product:
         transform = str(inputs / "transform" / "transform_fn")
         stages = self.plans()
         if not embedded:
-            stages = [StagePlan(plan=None, why="raw data")] * len(stages)
+            stages = [StagePlan(plan=None, reason="the campaign's rows")] * len(stages)
         folders = []
         for position, plan in enumerate(distinct_plans(stages)):
             folders.append(str(folder / f"embeddings_{position}"))
@@ -437,7 +442,13 @@ class Product:
     def exported(self, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Predictions of the evaluation rows by the exported model, and the evaluator's metrics."""
         split = str(self.folder / "inputs" / "Split-eval")
-        rows = evaluate_rows(self.specification, folder / "serving" / "1", split, [])
+        evaluation = folder / "evaluation"
+        with apache_beam.Pipeline(runner=RUNNER) as pipeline:
+            write_predictions(
+                pipeline, self.specification, {CANDIDATE: folder / "serving" / "1"}, split,
+                predictions_folder(evaluation),
+            )  # fmt: skip
+        rows = read_predictions(self.specification, evaluation)
         metrics: dict[str, float] = {}
         for name in self.specification.outputs:
             found = measures_of(self.specification, name, rows.labels[name], rows.predictions[name])

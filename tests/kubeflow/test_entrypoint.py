@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from google.protobuf import json_format
 
 from tfx_fusion.kubeflow import entrypoint
+from tfx_fusion.modules.errors import RunError, user_error
 
 SCHEMA = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
 INPUTS = {"artifacts": {"examples": {"artifactType": SCHEMA}}}
@@ -119,6 +121,23 @@ def test_a_file_with_a_fixed_place_is_copied_beside_the_attempts(
     [artifact] = patched["artifacts"]["report"]["artifacts"]
     assert artifact["uri"] == "s3://b/Report/report.html"
     assert (tmp_path / "b" / "Report" / "report.html").read_text() == "page"
+
+
+def test_a_users_error_is_printed_for_who_reads_the_pods_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = RunError("row 7: expected a number")
+
+    def fails(argv: list[str]) -> None:  # as Beam does where its worker is another process
+        raise RuntimeError(f"Traceback ...\n{refused.line} [while running 'Write']")
+
+    monkeypatch.setattr(entrypoint, "run", fails)
+
+    done = CliRunner().invoke(entrypoint.command, ["--anything"])
+
+    assert isinstance(done.exception, RunError)
+    assert str(done.exception) == str(refused)
+    assert user_error(done.stderr) is not None
 
 
 @pytest.mark.component

@@ -111,10 +111,26 @@ def test_the_version_record_holds_the_run_on_the_cluster_and_its_data(ran: Ran) 
 def test_the_report_is_at_its_fixed_place(ran: Ran) -> None:
     run = ran.run.steps["Publish"].uris["pushed_model"].split("/image-text/")[1].split("/")[0]
 
-    assert ran.run.steps["Report"].uris["report"] == f"{ROOT}/image-text/{run}/Report/report.html"
+    place = f"{ROOT}/image-text/{run}/Report"
+    assert ran.run.steps["Report"].uris["report"] == f"{place}/report.html"
+    assert ran.run.steps["Report"].uris["run_record"] == f"{place}/run.json"
     page = ran.run.artifact("Report", "report").read_text()
     assert "Published as /fusion/serving/" in page
-    assert "could not be told" not in page
+    assert "This section could not be made" not in page
+
+
+def test_the_record_is_that_of_a_run_on_one_machine(ran: Ran) -> None:
+    from tfx_fusion.modules.report.record import RunRecord
+    from tfx_fusion.modules.report.summaries import TrainingSummary
+
+    record = RunRecord.parse(ran.run.artifact("Report", "run_record").read_text())
+
+    assert record.status == "published"
+    assert record.published == f"/fusion/serving/{published(ran.claim).name}"
+    assert record.metrics["digit"]["accuracy"] > 0
+    summary = record.summary(TrainingSummary)
+    assert summary is not None
+    assert summary.learned_from == ("embeddings",)
 
 
 def test_a_repeated_step_publishes_nothing_again(ran: Ran) -> None:

@@ -12,6 +12,7 @@ from submissions import Submit, error_of, parsed_details, started
 
 from tfx_fusion.kubeflow.pods import pod_names
 from tfx_fusion.kubeflow.run_monitor import workflow_of
+from tfx_fusion.modules.errors import RunError
 
 FAILED = [
     {"Rows": "running"},
@@ -19,13 +20,14 @@ FAILED = [
     {"Rows": "done", "Train": "failed", "Report": "omitted"},
 ]
 EXECUTOR = f"{WORKFLOW}-system-container-impl-{node_number(f'{WORKFLOW}.root.Train.executor')}"
-# `fusion step` prints a user's error as every command does, then the launcher logs the failure.
-LOG = """\
+INVALID = RunError("labels.digit: row 7 has '12'; expected one of 0, 1\nwrite it as one of them")
+# `fusion step` prints a user's error for `fusion submit` and for people; then the launcher fails.
+LOG = f"""\
 I1124 09:00:01.123456      17 main.go:79] Setting log level to: '1'
 INFO epoch 1
+{INVALID.line}
 failed
-labels.digit: row 7 has '12'; expected one of 0, 1
-write it as one of them
+{INVALID}
 F1124 09:00:09.123456      17 main.go:60] failed to execute component: exit status 1
 """
 
@@ -120,7 +122,7 @@ def test_pods_are_read_from_kubernetes_where_there_is_a_kubeconfig(
         ),
         (
             ended(1),
-            "RuntimeError: modules.errors.RunError: row 7 has no image [while running 'Rows']\n",
+            f"RuntimeError: {RunError('row 7 has no image').line} [while running 'Rows']\n",
             "step Train failed: row 7 has no image\nlog: ",
         ),
         (ended(1), "a line\nthe last line\n\n", "step Train failed: the last line\n"),

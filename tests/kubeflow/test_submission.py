@@ -16,36 +16,40 @@ from tfx_fusion import kubeflow
 from tfx_fusion.kubeflow.submission import Submission
 from tfx_fusion.kubeflow.submit import command
 from tfx_fusion.modules.errors import RunError, UserError
+from tfx_fusion.modules.report.record import RunRecord
+
+PAGE = b"<!doctype html>\n<html><title>colours, run 1</title></html>"
+PUBLISHED = RunRecord(name="colours", status="published", published="/data/serving/1763975000")
 
 
-def page(status: str, more: str) -> bytes:
-    """A report's page, as far as it is read (`test_verdict.py` reads a real one)."""
-    glance = f'<section id="glance"><p>{status}</p><p>{more}</p></section>'
-    return f"<!doctype html>\n<html><title>colours, run 1</title>{glance}</html>".encode()
-
-
-def reported(kfp: FakeKfp, submission: Submission, content: bytes, scheme: str = "minio") -> str:
-    """A run that ended well, with a report in the bucket."""
+def reported(
+    kfp: FakeKfp, submission: Submission, record: RunRecord = PUBLISHED, scheme: str = "minio"
+) -> str:
+    """A run that ended well, with a report and a record in the bucket."""
     kfp.script = ALL_DONE
     run_id = started(submission)
     source = {"gs": "gcs"}.get(scheme, scheme)
-    kfp.bucket = {(source, "models", f"fusion/colours/{run_id}/Report/report.html"): content}
+    folder = f"fusion/colours/{run_id}/Report"
+    kfp.bucket = {
+        (source, "models", f"{folder}/report.html"): PAGE,
+        (source, "models", f"{folder}/run.json"): record.model_dump_json().encode(),
+    }
     return run_id
 
 
-PUBLISHED = page("published", "Published as /data/serving/1763975000")
-
-
 @pytest.mark.parametrize("scheme", ["minio", "s3", "gs"])
-def test_the_report_is_downloaded_through_the_user_interface(
+def test_the_report_and_the_record_are_downloaded_through_the_user_interface(
     kfp: FakeKfp, submit: Submit, printed: StringIO, tmp_path: Path, scheme: str
 ) -> None:
     submission = submit(root=f"{scheme}://models/fusion")
-    run_id = reported(kfp, submission, PUBLISHED, scheme)
+    run_id = reported(kfp, submission, scheme=scheme)
     submission.follow(None)
-    file = tmp_path / "runs" / "kubeflow" / run_id / "report.html"
-    assert file.read_bytes() == PUBLISHED
-    assert f"report {file}\nPublished as /data/serving/1763975000\n" in printed.getvalue()
+    folder = tmp_path / "runs" / "kubeflow" / run_id
+    assert (folder / "report.html").read_bytes() == PAGE
+    assert RunRecord.read(folder) == PUBLISHED
+    lines = [f"report {folder / 'report.html'}", f"record {folder / 'run.json'}"]
+    lines.append("published /data/serving/1763975000")
+    assert "\n".join(lines) in printed.getvalue()
 
 
 def test_the_report_is_written_to_the_given_file(
@@ -53,9 +57,9 @@ def test_the_report_is_written_to_the_given_file(
 ) -> None:
     kfp.multi_user = True
     submission = submit("anna", root="s3://models/fusion")
-    reported(kfp, submission, PUBLISHED, "s3")
+    reported(kfp, submission, scheme="s3")
     submission.follow(tmp_path / "here.html")
-    assert (tmp_path / "here.html").read_bytes() == PUBLISHED
+    assert (tmp_path / "here.html").read_bytes() == PAGE
 
 
 def test_a_run_that_published_nothing_fails_with_the_reason_after_the_report(
@@ -63,12 +67,22 @@ def test_a_run_that_published_nothing_fails_with_the_reason_after_the_report(
 ) -> None:
     submission = submit(root="s3://models/fusion")
     error = "the model was not published: digit.accuracy: 0.3 is below 0.9"
-    content = page("not published", error)
-    run_id = reported(kfp, submission, content, "s3")
+    record = RunRecord(name="colours", status="not published", error=error)
+    run_id = reported(kfp, submission, record, "s3")
     with pytest.raises(RunError) as caught:
         submission.follow(tmp_path / "here.html")
     assert str(caught.value) == f"{error}\nrun: {submission._server.run_url(run_id)}"
-    assert (tmp_path / "here.html").read_bytes() == content
+    assert (tmp_path / "here.html").read_bytes() == PAGE
+
+
+def test_a_record_of_another_version_is_reported_and_left(
+    kfp: FakeKfp, submit: Submit, printed: StringIO
+) -> None:
+    submission = submit(root="s3://models/fusion")
+    run_id = reported(kfp, submission, scheme="s3")
+    kfp.bucket["s3", "models", f"fusion/colours/{run_id}/Report/run.json"] = b'{"stages": []}'
+    submission.follow(None)
+    assert "the record cannot be read: " in printed.getvalue()
 
 
 @pytest.mark.parametrize("interface", [True, False])
@@ -79,8 +93,9 @@ def test_the_place_of_a_report_that_cannot_be_downloaded_is_printed(
     submission = submit(root="s3://models")
     run_id = started(submission)
     submission.follow(tmp_path / "here.html")
-    place = f"report s3://models/colours/{run_id}/Report/report.html (not downloaded: "
-    assert place in printed.getvalue()
+    for name, file in (("report", "report.html"), ("record", "run.json")):
+        place = f"{name} s3://models/colours/{run_id}/Report/{file} (not downloaded: "
+        assert place in printed.getvalue()
     assert not (tmp_path / "here.html").exists()
 
 

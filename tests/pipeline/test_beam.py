@@ -1,4 +1,4 @@
-"""Which runner each stage takes; Beam's own parser is the judge of the arguments."""
+"""Which runner each step takes; Beam's own parser is the judge of the arguments."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ from tfx_fusion.modules.data.size import DataSize
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import (
     Beam,
-    BeamStage,
+    BeamStep,
     NumberFeature,
     Runner,
     Specification,
     load_specification,
 )
-from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
-from tfx_fusion.pipeline.beam_options import check_options
+from tfx_fusion.pipeline.beam import check_options, choose, in_words, size_to_choose_by
 
 Make = Callable[[Beam], Specification]
 
@@ -66,9 +65,9 @@ def four_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
 
 
-def parsed(specification: Specification, stage: BeamStage = "Rows") -> Any:
-    """What Beam understands of a stage's arguments: nothing may be left over."""
-    options = PipelineOptions(list(choose(specification, None)[stage].arguments))
+def parsed(specification: Specification, step: BeamStep = "Rows") -> Any:
+    """What Beam understands of a step's arguments: nothing may be left over."""
+    options = PipelineOptions(list(choose(specification, None)[step].arguments))
     unknown = options.get_all_options(retain_unknown_options=True).keys()
     assert unknown == options.get_all_options().keys()
     return options
@@ -161,9 +160,9 @@ def test_tfx_never_packs_itself_up_for_workers_that_hold_the_project(
     assert make_beam_dependency_flags(arguments) == arguments
 
 
-def test_each_stage_takes_its_own_runner_and_the_others_that_of_all(specification: Make) -> None:
+def test_each_step_takes_its_own_runner_and_the_others_that_of_all(specification: Make) -> None:
     own = Runner(runner="flink", options=FLINK)
-    mixed = specification(Beam(runner="multi_process", stages={"Embed": own}))
+    mixed = specification(Beam(runner="multi_process", steps={"Embed": own}))
 
     assert parsed(mixed, "Embed").view_as(StandardOptions).runner == "FlinkRunner"
     assert parsed(mixed, "Embed").view_as(DirectOptions).direct_num_workers == 1
@@ -175,7 +174,7 @@ def test_each_stage_takes_its_own_runner_and_the_others_that_of_all(specificatio
     ]
 
 
-def test_nothing_is_told_where_nothing_is_asked_for(specification: Make) -> None:
+def test_nothing_is_printed_where_nothing_is_asked_for(specification: Make) -> None:
     assert in_words(choose(specification(Beam()), None)) == []
 
 
@@ -184,8 +183,8 @@ def test_nothing_is_told_where_nothing_is_asked_for(specification: Make) -> None
 
 def workers_of(specification: Specification, size: DataSize | None) -> dict[str, int]:
     return {
-        stage: PipelineOptions(list(choice.arguments)).view_as(DirectOptions).direct_num_workers
-        for stage, choice in choose(specification, size).items()
+        step: PipelineOptions(list(choice.arguments)).view_as(DirectOptions).direct_num_workers
+        for step, choice in choose(specification, size).items()
     }
 
 
@@ -214,8 +213,8 @@ def test_transform_has_rows_to_read_where_a_number_is_scaled_by_what_they_show(
     assert workers_of(scaled, LARGE)["Transform"] == 4
 
 
-def test_few_rows_do_not_and_it_is_told(specification: Make) -> None:
-    auto = specification(Beam(stages={"Rows": Runner(runner="auto")}))
+def test_few_rows_do_not_and_the_reason_is_printed(specification: Make) -> None:
+    auto = specification(Beam(steps={"Rows": Runner(runner="auto")}))
 
     assert workers_of(auto, SMALL)["Rows"] == 1
     assert in_words(choose(auto, SMALL)) == [
@@ -263,7 +262,7 @@ def test_the_data_are_measured_only_where_a_choice_depends_on_them(
     assert found.media_bytes > 0
     # There is no data file here: it is not looked for.
     assert size_to_choose_by(specification(Beam(runner="multi_process"))) is None
-    embed = Beam(stages={"Embed": Runner(runner="auto")})
+    embed = Beam(steps={"Embed": Runner(runner="auto")})
     assert size_to_choose_by(specification(embed)) is None
 
 
@@ -283,11 +282,11 @@ def test_options_that_beam_or_a_job_server_knows_pass(beam: Beam) -> None:
     check_options(beam)
 
 
-def test_what_beam_would_pass_over_or_not_take_is_told_with_its_key() -> None:
+def test_an_option_that_beam_would_ignore_or_refuse_is_an_error_with_its_key() -> None:
     wrong = {**DATAFLOW, "max_num_worker": 3}
     beam = Beam(
         options={"direct_runner_bundle_repeat": "often"},
-        stages={
+        steps={
             "Embed": Runner(runner="dataflow", options=wrong),
             "Rows": Runner(runner="flink", options={**FLINK, "flink_version": 1.5}),
         },
@@ -301,7 +300,7 @@ def test_what_beam_would_pass_over_or_not_take_is_told_with_its_key() -> None:
         "beam.options: argument --direct_runner_bundle_repeat: invalid int value: 'often'"
     )
     assert second == (
-        "beam.stages.Embed.options.max_num_worker: Beam has no such option; did you mean "
+        "beam.steps.Embed.options.max_num_worker: Beam has no such option; did you mean "
         "'max_num_workers'?"
     )
-    assert third.startswith("beam.stages.Rows.options: argument --flink_version: invalid choice")
+    assert third.startswith("beam.steps.Rows.options: argument --flink_version: invalid choice")

@@ -7,7 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
+from click.testing import CliRunner
+
+from tfx_fusion import cli
+from tfx_fusion.pipeline.commands.schema import schema
 
 FUSION = Path(sys.executable).with_name("fusion")
 
@@ -81,11 +86,12 @@ def test_validate_imports_neither_tensorflow_nor_tfx_once_interfaces_are_known(w
         ("models/vision.keras", "models/vison.keras", "vison.keras: no such file or folder"),
     ],
 )
-def test_a_wrong_specification_is_told_by_its_key_and_exits_with_2(
+def test_an_invalid_specification_is_reported_with_its_key_and_exits_with_2(
     world: Path, old: str, new: str, message: str
 ) -> None:
     change(world, old, new)
     done = fusion("validate", "fusion.yaml", folder=world)
+    assert done.stderr.startswith("the specification is invalid\n")
     assert message in done.stderr
     assert done.returncode == 2
     assert "Traceback" not in done.stderr + done.stdout
@@ -149,27 +155,62 @@ def test_a_run_that_cannot_start_says_so_and_exits_with_1(
     assert "Traceback" not in done.stderr + done.stdout
 
 
-def test_a_run_of_a_graph_that_does_not_fit_ends_before_any_stage_with_2(world: Path) -> None:
+def test_a_run_of_a_graph_that_does_not_fit_ends_before_any_step_with_2(world: Path) -> None:
     change(world, "units: 3}", "units: 4}")
     done = fusion("run", "fusion.yaml", folder=world)
     assert "outputs.colour.from: expected (3) for 3 classes, found (4)" in done.stderr
     assert done.returncode == 2
     [record] = world.glob("runs/*/run.json")
-    assert json.loads(record.read_text())["stages"] == []
+    assert json.loads(record.read_text())["steps"] == []
 
 
-def test_help_names_every_command(tmp_path: Path) -> None:
-    done = fusion("--help", folder=tmp_path)
-    assert done.returncode == 0
-    commands = "lineage predict rollback run schema tune validate versions"
-    for command in commands.split():
-        assert command in done.stdout
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_help_lists_every_command_whole_whatever_the_width(
+    monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = CliRunner().invoke(cli.fusion, ["--help"], terminal_width=int(columns)).stdout
+    assert "..." not in shown.partition("Commands:")[2]
+    listed = " ".join(shown.split())
+    for name, place in cli.COMMANDS.items():
+        assert f"{name} {place.help}" in listed
 
 
-def test_the_schema_knows_the_specifications_keys(tmp_path: Path) -> None:
-    done = fusion("schema", folder=tmp_path)
-    schema = json.loads(done.stdout)
-    assert set(schema["properties"]) >= {"data", "features", "submodels", "graph", "outputs"}
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_each_command_explains_itself(name: str) -> None:
+    shown = CliRunner().invoke(cli.fusion, [name, "--help"])
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith(f"Usage: fusion {name} ")
+
+
+def test_help_imports_no_command_and_neither_rich_nor_pydantic() -> None:
+    code = (
+        "import sys; sys.argv = ['fusion', '--help']\n"
+        "import atexit; atexit.register(lambda: print('imported:', sorted("
+        "{'rich', 'pydantic', 'tensorflow', 'tfx_fusion.pipeline'} & set(sys.modules))))\n"
+        "from tfx_fusion.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "imported: []" in done.stdout
+
+
+def test_an_unknown_command_is_an_error(tmp_path: Path) -> None:
+    done = fusion("rum", folder=tmp_path)
+    assert done.returncode == 2
+    assert "No such command 'rum'" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("specification",)], ids=["default", "named"])
+def test_the_schema_has_the_specifications_keys(arguments: tuple[str, ...]) -> None:
+    printed = CliRunner().invoke(schema, arguments).stdout
+    assert set(json.loads(printed)["properties"]) >= {"data", "features", "submodels", "graph"}
+
+
+def test_the_schema_of_a_run_has_its_steps_and_their_summaries() -> None:
+    printed = json.loads(CliRunner().invoke(schema, ["run"]).stdout)
+    jsonschema.Draft202012Validator.check_schema(printed)
+    assert set(printed["properties"]) >= {"steps", "metrics", "quality", "published", "error"}
+    assert printed["$defs"]["TrainingSummary"]["properties"]["frozen_tensors"]["type"] == "integer"
 
 
 def test_predict_refuses_a_folder_that_holds_no_model(world: Path) -> None:

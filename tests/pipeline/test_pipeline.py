@@ -16,13 +16,13 @@ def test_what_trains_waits_for_the_data_gate_and_reads_nothing_of_it(
     from tfx.dsl.compiler.compiler import Compiler
 
     from tfx_fusion.modules.registry.version_record import Provenance
-    from tfx_fusion.pipeline.pipeline import Seen, create_pipeline, create_stages
+    from tfx_fusion.pipeline.pipeline import Seen, create_pipeline, create_steps
     from tfx_fusion.pipeline.prepare import Workplace, prepare
     from tfx_fusion.pipeline.run import stage_plans
 
     prepared = prepare(world / "fusion.yaml", lambda _: None)
     specification, inspections = prepared.specification, prepared.inspections
-    stages = create_stages(
+    nodes = create_steps(
         specification,
         Provenance.of(specification, inspections, "fingerprint", "20261123-041501"),
         inspections,
@@ -31,7 +31,7 @@ def test_what_trains_waits_for_the_data_gate_and_reads_nothing_of_it(
         str(world / "state"),
         train,
     )
-    pipeline = create_pipeline("colours", stages, Workplace.of(world / "fusion.yaml"))
+    pipeline = create_pipeline("colours", nodes, Workplace.of(world / "fusion.yaml"))
 
     compiled = {
         node.pipeline_node.node_info.id: node.pipeline_node

@@ -1,8 +1,7 @@
-"""Which run is reported on, and what becomes of a run whose report fails."""
+"""Which run is reported on, and a run whose report fails."""
 
 from __future__ import annotations
 
-import json
 import os
 import webbrowser
 from pathlib import Path
@@ -13,9 +12,9 @@ from rich.console import Console
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry.version_record import DataSource, Provenance
+from tfx_fusion.modules.report.record import RunRecord
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.pipeline.commands.report import report
-from tfx_fusion.pipeline.record import RunRecord
 from tfx_fusion.pipeline.report import find_run, report_on
 
 
@@ -24,14 +23,15 @@ def file(world: Path) -> Path:
     return world / "fusion.yaml"
 
 
-def make_run(file: Path, name: str, age: int = 0, reportable: bool = True) -> RunRecord:
-    """A run that failed before its first stage had ended, some seconds ago."""
+def make_run(file: Path, name: str, age: int = 0, reportable: bool = True) -> Path:
+    """The folder of a run that failed before its first step had ended, some seconds ago."""
     folder = file.parent / "runs" / name
     folder.mkdir(parents=True)
-    record = RunRecord(folder, "colours", file, status="failed", error="it was stopped")
-    record.write()
-    changed = record.file.stat().st_mtime - age
-    os.utime(record.file, (changed, changed))
+    stopped = {"status": "failed", "error": "it was stopped"}
+    RunRecord(name="colours", specification=str(file), **stopped).write(folder)
+    record = folder / "run.json"
+    changed = record.stat().st_mtime - age
+    os.utime(record, (changed, changed))
     if reportable:
         provenance = Provenance(
             run=name,
@@ -39,8 +39,8 @@ def make_run(file: Path, name: str, age: int = 0, reportable: bool = True) -> Ru
             data=DataSource(path="rows.csv", fingerprint="f"),
             submodels={},
         )
-        record.provenance.write_text(provenance.model_dump_json())
-    return record
+        (folder / "provenance.json").write_text(provenance.model_dump_json())
+    return folder
 
 
 def test_the_newest_run_of_the_file_is_taken_unless_one_is_named(file: Path) -> None:
@@ -50,8 +50,9 @@ def test_the_newest_run_of_the_file_is_taken_unless_one_is_named(file: Path) -> 
     other = file.with_name("other.yaml")
     other.write_text(file.read_text())
     make_run(other, "20260101-000002")
-    assert find_run(file, None) == new.folder
-    assert find_run(file, old.folder.name) == old.folder
+    (make_run(file, "20260101-000003") / "run.json").write_text('{"stages": []}')  # an older one
+    assert find_run(file, None) == new
+    assert find_run(file, old.name) == old
     with pytest.raises(RunError, match="has no run '20260101-000002'; did you mean"):
         find_run(file, "20260101-000002")
 
@@ -66,7 +67,7 @@ def test_the_command_writes_the_page_and_opens_it_where_asked(
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
-    page = make_run(file, "20260101-000000").folder / "report.html"
+    page = make_run(file, "20260101-000000") / "report.html"
 
     plain = CliRunner().invoke(report, [str(file)])
     assert (plain.exit_code, plain.stdout, opened) == (0, f"report {page}\n", [])
@@ -79,22 +80,23 @@ def test_the_command_writes_the_page_and_opens_it_where_asked(
 
 
 def test_a_run_remembers_its_report(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record = make_run(file, "20260101-000000")
-    report_on(record, Console(width=500))
-    page = record.folder / "report.html"
+    folder = make_run(file, "20260101-000000")
+    report_on(RunRecord.read(folder), folder, Console(width=500))
+    page = folder / "report.html"
     assert capsys.readouterr().out == f"report {page}\n"
-    assert json.loads(record.file.read_text())["report"] == str(page)
+    assert RunRecord.read(folder).report == str(page)
 
 
-def test_a_report_that_fails_is_told_and_leaves_the_run_as_it_was(
+def test_a_report_that_fails_leaves_the_run_as_it_was(
     file: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    record = make_run(file, "20260101-000000")
+    folder = make_run(file, "20260101-000000")
+    record = RunRecord.read(folder)
     record.status, record.published = "published", "/serving/1"
-    record.provenance.write_text("{")
-    report_on(record, Console(width=500))
+    (folder / "provenance.json").write_text("{")
+    report_on(record, folder, Console(width=500))
     [line] = capsys.readouterr().out.splitlines()
-    told = "expected a whole run.json and provenance.json"
-    assert line.startswith(f"no report could be written: {record.folder}: {told}: ")
+    expected = "expected a whole provenance.json, found "
+    assert line.startswith(f"no report could be written: {folder}: {expected}")
     assert "Traceback" in caplog.text
     assert (record.status, record.published, record.report) == ("published", "/serving/1", None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
@@ -19,6 +20,7 @@ from tfx_fusion.modules.registry.version_record import Source, read_version_reco
 from tfx_fusion.modules.registry.versions import all_versions
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.pipeline.commands.lineage import lineage
+from tfx_fusion.pipeline.commands.schema import run_schema
 
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
@@ -36,11 +38,11 @@ class Done:
     text: str
     record: dict[str, Any]
 
-    def stages(self, status: str) -> set[str]:
-        return {stage["name"] for stage in self.record["stages"] if stage["status"] == status}
+    def steps(self, status: str) -> set[str]:
+        return {step["name"] for step in self.record["steps"] if step["status"] == status}
 
-    def made(self, name: str) -> str:
-        return next(stage["made"] for stage in self.record["stages"] if stage["name"] == name)
+    def summary(self, name: str) -> dict[str, Any]:
+        return next(step["summary"] for step in self.record["steps"] if step["name"] == name)
 
 
 def metadata(folder: Path) -> Path:
@@ -65,21 +67,24 @@ def first(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return folder, run(folder)
 
 
-def test_a_run_publishes_a_model_and_records_every_stage(first: tuple[Path, Done]) -> None:
+def test_a_run_publishes_a_model_and_records_every_step(first: tuple[Path, Done]) -> None:
     folder, done = first
     assert done.code == 0, done.text
-    assert done.stages("done") == ALL
-    assert all(stage["seconds"] > 0 for stage in done.record["stages"])
+    assert done.steps("done") == ALL
+    assert all(step["seconds"] > 0 for step in done.record["steps"])
     version = Path(done.record["published"])
     assert version.parent == folder / "serving"
     assert (version / "saved_model.pb").is_file()
     assert (version / "assets.extra" / "tf_serving_warmup_requests").is_file()
     assert (version / "assets.extra" / "statistics.pb").is_file()
-    assert done.made("DataGate") == (
+    assert done.summary("DataGate")["text"] == (
         "no anomalies, 0 of 23 eval rows leak, drift skipped: no published model yet"
     )
-    [told] = [s["made"] for s in done.record["stages"] if s["name"] == "ServingCheck"]
-    assert told.startswith("23 rows answered by fusion serve as in training, p50 ")
+    served = done.summary("ServingCheck")
+    assert served["text"].startswith("23 rows answered by fusion serve as in training, p50 ")
+    assert served["speed"]["p50_ms"] > 0
+    assert done.summary("Train")["learned_from"] == ["embeddings"]
+    jsonschema.validate(done.record, run_schema())
     assert done.record["metrics"]["colour"]["example_count"] == pytest.approx(23)
     assert done.record["rejected"]["rows"] == 0
     assert str(version) in done.text
@@ -126,7 +131,7 @@ def test_the_imported_submodels_are_in_ml_metadata_with_digest_origin_and_interf
     assert json.loads(vision["interface"].string_value)["inputs"]["image"]["shape"] == [8, 8, 3]
 
 
-def test_the_report_tells_what_the_run_came_to(first: tuple[Path, Done]) -> None:
+def test_the_report_shows_what_the_run_did(first: tuple[Path, Done]) -> None:
     _, done = first
     page = Path(done.record["report"])
     assert page == Path(done.record["log"]).with_name("report.html")
@@ -138,7 +143,7 @@ def test_the_report_tells_what_the_run_came_to(first: tuple[Path, Done]) -> None
     assert f"colour accuracy 23 {accuracy:.4f} ≥ 0.2 pass" in text
     assert f"Confusion matrix of colour: {round(23 * accuracy)} of 23 rows are correct." in html
     assert "vision 8 158 " in text  # tensors and parameters that are proven frozen
-    assert "This could not be told" not in text
+    assert "This section could not be made" not in text
     assert "<script" not in html
     assert not re.search(r'(src|href)="(?!data:image/|#)', html)
     examples = html.count("<h4>")
@@ -147,7 +152,7 @@ def test_the_report_tells_what_the_run_came_to(first: tuple[Path, Done]) -> None
     assert len(pictures) == examples
 
 
-def test_predict_tells_the_class_of_each_row(first: tuple[Path, Done]) -> None:
+def test_predict_prints_the_class_of_each_row(first: tuple[Path, Done]) -> None:
     folder, _ = first
     command = [str(FUSION), "predict", "serving", "data/rows.csv", "--rows", "5", "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
@@ -165,21 +170,23 @@ def test_a_second_run_does_only_what_depends_on_the_champion_and_publishes_nothi
     folder, before = first
     done = run(folder)
     assert done.code == 0, done.text
-    assert done.stages("done") == {"Champion", "DataGate", "Evaluate", "Publish"}
-    assert done.stages("reused") == ALL - done.stages("done")
+    assert done.steps("done") == {"Champion", "DataGate", "Evaluate", "Publish"}
+    assert done.steps("reused") == ALL - done.steps("done")
     published = before.record["published"]
     version = Path(published).name
-    assert done.made("DataGate").endswith(f"drift from version {version} at most 0.000 (colour)")
-    assert before.made("Champion") == "none is published yet"
-    assert done.made("Champion") == f"version {version}"
-    assert before.made("Publish") == f"published {published}"
-    assert done.made("Publish") == f"already published {published}"
+    assert done.summary("DataGate")["text"].endswith(
+        f"drift from version {version} at most 0.000 (colour)"
+    )
+    assert before.summary("Champion")["text"] == "no published model yet"
+    assert done.summary("Champion")["text"] == f"version {version}"
+    assert before.summary("Publish")["text"] == f"published {published}"
+    assert done.summary("Publish")["text"] == f"already published {published}"
     assert done.record["published"] == published
     assert done.record["metrics"] == before.record["metrics"]
     assert [version.path for version in all_versions(folder / "serving")] == [Path(published)]
 
 
-def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
+def test_missed_bounds_train_nothing_again_and_publish_nothing(
     first: tuple[Path, Done],
 ) -> None:
     file = first[0] / "fusion.yaml"
@@ -191,8 +198,8 @@ def test_bounds_that_are_not_kept_train_nothing_again_and_publish_nothing(
     done = run(first[0])
     file.write_text(text)
     assert done.code == 1
-    assert {"Rows", "Embed", "Train", "Champion"} <= done.stages("reused")
-    assert "DataGate" in done.stages("done")
+    assert {"Rows", "Embed", "Train", "Champion"} <= done.steps("reused")
+    assert "DataGate" in done.steps("done")
     assert done.record["published"] is None
     assert "the model was not published: colour.accuracy is" in done.text
     assert "at least 1.01 is needed" in done.text
@@ -216,9 +223,9 @@ def test_a_picture_in_both_splits_stops_the_run_before_anything_is_trained(
     done = run(folder)
     file.write_bytes(rows)
     assert done.code == 1
-    assert done.stages("failed") == {"DataGate"}
-    assert {"Embed", "Train"} <= done.stages("waiting")
-    assert "stage DataGate failed: the data failed their checks:" in done.text
+    assert done.steps("failed") == {"DataGate"}
+    assert {"Embed", "Train"} <= done.steps("waiting")
+    assert "step DataGate failed: the data failed their checks:" in done.text
     assert "leakage: 1 of 24 eval rows (4.2%) hold media of a row to train on" in done.text
     assert "data.checks.max_leakage allows 0.0%. First: row 91 ('image' as in row 1)." in done.text
     assert len(all_versions(folder / "serving")) == 1
@@ -231,7 +238,7 @@ def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path
         stream.write("90,images/0.png,very red,purple\n")
     done = run(folder)
     assert done.code == 1
-    assert done.stages("failed") == {"Rows"}
+    assert done.steps("failed") == {"Rows"}
     assert "2 of 91 rows were rejected, data.max_rejected allows 1 %" in done.text
     assert "row 4, column 'image_path': expected an image" in done.text
     assert done.record["rejected"]["rows"] == 2
@@ -243,10 +250,10 @@ def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path
     assert "log: " in done.text
     html = Path(done.record["report"]).read_text()
     assert "2 rows were rejected, by column: image_path 1, colour 1." in html
-    assert "The run did not come to a trained model." in html
+    assert "The run ended before a model was trained." in html
 
 
-def test_allowed_bad_rows_are_counted_and_kept_with_their_reasons(
+def test_allowed_bad_rows_are_counted_and_saved_with_their_reasons(
     first: tuple[Path, Done],
 ) -> None:
     folder = first[0]
@@ -259,8 +266,8 @@ def test_allowed_bad_rows_are_counted_and_kept_with_their_reasons(
     assert kept[0] == "row,column,reason"
     assert kept[1].startswith("row 4,image_path,")
     assert kept[2] == "row 91,colour,\"expected one of red, green, blue; found 'purple'\""
-    assert {"Import-vision", "Import-text", "Champion"} <= done.stages("reused")
-    assert "Rows" in done.stages("done")
+    assert {"Import-vision", "Import-text", "Champion"} <= done.steps("reused")
+    assert "Rows" in done.steps("done")
 
 
 def test_the_manifest_tells_what_was_measured_and_which_champion_was_compared(
@@ -280,7 +287,7 @@ def test_the_manifest_tells_what_was_measured_and_which_champion_was_compared(
     }
     assert earlier.data.fingerprint != record.data.fingerprint
     assert earlier.metrics == before.record["metrics"]
-    outputs = {key: uri for stage in last["stages"] for key, uri in stage["outputs"].items()}
+    outputs = {key: uri for step in last["steps"] for key, uri in step["outputs"].items()}
     config = json.loads(Path(outputs["evaluation"], "eval_config.json").read_text())
     assert {spec["name"] for spec in config["evalConfig"]["modelSpecs"]} == {
         "candidate",
@@ -297,7 +304,7 @@ def test_two_runs_of_one_seed_give_the_same_metrics(
     assert done.record["metrics"] == first[1].record["metrics"]
     histories = []
     for record in (first[1].record, done.record):
-        outputs = {key: uri for s in record["stages"] for key, uri in s["outputs"].items()}
+        outputs = {key: uri for s in record["steps"] for key, uri in s["outputs"].items()}
         history = json.loads(Path(outputs["training_record"], "history.json").read_text())
         histories.append([stage["epochs"] for stage in history["stages"]])
     assert histories[0] == histories[1]
@@ -342,9 +349,10 @@ def test_a_warm_start_trains_on_from_the_version_published_before(
     done = run(folder)
     file.write_text(text)
     assert done.code == 0, done.text
-    assert "Transform" in done.stages("reused")
-    [made] = [stage["made"] for stage in done.record["stages"] if stage["name"] == "Train"]
-    assert made.endswith(f"4 of 4 variables from champion {champion.name}")
+    assert "Transform" in done.steps("reused")
+    assert done.summary("Train")["warm_start"] == (
+        f"4 of 4 variables from champion {champion.name}"
+    )
     assert Path(done.record["published"]) != champion.path
 
 
@@ -354,13 +362,13 @@ def test_published_versions_that_were_deleted_are_published_anew(
     shutil.rmtree(first[0] / "serving")
     done = run(first[0])
     assert done.code == 0, done.text
-    assert "Train" in done.stages("reused")
+    assert "Train" in done.steps("reused")
     [version] = all_versions(first[0] / "serving")
     assert done.record["published"] == str(version.path)
-    assert done.made("Champion") == "none is published yet"
+    assert done.summary("Champion")["text"] == "no published model yet"
 
 
-def test_where_a_submodel_is_is_told_of_versions_that_are_gone_too(
+def test_where_a_submodel_is_is_shown_of_versions_that_are_gone_too(
     first: tuple[Path, Done],
 ) -> None:
     folder, before = first

@@ -124,7 +124,7 @@ def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> N
     assert 0.5 < metrics["tags"]["recall"] < 1
     rejected = json.loads(max(tmp_path.glob("runs/*/run.json")).read_text())["rejected"]
     assert rejected["rows"] == 0
-    assert {"Rows", "Train"} <= {s["name"] for s in records["stages"] if s["status"] == "done"}
+    assert {"Rows", "Train"} <= {s["name"] for s in records["steps"] if s["status"] == "done"}
     for output, values in metrics.items():
         for name, value in values.items():
             assert records["metrics"][output][name] == pytest.approx(value, abs=1e-5)
@@ -145,7 +145,7 @@ def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> N
         assert any(key[0] == output and key[2] == "read alone" for key in lines)
 
     page = Path(parquet["report"]).read_text()
-    assert "This could not be told" not in page
+    assert "This section could not be made" not in page
     for picture in ("Confusion matrix of high", "Residuals of total", "Classes of tags"):
         assert f'alt="{picture}' in page
 

@@ -181,10 +181,10 @@ def test_an_invalid_search_exits_with_2_before_any_stage(
     done = fusion("tune", "fusion.yaml", folder=world)
 
     assert done.returncode == 2
-    assert "the specification is wrong" in done.stderr
+    assert "the specification is invalid" in done.stderr
     assert message in done.stderr
     for record in world.glob("runs/*/run.json"):
-        assert json.loads(record.read_text())["stages"] == []
+        assert json.loads(record.read_text())["steps"] == []
     assert not list(world.glob("*.tuned.yaml"))
 
 
@@ -207,10 +207,10 @@ def test_a_search_trains_heads_only_and_a_run_of_the_best_reuses_the_embeddings(
     assert done.returncode == 0, done.stdout + done.stderr
 
     record = json.loads(next(folder.glob("runs/*/run.json")).read_text())
-    stages = {stage["name"]: stage for stage in record["stages"]}
-    assert set(stages) == BEFORE_TRAINING
+    steps = {step["name"]: step for step in record["steps"]}
+    assert set(steps) == BEFORE_TRAINING
     assert record["status"] == "tuned"
-    assert stages["Embed"]["made"] == "90 rows, 56 bytes each"
+    assert steps["Embed"]["summary"]["text"] == "90 rows, 56 bytes each"
     lines = re.findall(r"^trial (\d)/3: colour\.accuracy ([\d.]+) in", done.stdout, re.MULTILINE)
     assert [number for number, _ in lines] == ["1", "2", "3"]
 
@@ -235,10 +235,8 @@ def test_a_search_trains_heads_only_and_a_run_of_the_best_reuses_the_embeddings(
     ran = fusion("run", "fusion.tuned.yaml", folder=folder)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     record = json.loads(max(folder.glob("runs/*/run.json")).read_text())
-    stages = {stage["name"]: stage for stage in record["stages"]}
-    assert {name for name, stage in stages.items() if stage["status"] == "reused"} == (
-        BEFORE_TRAINING
-    )
-    assert stages["Embed"]["saved"] > 0
+    steps = {step["name"]: step for step in record["steps"]}
+    assert {name for name, step in steps.items() if step["status"] == "reused"} == (BEFORE_TRAINING)
+    assert steps["Embed"]["seconds_saved"] > 0
     assert re.search(r"^Embed: reused in [\d.]+ s, saves [\d.]+ s  90 rows", ran.stdout, re.M)
     assert Path(record["published"]).is_dir()

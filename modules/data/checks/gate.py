@@ -57,23 +57,6 @@ class DataReport(BaseModel):
     version: str = ""
     drift_skipped: str = ""
 
-    def summary(self) -> str:
-        """The report in one line."""
-        found = "; ".join(self.anomalies[:SHOWN])
-        parts = [f"anomalies: {found}" if found else "no anomalies"]
-        if self.leakage is not None:
-            parts.append(f"{len(self.leakage.leaked)} of {self.leakage.rows} eval rows leak")
-        if self.drift_skipped:
-            parts.append(f"drift skipped: {self.drift_skipped}")
-        elif self.drift.measured:
-            most = max(self.drift.measured, key=lambda item: item.value)
-            parts.append(
-                f"drift from version {self.version} at most {most.value:.3f} ({most.name})"
-            )
-        if self.drift.not_compared:
-            parts.append(f"not in the champion's data: {', '.join(self.drift.not_compared)}")
-        return ", ".join(parts)
-
 
 def check_data(
     source: RowSource, checks: DataChecks, given: CheckedData, folder: Path

@@ -22,7 +22,6 @@ from tfx_fusion.modules.spec import Specification
 
 REPORT_FILE = "serving_check.json"
 LOG_FILE = "server.log"
-SHOWN = 3
 
 
 class ServingReport(BaseModel):
@@ -32,20 +31,6 @@ class ServingReport(BaseModel):
     server: str = ""
     problems: list[str] = []
     speed: Speed | None = None
-
-    def summary(self) -> str:
-        """The report in one line."""
-        if self.problems:
-            more = len(self.problems) - SHOWN
-            shown = "; ".join(self.problems[:SHOWN])
-            return f"{shown}; and {more} more" if more > 0 else shown
-        answered = f"{self.rows} rows answered by {self.server} as in training"
-        if self.speed is None:
-            return answered
-        return (
-            f"{answered}, p50 {self.speed.p50_ms:.1f} ms, p95 {self.speed.p95_ms:.1f}, "
-            f"p99 {self.speed.p99_ms:.1f}, {self.speed.rows_per_second:.0f} rows/s"
-        )
 
 
 def check_serving(

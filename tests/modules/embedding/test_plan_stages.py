@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import pytest
 
-from tfx_fusion.modules.embedding.plan import SAME_IN_TRAINING, StagePlan, _moves, distinct_plans
+from tfx_fusion.modules.embedding.plan import SAME_IN_TRAINING, StagePlan, _varies, distinct_plans
 from tfx_fusion.modules.graph.layers import NOT_FOR_GRAPHS
 from tfx_fusion.modules.submodels.interface import Interface
 
@@ -69,8 +69,8 @@ def test_every_layer_of_keras_that_draws_at_random_counts_as_random() -> None:
     for kind in drawing:  # what Keras notes of a layer when it is made
         assert "training" in inspect.signature(kind.call).parameters, kind
         assert not issubclass(kind, SAME_IN_TRAINING)
-    assert _moves(keras.layers.RandomFlip())
-    assert not _moves(keras.layers.Resizing(4, 4))
+    assert _varies(keras.layers.RandomFlip())
+    assert not _varies(keras.layers.Resizing(4, 4))
 
 
 def test_without_sub_models_there_is_nothing_to_embed(specify: Any, why: Any) -> None:

@@ -1,8 +1,7 @@
-"""Runs as their folders tell them, written by hand: no pipeline is needed to report on one."""
+"""Folders of runs, written by hand: no pipeline is needed to report on one."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from tfx_fusion.modules.evaluation.predictions import EvaluatedRows
 from tfx_fusion.modules.registry.version_record import DataSource, Provenance, Source
 from tfx_fusion.modules.report.answers import Answers
+from tfx_fusion.modules.report.record import RunRecord
 from tfx_fusion.modules.spec import Specification
 
 CLASSES = ["red", "green", "blue"]
@@ -77,18 +77,17 @@ def answers(several: Specification, tmp_path: Path) -> Answers:
 
 @pytest.fixture
 def write_run(several: Specification, tmp_path: Path) -> Callable[..., Path]:
-    """Writes the folder of a run of which nothing came, but for what is given."""
+    """Writes the folder of a run that reached nothing but what is given."""
 
     def write(specification: Specification | None = None, **record: Any) -> Path:
         folder = tmp_path / "runs" / "20260102-030405"
         folder.mkdir(parents=True, exist_ok=True)
-        content = {
-            "name": "several", "status": "failed", "specification": str(tmp_path / "fusion.yaml"),
-            "log": str(folder / "run.log"), "stages": [], "metrics": {}, "quality": {},
-            "published": None, "training_record": None, "rejected": {"rows": 0, "file": None},
-            "error": None, "report": None, **record,
-        }  # fmt: skip
-        (folder / "run.json").write_text(json.dumps(content))
+        RunRecord(
+            name="several",
+            specification=str(tmp_path / "fusion.yaml"),
+            log=str(folder / "run.log"),
+            **{"status": "failed", **record},
+        ).write(folder)
         provenance = Provenance(
             run=folder.name,
             specification=(specification or several).model_dump(mode="json"),

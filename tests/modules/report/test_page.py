@@ -22,6 +22,8 @@ from tfx_fusion.modules.report.blocks import (
     Text,
 )
 from tfx_fusion.modules.report.page import SECTIONS, render, write_report
+from tfx_fusion.modules.report.record import StepRecord
+from tfx_fusion.modules.report.summaries import EvaluationSummary
 from tfx_fusion.modules.spec import Card, Specification
 
 HOSTILE = "<script>alert('&')</script>\"><img src=x onerror=alert(1)>"
@@ -79,7 +81,7 @@ def test_hostile_text_stays_text_wherever_it_stands() -> None:
     assert image["alt"] == HOSTILE
 
 
-def test_every_picture_is_told_in_words_and_every_link_leads_somewhere(
+def test_every_picture_has_a_text_and_every_link_leads_somewhere(
     write_run: Callable[..., Path],
 ) -> None:
     found = read(write_run())
@@ -99,18 +101,17 @@ def test_the_style_loads_nothing(write_run: Callable[..., Path]) -> None:
     assert "@import" not in style
 
 
-def test_a_run_that_failed_early_tells_why_and_what_there_is(
+def test_a_run_that_failed_early_shows_the_error_and_what_there_is(
     write_run: Callable[..., Path], tmp_path: Path
 ) -> None:
     rejected = tmp_path / "rejected_rows.csv"
     with rejected.open("w", newline="") as stream:
         rows = [[f"row {n}", "colour", f"found {HOSTILE}"] for n in range(40)]
         csv.writer(stream).writerows([["row", "column", "reason"], *rows])
-    stage = {"name": "Rows", "component": "ManifestExampleGen", "status": "failed",
-             "seconds": 1.5, "saved": 0.0, "made": "", "outputs": {}}  # fmt: skip
+    step = StepRecord(name="Rows", component="ManifestExampleGen", status="failed", seconds=1.5)
     folder = write_run(
         error="40 rows were rejected",
-        stages=[stage],
+        steps=[step],
         rejected={"rows": 40, "file": str(rejected)},
     )
     written = write_report(folder)
@@ -122,11 +123,11 @@ def test_a_run_that_failed_early_tells_why_and_what_there_is(
     assert "the first 25 of 40" in found.text
     assert "row 24" in found.text
     assert "row 25" not in found.text
-    assert found.text.count("The run did not come to a trained model.") == 3
-    assert found.text.count("The run did not come to an evaluation.") == 2
+    assert found.text.count("The run ended before a model was trained.") == 3
+    assert found.text.count("The run ended before the evaluation.") == 2
 
 
-def test_a_missed_bound_is_told_with_its_interval_and_the_champion(
+def test_a_missed_bound_is_shown_with_its_interval_and_the_champion(
     write_run: Callable[..., Path], tmp_path: Path
 ) -> None:
     line = Line(
@@ -138,21 +139,24 @@ def test_a_missed_bound_is_told_with_its_interval_and_the_champion(
     missed = "colour.accuracy is 0.5000, at least 0.7 is needed"
     quality = Quality(confidence=0.95, lines=(line, sliced, alone), missed=(missed,))
     write_quality(quality, tmp_path / "evaluation")
-    stage = {"name": "Evaluate", "component": "FusionEvaluator", "status": "done",
-             "seconds": 1.5, "saved": 0.0, "made": "colour.accuracy 0.5",
-             "outputs": {"evaluation": str(tmp_path / "evaluation")}}  # fmt: skip
-    folder = write_run(status="not published", error=f"not published: {missed}", stages=[stage])
+    step = StepRecord(
+        name="Evaluate", component="FusionEvaluator", status="done", seconds=1.5,
+        summary=EvaluationSummary(metrics=quality.overall()),
+        outputs={"evaluation": str(tmp_path / "evaluation")},
+    )  # fmt: skip
+    folder = write_run(status="not published", error=f"not published: {missed}", steps=[step])
 
     text = re.sub(r"\s+", " ", read(folder).text)
 
     assert f"Missed: {missed}" in text
+    assert "Evaluate done 1.5 colour.accuracy 0.5000" in text
     assert "colour accuracy 50 0.5000 0.4000 to 0.6000 0.7500 -0.2500 ≥ 0.7 fail" in text
     assert "colour accuracy kind x 7 0.5000 0.4000 to 0.6000 0.7500 -0.2500" in text
     assert "colour accuracy vision alone 50 0.5000 0.4000 to 0.6000" in text
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_the_card_tells_what_is_given_and_what_is_not(
+def test_the_card_shows_what_is_given_and_what_is_not(
     write_run: Callable[..., Path], several: Specification, given: bool
 ) -> None:
     specification = several
@@ -176,7 +180,7 @@ def test_the_lineage_holds_every_digest(write_run: Callable[..., Path]) -> None:
     assert '"separator": ";"' in text  # the specification, as it was resolved
 
 
-def test_the_file_that_was_read_is_told_whatever_the_specification_names(
+def test_the_file_that_was_read_is_shown_whatever_the_specification_names(
     write_run: Callable[..., Path], several: Specification, tmp_path: Path
 ) -> None:
     named = several.data.model_copy(update={"path": Path("/compiled/for/rows.csv")})
@@ -197,6 +201,6 @@ def test_a_section_that_cannot_be_made_leaves_the_others(
     written = write_report(folder)
     assert written.lacking == ["'Data': OSError: the disk is gone"]
     text = Read(written.path.read_text()).text
-    assert "This could not be told: OSError: the disk is gone" in text
+    assert "This section could not be made: OSError: the disk is gone" in text
     assert "Model card" in text
     assert [file.name for file in folder.glob(".*")] == []

@@ -36,14 +36,14 @@ def test_a_large_image_is_made_smaller_in_its_shape() -> None:
     assert pixels_of(thumbnail(tf.io.encode_png(line).numpy(), FEATURE)).shape == (1, 160, 3)
 
 
-def test_values_are_told_in_a_few_words() -> None:
+def test_values_are_shown_in_a_few_words() -> None:
     assert shown_values([b"a" * 1000]) == "a" * 299 + "…"
     assert shown_values([b"\xff!"]) == "\ufffd!"
     assert shown_values([1.0, 2.123456]) == "1, 2.123"
     assert shown_values(list(range(1200))) == "0, 1, 2, 3, 4, 5, 6, 7, … (1,200 in all)"
 
 
-def test_each_example_is_the_row_that_was_answered_wrong(answers: Answers, tmp_path: Path) -> None:
+def test_each_example_is_the_row_that_was_predicted_wrong(answers: Answers, tmp_path: Path) -> None:
     photo = tf.io.encode_png(np.full((8, 8, 3), 9, "uint8")).numpy()
     with tf.io.TFRecordWriter(str(tmp_path / "data_tfrecord-00000-of-00001")) as writer:
         for row in range(200):

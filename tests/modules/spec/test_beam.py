@@ -35,8 +35,8 @@ def load(write_specification: Write, beam: str) -> Specification:
         ("{runner: auto, workers: 4}", Beam(runner="auto", workers=4)),
         ("{options: {direct_runner_bundle_repeat: 1}}",
          Beam(options={"direct_runner_bundle_repeat": 1})),
-        ("{stages: {Rows: multi_process, Embed: {runner: auto}}}",
-         Beam(stages={"Rows": Runner(runner="multi_process"), "Embed": Runner(runner="auto")})),
+        ("{steps: {Rows: multi_process, Embed: {runner: auto}}}",
+         Beam(steps={"Rows": Runner(runner="multi_process"), "Embed": Runner(runner="auto")})),
         (f"{{runner: flink, options: {{{FLINK}, parallelism: 8, checkpointing_interval: 1e3}}}}",
          Beam(runner="flink", options={
              "flink_master": "host:8081", "environment_type": "EXTERNAL",
@@ -56,7 +56,7 @@ def load(write_specification: Write, beam: str) -> Specification:
              "no_use_public_ips": True})),
     ],
 )  # fmt: skip
-def test_a_runner_is_named_for_all_stages_or_for_some_with_its_options(
+def test_a_runner_is_named_for_all_steps_or_for_some_with_its_options(
     write_specification: Write, text: str, wanted: Beam
 ) -> None:
     assert load(write_specification, text).beam == wanted
@@ -66,10 +66,10 @@ def test_all_stay_in_memory_unless_something_else_is_said(write_specification: W
     assert load_specification(write_specification()).beam == Beam(runner="in_memory")
 
 
-def test_a_stage_without_a_runner_of_its_own_takes_the_one_of_all(
+def test_a_step_without_a_runner_of_its_own_takes_the_one_of_all(
     write_specification: Write,
 ) -> None:
-    beam = load(write_specification, "{runner: auto, stages: {Embed: in_memory}}").beam
+    beam = load(write_specification, "{runner: auto, steps: {Embed: in_memory}}").beam
 
     assert beam.of("Embed").runner == "in_memory"
     assert beam.of("Rows").runner == "auto"
@@ -82,9 +82,9 @@ def test_a_stage_without_a_runner_of_its_own_takes_the_one_of_all(
         ("flnk", "beam: expected 'in_memory', 'multi_process', 'auto', 'flink', 'spark' or "
          "'dataflow', found 'flnk'; did you mean 'flink'?"),
         ("{runer: auto}", "beam.runer: unknown key: did you mean 'runner'?"),
-        ("{stages: {Row: auto}}", "beam.stages.Row: expected 'Rows', 'Statistics', 'Transform', "
+        ("{steps: {Row: auto}}", "beam.steps.Row: expected 'Rows', 'Statistics', 'Transform', "
          "'Embed' or 'Evaluate', found 'Row'; did you mean 'Rows'?"),
-        ("{stages: {Train: auto}}", "found 'Train'"),
+        ("{steps: {Train: auto}}", "found 'Train'"),
         ("{options: {'--parallelism': 8}}", "beam.options.--parallelism"),
         # processes
         ("{runner: multi_process, workers: 0}", "beam.workers"),
@@ -93,30 +93,30 @@ def test_a_stage_without_a_runner_of_its_own_takes_the_one_of_all(
          "beam: runner dataflow takes no 'workers': Beam calls them options.num_workers there"),
         # values
         ("{options: {verbose: false}}", "beam.options.verbose: expected a text, a number, true, or "
-         "a list of texts or numbers, found False: leave a flag out that is not set"),
+         "a list of texts or numbers, found False: omit a flag that is not set"),
         ("{options: {labels: {a: b}}}", "beam.options.labels: expected a text"),
         ("{options: {experiments: [a, true]}}", "beam.options.experiments: expected a text"),
         ("{options: {experiments: [[a]]}}", "beam.options.experiments: expected a text"),
         ("{options: {experiments: null}}", "beam.options.experiments: expected a text"),
         # what a key says already
         ("{options: {runner: FlinkRunner}}",
-         "beam: options.runner: the key 'runner' says that; take it out"),
+         "beam: options.runner: the key 'runner' sets it; remove it"),
         ("{runner: multi_process, options: {direct_num_workers: 2}}",
-         "beam: options.direct_num_workers: the key 'workers' says that; take it out"),
+         "beam: options.direct_num_workers: the key 'workers' sets it; remove it"),
         ("{options: {direct_running_mode: multi_processing}}",
-         "beam: options.direct_running_mode: runner: multi_process says that; take it out"),
-        # what another runner heeds
-        ("{stages: {Rows: {options: {flink_master: 'host:8081'}}}}",
-         "beam.stages.Rows: options.flink_master: runner in_memory does not heed it, only flink"),
+         "beam: options.direct_running_mode: runner: multi_process sets it; remove it"),
+        # what another runner reads
+        ("{steps: {Rows: {options: {flink_master: 'host:8081'}}}}",
+         "beam.steps.Rows: options.flink_master: runner in_memory ignores it; it is for flink"),
         ("{options: {environment_type: DOCKER}}",
-         "options.environment_type: runner in_memory does not heed it, only flink and spark"),
+         "options.environment_type: runner in_memory ignores it; it is for flink and spark"),
         (f"{{runner: flink, options: {{{FLINK}, direct_runner_bundle_repeat: 1}}}}",
-         "options.direct_runner_bundle_repeat: runner flink does not heed it"),
+         "options.direct_runner_bundle_repeat: runner flink ignores it"),
         (f"{{runner: spark, options: {{{SPARK}, {IMAGE}}}}}",
-         "options.sdk_container_image: runner spark does not heed it, only dataflow; write "
+         "options.sdk_container_image: runner spark ignores it; it is for dataflow; write "
          "environment_type: DOCKER, environment_config: IMAGE"),
         (f"{{options: {{{IMAGE}}}}}",
-         "options.sdk_container_image: runner in_memory does not heed it, only dataflow"),
+         "options.sdk_container_image: runner in_memory ignores it; it is for dataflow"),
         # what is missing
         ("flink", "beam: runner flink needs options.flink_master or job_endpoint, found no "
          "options"),
@@ -164,10 +164,10 @@ def test_the_schema_offers_a_name_or_a_mapping() -> None:
 
     name, mapping = schema["properties"]["beam"]["anyOf"]
     assert "multi_process" in name["enum"]
-    assert "stages" in schema["$defs"][mapping["$ref"].rpartition("/")[2]]["properties"]
+    assert "steps" in schema["$defs"][mapping["$ref"].rpartition("/")[2]]["properties"]
 
 
-def test_what_the_readme_shows_for_other_machines_is_a_sound_part() -> None:
+def test_what_the_readme_shows_for_other_machines_is_valid() -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text()
     _, _, section = readme.partition("\n### Beyond one process and one machine\n")
     section = section.partition("\n## ")[0]

@@ -109,7 +109,7 @@ def steps_of(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
     """The steps of the pipeline for the specification above with pieces of its text replaced."""
     from tfx_fusion.modules.registry.version_record import Provenance
     from tfx_fusion.modules.spec import load_specification
-    from tfx_fusion.pipeline.pipeline import Seen, create_stages
+    from tfx_fusion.pipeline.pipeline import Seen, create_steps
     from tfx_fusion.pipeline.prepare import Prepared, prepare
     from tfx_fusion.pipeline.run import stage_plans
 
@@ -122,7 +122,7 @@ def steps_of(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
     def steps(*changes: Change) -> Steps:
         file.write_text(changed(TEXT, *changes))
         prepared = Prepared(load_specification(file), whole.inspections)
-        nodes = create_stages(
+        nodes = create_steps(
             prepared.specification,
             Provenance.of(prepared.specification, whole.inspections, "digest", "20261123-041501"),
             whole.inspections,

@@ -1,4 +1,4 @@
-"""Where the model errs: by class or by size of error, and row by row."""
+"""The model's errors: by class or by size of the error, and row by row."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ SHOWN_PAIRS = 10
 SHOWN_CLASSES = 40
 
 
-def wrong_section(run: FinishedRun) -> Section:
-    """Confusion matrices or residuals of every output, and the rows it gets most wrong."""
-    title = "Where it errs"
+def errors_section(run: FinishedRun) -> Section:
+    """Confusion matrices or residuals of every output, and the rows with the largest errors."""
+    title = "Errors"
     answers = ask(run)
     if answers is None:
-        return Section("errors", title, [Text("The run did not come to an evaluation.")])
+        return Section("errors", title, [Text("The run ended before the evaluation.")])
     rows = len(next(iter(answers.rows.labels.values())))
-    told = f"On {'the first ' if rows == MOST_ROWS else ''}{rows:,} rows of the evaluation split."
-    blocks: list[Block] = [Text(told)]
+    first = "the first " if rows == MOST_ROWS else ""
+    blocks: list[Block] = [Text(f"On {first}{rows:,} rows of the evaluation split.")]
     examples = worst_examples(answers)
     for output in run.specification.outputs:
         blocks += output_blocks(answers, output)
         worst = examples.get(output)
         if worst:
-            blocks.append(Examples(f"{output}: the rows it gets most wrong", worst))
+            blocks.append(Examples(f"{output}: the rows with the largest errors", worst))
         elif output in examples:
-            blocks.append(Text(f"{output}: no row was answered wrong."))
+            blocks.append(Text(f"{output}: no row was predicted wrong."))
     return Section("errors", title, blocks)
 
 
 def output_blocks(answers: Answers, output: str) -> list[Block]:
-    """What an output confuses, or how far it is off."""
+    """Which classes an output confuses, or by how much it is off."""
     label = answers.specification.label_of(output)
     truth = answers.truth(output)
     if isinstance(label, NumberLabel):
@@ -68,6 +68,6 @@ def output_blocks(answers: Answers, output: str) -> list[Block]:
     ]
     blocks: list[Block] = [confusion_picture(output, counts, label.classes)]
     if pairs:
-        caption = f"{output}: what is confused most often"
+        caption = f"{output}: the classes confused most often"
         blocks.append(Table(caption, ["in truth", "predicted", "rows"], pairs, (2,)))
     return blocks

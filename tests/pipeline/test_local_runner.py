@@ -1,4 +1,4 @@
-"""Another runner of Beam runs nothing anew."""
+"""Steps run by TFX on this machine: how they are watched, and that another runner reuses them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfx_fusion.modules.spec import Beam, load_specification
 pytestmark = pytest.mark.component
 
 
-def test_a_stage_runs_as_its_component_says_and_is_reused_by_another_runner(
+def test_a_step_runs_as_its_component_says_and_is_reused_by_another_runner(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from absl import logging
@@ -21,10 +21,12 @@ def test_a_stage_runs_as_its_component_says_and_is_reused_by_another_runner(
     from tfx_fusion.components.manifest_example_gen import executor
     from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
     from tfx_fusion.modules.data.source import RowSource
+    from tfx_fusion.modules.report.summaries import RowsSummary
     from tfx_fusion.pipeline.beam import choose
-    from tfx_fusion.pipeline.stages import Stage, StageRun
+    from tfx_fusion.pipeline.local_runner import StepRun
+    from tfx_fusion.pipeline.steps import Step
 
-    logging.set_verbosity(logging.INFO)  # a run's stages are known by what is logged
+    logging.set_verbosity(logging.INFO)  # a run's steps are known by what is logged
     given: list[list[str]] = []
     make = executor.Executor._make_beam_pipeline
 
@@ -35,7 +37,7 @@ def test_a_stage_runs_as_its_component_says_and_is_reused_by_another_runner(
     monkeypatch.setattr(executor.Executor, "_make_beam_pipeline", spied)
     specification = load_specification(world / "fusion.yaml")
 
-    def run(beam: Beam, fingerprint: str = "f1") -> Stage:
+    def run(beam: Beam, fingerprint: str = "f1") -> Step:
         rows = ManifestExampleGen(RowSource.of(specification), fingerprint).with_id("Rows")
         choices = choose(specification.model_copy(update={"beam": beam}), None)
         rows.with_beam_pipeline_args(choices["Rows"].arguments)
@@ -48,24 +50,30 @@ def test_a_stage_runs_as_its_component_says_and_is_reused_by_another_runner(
                 str(world / "metadata.sqlite")
             ),
         )
-        stages = StageRun(pipeline, lambda _: None)
-        stages.run()
-        return stages.stages["Rows"]
+        step_run = StepRun(pipeline, lambda _: None)
+        step_run.run()
+        return step_run.steps["Rows"]
 
     operators = dict(launcher.DEFAULT_EXECUTOR_OPERATORS)
     repeated = Beam(options={"direct_runner_bundle_repeat": 1})
-    assert run(repeated).status == "done"
+    first = run(repeated)
+    assert first.status == "done"
+    assert isinstance(first.summary, RowsSummary)
+    assert first.text == first.summary.text
     assert "--direct_runner_bundle_repeat=1" in given[0]
-    assert run(Beam(runner="multi_process")).status == "reused"
+    again = run(Beam(runner="multi_process"))
+    assert again.status == "reused"
+    assert again.seconds_saved
+    assert (again.summary, again.outputs) == (first.summary, first.outputs)
     assert run(Beam(), "f2").status == "done"
     assert len(given) == 2
     assert not any("repeat" in argument for argument in given[1])
     assert operators == launcher.DEFAULT_EXECUTOR_OPERATORS
 
 
-def test_no_component_is_told_the_runner(world: Path) -> None:
+def test_no_component_has_the_runner_among_its_parameters(world: Path) -> None:
     from tfx_fusion.modules.registry.version_record import Provenance
-    from tfx_fusion.pipeline.pipeline import Seen, create_stages
+    from tfx_fusion.pipeline.pipeline import Seen, create_steps
     from tfx_fusion.pipeline.prepare import prepare
     from tfx_fusion.pipeline.run import stage_plans
 
@@ -74,11 +82,11 @@ def test_no_component_is_told_the_runner(world: Path) -> None:
     def parameters(beam: Beam) -> dict[str, dict[str, object]]:
         specification = prepared.specification.model_copy(update={"beam": beam})
         origin = Provenance.of(specification, prepared.inspections, "fingerprint", "run")
-        stages = create_stages(
+        nodes = create_steps(
             specification, origin, prepared.inspections, stage_plans(prepared), Seen(),
             str(world / "state"),
         )  # fmt: skip
-        return {node.id: dict(node.exec_properties) for node in stages}
+        return {node.id: dict(node.exec_properties) for node in nodes}
 
     one, other = parameters(Beam()), parameters(Beam(runner="multi_process", workers=3))
     # What is published says all of its specification, and is never reused.

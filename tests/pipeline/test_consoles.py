@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tfx_fusion.modules.evaluation.quality import Bound, Line, Quality
-from tfx_fusion.pipeline.quality_table import quality_table
+from tfx_fusion.pipeline.consoles import quality_table
 
 WHOLE = Line(
     output="digit",

@@ -10,7 +10,7 @@ import pytest
 from tfx_fusion.modules.evaluation.predictions import EvaluatedRows
 from tfx_fusion.modules.report.answers import Answers
 from tfx_fusion.modules.report.blocks import Picture, Table
-from tfx_fusion.modules.report.wrong import SHOWN_CLASSES, output_blocks
+from tfx_fusion.modules.report.errors import SHOWN_CLASSES, output_blocks
 from tfx_fusion.modules.spec import MultiLabel
 
 

@@ -1,0 +1,140 @@
+"""What artifacts carry from one component to another beside their files, and inputs of each name.
+
+Facts are custom properties of artifacts: Kubeflow's compiler knows no declared properties but
+TFX's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tfx import types
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
+from tfx.utils import path_utils
+
+from tfx_fusion.components.artifacts import Submodel
+from tfx_fusion.modules.registry.champion import Champion
+from tfx_fusion.modules.registry.version_record import DataSource, model_digest
+from tfx_fusion.modules.submodels.interface import Interface
+
+BASELINE_KEY = standard_component_specs.BASELINE_MODEL_KEY
+MODEL_KEY = standard_component_specs.MODEL_KEY
+
+# Properties of artifacts: of all data ...
+PATH_KEY = "read_from"
+FINGERPRINT_KEY = "data_fingerprint"
+# ... of the champion, ...
+EXISTS_KEY = "model_exists"
+VERSION_KEY = "version"
+MODEL_DIGEST_KEY = "model_digest"
+NOT_COMPARABLE_KEY = "not_comparable"
+# ... and of sub-models.
+DIGEST_KEY = "digest"
+INTERFACE_KEY = "interface"
+
+
+# The data that were read: on a cluster this is known only when a pipeline runs.
+
+
+def describe_data(artifact: types.Artifact, data: DataSource) -> None:
+    """Writes what data were read into an artifact's properties."""
+    artifact.set_string_custom_property(PATH_KEY, data.path)
+    artifact.set_string_custom_property(FINGERPRINT_KEY, data.fingerprint)
+
+
+def described_data(artifact: types.Artifact) -> DataSource:
+    """The data that an artifact was made from."""
+    return DataSource(
+        path=artifact.get_string_custom_property(PATH_KEY),
+        fingerprint=artifact.get_string_custom_property(FINGERPRINT_KEY),
+    )
+
+
+# The champion, and when a candidate is compared with it.
+
+
+def describe_champion(artifact: types.Artifact, champion: Champion | None) -> None:
+    """Writes the champion's version into an artifact's properties, or that there is none."""
+    artifact.set_int_custom_property(EXISTS_KEY, int(champion is not None))
+    if champion is not None:
+        artifact.set_string_custom_property(VERSION_KEY, champion.version)
+        artifact.set_string_custom_property(MODEL_DIGEST_KEY, champion.digest)
+        artifact.set_string_custom_property(NOT_COMPARABLE_KEY, champion.not_comparable)
+
+
+def compared_version(champion: types.Artifact) -> str | None:
+    """The version that a candidate can be compared with; None where there is none."""
+    if champion.get_string_custom_property(NOT_COMPARABLE_KEY):
+        return None
+    return champion.get_string_custom_property(VERSION_KEY) or None
+
+
+def with_comparable_baseline(
+    input_dict: dict[str, list[types.Artifact]],
+) -> dict[str, list[types.Artifact]]:
+    """An Evaluator's inputs, the baseline left out where there is none to compare with.
+
+    Whether there is one is known only when a pipeline runs: on Kubeflow it is compiled once for
+    all runs. Nor is a model compared with itself: it cannot be better, and is published already.
+    """
+    champion = artifact_utils.get_single_instance(input_dict[BASELINE_KEY])
+    candidate = artifact_utils.get_single_uri(input_dict[MODEL_KEY])
+    if compared_version(champion) is not None:
+        digest = model_digest(Path(path_utils.serving_model_path(candidate)))
+        if digest != champion.get_string_custom_property(MODEL_DIGEST_KEY):
+            return input_dict
+    return {key: given for key, given in input_dict.items() if key != BASELINE_KEY}
+
+
+# Imported sub-models: an input channel for each.
+
+
+def submodel_key(name: str) -> str:
+    """The input channel of a sub-model."""
+    return f"submodel_{name}"
+
+
+def with_inputs(
+    spec: type[ComponentSpec], keys: Iterable[str], kind: type[types.Artifact]
+) -> type[ComponentSpec]:
+    """A component's spec with further input channels of a kind.
+
+    One channel that unites them would be shorter, but Kubeflow's compiler knows no unions.
+    """
+    channels = {key: ChannelParameter(type=kind) for key in keys}
+    return type(spec.__name__, (spec,), {"INPUTS": {**spec.INPUTS, **channels}})
+
+
+def with_submodels(spec: type[ComponentSpec], names: Iterable[str]) -> type[ComponentSpec]:
+    """A component's spec with a channel for each sub-model."""
+    return with_inputs(spec, map(submodel_key, names), Submodel)
+
+
+def submodel_channels(
+    channels: Mapping[str, types.BaseChannel],
+) -> dict[str, types.BaseChannel]:
+    """The channels of SubmodelImporters, by the keys of the spec."""
+    return {submodel_key(name): channel for name, channel in channels.items()}
+
+
+class Imported(NamedTuple):
+    """What importers recorded of their sub-models, by name."""
+
+    interfaces: dict[str, Interface]
+    folders: dict[str, Path]
+    digests: dict[str, str]
+
+    @classmethod
+    def of(cls, artifacts: Mapping[str, types.Artifact]) -> Imported:
+        """What the artifacts of SubmodelImporters hold."""
+        return cls(
+            {
+                name: Interface.model_validate_json(one.get_string_custom_property(INTERFACE_KEY))
+                for name, one in artifacts.items()
+            },
+            {name: Path(one.uri) for name, one in artifacts.items()},
+            {name: one.get_string_custom_property(DIGEST_KEY) for name, one in artifacts.items()},
+        )
