@@ -55,6 +55,9 @@ TABLE: dict[str, tuple[Change, set[str]]] = {
         ("missing: allowed", "missing: {replace: zeros}"), HEAD | CHAMPION,
     ),
     "labels.colour.column": (("column: colour", "column: color"), ROWS | CHAMPION),
+    "labels.colour.row_weights": (
+        ("column: colour", "column: colour, row_weights: w"), ROWS | CHAMPION,
+    ),
     "submodels.vision.path": (("vision.keras", "other.keras"), {"Import-vision", *EMBEDDINGS}),
     "submodels.vision.origin": (
         ("output: features}\n  text", "output: features, origin: a shop}\n  text"),
