@@ -104,7 +104,7 @@ def test_the_warning_names_the_key_to_write_and_comes_once(
         prepare_labels(specify(), fused, Epochs(lambda epoch: None, 1, lambda name: PRICES))
 
     [message] = caplog.messages
-    assert "the mean is 13" in message
+    assert "the mean is 1" in message
     assert message.endswith("write normalize: standard")
 
 
