@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -31,6 +34,22 @@ def check_dtype(class_name: str, tensor: keras.KerasTensor) -> None:
     """Raises ValueError where a layer for numbers is given text; Keras would fail when it runs."""
     if str(tensor.dtype) == "string" and class_name not in OF_TEXT:
         raise ValueError("it takes numbers, not text")
+
+
+@contextmanager
+def own_seed(*of: object) -> Iterator[None]:
+    """Layers made inside draw their first values and seeds by `of` alone, whatever came before.
+
+    Keras draws the seeds of initializers and random layers from Python's own generator, also for
+    the layers of sub-models that it loads: without this, a head would begin elsewhere where it is
+    built from interfaces.
+    """
+    before = random.getstate()
+    random.seed("/".join(map(str, of)))
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers.Layer:

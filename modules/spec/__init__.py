@@ -26,6 +26,8 @@ from tfx_fusion.modules.spec.features import (
     stored,
     stored_columns,
     variable_sequences,
+    weighted_labels,
+    weights_name,
 )
 from tfx_fusion.modules.spec.kubeflow import Kubeflow, StepResources, Volume
 from tfx_fusion.modules.spec.load import (
@@ -36,6 +38,7 @@ from tfx_fusion.modules.spec.load import (
     read_tree,
     validate_tree,
 )
+from tfx_fusion.modules.spec.logged import Direction, direction_of, logged, logged_as, logged_twice
 from tfx_fusion.modules.spec.specification import (
     ColumnSplit,
     Data,
@@ -66,6 +69,7 @@ __all__ = [
     "ColumnSplit",
     "Data",
     "DataChecks",
+    "Direction",
     "Evaluation",
     "Feature",
     "Graph",
@@ -102,9 +106,13 @@ __all__ = [
     "Worth",
     "columns_of",
     "data_file_format",
+    "direction_of",
     "drifting",
     "length_name",
     "load_specification",
+    "logged",
+    "logged_as",
+    "logged_twice",
     "may_be_missing",
     "media_columns",
     "missing_name",
@@ -114,4 +122,6 @@ __all__ = [
     "stored_columns",
     "validate_tree",
     "variable_sequences",
+    "weighted_labels",
+    "weights_name",
 ]

@@ -115,14 +115,32 @@ LocalPath = Annotated[Path, AfterValidator(_not_empty), AfterValidator(from_fold
 
 
 def as_cell(value: object) -> object:
-    """A number as the text that a cell of the data holds."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if number else value
+    """A number or boolean as the text that a cell of the data is read as."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _as_text(value: object) -> object:
     """Classes are compared as text: `classes: [0, 1]` are the cells "0" and "1"."""
     return tuple(map(as_cell, value)) if isinstance(value, list | tuple) else value
+
+
+def _keys_as_text(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    names = [as_cell(key) for key in value]
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each class once, found {', '.join(map(repr, twice))} more than once")
+    return dict(zip(names, value.values(), strict=True))
+
+
+# A number for each of some classes, which may be named as `ClassNames` are.
+ByClass = Annotated[
+    dict[str, PositiveNumber],
+    BeforeValidator(_keys_as_text, json_schema_input_type=dict[str, float]),
+]
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:

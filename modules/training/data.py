@@ -1,6 +1,8 @@
 """Training data in batches, of raw rows transformed on the fly or of embedded rows.
 
-Both come in the same order, so that a head learns the same from either.
+Both come in the same order, so that a head learns the same from either. The order is a permutation
+of all rows, computed number by number: rows that the data file sorts, by class say, come mixed at
+any size, and nothing is buffered.
 """
 
 from __future__ import annotations
@@ -11,28 +13,31 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from tfx_fusion.modules.data.records import Records
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import CategoryLabel, Specification
+from tfx_fusion.modules.spec import CategoryLabel, Specification, weights_name
 
-SHUFFLE_ROWS = 4096
+# Of the block cipher that numbers rows anew. `tf.random.experimental.index_shuffle` takes 4, which
+# leaves a pattern: of 65,536 rows sorted by two classes, each batch would hold half of either.
+SHUFFLE_ROUNDS = 16
 
 
 class Rows(Protocol):
-    """The rows of a split. A handle represents a row until it is in a batch."""
+    """The rows of a split, by their numbers from 0 in the data's order."""
 
-    def handles(self) -> tf.data.Dataset:
-        """A handle for each row, in the data's order."""
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        """Handles `(batch,)` to the model's inputs and the labels, `(batch, …)` by name."""
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        """The model's inputs and the labels `(batch, …)` by name, of row numbers `(batch,)`."""
 
     def count(self) -> int:
         """How many rows there are."""
 
     def class_indices(self, label: str) -> np.ndarray:
         """The class of every row `(rows,)`, by its place among the label's classes."""
+
+    def label_values(self, label: str) -> np.ndarray:
+        """The number of every row `(rows,)`, of a label of type number."""
 
 
 class RawRows:
@@ -43,29 +48,27 @@ class RawRows:
     ) -> None:
         self._specification, self._transform = specification, transform
         self._files = example_files(folder)
+        self._records = Records(self._files)
 
-    def handles(self) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(self._files)
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        return self._transform.parse(handles)
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        return self._transform.parse(self._records.read(numbers))
 
     def count(self) -> int:
-        return sum(1 for _ in self.handles())
+        return len(self._records)
 
     def class_indices(self, label: str) -> np.ndarray:
         known = self._specification.labels[label]
         if not isinstance(known, CategoryLabel):
             raise TypeError(f"labels.{label} has no classes")
         places = {text.encode(): place for place, text in enumerate(known.classes)}
+        return np.array([places[text] for text in self.label_values(label)])
+
+    def label_values(self, label: str) -> np.ndarray:
         # Without the Transform graph, which would decode every image.
         spec = {label: self._transform.example_spec()[label]}
-        found = [
-            places[text]
-            for serialized in self.handles().batch(1024)
-            for text in tf.io.parse_example(serialized, spec)[label].numpy()
-        ]
-        return np.array(found)
+        batches = tf.data.TFRecordDataset(self._files).batch(1024)
+        found = [tf.io.parse_example(rows, spec)[label].numpy() for rows in batches]
+        return np.concatenate(found)
 
 
 class WithoutRows:
@@ -73,81 +76,107 @@ class WithoutRows:
 
     def __init__(self, rows: Rows, places: Collection[int]) -> None:
         self._rows, self._places = rows, sorted(places)
+        rest = np.delete(np.arange(rows.count()), self._places)
+        self._numbers = tf.constant(rest, tf.int64)
 
-    def handles(self) -> tf.data.Dataset:
-        places = tf.constant(self._places, tf.int64)
-        numbered = self._rows.handles().enumerate()
-        rest = numbered.filter(lambda number, _: tf.reduce_all(places != number))
-        return rest.map(lambda _, handle: handle)
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        return self._rows.tensors(handles)
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        return self._rows.tensors(tf.gather(self._numbers, numbers))
 
     def count(self) -> int:
-        return self._rows.count() - len(self._places)
+        return len(self._numbers)
 
     def class_indices(self, label: str) -> np.ndarray:
         return np.delete(self._rows.class_indices(label), self._places)
+
+    def label_values(self, label: str) -> np.ndarray:
+        return np.delete(self._rows.label_values(label), self._places)
 
 
 class Epochs(NamedTuple):
     """Batches of all epochs in a row: `batches(n)` starts with those of epoch n.
 
     The order within epoch n depends only on the seed and n, so that a resumed run sees what an
-    uninterrupted one would have seen.
+    uninterrupted one would have seen. `label_values` is that of the rows.
     """
 
     batches: Callable[[int], tf.data.Dataset]
     steps: int
+    label_values: Callable[[str], np.ndarray]
 
 
 def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str]) -> Epochs:
     """Shuffled batches of `({input: (batch, …)}, {output: …}, {output: weights (batch,)})`.
 
-    Weights exist where some output has class weights. `inputs` are the model's: Keras would match
+    Weights exist where some output has class weights or its label row weights: they are the product
+    of both. `inputs` are the model's: Keras would match
     others to them by position.
     """
     training = specification.training
-    weights = {
+    of_classes = {
         name: tf.constant(_class_weights(specification, name, rows), tf.float32)
         for name, output in specification.outputs.items()
         if output.class_weights is not None
     }
-    prepare = _prepare(specification, rows, inputs)
+    of_rows = {
+        name: weights_name(specification.label_name(name))
+        for name in specification.outputs
+        if specification.label_of(name).row_weights is not None
+    }
+    prepare = _prepare(specification, inputs)
+    count, steps = rows.count(), _steps(specification, rows)
 
-    def weighted(handles: tf.Tensor) -> tuple[dict[str, Any], ...]:
-        features, labels = prepare(handles)
-        if not weights:
+    def weights(name: str, tensors: dict[str, Any], labels: Any) -> Any:
+        found = tf.ones(tf.shape(labels)[:1])
+        if name in of_classes:
+            found = tf.gather(of_classes[name], labels)
+        return found * tensors[of_rows[name]] if name in of_rows else found
+
+    def batch(step: tf.Tensor) -> tuple[dict[str, Any], ...]:
+        epoch, place = step // steps, step % steps
+        numbers = tf.raw_ops.RandomIndexShuffle(
+            index=_numbers(place, training.batch_size, count),
+            seed=tf.stack([tf.constant(training.seed, tf.int64), epoch, 0]),
+            max_index=tf.constant(count - 1, tf.int64),
+            rounds=SHUFFLE_ROUNDS,
+        )
+        tensors = rows.tensors(numbers)
+        features, labels = prepare(tensors)
+        if not of_classes and not of_rows:
             return features, labels
         return features, labels, {
-            name: tf.gather(weights[name], labels[name]) if name in weights
-            else tf.ones(tf.shape(labels[name])[:1])
-            for name in labels
+            name: weights(name, tensors, value) for name, value in labels.items()
         }  # fmt: skip
-
-    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        seed = training.seed + epoch
-        shuffled = rows.handles().shuffle(SHUFFLE_ROWS, seed=seed, reshuffle_each_iteration=False)
-        return shuffled.batch(training.batch_size)
 
     def batches(first_epoch: int) -> tf.data.Dataset:
         last = first_epoch + sum(stage.epochs for stage in training.stages)
-        every = tf.data.Dataset.range(first_epoch, last).flat_map(of_epoch)
-        return every.map(weighted, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        every = tf.data.Dataset.range(first_epoch * steps, last * steps)
+        return every.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    return Epochs(batches, _steps(specification, rows))
+    return Epochs(batches, steps, rows.label_values)
 
 
 def evaluation_rows(
     specification: Specification, rows: Rows, inputs: Sequence[str]
 ) -> tf.data.Dataset:
-    """Batches of `({input: (batch, …)}, {output: (batch, …)})` in the order of the data."""
-    batches = rows.handles().batch(specification.training.batch_size)
-    prepare = _prepare(specification, rows, inputs)
-    batches = batches.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    # Without a known number of batches Keras tries for one more and counts it in the mean losses.
-    known = tf.data.experimental.assert_cardinality(_steps(specification, rows))
-    return batches.apply(known).prefetch(tf.data.AUTOTUNE)
+    """Batches of `({input: (batch, …)}, {output: (batch, …)})` in the order of the data.
+
+    Their number is known to Keras, which else tries for one more and counts it in the mean losses.
+    """
+    size, count = specification.training.batch_size, rows.count()
+    prepare = _prepare(specification, inputs)
+    return (
+        tf.data.Dataset.range(_steps(specification, rows))
+        .map(
+            lambda place: prepare(rows.tensors(_numbers(place, size, count))),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _numbers(place: Any, size: int, count: int) -> Any:
+    """The numbers `(batch,)` from 0 of the batch at a place; the last batch may be smaller."""
+    return tf.range(place * size, tf.minimum((place + 1) * size, count))
 
 
 def _steps(specification: Specification, rows: Rows) -> int:
@@ -156,12 +185,11 @@ def _steps(specification: Specification, rows: Rows) -> int:
 
 
 def _prepare(
-    specification: Specification, rows: Rows, inputs: Sequence[str]
-) -> Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]:
+    specification: Specification, inputs: Sequence[str]
+) -> Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]:
     outputs = {name: specification.label_name(name) for name in specification.outputs}
 
-    def prepare(handles: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        tensors = rows.tensors(handles)
+    def prepare(tensors: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         return (
             {name: tensors[name] for name in inputs},
             {name: tensors[label] for name, label in outputs.items()},

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfx_fusion.modules.data.records import Records
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.columns import Column, Contents, parse
 from tfx_fusion.modules.embedding.embedder import mask_name
@@ -37,6 +38,10 @@ class EmbeddedRows:
         self._in_memory: dict[str, Any] | None = None
         if not self._images and contents.bytes_per_row * self._count <= MEMORY_BYTES:
             self._in_memory = self._read()
+        else:
+            self._records = Records(self._files)
+            if len(self._records) != self._count:
+                raise self._unexpected(f"{len(self._records):,}")
 
     def _read(self) -> dict[str, Any]:
         arrays: dict[str, np.ndarray] = {}
@@ -63,15 +68,10 @@ class EmbeddedRows:
             "folder of the runs to embed again"
         )
 
-    def handles(self) -> tf.data.Dataset:
+    def tensors(self, numbers: Any) -> dict[str, Any]:
         if self._in_memory is not None:
-            return tf.data.Dataset.range(self._count)
-        return tf.data.TFRecordDataset(self._files)
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        if self._in_memory is not None:
-            return {name: tf.gather(values, handles) for name, values in self._in_memory.items()}
-        tensors = parse(self._columns, handles)
+            return {name: tf.gather(values, numbers) for name, values in self._in_memory.items()}
+        tensors = parse(self._columns, self._records.read(numbers))
         for name, feature in self._images.items():
             tensors[name] = decode_images(tensors[name], feature)
         return tensors
@@ -80,11 +80,15 @@ class EmbeddedRows:
         return self._count
 
     def class_indices(self, label: str) -> np.ndarray:
+        return self.label_values(label)
+
+    def label_values(self, label: str) -> np.ndarray:
         if self._in_memory is not None:
-            return self._in_memory[label].numpy()
+            return self._in_memory[label].numpy().reshape(self._count)
         column = {label: self._columns[label]}
         batches = tf.data.TFRecordDataset(self._files).batch(1024)
-        return np.concatenate([parse(column, rows)[label].numpy() for rows in batches])
+        found = [parse(column, rows)[label].numpy().reshape(-1) for rows in batches]
+        return np.concatenate(found)
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")

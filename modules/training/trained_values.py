@@ -1,8 +1,8 @@
 """The values that training may change, by name, in the exported model for the next warm start.
 
 A name is a variable's place in the specification, `graph/NODE/POSITION/VARIABLE`,
-`submodels/SUBMODEL/LAYER/VARIABLE` or `missing/REFERENCE/VARIABLE`: it is the same in every
-process, and in specifications that differ elsewhere.
+`submodels/SUBMODEL/LAYER/VARIABLE`, `missing/REFERENCE/VARIABLE` or `units/OUTPUT/VARIABLE`: it is
+the same in every process, and in specifications that differ elsewhere.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.submodels.layer import by_name
+from tfx_fusion.modules.training.checkpoint import storable, values
 from tfx_fusion.modules.training.frozen_proof import Digests
 
 TRAINED_FILE = "assets.extra/trained.npz"
@@ -45,6 +46,9 @@ def trained_variables(fused: FusedModel, frozen: Digests) -> dict[str, keras.Var
     for reference, layer in fused.replacements.items():
         for name, variable in by_name(layer).items():
             named[f"missing/{reference}/{name}"] = variable
+    for output, units in fused.units.items():
+        for name, variable in by_name(units).items():
+            named[f"units/{output}/{name}"] = variable
     for submodel, layer in fused.submodels.items():
         variables = layer.frozen_variables()
         never = {id(variables[path]) for path in frozen[submodel]}
@@ -84,11 +88,6 @@ def read_trained(version: Path) -> Trained | None:
 
 
 def values_of(variables: dict[str, keras.Variable]) -> dict[str, np.ndarray]:
-    """Copies of the values; bfloat16, which NumPy's files do not know, as float32 without loss."""
-    arrays = {
-        name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in variables.items()
-    }
-    return {
-        name: array.astype("float32") if array.dtype.name == "bfloat16" else array
-        for name, array in arrays.items()
-    }
+    """Copies of the values, as a NumPy file holds them."""
+    copies = values(list(variables.values()))
+    return dict(zip(variables, map(storable, copies), strict=True))

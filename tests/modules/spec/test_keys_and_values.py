@@ -198,7 +198,7 @@ def test_a_list_or_mapping_is_asked_for_in_those_words(
             "labels.colour.classes: each class once, found '1' more than once",
         ),
         (CLASSES, "classes: [red, '']", "labels.colour.classes.1: … at least 1 character"),
-        (CLASSES, "classes: [true, red]", "labels.colour.classes.0: … string … found true"),
+        (CLASSES, "classes: [null, red]", "labels.colour.classes.0: … string … found null"),
         (
             "[vision, text]",
             "[vision]",
@@ -250,8 +250,8 @@ def test_a_data_file_of_unknown_ending_is_refused(write_specification: Write, na
         (
             "loss: categorical_crossentropy",
             "loss: categorical_crossentrpy",
-            "outputs.colour.loss: expected 'categorical_crossentropy', … or 'huber', "
-            "found 'categorical_crossentrpy'; did you mean 'categorical_crossentropy'?",
+            "outputs.colour.loss: expected a loss, found 'categorical_crossentrpy'; "
+            "did you mean 'categorical_crossentropy'?",
         ),
         (
             "metrics: [accuracy]",
