@@ -141,3 +141,96 @@ def first_line(error: Exception) -> str:
     if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
         return lines[1].strip()
     return lines[0].strip() if lines else type(error).__name__
+
+
+# What frameworks write around a cause. `TRACE` are lines of a traceback, between which the cause
+# is not; `NOISE` is removed inside of lines.
+TRACE = re.compile(
+    r"Traceback \(most recent|  +File \"|Graph execution error:|Detected at node |in user code:|"
+    r"Original stack trace|\s+[~^]+\s*$|The above exception|During handling of|\s+\[\[|"
+    r"\d+ root error|\d+ successful operations|\d+ derived errors|\.\.\."
+)
+NOISE = re.compile(
+    r"\x1b\[\d+m|\{\{function_node [^}]*\}\} ?|\[\[[^\]]*\]\]|"
+    r"\[Op:[^\]]*\](?: name: ?[^\s\[]*)?|\[while running '[^']*'\]|^\(0\) [A-Z_]+: +|"
+    r"Error in user-defined function passed to \S+ transformation with iterator: [\w:]+: "
+)
+NODE = re.compile(r"\{\{node ([^}]+)\}\}")
+KERAS_CALL = re.compile(r"Exception encountered when calling (?:layer )?['\"]?([\w./-]+?)['\"]?"
+                        r"(?:\.call\(\))?(?: \(type \w+\))?\.\s*$", re.MULTILINE)  # fmt: skip
+NAMED_ERROR = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Interrupt)): ?")
+LONGEST_CAUSE = 600
+
+
+def library_cause(error: BaseException) -> str:
+    """The cause of a library's error in one line: `KIND: what is wrong (node, layer or step)`.
+
+    TensorFlow, Keras and Beam put the cause of an error behind a traceback, before one or into the
+    text of another error: the last line that is no part of a traceback is it.
+
+        InvalidArgumentError: indices[0,0] = 7 is not in [0, 3) (node functional/words/GatherV2)
+    """
+    known: set[int] = set()
+    step: BaseException | None = error
+    kind = type(error).__name__
+    while step is not None and id(step) not in known:
+        known.add(id(step))
+        text = str(step)
+        if isinstance(step, KeyError) and len(step.args) == 1 and "[while running" not in text:
+            return f"{kind}: no key {text}"
+        cause = _paragraph(text)
+        if cause:
+            named = NAMED_ERROR.match(cause)
+            if named and not isinstance(step, TypeError | ValueError):
+                kind, cause = named[1], cause[named.end() :] or "no message"
+            shown = cause if len(cause) <= LONGEST_CAUSE else f"{cause[: LONGEST_CAUSE - 1]}…"
+            return f"{kind}: {shown}{_where(text, cause)}"
+        step = step.__cause__ or step.__context__
+        kind = type(step).__name__ if step is not None else kind
+    return f"{kind}, without a message"
+
+
+def _paragraph(text: str) -> str:
+    """The paragraph of an error's text that says what is wrong; empty where there is none."""
+    text = text.split("\nArguments received by ")[0].split("\nCall arguments received by ")[0]
+    blocks: list[list[str]] = [[]]
+    traced = skipped = False
+    for line in text.splitlines():
+        if TRACE.match(line):
+            traced, skipped = True, line.lstrip().startswith("File ")
+            blocks.append([])
+        elif skipped and line.startswith("    "):
+            skipped = False  # the source of the line before, in a traceback
+        elif KERAS_CALL.search(line):
+            blocks.append([])
+        else:
+            skipped = False
+            cleaned = NODE.sub(r"\1", NOISE.sub("", line.strip())).strip().strip('"')
+            if cleaned:
+                blocks[-1].append(cleaned)
+            elif not line.strip():
+                blocks.append([])
+    found = [" ".join(" ".join(block).split()) for block in blocks if block]
+    if not found:
+        return ""
+    roots = [block for block in found if block.startswith("(1) ")]
+    if roots:  # several errors at once, of which TensorFlow lists each
+        found = found[: found.index(roots[0])]
+    return (found[-1] if traced else found[0]) if found else ""
+
+
+def _where(text: str, cause: str) -> str:
+    """The node, layer and step that an error's text names, in brackets."""
+    nodes = NODE.findall(text)
+    layer = KERAS_CALL.search(text)
+    step = re.search(r"\[while running '([^']*)'\]", text)
+    places = [
+        f"{kind} {name}"
+        for kind, name in (
+            ("node", nodes[-1] if nodes else ""),
+            ("layer", layer[1] if layer else ""),
+            ("step", step[1].partition("-ptransform")[0] if step else ""),
+        )
+        if name and not re.search(rf"\b{re.escape(name)}\b", cause)
+    ]
+    return f" ({', '.join(places)})" if places else ""

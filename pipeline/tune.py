@@ -16,8 +16,14 @@ from ruamel.yaml import YAML
 
 from tfx_fusion.modules.errors import SpecificationError, suggestion
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.metrics.table import larger_is_better
-from tfx_fusion.modules.spec import Specification, Tuning, load_specification, read_tree
+from tfx_fusion.modules.spec import (
+    Specification,
+    Tuning,
+    load_specification,
+    logged,
+    logged_as,
+    read_tree,
+)
 from tfx_fusion.modules.spec.views import search_view
 from tfx_fusion.modules.tuning.space import invalid_values, searched_values, with_values
 from tfx_fusion.pipeline.prepare import Prepared
@@ -73,18 +79,17 @@ def tune(specification_file: Path, console: Console) -> Tuned:
 
 def _logged_objective(specification: Specification, tuning: Tuning) -> tuple[str, bool]:
     """The name under which Keras logs the objective, and whether larger is better."""
-    logged = {"loss": "val_loss"}
-    several = len(specification.outputs) > 1
+    known = {"loss": "loss"}
     for name, output in specification.outputs.items():
         for metric in output.metrics:
-            logged[f"{name}.{metric}"] = f"val_{name}_{metric}" if several else f"val_{metric}"
-    if tuning.objective not in logged:
+            known[f"{name}.{metric}"] = logged_as(specification, name, metric)
+    if tuning.objective not in known:
         raise SpecificationError(
             [f"tuning.objective: expected a loss or metric of an output, found "
-             f"'{tuning.objective}'; {suggestion(tuning.objective, logged)}"]
+             f"'{tuning.objective}'; {suggestion(tuning.objective, known)}"]
         )  # fmt: skip
-    metric = tuning.objective.partition(".")[2]
-    return logged[tuning.objective], bool(metric) and larger_is_better(metric)
+    name = f"val_{known[tuning.objective]}"
+    return name, logged(specification)[name] == "max"
 
 
 # From values by key to the checked specification that has them.

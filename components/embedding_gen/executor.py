@@ -37,5 +37,7 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
             write_embeddings(pipeline, make, run.splits(EXAMPLES_KEY), targets, shards)
         contents = collect(plan, shards, folder)
         return EmbeddingsSummary(
-            rows=sum(contents.rows.values()), bytes_per_row=contents.bytes_per_row
+            rows=sum(contents.rows.values()),
+            bytes_per_row=contents.bytes_per_row,
+            rejected=sum(map(len, contents.rejected.values())),
         )

@@ -89,7 +89,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
 def summary(record: TrainingRecord) -> TrainingSummary:
     """What training learned from, stage by stage, and what it ended with."""
     learned = dict.fromkeys(stage.learns_from.source for stage in record.stages)
-    loss = record.last_epoch["loss"]
+    loss = record.kept_epoch["loss"]
     return TrainingSummary(
         learned_from=tuple(learned),
         loss=loss if math.isfinite(loss) else None,

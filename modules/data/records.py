@@ -2,7 +2,8 @@
 
 A TFRecord file has no index. One pass over the lengths in it finds where each record begins; the
 records themselves are skipped. The format, from TensorFlow's `lib/io/record_writer.h`: a length
-of 8 bytes, its checksum of 4, the record, its checksum of 4.
+of 8 bytes, its checksum of 4, the record, its checksum of 4. A file compressed as a whole cannot be
+read so; none that this project writes is.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tfx_fusion.modules.errors import RunError
 
 HEADER = struct.Struct("<QI")
 CHECKSUM = struct.Struct("<I")
+GZIP = b"\x1f\x8b"  # how a file compressed with gzip begins
 READ_AT_ONCE = 1 << 20  # bytes; headers of small records come many in one read
 
 
@@ -82,6 +84,11 @@ def _starts(descriptor: int, path: Path) -> np.ndarray:
             raise _damaged(path, len(starts))
         length, checksum = HEADER.unpack(header)
         following = position + HEADER.size + length + CHECKSUM.size
+        if not starts and block.startswith(GZIP) and checksum != _masked_checksum(header[:8]):
+            raise RunError(
+                f"{path}: expected plain records, found a file compressed with gzip: its records "
+                "cannot be read one by one"
+            )
         if checksum != _masked_checksum(header[:8]) or following > size:
             raise _damaged(path, len(starts))
         starts.append(position)

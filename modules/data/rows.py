@@ -25,8 +25,10 @@ from tfx_fusion.modules.spec import (
     SequenceFeature,
     TextFeature,
     columns_of,
+    length_name,
     missing_name,
     stored,
+    stored_columns,
     weighted_labels,
     weights_name,
 )
@@ -145,15 +147,17 @@ class RowParser:
     def example(self, row_id: str, row: Row) -> tf.train.Example:
         """One row as a tf.Example with a feature for each name of the specification, and `row_id`.
 
+        A variable sequence is padded, with the number of its steps beside it as `NAME_length`.
+
         Raises RowError for the first cell that is not what the specification expects.
         """
         feature = {"row_id": _bytes_feature([row_id.encode()])}
         for name, part in self._parts.items():
             if not isinstance(part, FeaturePart) or part.missing is None:
-                feature[name] = self._feature(row, part)
+                feature |= self._columns(row, name, part)
                 continue
-            found = self._optional(row, part)
-            feature[name] = found or _nothing(part)
+            found = self._optional(row, name, part)
+            feature |= found or _nothing(name, part)
             feature[missing_name(name)] = tf.train.Feature(
                 int64_list=tf.train.Int64List(value=[found is None])
             )
@@ -162,16 +166,27 @@ class RowParser:
         return tf.train.Example(features=tf.train.Features(feature=feature))
 
     def features_only(self, row: Row) -> dict[str, np.ndarray]:
-        """One row without labels, as the served model takes it: `{feature: value}`, no batch."""
+        """One row without labels, as the served model takes it: `{input: value}`, no batch."""
         encoded = self.example("", row).features.feature
         answer: dict[str, np.ndarray] = {}
-        for name, part in self._parts.items():
+        for name, (shape, _) in stored_columns(self._parts).items():
             kind = encoded[name].WhichOneof("kind")
             # As objects, for NumPy's own strings lose the zero bytes that a picture may end in.
             dtype = object if kind == "bytes_list" else None
             values = np.array(getattr(encoded[name], kind).value, dtype=dtype)
-            answer[name] = values.reshape(stored(part).shape)
+            answer[name] = values.reshape(shape)
         return answer
+
+    def _columns(self, row: Row, name: str, part: Feature | Label) -> dict[str, tf.train.Feature]:
+        if not isinstance(part, SequenceFeature):
+            return {name: self._feature(row, part)}
+        steps = self._sequence(row, part)
+        padding = ((0, part.shape[0] - len(steps)), (0, 0))
+        padded = np.pad(steps, padding, constant_values=part.padding)
+        found = {name: _float_feature(padded.ravel())}
+        if part.variable:
+            found[length_name(name)] = _int_feature([len(steps)])
+        return found
 
     def _feature(self, row: Row, part: Feature | Label) -> tf.train.Feature:
         if isinstance(part, ImageFeature):
@@ -187,16 +202,18 @@ class RowParser:
             return _float_feature([_number(part.column, _cell(row, part.column))])
         if isinstance(part, NumberFeature):
             return _float_feature([_number(name, _cell(row, name)) for name in part.names])
-        if isinstance(part, SequenceFeature):
-            return _float_feature(self._sequence(row, part).ravel())
-        return self._raw(row, part)
+        if isinstance(part, RawFeature):
+            return self._raw(row, part)
+        raise TypeError(f"a {part.type} has columns of its own")
 
-    def _optional(self, row: Row, part: Feature) -> tf.train.Feature | None:
-        """A feature that the row may lack; None where it does."""
+    def _optional(self, row: Row, name: str, part: Feature) -> dict[str, tf.train.Feature] | None:
+        """The columns of a feature that the row may lack; None where it does."""
         if all(row.get(column) in (None, "", b"") for column in columns_of(part)):
             return None
+        if isinstance(part, SequenceFeature) and _has_no_steps(row, part):
+            return None
         try:
-            return self._feature(row, part)
+            return self._columns(row, name, part)
         except RowError:
             if part.missing and part.missing.unreadable == "missing":
                 return None
@@ -233,6 +250,7 @@ class RowParser:
         return encoded
 
     def _sequence(self, row: Row, part: SequenceFeature) -> np.ndarray:
+        """The steps that a row has `(steps, width)`, without padding."""
         value = _cell(row, part.column)
         if is_file_of_numbers(value):
             path = self._media(part.column, value)
@@ -253,6 +271,10 @@ class RowParser:
             ) from None
         if array.ndim == 1 and array.size % width == 0:
             array = array.reshape(-1, width)
+        if part.variable:
+            array = array[: _given_length(row, part, len(array))]
+            if not array.size:
+                raise RowError(part.column, "expected at least one step, found none")
         fits = array.ndim == 2 and array.shape[1] == width and (
             0 < len(array) <= steps if part.variable else len(array) == steps
         )  # fmt: skip
@@ -263,8 +285,7 @@ class RowParser:
             )
         if not np.isfinite(array).all():
             raise RowError(part.column, "expected finite numbers, found NaN or infinity")
-        padding = ((0, steps - len(array)), (0, 0))
-        return np.pad(array, padding, constant_values=part.padding)
+        return array
 
     def _raw(self, row: Row, part: RawFeature) -> tf.train.Feature:
         value = _cell(row, part.column)
@@ -285,12 +306,38 @@ class RowParser:
             raise RowError(part.column, f"expected int64 numbers, found {_short(value)}") from None
 
 
-def _nothing(part: Feature) -> tf.train.Feature:
+def _nothing(name: str, part: Feature) -> dict[str, tf.train.Feature]:
     """What a tf.Example holds for a feature that a row lacks: the Transform graph detects it."""
     shape, dtype = stored(part)
     if dtype == "string":
-        return _bytes_feature([b""] * math.prod(shape))
-    return _float_feature([math.nan] * math.prod(shape))
+        return {name: _bytes_feature([b""] * math.prod(shape))}
+    found = {name: _float_feature([math.nan] * math.prod(shape))}
+    if isinstance(part, SequenceFeature) and part.variable:
+        found[length_name(name)] = _int_feature([0])
+    return found
+
+
+def _given_length(row: Row, part: SequenceFeature, found: int) -> int:
+    """How many of the steps found in a row are steps: all, or as many as another column says."""
+    column = length_name(part.column)
+    value = row.get(column)
+    if value is None or value == "":
+        return found
+    number = _number(column, value)
+    if not number.is_integer() or not 0 <= number <= found:
+        raise RowError(
+            column,
+            f"expected how many of the {found} steps in '{part.column}' are no padding, "
+            f"found {_short(value)}",
+        )
+    return int(number)
+
+
+def _has_no_steps(row: Row, part: SequenceFeature) -> bool:
+    if part.variable and row.get(length_name(part.column)) in (0, "0"):
+        return True
+    value = row[part.column]
+    return isinstance(value, list) and not value
 
 
 def is_file_of_numbers(value: Any) -> bool:

@@ -12,9 +12,11 @@ from tfx_fusion.modules.spec import (
     Label,
     MultiLabel,
     TextFeature,
+    length_name,
     may_be_missing,
     missing_name,
     stored,
+    variable_sequences,
     weighted_labels,
     weights_name,
 )
@@ -47,6 +49,11 @@ def implied_schema(features: dict[str, Feature], labels: dict[str, Label]) -> sc
                 added.string_domain.value.append("")
         elif isinstance(part, MultiLabel):
             added.int_domain.min, added.int_domain.max = 0, 1
+    for name, sequence in variable_sequences(features).items():
+        added = _add(schema, length_name(name), schema_pb2.INT, ())
+        added.int_domain.min, added.int_domain.max = 0, sequence.shape[0]
+        if not sequence.missing:
+            added.int_domain.min = 1
     for name in may_be_missing(features):
         added = _add(schema, missing_name(name), schema_pb2.INT, ())
         added.int_domain.min, added.int_domain.max = 0, 1

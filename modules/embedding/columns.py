@@ -80,11 +80,16 @@ def _varint(number: int) -> bytes:
 
 
 class Contents(Part):
-    """The contents page of embedded rows: what made them, their columns and their number."""
+    """The contents page of embedded rows: what made them, their columns and their number.
+
+    `rejected` has, by split, the places among the rows given, from 0, of those that could not be
+    embedded and are left out.
+    """
 
     plan: EmbeddingPlan
     columns: tuple[Column, ...]
     rows: dict[str, int]
+    rejected: dict[str, tuple[int, ...]] = {}
 
     @property
     def bytes_per_row(self) -> int:

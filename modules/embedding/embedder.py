@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, values_per_row
-from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import build_part
 from tfx_fusion.modules.graph.precision import precision
+from tfx_fusion.modules.graph.topology import source_of, upstream
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import ImageFeature, weighted_labels, weights_name
+from tfx_fusion.modules.spec import ImageFeature, missing_name, weighted_labels, weights_name
 from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
 from tfx_fusion.modules.submodels.layer import opener
 
@@ -22,11 +22,16 @@ ACTIVATION_BYTES = 64 << 20
 MIN_BATCH, MAX_BATCH = 8, 256
 # How many sizes of batches there are, the largest and its parts.
 BATCH_SIZES = 8
+NOT_FINITE = (
+    "expected finite values, found NaN or infinity: look at the row, or whether the sub-model gets "
+    "the range it was trained on"
+)
 
 
 def mask_name(reference: str) -> str:
-    """The name of the column that holds the mask of an embedding."""
-    return f"{reference}.mask"
+    """The name of the column that holds the mask of an embedding: no output's, which may have
+    any name behind the sub-model's."""
+    return f"mask of {reference}"
 
 
 def batch_size(plan: EmbeddingPlan, interfaces: Mapping[str, Interface]) -> int:
@@ -41,6 +46,15 @@ def batch_size(plan: EmbeddingPlan, interfaces: Mapping[str, Interface]) -> int:
             largest = max(largest, values_per_row(_WithBatch(tensor)) or 0)
     fitting = max(ACTIVATION_BYTES // (4 * largest), 1)
     return min(max(1 << (fitting.bit_length() - 1), MIN_BATCH), MAX_BATCH)
+
+
+class RejectedRow(NamedTuple):
+    """A row that cannot be embedded, by its place among the rows of its file, from 0."""
+
+    place: int
+    row_id: str
+    embedding: str
+    reason: str
 
 
 class _WithBatch:
@@ -70,25 +84,44 @@ class Embedder:
         with precision(plan.precision):
             self._model = build_part(plan, interfaces, opener(plan, submodels))
         self._batch = batch_size(plan, interfaces)
+        self._optional = _replaced_later(plan)
         serialized = tf.TensorSpec((None,), tf.string)
         self._embed = tf.function(self._embed_batch, [serialized], autograph=False)
 
-    def batches(self, path: str) -> Iterator[dict[str, np.ndarray]]:
+    def batches(
+        self, path: str, rejected: list[RejectedRow] | None = None
+    ) -> Iterator[dict[str, np.ndarray]]:
         """The rows of a file of tf.Examples in order, as `{column: (batch, …)}`.
 
         Columns: each embedding (and its mask, if it has one), each feature passed on (images still
-        encoded), each label as the loss takes it, its row weights, and `row_id`. Raises RunError
-        where a sub-model returns a value that is not finite.
+        encoded), each label as the loss takes it, its row weights, and `row_id`.
+
+        A row of which a sub-model returns a value that is not finite is left out, and added to
+        `rejected`. That is no reason to leave it out where the row lacks the feature that the
+        embedding is computed from, since the head replaces the embedding: it becomes zeros.
         """
+        rejected = [] if rejected is None else rejected
+        place = 0
         # No `map` on the dataset: it would be traced and optimised anew for each file. Inside one
         # function the images of a batch are decoded in parallel as well.
         for serialized in tf.data.TFRecordDataset(path).batch(self._batch).prefetch(1):
             rows = len(serialized)
             found = self._embed(self._padded(serialized))
             columns = {name: value.numpy()[:rows] for name, value in found.items()}
+            usable = np.ones(rows, bool)
             for name in self.plan.embeddings:
-                _check_finite(name, columns[name], columns["row_id"])
-            yield columns
+                bad = ~_finite(columns[name])
+                if name in self._optional:
+                    lacking = bad & (columns.pop(f"lacks {name}") != 0)
+                    columns[name][lacking] = 0
+                    bad &= ~lacking
+                for row in np.flatnonzero(bad & usable):
+                    row_id = columns["row_id"][row].decode()
+                    rejected.append(RejectedRow(place + int(row), row_id, name, NOT_FINITE))
+                usable &= ~bad
+            place += rows
+            if usable.any():
+                yield {name: values[usable] for name, values in columns.items()}
 
     def _padded(self, serialized: Any) -> Any:
         """A short batch `(rows,)`, padded with its first row to one of few sizes.
@@ -114,16 +147,25 @@ class Embedder:
             mask = getattr(tensor, "_keras_mask", None)
             if mask is not None:
                 columns[mask_name(name)] = mask
+        for name, feature in self._optional.items():
+            columns[f"lacks {name}"] = tensors[missing_name(feature)]
         return columns
 
 
-def _check_finite(name: str, values: np.ndarray, row_ids: np.ndarray) -> None:
+def _replaced_later(plan: EmbeddingPlan) -> dict[str, str]:
+    """The embeddings that are computed from a single feature that rows may lack, and this one."""
+    known = upstream(plan)
+    sources = {name: known[source_of(name)] for name in plan.embeddings}
+    return {
+        name: feature
+        for name, features in sources.items()
+        for feature in features
+        if len(features) == 1 and plan.features[feature].missing
+    }
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Which rows `(batch,)` of values `(batch, …)` hold neither NaN nor infinity."""
     if "float" not in values.dtype.name:  # NumPy does not count bfloat16 among its floats
-        return
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    if bad.any():
-        first = row_ids[bad][0].decode()
-        raise RunError(
-            f"{name}: expected finite values, found NaN or infinity for {bad.sum()} rows, first "
-            f"{first}: look at that row, or whether the sub-model gets the range it was trained on"
-        )
+        return np.ones(len(values), bool)
+    return np.isfinite(values.reshape(len(values), -1)).all(axis=1)

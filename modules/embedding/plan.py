@@ -30,7 +30,9 @@ from tfx_fusion.modules.spec import (
     Specification,
     Stage,
     Submodel,
+    length_name,
     missing_name,
+    variable_sequences,
 )
 from tfx_fusion.modules.spec.base import Part
 from tfx_fusion.modules.spec.views import embedded_submodels, features_in_rows, labels_in_rows
@@ -46,16 +48,18 @@ class EmbeddingPlan(Graph):
     """The frozen part of a graph, and what of its values a head learns from.
 
     `embeddings` are references such as `vision.features`; `passed` are the features that the head
-    reads beside them, and which rows lack one (`image.missing`); `precision` is that of the layers
-    behind sub-models. `cuts` names, for a sub-model that is trained in part, the inner layers that
-    its embeddings come from. It holds nothing of the head, so that a changed head needs no new
-    embeddings.
+    reads beside them, with the lengths of variable sequences and which rows lack one
+    (`image.missing`); `precision` is that of the layers behind sub-models; `max_rejected` is the
+    share of rows that need not be usable. `cuts` names, for a sub-model that is trained in part,
+    the inner layers that its embeddings come from. It holds nothing of the head, so that a changed
+    head needs no new embeddings.
     """
 
     labels: dict[str, Label]
     embeddings: tuple[str, ...]
     passed: tuple[str, ...]
     precision: str
+    max_rejected: float = 0.0
     cuts: dict[str, tuple[str, ...]] = {}
 
     def ends(self) -> Iterator[tuple[str, str, str]]:
@@ -168,6 +172,7 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
         graph=graph,
         precision=specification.training.precision if graph else "float32",
         embeddings=tuple(frontier.embeddings),
+        max_rejected=specification.data.max_rejected,
         passed=tuple(name for name in fused.model.input if name in frontier.features),
         cuts=frontier.cuts,
     )
@@ -200,6 +205,7 @@ class _Frontier:
         self._upstream = upstream(specification)
         self._constant = _constant(specification, fused, changed)
         self.live = tuple(name for name in specification.submodels if name not in self._constant)
+        self._sequences = variable_sequences(specification.features)
         self._seen: set[str] = set()
         self.embeddings: list[str] = []
         self.cuts: dict[str, tuple[str, ...]] = {}
@@ -211,6 +217,8 @@ class _Frontier:
         source = source_of(reference)
         if source in self._specification.features:
             self.features.add(source)
+            if source in self._sequences:
+                self.features.add(length_name(source))
         elif source in self._constant and self._is_worth_embedding(source):
             tensor = self._fused.resolved[reference]
             if tensor not in self.embeddings:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
 from tfx_fusion.modules.data.split import example_files
+from tfx_fusion.modules.data.write import write_rejected
 from tfx_fusion.modules.embedding.columns import (
     CONTENTS_FILE,
     Column,
@@ -24,8 +25,9 @@ from tfx_fusion.modules.embedding.columns import (
     check_same,
     write_rows,
 )
-from tfx_fusion.modules.embedding.embedder import Embedder
+from tfx_fusion.modules.embedding.embedder import Embedder, RejectedRow
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
+from tfx_fusion.modules.errors import RejectedRowsError
 
 progress = logging.getLogger("fusion.progress")
 
@@ -49,14 +51,20 @@ class _EmbedFile(beam.DoFn):
 
     def process(self, element: tuple[int, str, str, str]) -> Iterator[int]:
         index, split, given, wanted = element
-        rows, columns = write_rows(self._counted(given), wanted)
-        summary = {"split": split, "rows": rows, "columns": [c.model_dump() for c in columns]}
+        rejected: list[RejectedRow] = []
+        rows, columns = write_rows(self._counted(given, rejected), wanted)
+        summary = {
+            "split": split,
+            "rows": rows,
+            "columns": [c.model_dump() for c in columns],
+            "rejected": rejected,
+        }
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
             json.dump(summary, stream)
         yield rows
 
-    def _counted(self, path: str) -> Iterator[dict[str, np.ndarray]]:
-        for batch in self._worker.embedder.batches(path):
+    def _counted(self, path: str, rejected: list[RejectedRow]) -> Iterator[dict[str, np.ndarray]]:
+        for batch in self._worker.embedder.batches(path, rejected):
             yield batch
             self._worker.rows += len(batch["row_id"])
             progress.info("%s rows embedded", f"{self._worker.rows:,}")
@@ -94,18 +102,51 @@ def write_embeddings(
 
 
 def collect(plan: EmbeddingPlan, summaries: str, folder: str) -> Contents:
-    """Writes the contents page into `folder`, and deletes the notes."""
+    """Writes the contents page and the rejected rows into `folder`, and deletes the notes.
+
+    Raises RejectedRowsError where the share of rejected rows exceeds the plan's `max_rejected`, or
+    a split has no row left.
+    """
     rows: dict[str, int] = {}
+    given: dict[str, int] = {}
+    places: dict[str, tuple[int, ...]] = {}
+    rejected: list[tuple[str, str, str]] = []
     columns: tuple[Column, ...] = ()
     for path in sorted(tf.io.gfile.glob(f"{summaries}/*.json")):
         with tf.io.gfile.GFile(path) as stream:
             summary = json.load(stream)
-        rows[summary["split"]] = rows.get(summary["split"], 0) + summary["rows"]
+        split = summary["split"]
+        first, bad = given.get(split, 0), [RejectedRow(*row) for row in summary["rejected"]]
+        rows[split] = rows.get(split, 0) + summary["rows"]
+        given[split] = first + summary["rows"] + len(bad)
+        places[split] = (*places.get(split, ()), *(first + row.place for row in bad))
+        rejected += [(row.row_id, row.embedding, row.reason) for row in bad]
         found = tuple(Column.model_validate(column) for column in summary["columns"])
-        check_same(columns or found, found)
-        columns = found
-    contents = Contents(plan=plan, columns=columns, rows=rows)
+        if found:  # a file may have no usable row
+            check_same(columns or found, found)
+            columns = found
+    write_rejected(folder, rejected)
+    _check_counts(plan, rows, sum(given.values()), rejected)
+    contents = Contents(plan=plan, columns=columns, rows=rows, rejected=places)
     with tf.io.gfile.GFile(f"{folder}/{CONTENTS_FILE}", "w") as stream:
         stream.write(contents.model_dump_json(indent=1))
     tf.io.gfile.rmtree(summaries)
     return contents
+
+
+def _check_counts(
+    plan: EmbeddingPlan, rows: dict[str, int], given: int, rejected: list[tuple[str, str, str]]
+) -> None:
+    row, embedding, reason = rejected[0] if rejected else ("", "", "")
+    first = f"First: {row}, {embedding}: {reason}"
+    if len(rejected) > plan.max_rejected * given:
+        raise RejectedRowsError(
+            f"{len(rejected)} of {given} rows cannot be embedded, data.max_rejected allows "
+            f"{plan.max_rejected * 100:g} %. {first}",
+            rejected,
+        )
+    for split, count in rows.items():
+        if rejected and not count:
+            raise RejectedRowsError(
+                f"no row of the split '{split}' can be embedded. {first}", rejected
+            )

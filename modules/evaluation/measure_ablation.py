@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -91,7 +91,9 @@ def measure_ablation(
         for branch in joint.branches:
             progress.info("without %s", branch)
             held = {place: replacements[place] for place, r in enumerate(inputs) if r == branch}
-            left_out = _holding(data.model, merge, held)
+            # In rows without a feature all of a sequence is padding, so that its mask is empty.
+            absent = {place for place, r in enumerate(inputs) if r in fused.replacements}
+            left_out = _holding(data.model, merge, held, absent)
             predictions[f"without {branch}"] = _predictions(data._replace(model=left_out))
         for branch in joint.branches:
             single = fusion.trained_on(joint.merge, branch)
@@ -205,6 +207,10 @@ class _BranchStore(EmbeddedStore):
         contents, rows = self._whole.open(covering)
         return contents.model_copy(update={"plan": plan}), rows
 
+    def rejected(self, scan: Callable[[], dict[str, set[int]]]) -> dict[str, set[int]]:
+        """Those of the whole fusion: branches are compared on the same rows."""
+        return self._whole.rejected(scan)
+
 
 def _learns(fused: FusedModel, specification: Specification) -> bool:
     head = any(layer.trainable_variables for layers in fused.layers.values() for layer in layers)
@@ -226,19 +232,28 @@ def _replacement(fused: FusedModel, reference: str, mean: np.ndarray) -> np.ndar
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")
 class Constant(keras.layers.Layer):
-    """Replaces every row of `(batch, …)` by the same value."""
+    """Replaces every row of `(batch, …)` by the same value.
 
-    def __init__(self, value: np.ndarray, **options: Any) -> None:
-        super().__init__(**{**options, "trainable": False, "autocast": False})
+    Also a mask, which would say how long the row's own value was: by one of `keep` in all places.
+    """
+
+    def __init__(self, value: np.ndarray, keep: bool = True, **options: Any) -> None:
+        fixed = {"trainable": False, "dtype": "float32", "autocast": False}
+        super().__init__(**{**options, **fixed})
         self.supports_masking = True
-        self._value = value
+        self._value, self._keep = value, keep
 
     def call(self, inputs: Any) -> Any:
         return keras.ops.zeros_like(inputs) + keras.ops.cast(self._value, inputs.dtype)
 
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return previous_mask if previous_mask is None else keras.ops.full_like(
+            previous_mask, self._keep
+        )  # fmt: skip
+
     def get_config(self) -> dict[str, Any]:
         value = {"values": self._value.tolist(), "dtype": self._value.dtype.name}
-        return {**super().get_config(), "value": value}
+        return {**super().get_config(), "value": value, "keep": self._keep}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Constant:
@@ -258,13 +273,16 @@ def _run_again(
 
 
 def _holding(
-    model: keras.Model, merge: keras.layers.Layer, values: Mapping[int, np.ndarray]
+    model: keras.Model,
+    merge: keras.layers.Layer,
+    values: Mapping[int, np.ndarray],
+    absent: Collection[int] = (),
 ) -> keras.Model:
-    """A model with some inputs of a merge held at a value."""
+    """A model with some inputs of a merge held at a value, those `absent` with an empty mask."""
 
     def hold(tensors: list[Any]) -> list[Any]:
         return [
-            Constant(values[place])(tensor) if place in values else tensor
+            Constant(values[place], place not in absent)(tensor) if place in values else tensor
             for place, tensor in enumerate(tensors)
         ]
 

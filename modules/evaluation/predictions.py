@@ -4,10 +4,15 @@ TFMA measures these rows, intervals are drawn from them, the report shows them. 
 tf.Examples: a file of predictions for each file of rows, in its order, with the features `row_id`,
 each name that rows are sliced by (as text, empty where a row lacks it), `label/OUTPUT` as the loss
 takes it, and `MODEL/OUTPUT` for the candidate and the champion.
+
+A row of which the candidate predicts NaN or infinity is left out, as training leaves out rows that
+cannot be embedded: no metric has a value with it. The rows left out are listed beside, and no more
+may be than `data.max_rejected` allows.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +26,14 @@ from apache_beam.utils.shared import Shared
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.columns import write_rows
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 ROW_ID = "row_id"
 READ_AT_ONCE = 1024
+REJECTED_FOLDER = "rejected"
 
 # A slice by the names that made it, in their order, each with its value; () is the whole split.
 Slice = tuple[tuple[str, str], ...]
@@ -60,8 +67,11 @@ class Predictor:
         self._names = (ROW_ID, *{name: 0 for names in specification.sliced_by() for name in names})
         self._models = {name: tf.saved_model.load(str(path)) for name, path in models.items()}
 
-    def batches(self, path: str) -> Iterator[dict[str, np.ndarray]]:
-        """The rows of a file of tf.Examples in order, as `{column: (batch, …)}`."""
+    def batches(self, path: str, rejected: list[str]) -> Iterator[dict[str, np.ndarray]]:
+        """The rows of a file of tf.Examples in order, as `{column: (batch, …)}`.
+
+        The ids of rows without a finite prediction of the candidate go to `rejected`.
+        """
         label = self._models[CANDIDATE].signatures[LABELS_SIGNATURE]
         rows = tf.data.TFRecordDataset(path).batch(self._specification.training.batch_size)
         for serialized in rows.prefetch(1):
@@ -79,7 +89,13 @@ class Predictor:
                 predicted = model.signatures[EXAMPLES_SIGNATURE](examples=serialized)
                 for output in self._specification.outputs:
                     columns[prediction_key(name, output)] = predicted[output].numpy()
-            yield columns
+            usable = np.ones(len(serialized), bool)
+            for output in self._specification.outputs:
+                values = columns[prediction_key(CANDIDATE, output)]
+                usable &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+            rejected += [row_id.decode() for row_id in columns[ROW_ID][~usable]]
+            if usable.any():
+                yield {name: values[usable] for name, values in columns.items()}
 
 
 def _text(feature: tf.train.Feature) -> bytes:
@@ -99,7 +115,13 @@ class _PredictFile(beam.DoFn):
 
     def process(self, element: tuple[str, str]) -> Iterator[int]:
         rows, predictions = element
-        written, _ = write_rows(self._predictor.batches(rows), predictions)
+        rejected: list[str] = []
+        written, _ = write_rows(self._predictor.batches(rows, rejected), predictions)
+        # Not beside the predictions: TFMA reads every file there.
+        notes = Path(predictions).parents[1] / REJECTED_FOLDER
+        notes.mkdir(exist_ok=True)
+        content = json.dumps({"rows": written, "rejected": rejected})
+        write_text(notes / f"{Path(predictions).name}.json", content)
         yield written
 
 
@@ -147,6 +169,25 @@ class EvaluatedRows:
         for name, value in where:
             rows &= self.values[name] == value
         return rows
+
+
+def rejected_rows(specification: Specification, evaluation: Path) -> list[str]:
+    """The ids of the evaluated rows of which the candidate gives no finite prediction.
+
+    Raises RunError where these are more than `data.max_rejected` allows, or all.
+    """
+    files = sorted((evaluation / "predictions" / REJECTED_FOLDER).glob("*.json"))
+    notes = [json.loads(file.read_text()) for file in files]
+    rejected = [str(row) for note in notes for row in note["rejected"]]
+    usable, allowed = sum(note["rows"] for note in notes), specification.data.max_rejected
+    total = usable + len(rejected)
+    if rejected and (not usable or len(rejected) > allowed * total):
+        raise RunError(
+            f"{len(rejected)} of {total} evaluated rows have no finite prediction, "
+            f"data.max_rejected allows {allowed * 100:g} %. First: {rejected[0]}: look at the row, "
+            "or whether training has diverged"
+        )
+    return rejected
 
 
 def read_predictions(

@@ -143,8 +143,9 @@ def assess(specification: Specification, evaluation: Path) -> Quality:
         specification: says what is measured and bounded.
         evaluation: holds TFMA's results, and the predictions from which intervals are drawn.
     """
-    from tfx_fusion.modules.evaluation.predictions import read_predictions
+    from tfx_fusion.modules.evaluation.predictions import read_predictions, rejected_rows
 
+    rejected = rejected_rows(specification, evaluation)
     confidence = specification.evaluation.confidence
     slices = measured(evaluation, specification)
     rows = read_predictions(specification, evaluation)
@@ -152,9 +153,13 @@ def assess(specification: Specification, evaluation: Path) -> Quality:
     def intervals_in(where: Slice) -> Intervals:
         return slice_intervals(specification, confidence, where, rows) if confidence else {}
 
-    return judge(
+    quality = judge(
         specification, slices, intervals_in, lambda where: baselines(specification, where, rows)
     )
+    if not rejected:
+        return quality
+    told = f"{len(rejected)} rows without a finite prediction, in no metric, first {rejected[0]}"
+    return quality.model_copy(update={"skipped": (*quality.skipped, told)})
 
 
 def baselines(

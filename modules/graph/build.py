@@ -13,9 +13,18 @@ from dataclasses import dataclass, field
 import keras
 
 from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
-from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, check_dtype, new_layer
+from tfx_fusion.modules.graph.layers import (
+    Cast,
+    InterfaceLayer,
+    Prediction,
+    check_dtype,
+    new_layer,
+    own_seed,
+)
 from tfx_fusion.modules.graph.merges import check_inputs, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
+from tfx_fusion.modules.graph.precision import precision
+from tfx_fusion.modules.graph.sequences import StepMask
 from tfx_fusion.modules.graph.topology import (
     in_order,
     inputs_of,
@@ -35,8 +44,11 @@ from tfx_fusion.modules.spec import (
     MultiLabel,
     NumberLabel,
     Specification,
+    length_name,
     missing_name,
+    variable_sequences,
 )
+from tfx_fusion.modules.submodels.flatten import scope_name
 from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel, TensorInfo
 from tfx_fusion.modules.submodels.keras_file import activation_of
 
@@ -158,12 +170,16 @@ class _Join:
         self._missing_inputs: dict[str, keras.KerasTensor] = {}
         self._absent: dict[str, keras.KerasTensor] = {}
         self._resolve()
-        for name, feature in graph.features.items():
-            if feature.type == "sequence" and feature.variable:
-                mask = keras.layers.Masking(feature.padding, name=f"{name}.mask")
-                self.tensors[name] = mask(self.inputs[name])
+        self._length_inputs: dict[str, keras.KerasTensor] = {}
+        for name in variable_sequences(graph.features):
+            length = keras.Input((), dtype="int64", name=length_name(name))
+            self._length_inputs[name] = length
+            self.tensors[name] = StepMask(dtype="float32", name=f"{name}.mask")(
+                [self.inputs[name], length]
+            )
+        seed = graph.training.seed if isinstance(graph, Specification) else 0
         for name in in_order(graph):
-            with self.recording(name):
+            with self.recording(name), own_seed(seed, name):
                 self._add(name)
 
     @contextmanager
@@ -190,7 +206,11 @@ class _Join:
         """
         if self.problems:
             raise SpecificationError(self.problems)
-        inputs = {name: self.inputs[name] for name in used_features(self.graph)}
+        inputs = {}
+        for name in used_features(self.graph):
+            inputs[name] = self.inputs[name]
+            if name in self._length_inputs:
+                inputs[length_name(name)] = self._length_inputs[name]
         return keras.Model({**inputs, **self._missing_inputs}, outputs, name="fused")
 
     def _resolve(self) -> None:
@@ -284,10 +304,14 @@ class _Join:
                 inputs[entry] = _fitted(key, f"{name}.{entry}", tensor, reference, wanted)
         if name in self.failed:
             return
-        if owner not in self.submodels:
-            # By the owner's name even where a twin comes first in the order of the data.
-            self.submodels[owner] = self.open_submodel(owner, interface, self.taps[owner])
-        for tap, tensor in self.submodels[owner](inputs).items():
+        # The precision is that of new layers. A file does not store that of all layers in it: those
+        # that a subclassed model makes by itself take Keras's default.
+        with precision("float32"):
+            if owner not in self.submodels:
+                # By the owner's name even where a twin comes first in the order of the data.
+                self.submodels[owner] = self.open_submodel(owner, interface, self.taps[owner])
+            outputs = self.submodels[owner](inputs)
+        for tap, tensor in outputs.items():
             self.tensors[f"{name}.{tap}"] = tensor
 
     def _add_merge(self, name: str, node: Merge) -> None:
@@ -349,7 +373,7 @@ class _Join:
                     [f"features.{feature}.missing: at {key}, '{reference}' "
                      f"{shape_text(tensor)}: {error}"]
                 ) from error  # fmt: skip
-            layer = Replacement(missing.replace, f"{self.resolved[reference]}.replaced")
+            layer = Replacement(missing.replace, scope_name(f"{self.resolved[reference]}.replaced"))
             self.replacements[reference] = layer
             self._replaced[reference] = layer(tensor, self._rows_without(feature, missing))
         return self._replaced[reference]
@@ -381,7 +405,7 @@ def _fitted(
         raise SpecificationError(
             [f"{key}: the model expects {wanted}, '{reference}' is {shape_text(tensor)}"]
         )
-    return tensor if dtype == wanted.dtype else Cast(wanted.dtype, name=name)(tensor)
+    return tensor if dtype == wanted.dtype else Cast(wanted.dtype, name=scope_name(name))(tensor)
 
 
 def _output(specification: Specification, name: str, join: _Join) -> keras.KerasTensor:
@@ -410,8 +434,7 @@ def _output(specification: Specification, name: str, join: _Join) -> keras.Keras
     activation = "linear"
     if not isinstance(label, NumberLabel) and _gives_logits(specification, name, join):
         activation = "sigmoid" if binary else "softmax"
-    # Predictions leave in float32 whatever precision the layers before compute in.
-    layer = keras.layers.Activation(activation, dtype="float32", name=f"{name}.prediction")
+    layer = Prediction(activation, name=f"{name}.prediction")
     if not isinstance(label, NumberLabel) or label.normalize == "none":
         return layer(tensor)
     join.units[name] = LabelUnits(name=f"{name}.units")

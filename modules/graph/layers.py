@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -31,6 +34,22 @@ def check_dtype(class_name: str, tensor: keras.KerasTensor) -> None:
     """Raises ValueError where a layer for numbers is given text; Keras would fail when it runs."""
     if str(tensor.dtype) == "string" and class_name not in OF_TEXT:
         raise ValueError("it takes numbers, not text")
+
+
+@contextmanager
+def own_seed(*of: object) -> Iterator[None]:
+    """Layers made inside draw their first values and seeds by `of` alone, whatever came before.
+
+    Keras draws the seeds of initializers and random layers from Python's own generator, also for
+    the layers of sub-models that it loads: without this, a head would begin elsewhere where it is
+    built from interfaces.
+    """
+    before = random.getstate()
+    random.seed("/".join(map(str, of)))
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers.Layer:
@@ -81,7 +100,8 @@ class Cast(keras.layers.Layer):
 
     def __init__(self, to: str, **options: Any) -> None:
         # Keras would cast floats to the layer's own dtype before `call`, losing what float64 has.
-        super().__init__(**{**options, "autocast": False})
+        super().__init__(**{**options, "dtype": "float32", "autocast": False})
+        self.supports_masking = True  # a mask goes with the values
         self._to = to
 
     def call(self, inputs: Any) -> Any:
@@ -89,6 +109,25 @@ class Cast(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "to": self._to}
+
+
+@keras.saving.register_keras_serializable(package="tfx_fusion")
+class Prediction(keras.layers.Activation):
+    """What an output ends in, `(batch, units)` to `(batch, units)` in float32, without a mask.
+
+    The loss and the metrics of Keras would leave out the rows that a mask leaves out; every row
+    counts here, as it does in the evaluation.
+    """
+
+    def __init__(self, activation: str, **options: Any) -> None:
+        super().__init__(activation, **{**options, "dtype": "float32"})
+
+    def call(self, inputs: Any) -> Any:
+        # A copy: `linear` returns the tensor itself, with the mask that it has elsewhere.
+        return keras.ops.copy(super().call(inputs))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        return None
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")

@@ -21,7 +21,7 @@ class Absence(keras.layers.Layer):
     """
 
     def __init__(self, drop: float, name: str, **options: Any) -> None:
-        super().__init__(name=name, **options)
+        super().__init__(name=name, **{**options, "dtype": "float32", "autocast": False})
         self._drop = drop
         self._seeds = keras.random.SeedGenerator() if drop else None
 
@@ -44,7 +44,8 @@ class Replacement(keras.layers.Layer):
     """
 
     def __init__(self, replace: str, name: str, **options: Any) -> None:
-        super().__init__(name=name, **options)
+        # What it passes on keeps its dtype, whatever the new layers around it compute in.
+        super().__init__(name=name, **{**options, "dtype": "float32", "autocast": False})
         self.supports_masking = True
         self.replace = replace
 

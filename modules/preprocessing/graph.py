@@ -10,9 +10,11 @@ import tensorflow as tf
 from tfx_fusion.modules.spec import (
     Feature,
     Label,
+    length_name,
     may_be_missing,
     missing_name,
-    stored,
+    stored_columns,
+    variable_sequences,
     weighted_labels,
     weights_name,
 )
@@ -37,13 +39,14 @@ class TransformGraph(tf.Module):
         """
         super().__init__(name="transform_graph")
         self._imported = tf.saved_model.load(path)
-        self._stored = {name: stored(part) for name, part in {**features, **labels}.items()}
+        self._stored = stored_columns({**features, **labels})
         self._weights = [weights_name(name) for name in weighted_labels(labels)]
+        self._sequences = variable_sequences(features)
         # What Transform analysed beside them; what they say, the graph reads from the values.
         self._beside = {"row_id": ROW_ID} | {
             missing_name(name): Stored((), "int64") for name in may_be_missing(features)
-        }
-        self._beside |= dict.fromkeys(self._weights, Stored((), "float32"))
+        } | dict.fromkeys(self._weights, Stored((), "float32"))
+
 
     def example_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """How to parse a tf.Example."""
@@ -72,12 +75,28 @@ class TransformGraph(tf.Module):
         """Raw tensors `(batch, …)` to transformed ones; an absent one is filled with zeros.
 
         The graph wants every raw feature, and a served model has no labels.
+
+        Raises InvalidArgumentError, when it runs, for a length that its sequence cannot have.
         """
         batch = tf.shape(next(iter(raw.values())))[0]
         full = dict(raw)
+        for name in self._sequences.keys() & raw.keys():
+            full[length_name(name)] = self._length(name, raw)
         for name, part in {**self._stored, **self._beside}.items():
             if name not in full:
                 shape = tf.concat([[batch], tf.constant(part.shape, tf.int32)], axis=0)
                 empty = "" if part.dtype == "string" else 0
                 full[name] = tf.fill(shape, tf.constant(empty, DTYPES[part.dtype]))
         return dict(self._imported.transform_fn(full))
+
+    def _length(self, name: str, raw: Mapping[str, Any]) -> Any:
+        """The number of steps `(batch,)` of a sequence, checked."""
+        sequence, length = self._sequences[name], raw[length_name(name)]
+        least, most = 0 if sequence.missing else 1, sequence.shape[0]
+        wrong = tf.logical_or(length < least, length > most)
+        message = f"{length_name(name)}: expected {least} to {most} steps, found "
+        known = tf.debugging.Assert(
+            tf.logical_not(tf.reduce_any(wrong)), [message, tf.boolean_mask(length, wrong)]
+        )
+        with tf.control_dependencies([known] if known is not None else []):
+            return tf.identity(length)

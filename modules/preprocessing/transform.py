@@ -25,6 +25,7 @@ from tfx_fusion.modules.spec import (
     NumberFeature,
     SequenceFeature,
     TextFeature,
+    length_name,
     missing_name,
     weights_name,
 )
@@ -46,12 +47,23 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     `NAME.missing` `(batch,)` int64 beside them, 1 where the raw value is empty text or NaN, as a
     row of the data or a request to the served model says so; their own value is then 0 or padding.
     Labels with row weights have `NAME.weights` `(batch,)` float32 beside them.
+    Variable sequences have `NAME_length` `(batch,)` int64 beside them, 0 where they are missing;
+    what stands behind the last step is padding, whatever a request holds there.
     """
     outputs = {}
     for name, feature in FEATURES.validate_json(custom_config["features"]).items():
         outputs[name] = _feature(inputs[name], feature)
-        if feature.missing:
-            outputs[missing_name(name)] = tf.cast(_is_missing(inputs[name]), tf.int64)
+        missing = _is_missing(inputs[name]) if feature.missing else None
+        if missing is not None:
+            outputs[missing_name(name)] = tf.cast(missing, tf.int64)
+        if isinstance(feature, SequenceFeature) and feature.variable:
+            length = inputs[length_name(name)]
+            if missing is not None:
+                length = tf.where(missing, tf.zeros_like(length), length)
+            outputs[length_name(name)] = tf.identity(length)
+            steps = tf.sequence_mask(length, feature.shape[0])[:, :, tf.newaxis]
+            padding = tf.constant(feature.padding, tf.float32)
+            outputs[name] = tf.where(steps, outputs[name], padding)
     for name, label in LABELS.validate_json(custom_config["labels"]).items():
         if isinstance(label, CategoryLabel):
             outputs[name] = _index(inputs[name], label.classes)

@@ -12,6 +12,7 @@ from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.evaluation.quality import Quality, read_quality
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.report.summaries import (
+    EmbeddingsSummary,
     Metrics,
     PublishSummary,
     RowsSummary,
@@ -100,13 +101,23 @@ class RunRecord(BaseModel):
         return next((one for one in found if isinstance(one, kind)), None)
 
     def count_rejected(self) -> None:
-        """Takes the rejected rows from the summary of the step that read them."""
+        """Takes the rejected rows from the summaries of the steps that read and embedded rows.
+
+        Where both rejected some, the file is that of the rows that could not be read.
+        """
         # Imported here, as in `conclude`: who only reads a record needs neither Beam nor Keras.
         from tfx_fusion.modules.data.write import REJECTED_FILE
 
         rows, folder = self.summary(RowsSummary), self.output("rejected_rows")
         if rows and folder:
             self.rejected = RejectedRows(rows=rows.rejected, file=str(folder / REJECTED_FILE))
+        for step in self.steps:
+            if isinstance(step.summary, EmbeddingsSummary) and step.summary.rejected:
+                file = str(Path(step.outputs["embeddings"]) / REJECTED_FILE)
+                self.rejected = RejectedRows(
+                    rows=self.rejected.rows + step.summary.rejected,
+                    file=self.rejected.file if self.rejected.rows else file,
+                )
 
     def conclude(self) -> None:
         """Fills in what came of a run whose steps all ended well."""

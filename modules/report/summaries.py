@@ -113,14 +113,16 @@ class SubmodelSummary(Summary):
 
 
 class EmbeddingsSummary(Summary):
-    """The embedded rows of all splits."""
+    """The embedded rows of all splits, and how many could not be embedded."""
 
     kind: Literal["embeddings"] = "embeddings"
     rows: int
     bytes_per_row: int
+    rejected: int = 0
 
     def in_words(self) -> str:
-        return f"{self.rows:,} rows, {self.bytes_per_row:,} bytes each"
+        more = f", {self.rejected:,} rejected" if self.rejected else ""
+        return f"{self.rows:,} rows, {self.bytes_per_row:,} bytes each{more}"
 
 
 class TrainingSummary(Summary):

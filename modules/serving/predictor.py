@@ -12,7 +12,7 @@ import numpy as np
 
 from tfx_fusion.modules.data.data_file import BadRow, Row
 from tfx_fusion.modules.data.rows import RowError, RowParser
-from tfx_fusion.modules.spec import NumberLabel, Specification
+from tfx_fusion.modules.spec import NumberLabel, Specification, stored_columns
 
 BATCH = 64
 
@@ -44,15 +44,21 @@ class Predictor:
         """
         Args:
             specification: what the model was made from.
-            inputs: the features that its `serving_default` takes.
+            inputs: what its `serving_default` takes: features, and lengths of sequences.
         """
         self.specification = specification
         self._features = {
             name: feature for name, feature in specification.features.items() if name in inputs
         }
+        # Models that were published before there were lengths take none.
+        self._columns = {
+            name: stored
+            for name, stored in stored_columns(self._features).items()
+            if name in inputs
+        }
 
     def ask(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs of `serving_default` for `{feature: (batch, …)}`.
+        """The outputs of `serving_default` for `{input: (batch, …)}`.
 
         Raises RowsError where it is the rows that cannot be answered, RunError for anything else.
         """
@@ -82,7 +88,7 @@ class Predictor:
             yield from answers
 
     def _fill(self, good: list[Parsed]) -> None:
-        inputs = {name: np.stack([values[name] for _, values in good]) for name in self._features}
+        inputs = {name: np.stack([values[name] for _, values in good]) for name in self._columns}
         try:
             given = self.ask(inputs)
         except RowsError as error:

@@ -19,7 +19,8 @@ from tensorflow_serving.apis import (
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
-from tfx_fusion.modules.spec import Feature, Specification, stored
+from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec.features import Stored
 
 SECONDS = 60
 DTYPES = {"float32": np.float32, "int64": np.int64, "string": object}
@@ -39,9 +40,9 @@ def remote_model(specification: Specification, address: str) -> Predictor:
     return kinds[parts.scheme](specification, address)
 
 
-def typed(feature: Feature, values: np.ndarray) -> np.ndarray:
-    """Values `(batch, …)` of a feature in the dtype that a served model takes."""
-    return values.astype(DTYPES[stored(feature).dtype])
+def typed(stored: Stored, values: np.ndarray) -> np.ndarray:
+    """Values `(batch, …)` of an input in the dtype that a served model takes."""
+    return values.astype(DTYPES[stored.dtype])
 
 
 class OverGrpc(Predictor):
@@ -69,7 +70,7 @@ class OverGrpc(Predictor):
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self._name
         for name, values in inputs.items():
-            array = typed(self._features[name], values)
+            array = typed(self._columns[name], values)
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
         try:
             response = self._stub.Predict(request, timeout=SECONDS)
@@ -96,7 +97,7 @@ class OverRest(Predictor):
 
     def ask(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         columns = {
-            name: _in_json(typed(self._features[name], values).tolist())
+            name: _in_json(typed(self._columns[name], values).tolist())
             for name, values in inputs.items()
         }
         outputs = self._answer("POST", ":predict", {"inputs": columns})["outputs"]

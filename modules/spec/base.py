@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 
 from tfx_fusion.modules.errors import suggestion
 
@@ -67,12 +68,17 @@ class Part(BaseModel):
         raise ValidationError.from_exception_data(cls.__name__, problems)
 
 
+KNOWN_ERRORS = frozenset(get_args(ErrorType))
+
+
 def _again(item: ErrorDetails) -> InitErrorDetails:
     """An error of pydantic, to be raised once more."""
     context = item.get("ctx", {})
     kind: str | PydanticCustomError = item["type"]
     if kind == "unknown_key":
         kind = PydanticCustomError("unknown_key", "unknown key: {hint}", context)
+    elif kind not in KNOWN_ERRORS:  # of pydantic's own types, as `path_type`
+        kind, context = PydanticCustomError(item["type"], item["msg"]), {}
     return {"type": kind, "loc": item["loc"], "input": item["input"], "ctx": context}
 
 
@@ -86,8 +92,9 @@ Flag = Annotated[bool, Field(strict=True)]
 
 # A name of a feature, label, sub-model, node or output. TensorFlow uses it as a scope name.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-# What an input refers to: a feature, a sub-model or a node, or one output of a sub-model.
-Reference = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_./]+)?$")]
+# What an input refers to: a feature, a sub-model or a node, or one output of a sub-model, whose
+# name may have any characters.
+Reference = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.\S(.*\S)?)?$")]
 Column = Annotated[str, Field(min_length=1)]
 
 
@@ -108,14 +115,32 @@ LocalPath = Annotated[Path, AfterValidator(_not_empty), AfterValidator(from_fold
 
 
 def as_cell(value: object) -> object:
-    """A number as the text that a cell of the data holds."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if number else value
+    """A number or boolean as the text that a cell of the data is read as."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _as_text(value: object) -> object:
     """Classes are compared as text: `classes: [0, 1]` are the cells "0" and "1"."""
     return tuple(map(as_cell, value)) if isinstance(value, list | tuple) else value
+
+
+def _keys_as_text(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    names = [as_cell(key) for key in value]
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each class once, found {', '.join(map(repr, twice))} more than once")
+    return dict(zip(names, value.values(), strict=True))
+
+
+# A number for each of some classes, which may be named as `ClassNames` are.
+ByClass = Annotated[
+    dict[str, PositiveNumber],
+    BeforeValidator(_keys_as_text, json_schema_input_type=dict[str, float]),
+]
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:

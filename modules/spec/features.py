@@ -153,8 +153,19 @@ class CategoryFeature(FeaturePart):
 class SequenceFeature(FeaturePart):
     """Steps of numbers: a list in the row, or the path of a `.npy` file, `(steps, width)`.
 
-    With `variable: true` a row may have fewer steps than `shape` says; it is padded at the end
-    with `padding`, and padded steps are masked for layers that know Keras's masks.
+    With `variable: true` a row may have fewer steps than `shape` says, but at least one. It is
+    padded at the end with `padding`, and padded steps are masked for layers that know Keras's
+    masks. The mask comes from the number of steps, not from their values: a step that equals the
+    padding is a step. The number of steps is how many stand in the row, or what the row's column
+    `COLUMN_length` says where there is one, as with TFRecords that are padded already.
+
+    tf.Examples, the fused model and its `serving_default` have it beside the padded values as
+    `NAME_length` `(batch,)` int64. A client sends both, for a feature `steps` of `shape: [3, 2]`:
+
+        {"instances": [{"steps": [[0.5, 1], [0, 0], [0, 0]], "steps_length": 2}]}
+
+    That row has two steps, the second of zeros; what stands behind them is ignored. A length of 0
+    goes with a missing sequence only, whose values are all NaN.
     """
 
     type: Literal["sequence"]
@@ -287,6 +298,31 @@ def stored(part: Feature | Label) -> Stored:
     if isinstance(part, MultiLabel):
         return Stored((len(part.classes),), "int64")
     return Stored((), "float32" if isinstance(part, NumberLabel) else "string")
+
+
+def variable_sequences(parts: Mapping[str, Feature | Label]) -> dict[str, SequenceFeature]:
+    """The sequences that have another number of steps in each row, by name."""
+    return {
+        name: part
+        for name, part in parts.items()
+        if isinstance(part, SequenceFeature) and part.variable
+    }
+
+
+def length_name(sequence: str) -> str:
+    """The column that says, for each row, how many steps a variable sequence has."""
+    return f"{sequence}_length"
+
+
+def stored_columns(parts: Mapping[str, Feature | Label]) -> dict[str, Stored]:
+    """How features and labels are stored, each with the length of a variable sequence behind it."""
+    lengths = variable_sequences(parts)
+    found: dict[str, Stored] = {}
+    for name, part in parts.items():
+        found[name] = stored(part)
+        if name in lengths:
+            found[length_name(name)] = Stored((), "int64")
+    return found
 
 
 # The column that every tf.Example carries beside those of the specification.

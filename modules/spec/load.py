@@ -16,8 +16,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
-from tfx_fusion.modules.errors import Problem, SpecificationError, suggestion
+from tfx_fusion.modules.errors import Problem, SpecificationError, first_line, suggestion
 from tfx_fusion.modules.spec.specification import Specification
 
 LONGEST_VALUE = 80  # of a value that a message shows
@@ -105,10 +106,58 @@ def read_tree(path: Path) -> CommentedMap:
         raise SpecificationError([f"{path}: no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecificationError([f"{path}: cannot be read as UTF-8 text: {error}"]) from error
-    tree = _parse(path, text)
+    try:
+        tree = _parse(path, text)
+        _weigh(path, tree, {}, 0)
+    except RecursionError:
+        raise SpecificationError([f"{path}: {TOO_DEEP}"]) from None
     if not isinstance(tree, CommentedMap):
         raise SpecificationError([f"{path}: expected a mapping of keys to values"])
     return tree
+
+
+# Aliases (`*name`) let a short file stand for more values than memory holds ("billion laughs").
+MOST_VALUES, DEEPEST = 100_000, 64
+TOO_DEEP = f"its values are nested too deep: at most {DEEPEST} levels can be read"
+
+
+def _check_depth(path: Path, text: str) -> None:
+    """Raises SpecificationError where values are nested so deep that loading them takes forever."""
+    depth = 0
+    for event in YAML(typ="rt", pure=True).parse(text):
+        starts = isinstance(event, CollectionStartEvent)
+        depth += starts - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            raise SpecificationError([f"{path}: {TOO_DEEP}"])
+
+
+def _weigh(path: Path, node: Any, known: dict[int, int], depth: int) -> int:
+    """How many values a tree stands for, each alias counted.
+
+    Args:
+        path: the file.
+        node: the tree.
+        known: what was counted already, by identity; 0 while it is being counted.
+        depth: how deep the tree lies in the whole.
+
+    Raises SpecificationError where these are too many, are nested too deep, or hold themselves.
+    """
+    if not isinstance(node, dict | list):
+        return 1
+    if depth > DEEPEST:
+        raise SpecificationError([f"{path}: {TOO_DEEP}"])
+    if id(node) not in known:
+        known[id(node)] = 0
+        inside = [*node, *node.values()] if isinstance(node, dict) else node
+        known[id(node)] = 1 + sum(_weigh(path, item, known, depth + 1) for item in inside)
+    found = known[id(node)]
+    if found == 0:
+        raise SpecificationError([f"{path}: an alias refers to what it stands in: write it out"])
+    if found > MOST_VALUES:
+        raise SpecificationError(
+            [f"{path}: its aliases stand for more than {MOST_VALUES:,} values: write them out"]
+        )
+    return found
 
 
 def validate_tree(path: Path, tree: CommentedMap) -> Specification:
@@ -131,6 +180,7 @@ def _validated(path: Path, tree: Any) -> Specification:
 def _parse(path: Path, text: str) -> Any:
     yaml = YAML(typ="rt", pure=True)  # YAML 1.2: `1e-3` is a number, `no` is text
     try:
+        _check_depth(path, text)
         return yaml.load(text)
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1
@@ -145,6 +195,11 @@ def _parse(path: Path, text: str) -> Any:
         ) from None
     except YAMLError as error:
         raise SpecificationError([f"{path}: not valid YAML: {error}"]) from None
+    except (RecursionError, SpecificationError):
+        raise
+    except Exception as error:
+        cause = first_line(error)
+        raise SpecificationError([f"{path}: it cannot be read as YAML: {cause}"]) from error
 
 
 # Valid stand-ins for what a file must have, so that the rest of it can be checked without.

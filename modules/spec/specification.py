@@ -23,6 +23,7 @@ from pydantic import (
 from tfx_fusion.modules.errors import suggestion
 from tfx_fusion.modules.metrics.table import Kind
 from tfx_fusion.modules.spec.base import (
+    ByClass,
     Column,
     Count,
     Flag,
@@ -197,7 +198,7 @@ class Output(Part):
     from_logits: Flag | None = None
     metrics: tuple[Metric, ...] = ()
     weight: PositiveNumber = 1.0
-    class_weights: Literal["balanced"] | dict[str, PositiveNumber] | None = None
+    class_weights: Literal["balanced"] | ByClass | None = None
 
     @field_validator("metrics")
     @classmethod

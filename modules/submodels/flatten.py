@@ -7,12 +7,13 @@ like any other. Layers and weights stay the model's own.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
-from tfx_fusion.modules.keras_compat import calls_of, graph_of, producer
+from tfx_fusion.modules.keras_compat import all_layers, calls_of, graph_of, producer
 
 
 @dataclass
@@ -70,6 +71,12 @@ class Entry(keras.layers.Layer):
         return {"name": self.name, "to": self._to, "rank": self._rank}
 
 
+def scope_name(name: str) -> str:
+    """A name as Keras and TensorFlow take it for a layer: `a b` as `a.20.b`, by the code of each
+    character that they do not take."""
+    return re.sub(r"^[^A-Za-z0-9.]|[^A-Za-z0-9_.-]", lambda found: f".{ord(found[0]):x}.", name)
+
+
 def flatten(
     model: keras.Model,
     inputs: dict[str, keras.KerasTensor],
@@ -89,9 +96,14 @@ def flatten(
 class _Flattening:
     def __init__(self, model: keras.Model, inputs: dict[str, keras.KerasTensor]) -> None:
         self.flat = FlatModel(model.name, inputs)
-        # The outer operations keep their names; those inside nested models give way.
-        self.flat.paths = {operation.name: operation.name for operation in model.operations}
-        self.named = {id(operation) for operation in model.operations}
+        # The outer operations keep their names where they can; those inside nested models give way.
+        valid = [o for o in model.operations if scope_name(o.name) == o.name]
+        self.flat.paths = {operation.name: operation.name for operation in valid}
+        self.named = {id(operation) for operation in valid}
+        # Neither can what lies inside of them be used in a graph.
+        for layer in all_layers(model):
+            if layer not in model.operations:
+                layer.name = scope_name(layer.name)
 
     def add(self, model: Any, prefix: str, tensors: dict[int, Any]) -> None:
         """Adds a model's calls; `tensors` leads from its tensors, by id, to those of the graph."""
@@ -110,7 +122,7 @@ class _Flattening:
                         outputs = keras.tree.flatten(operation(*args, **kwargs))
                     self._note(path, operation, (args, kwargs), outputs)
             elif not prefix:
-                self._note(operation.name, operation, (), outputs)
+                self._note(self._name(operation, ""), operation, (), outputs)
             else:
                 continue
             tensors.update(zip(map(id, node.outputs), outputs, strict=True))
@@ -147,7 +159,7 @@ class _Flattening:
         """The path of an operation, to which it gives a unique name when it meets it first."""
         if id(operation) not in self.named:
             path = f"{prefix}{operation.name}"
-            name = path.replace("/", ".")  # Keras allows no slash in a name
+            name = scope_name(path.replace("/", "."))
             while name in self.flat.paths:
                 name += "_"
             operation.name = name

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tfx_fusion.modules.errors import SpecificationError, UserError
+from tfx_fusion.modules.errors import SpecificationError, UserError, library_cause
 from tfx_fusion.modules.spec import Submodel
 from tfx_fusion.modules.submodels import keras_file, saved_model
 from tfx_fusion.modules.submodels.interface import Inspection
@@ -56,6 +56,7 @@ def inspect_submodel(
     else:
         loaded = saved_model.load(path)
         function = loaded.signatures[saved_model.pick_signature(path, loaded, signature)]
+        saved_model.check_stateless(path, function)
         interface = saved_model.read_interface(path, function)
         weights = saved_model.weights_of(function)
         architecture = saved_model.digest_architecture(path)
@@ -87,6 +88,13 @@ def _read(submodel: Submodel, path: Path) -> dict[str, Any]:
         return {"problems": error.problems}
     except UserError as error:
         return {"problems": [f"{submodel.source[0]}: {error}"]}
+    except Exception as error:  # a damaged file may make Keras or TensorFlow raise anything
+        return {
+            "problems": [
+                f"{submodel.source[0]}: {path}: the model cannot be read, it is damaged or of "
+                f"another version: {library_cause(error)}"
+            ]
+        }
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tfx_fusion.modules.errors import RunError, SpecificationError
+from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Specification, Submodel
 from tfx_fusion.modules.submodels.interface import Inspection
@@ -102,6 +103,10 @@ def _read_record(file: Path) -> Inspection | None:
 
 
 def _read_in_process(submodels: dict[str, tuple[Submodel, Path]]) -> dict[str, dict]:
+    """The answers of the process that reads sub-models, by name.
+
+    Where one of several ends it, each is read in a process of its own, so that this one is found.
+    """
     request = {
         name: {"submodel": submodel.model_dump(mode="json"), "path": str(path)}
         for name, (submodel, path) in submodels.items()
@@ -112,11 +117,32 @@ def _read_in_process(submodels: dict[str, tuple[Submodel, Path]]) -> dict[str, d
         capture_output=True,
         text=True,
     )
-    if done.returncode:
-        raise RunError(
-            f"reading the sub-models {', '.join(submodels)} failed: {done.stderr.strip()[-2000:]}"
-        )
-    return json.loads(done.stdout.splitlines()[-1])
+    if not done.returncode:
+        return json.loads(done.stdout.splitlines()[-1])
+    if len(submodels) > 1:
+        return {
+            name: answer
+            for name, submodel in submodels.items()
+            for answer in _read_in_process({name: submodel}).values()
+        }
+    [(name, (submodel, path))] = submodels.items()
+    return {name: {"problems": [f"{submodel.source[0]}: {path}: {_crash(done)}"]}}
+
+
+def _crash(done: subprocess.CompletedProcess[str]) -> str:
+    """Why the process that reads a sub-model ended without an answer, in one sentence."""
+    if done.returncode < 0:
+        try:
+            ended = f"by {signal.Signals(-done.returncode).name}"
+        except ValueError:
+            ended = f"by signal {-done.returncode}"
+    else:
+        lines = done.stderr.strip().splitlines()
+        ended = f"with code {done.returncode}{f' ({lines[-1].strip()[:300]})' if lines else ''}"
+    return (
+        f"the process that read the model was ended {ended}: the model is damaged, or needs more "
+        "memory than there is; save it again"
+    )
 
 
 def with_path(submodel: Submodel, folder: Path) -> Submodel:

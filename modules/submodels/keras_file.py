@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 import zipfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,8 @@ import keras
 import numpy as np
 
 from tfx_fusion.modules.errors import UserError, first_line
-from tfx_fusion.modules.keras_compat import fresh_layer_names, graph_of, producer
-from tfx_fusion.modules.submodels.flatten import FlatModel, flatten
+from tfx_fusion.modules.keras_compat import all_layers, fresh_layer_names, graph_of, producer
+from tfx_fusion.modules.submodels.flatten import Entry, FlatModel, flatten
 from tfx_fusion.modules.submodels.interface import (
     Interface,
     LayerInfo,
@@ -38,26 +41,84 @@ def load_model(path: Path, custom_objects: Sequence[str] = ()) -> keras.Model:
 
     `custom_objects` name the classes, as `package.module:Class`, that the file may hold beside
     Keras's and KerasHub's. Raises UserError where the file is damaged, holds code, or a class not
-    listed.
+    listed, and where a row's prediction would depend on the batch that the row comes in.
     """
-    own = import_custom_objects(custom_objects)
     config = read_config(path)
-    check_classes(path, config, own)
-    if needs_hub(config):
-        import_hub()
-    try:
-        model = keras.saving.load_model(path, own, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many types here, for the user all are one
-        raise UserError(f"{path}: Keras cannot load the model: {first_line(error)}") from error
+    with own_classes(custom_objects) as own:
+        check_classes(path, config, own)
+        if needs_hub(config):
+            import_hub()
+        try:
+            model = keras.saving.load_model(path, own, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises many types here, for the user all are one
+            raise UserError(f"{path}: Keras cannot load the model: {first_line(error)}") from error
+    _check_free_batch(path, model)
     if isinstance(model, keras.Sequential):
         return _functional(path, model)
     return model if graph_of(model) is not None else _as_one_layer(path, model)
 
 
+@contextmanager
+def own_classes(names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Imports the user's own classes of one file; inside, Keras knows these by their names.
+
+    Keras has one registry for the whole process, where the last class of a name stays. Two files
+    may have classes of one name: each is loaded with its own, and afterwards a name is again what
+    it was first registered for. Also what else these classes' modules register is known inside.
+    """
+    registry = keras.saving.get_custom_objects()
+    before = dict(registry)
+    try:
+        found = import_custom_objects(names)
+        listed = _registered(found.values())
+        registered = {keras.saving.get_registered_name(value) for value in found.values()}
+        if min(len(found), len(registered)) < len(set(names)):
+            raise UserError(
+                f"custom_objects: {', '.join(names)}: two of them have one name, so that the file "
+                "does not say which of them it holds: rename one and save the model again"
+            )
+        modules = {name.partition(":")[0] for name in names}
+        modules |= {getattr(value, "__module__", "") for value in found.values()}
+        for module in modules & sys.modules.keys():
+            registry.update(_registered(vars(sys.modules[module]).values()))
+        registry.update(listed)
+        yield found
+    finally:
+        registry.update(before)
+
+
+def _registered(values: Iterable[Any]) -> dict[str, Any]:
+    """The classes and functions among some values that are registered with Keras, by that name."""
+    known = [value for value in values if inspect.isclass(value) or inspect.isfunction(value)]
+    names = [keras.saving.get_registered_name(value) for value in known]
+    # Of what is not registered Keras returns its own name, which has no package before it.
+    return {name: value for name, value in zip(names, known, strict=True) if ">" in name}
+
+
+def _check_free_batch(path: Path, model: keras.Model) -> None:
+    """Raises UserError for a model whose answer for a row depends on its batch."""
+    for layer in all_layers(model):
+        if getattr(layer, "stateful", False):
+            raise UserError(
+                f"{path}: the layer '{layer.name}' is stateful: what it gives for a row depends "
+                "on the batches before it, so that rows could not be trained on in any order nor "
+                "served: build it with stateful=False and save the model again"
+            )
+    if isinstance(model, keras.Sequential) or not hasattr(model, "operations"):
+        return  # it is rebuilt, or called anew, for batches of any size
+    for name, tensor in named_inputs(model).items():
+        if tensor.shape and tensor.shape[0] is not None:
+            raise UserError(
+                f"{path}: the input '{name}' takes batches of {tensor.shape[0]} rows only: build "
+                "the model with an Input without a batch size and save it again"
+            )
+
+
 def _as_one_layer(path: Path, model: keras.Model) -> keras.Model:
     """A model with a `call` of its own as the only layer of a functional one: uncuttable inside.
 
-    Of a subclassed one Keras stores the shape it was built with, not the dtype; float32 is taken.
+    Of a subclassed one Keras stores the shape it was built with, not the dtype: it is whole numbers
+    where its first layer looks them up, else float32.
     """
     if hasattr(model, "operations"):
         entries = keras.tree.map_structure(
@@ -75,7 +136,8 @@ def _as_one_layer(path: Path, model: keras.Model) -> keras.Model:
     if isinstance(shape, dict):
         inputs = {name: keras.Input(size[1:], name=name) for name, size in shape.items()}
     elif shape and all(size is None or isinstance(size, int) for size in shape):
-        inputs = keras.Input(shape[1:], name=names[0])
+        dtype = "int64" if model.layers and _takes_ids(model.layers[0]) else None
+        inputs = keras.Input(shape[1:], dtype=dtype, name=names[0])
     if inputs is None:
         raise UserError(
             f"{path}: the inputs of the class {type(model).__name__} are not stored in the file: "
@@ -85,34 +147,77 @@ def _as_one_layer(path: Path, model: keras.Model) -> keras.Model:
 
 
 def _functional(path: Path, model: keras.Sequential) -> keras.Model:
-    """Rebuilt, because Keras stores the batch size of the first call where there was no Input."""
+    """Rebuilt, because Keras stores the batch size of the first call where there was no Input.
+
+    Nor does it store the dtype of that call, but the one that its first layer computes in. Where
+    that layer looks up whole numbers, it is these that the model takes.
+    """
     if not model.built:
         raise UserError(f"{path}: the model was saved before it was built; call it once, then save")
     [given] = model.inputs
-    inputs = keras.Input(given.shape[1:], dtype=given.dtype, name=given.name)
-    tensor = inputs
+    dtype = keras.backend.standardize_dtype(given.dtype)
+    from_ids = "float" in dtype and _takes_ids(model.layers[0])
+    inputs = tensor = keras.Input(
+        given.shape[1:], dtype="int64" if from_ids else dtype, name=given.name
+    )
+    if from_ids:
+        # As Keras does when the model is called.
+        tensor = Entry(dtype, len(given.shape), f"{given.name}.{dtype}")(inputs)
     for layer in model.layers:
         tensor = layer(tensor)
     return keras.Model(inputs, tensor, name=model.name)
 
 
+def _takes_ids(layer: Any) -> bool:
+    """Whether a layer, or the first in it, looks up whole numbers."""
+    if isinstance(layer, keras.layers.Wrapper):
+        return _takes_ids(layer.layer)
+    if isinstance(layer, keras.Sequential) and layer.layers:
+        return _takes_ids(layer.layers[0])
+    return isinstance(layer, keras.layers.Embedding | keras.layers.CategoryEncoding)
+
+
 def named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
-    """A functional model's inputs by name: the keys of a dictionary, else the Inputs' names."""
-    if isinstance(model.input, dict):
-        return dict(model.input)
+    """A functional model's inputs by name: the keys of a dictionary, else the Inputs' names.
+
+    By the Inputs' names also where a dictionary holds lists or dictionaries.
+    """
+    if _is_flat_dict(model.input):
+        return {str(key): tensor for key, tensor in model.input.items()}
     return {producer(tensor).operation.name: tensor for tensor in model.inputs}
 
 
 def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
-    """A functional model's outputs by name: the keys of a dictionary, else the layers' names."""
-    if isinstance(model.output, dict):
-        return dict(model.output)
-    found: dict[str, keras.KerasTensor] = {}
-    for tensor in model.outputs:
-        source = producer(tensor)
-        name = source.operation.name
-        found[name if source.outputs == 1 else f"{name}_{source.index}"] = tensor
-    return found
+    """A functional model's outputs by name: the keys of a dictionary, else the layers' names.
+
+    Where a layer gives several, by number: `score_0`, `score_1`. In a structure with more levels
+    they go by their place: `boxes.0`, `boxes.1`, `label` for `{boxes: [a, b], label: c}`.
+    """
+    if _is_flat_dict(model.output):
+        return {str(key): tensor for key, tensor in model.output.items()}
+    if isinstance(model.output, dict) or any(map(keras.tree.is_nested, _items(model.output))):
+        places = keras.tree.flatten_with_path(model.output)
+        names = [".".join(map(str, place)) for place, _ in places]
+    else:
+        sources = [producer(tensor) for tensor in model.outputs]
+        names = [
+            source.operation.name + (f"_{source.index}" if source.outputs > 1 else "")
+            for source in sources
+        ]
+    counts, seen = Counter(names), Counter[str]()
+    for place, name in enumerate(names):
+        if counts[name] > 1:
+            names[place] = f"{name}_{seen[name]}"
+            seen[name] += 1
+    return dict(zip(unique_names(names), model.outputs, strict=True))
+
+
+def _items(structure: Any) -> Sequence[Any]:
+    return structure if isinstance(structure, list | tuple) else [structure]
+
+
+def _is_flat_dict(structure: Any) -> bool:
+    return isinstance(structure, dict) and not any(map(keras.tree.is_nested, structure.values()))
 
 
 def make_flat(model: keras.Model) -> FlatModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,12 +44,20 @@ class KerasGraph:
     `inner` leads to `{output: (batch, …)}`, `cuts` has by path the tensors at which it can be cut.
     `paths` has the path of each operation by the name that Keras knows it by. The layers at
     `in_training_mode` run as in training when the whole model does; parts of one graph share it.
+    `custom_objects` name the classes of the user's own in it.
     """
 
     inner: keras.Model
     cuts: dict[str, keras.KerasTensor]
     paths: dict[str, str]
     in_training_mode: set[str] = field(default_factory=set)
+    custom_objects: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # A functional model's masks are those of its operations: none is handed from its inputs to
+        # its outputs. To say so keeps Keras from warning that an input's mask is destroyed.
+        self.inner.supports_masking = True
+        self.inner.compute_mask = _no_mask
 
     @classmethod
     def load(cls, path: Path, taps: list[str], custom_objects: Sequence[str]) -> KerasGraph:
@@ -61,13 +70,23 @@ class KerasGraph:
             for path, tensor in flat.cuts().items()
             if id(producer(tensor).operation) in inside
         }
-        return cls(inner, cuts, flat.paths)
+        return cls(inner, cuts, flat.paths, custom_objects=tuple(custom_objects))
 
     def above(self, cuts: Sequence[str]) -> KerasGraph:
-        """The part behind inner layers, from a list of tensors: the same layers and weights."""
-        tensors = [self.cuts[name] for name in cuts]
-        upper = keras.Model(tensors, self.inner.output)
-        return KerasGraph(upper, {}, self.paths, self.in_training_mode)
+        """The part behind inner layers, from a list of tensors: the same layers and weights.
+
+        Without those outputs that inner layers give themselves, see `given_below`.
+        """
+        below = self.given_below(cuts)
+        outputs = {tap: t for tap, t in self.inner.output.items() if tap not in below}
+        upper = keras.Model([self.cuts[name] for name in cuts], outputs)
+        return KerasGraph(upper, {}, self.paths, self.in_training_mode, self.custom_objects)
+
+    def given_below(self, cuts: Sequence[str]) -> dict[str, str]:
+        """The outputs that come straight from inner layers where it is cut: `{output: layer}`."""
+        cut_at = {id(self.cuts[name]): name for name in cuts}
+        outputs = self.inner.output.items()
+        return {tap: cut_at[id(tensor)] for tap, tensor in outputs if id(tensor) in cut_at}
 
     def weighted_layers(self) -> dict[str, keras.layers.Layer]:
         """The layers that own weights, by the names that a stage unfreezes by."""
@@ -136,16 +155,26 @@ class KerasGraph:
             "paths": self.paths,
             "unfrozen": [path for path, layer in layers.items() if layer.trainable],
             "training_mode": bool(self.in_training_mode),
+            "custom_objects": list(self.custom_objects),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> KerasGraph:
-        """The graph that `get_config` describes, with new weights."""
-        whole = keras.saving.deserialize_keras_object(config["model"])
+        """The graph that `get_config` describes, with new weights.
+
+        A file imports nothing: classes of the user's own must have been imported, as for Keras.
+        """
+        own = tuple(config.get("custom_objects", ()))
+        with keras_file.own_classes([n for n in own if n.partition(":")[0] in sys.modules]):
+            whole = keras.saving.deserialize_keras_object(config["model"])
         inner = keras.Model(whole.input, whole.output["outputs"])
-        graph = cls(inner, whole.output["cuts"], config["paths"])
+        graph = cls(inner, whole.output["cuts"], config["paths"], custom_objects=own)
         graph.unfreeze(config["unfrozen"], config["training_mode"])
         return graph
+
+
+def _no_mask(inputs: Any, previous_mask: Any) -> None:
+    return None
 
 
 class _FrozenByPart(keras.layers.Layer):
@@ -218,8 +247,6 @@ class SubmodelLayer(_FrozenByPart):
             self.unfreeze(())
         if self.loaded is None:
             self._inner = self._graph.inner  # as an attribute, for Keras to track and save
-            # Else Keras warns that the mask of an input is destroyed.
-            self._inner.supports_masking = True
         self.built = True
 
     def unfreeze(self, names: Collection[str], training_mode: bool = False) -> None:
@@ -275,7 +302,8 @@ class SubmodelLayer(_FrozenByPart):
 
     def above(self, cuts: Sequence[str]) -> UpperPart:
         """The part behind inner layers: the same layers and weights, from these on."""
-        return UpperPart(self._graph.above(cuts), cuts, f"{self.name}.above")
+        graph = self._graph
+        return UpperPart(graph.above(cuts), cuts, f"{self.name}.above", graph.given_below(cuts))
 
     def get_config(self) -> dict[str, Any]:
         """Raises UserError for a SavedModel, whose graph and assets Keras's format cannot hold."""
@@ -299,22 +327,41 @@ class UpperPart(_FrozenByPart):
     Its layers are those of the sub-model's own layer, unfrozen and in training mode where it is.
     """
 
-    def __init__(self, graph: KerasGraph, cuts: Sequence[str], name: str) -> None:
+    def __init__(
+        self,
+        graph: KerasGraph,
+        cuts: Sequence[str],
+        name: str,
+        passed: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        Args:
+            graph: the part behind the inner layers.
+            cuts: the inner layers.
+            name: the layer's.
+            passed: the outputs that are an inner layer's own, `{output: layer}`.
+        """
         super().__init__(name)
-        self._graph, self._below = graph, list(cuts)
+        self._graph, self._below, self._passed = graph, list(cuts), dict(passed or {})
         self._inner = graph.inner
-        self._inner.supports_masking = True
         self.built = True
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        return self._graph.run([inputs[name] for name in self._below], training)
+        outputs = self._graph.run([inputs[name] for name in self._below], training)
+        return {**outputs, **{tap: inputs[cut] for tap, cut in self._passed.items()}}
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "cuts": self._below, "graph": self._graph.get_config()}
+        return {
+            "name": self.name,
+            "cuts": self._below,
+            "graph": self._graph.get_config(),
+            "passed": self._passed,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> UpperPart:
-        return cls(KerasGraph.from_config(config["graph"]), config["cuts"], config["name"])
+        graph = KerasGraph.from_config(config["graph"])
+        return cls(graph, config["cuts"], config["name"], config["passed"])
 
 
 def by_name(layer: keras.layers.Layer) -> dict[str, keras.Variable]:

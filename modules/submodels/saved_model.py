@@ -28,6 +28,12 @@ FORBIDDEN = frozenset(
     {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles"}
 )
 
+# Operations that change a variable.
+WRITING = frozenset(
+    {"Assign", "AssignAdd", "AssignSub", "AssignVariableOp", "AssignAddVariableOp",
+     "AssignSubVariableOp"}
+)  # fmt: skip
+
 
 def check_graph(path: Path) -> None:
     """Raises UserError where the graph cannot be read, or has an operation that runs code."""
@@ -116,6 +122,27 @@ def read_interface(path: Path, function: Any) -> Interface:
         },
         parameters=parameters,
     )
+
+
+def check_stateless(path: Path, function: Any) -> None:
+    """Raises UserError where a signature changes variables: what it gives depends on the past."""
+    graph = function.graph.as_graph_def()
+    library = {found.signature.name: found.node_def for found in graph.library.function}
+    seen: set[str] = set()
+    waiting = list(graph.node)
+    while waiting:
+        node = waiting.pop()
+        if node.op in WRITING or node.op.startswith(("ResourceScatter", "ResourceStrided")):
+            raise UserError(
+                f"{path}: its signature changes a variable when it is called (the graph's node "
+                f"'{node.name}' is a {node.op}), so that what it gives for a row depends on the "
+                "rows before it: export a model that is not stateful"
+            )
+        called = {node.op, *(value.func.name for value in node.attr.values())}
+        called |= {f.name for value in node.attr.values() for f in value.list.func}
+        for name in called & library.keys() - seen:
+            seen.add(name)
+            waiting += library[name]
 
 
 def named_variables(function: Any) -> dict[str, tf.Variable]:

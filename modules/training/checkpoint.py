@@ -13,6 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfx_fusion.modules.spec import Direction
+
 STATE_FILE = "state.npz"
 
 
@@ -44,8 +46,8 @@ class Checkpoint:
     def save(self, state: State) -> None:
         """Writes a state aside and renames it, so that a kill leaves the previous one."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        arrays = {
-            f"{kind}/{position}": value
+        arrays: dict[str, Any] = {
+            f"{kind}/{position}": storable(value)
             for kind in ("variables", "optimizer", "best_weights")
             for position, value in enumerate(getattr(state, kind))
         }
@@ -81,6 +83,11 @@ def values(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
+def storable(value: np.ndarray) -> np.ndarray:
+    """A value as NumPy's files can hold it: they do not know bfloat16, float32 has all of it."""
+    return value.astype("float32") if value.dtype.name == "bfloat16" else value
+
+
 def assign(variables: Sequence[keras.Variable], stored: Sequence[np.ndarray]) -> None:
     """Sets each variable to its stored value."""
     for variable, value in zip(variables, stored, strict=True):
@@ -90,8 +97,11 @@ def assign(variables: Sequence[keras.Variable], stored: Sequence[np.ndarray]) ->
 class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
     """Keras's early stopping that can resume from a saved state."""
 
-    def __init__(self, monitor: str, patience: int) -> None:
-        super().__init__(monitor=monitor, patience=patience, restore_best_weights=True)
+    def __init__(self, monitor: str, patience: int, direction: Direction) -> None:
+        # Keras does not know the direction of what it logs by an output's name.
+        super().__init__(
+            monitor=monitor, patience=patience, mode=direction, restore_best_weights=True
+        )
         self._resumed: Mapping[str, Any] = {}
 
     def state(self) -> dict[str, Any]:

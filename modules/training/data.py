@@ -1,32 +1,34 @@
 """Training data in batches, of raw rows transformed on the fly or of embedded rows.
 
-Both come in the same order, so that a head learns the same from either.
+Both come in the same order, so that a head learns the same from either. The order is a permutation
+of all rows, computed number by number: rows that the data file sorts, by class say, come mixed at
+any size, and nothing is buffered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from tfx_fusion.modules.data.records import Records
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import CategoryLabel, Specification, weights_name
 
-SHUFFLE_ROWS = 4096
+# Of the block cipher that numbers rows anew. `tf.random.experimental.index_shuffle` takes 4, which
+# leaves a pattern: of 65,536 rows sorted by two classes, each batch would hold half of either.
+SHUFFLE_ROUNDS = 16
 
 
 class Rows(Protocol):
-    """The rows of a split. A handle represents a row until it is in a batch."""
+    """The rows of a split, by their numbers from 0 in the data's order."""
 
-    def handles(self) -> tf.data.Dataset:
-        """A handle for each row, in the data's order."""
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        """Handles `(batch,)` to the model's inputs and the labels, `(batch, …)` by name."""
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        """The model's inputs and the labels `(batch, …)` by name, of row numbers `(batch,)`."""
 
     def count(self) -> int:
         """How many rows there are."""
@@ -46,15 +48,13 @@ class RawRows:
     ) -> None:
         self._specification, self._transform = specification, transform
         self._files = example_files(folder)
+        self._records = Records(self._files)
 
-    def handles(self) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(self._files)
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        return self._transform.parse(handles)
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        return self._transform.parse(self._records.read(numbers))
 
     def count(self) -> int:
-        return sum(1 for _ in self.handles())
+        return len(self._records)
 
     def class_indices(self, label: str) -> np.ndarray:
         known = self._specification.labels[label]
@@ -66,9 +66,29 @@ class RawRows:
     def label_values(self, label: str) -> np.ndarray:
         # Without the Transform graph, which would decode every image.
         spec = {label: self._transform.example_spec()[label]}
-        batches = self.handles().batch(1024)
+        batches = tf.data.TFRecordDataset(self._files).batch(1024)
         found = [tf.io.parse_example(rows, spec)[label].numpy() for rows in batches]
         return np.concatenate(found)
+
+
+class WithoutRows:
+    """The rows of a split but for those at some places in its order, counted from 0."""
+
+    def __init__(self, rows: Rows, places: Collection[int]) -> None:
+        self._rows, self._places = rows, sorted(places)
+        self._others = np.delete(np.arange(rows.count()), self._places)
+
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        return self._rows.tensors(tf.gather(tf.constant(self._others, tf.int64), numbers))
+
+    def count(self) -> int:
+        return len(self._others)
+
+    def class_indices(self, label: str) -> np.ndarray:
+        return np.delete(self._rows.class_indices(label), self._places)
+
+    def label_values(self, label: str) -> np.ndarray:
+        return np.delete(self._rows.label_values(label), self._places)
 
 
 class Epochs(NamedTuple):
@@ -102,6 +122,7 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
         if specification.label_of(name).row_weights is not None
     }
     prepare = _prepare(specification, inputs)
+    count, steps = rows.count(), _steps(specification, rows)
 
     def weights(name: str, tensors: dict[str, Any], labels: Any) -> Any:
         found = tf.ones(tf.shape(labels)[:1])
@@ -109,8 +130,16 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
             found = tf.gather(of_classes[name], labels)
         return found * tensors[of_rows[name]] if name in of_rows else found
 
-    def weighted(handles: tf.Tensor) -> tuple[dict[str, Any], ...]:
-        tensors = rows.tensors(handles)
+    def batch(step: tf.Tensor) -> tuple[dict[str, Any], ...]:
+        epoch, place = step // steps, step % steps
+        tensors = rows.tensors(
+            tf.raw_ops.RandomIndexShuffle(
+                index=_numbers(place, training.batch_size, count),
+                seed=tf.stack([tf.constant(training.seed, tf.int64), epoch, 0]),
+                max_index=tf.constant(count - 1, tf.int64),
+                rounds=SHUFFLE_ROUNDS,
+            )
+        )
         features, labels = prepare(tensors)
         if not of_classes and not of_rows:
             return features, labels
@@ -118,31 +147,36 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
             name: weights(name, tensors, value) for name, value in labels.items()
         }  # fmt: skip
 
-    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        seed = training.seed + epoch
-        shuffled = rows.handles().shuffle(SHUFFLE_ROWS, seed=seed, reshuffle_each_iteration=False)
-        return shuffled.batch(training.batch_size)
-
     def batches(first_epoch: int) -> tf.data.Dataset:
         last = first_epoch + sum(stage.epochs for stage in training.stages)
-        every = tf.data.Dataset.range(first_epoch, last).flat_map(of_epoch)
-        return every.map(weighted, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        every = tf.data.Dataset.range(first_epoch * steps, last * steps)
+        return every.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    return Epochs(batches, _steps(specification, rows), rows.label_values)
+    return Epochs(batches, steps, rows.label_values)
 
 
 def evaluation_rows(
     specification: Specification, rows: Rows, inputs: Sequence[str]
 ) -> tf.data.Dataset:
-    """Batches of `({input: (batch, …)}, {output: (batch, …)})` in the order of the data."""
-    batches = rows.handles().batch(specification.training.batch_size)
+    """Batches of `({input: (batch, …)}, {output: (batch, …)})` in the order of the data.
+
+    Their number is known to Keras, which else tries for one more and counts it in the mean losses.
+    """
+    size, count = specification.training.batch_size, rows.count()
     prepare = _prepare(specification, inputs)
-    batches = batches.map(
-        lambda handles: prepare(rows.tensors(handles)), num_parallel_calls=tf.data.AUTOTUNE
+    return (
+        tf.data.Dataset.range(_steps(specification, rows))
+        .map(
+            lambda place: prepare(rows.tensors(_numbers(place, size, count))),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .prefetch(tf.data.AUTOTUNE)
     )
-    # Without a known number of batches Keras tries for one more and counts it in the mean losses.
-    known = tf.data.experimental.assert_cardinality(_steps(specification, rows))
-    return batches.apply(known).prefetch(tf.data.AUTOTUNE)
+
+
+def _numbers(place: Any, size: int, count: int) -> Any:
+    """The numbers `(batch,)` from 0 of the batch at a place; the last batch may be smaller."""
+    return tf.range(place * size, tf.minimum((place + 1) * size, count))
 
 
 def _steps(specification: Specification, rows: Rows) -> int:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfx_fusion.modules.data.records import Records
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.columns import Column, Contents, parse
 from tfx_fusion.modules.embedding.embedder import mask_name
@@ -16,6 +17,7 @@ from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.keras_compat import run_graph, set_mask
 from tfx_fusion.modules.preprocessing.transform import decode_images
 from tfx_fusion.modules.spec import ImageFeature
+from tfx_fusion.modules.submodels.flatten import scope_name
 
 # Rows that take at most this stay in memory; more are read from disk in every epoch.
 MEMORY_BYTES = 2 << 30
@@ -36,6 +38,10 @@ class EmbeddedRows:
         self._in_memory: dict[str, Any] | None = None
         if not self._images and contents.bytes_per_row * self._count <= MEMORY_BYTES:
             self._in_memory = self._read()
+        else:
+            self._records = Records(self._files)
+            if len(self._records) != self._count:
+                raise self._unexpected(f"{len(self._records):,}")
 
     def _read(self) -> dict[str, Any]:
         arrays: dict[str, np.ndarray] = {}
@@ -62,15 +68,10 @@ class EmbeddedRows:
             "folder of the runs to embed again"
         )
 
-    def handles(self) -> tf.data.Dataset:
+    def tensors(self, numbers: Any) -> dict[str, Any]:
         if self._in_memory is not None:
-            return tf.data.Dataset.range(self._count)
-        return tf.data.TFRecordDataset(self._files)
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        if self._in_memory is not None:
-            return {name: tf.gather(values, handles) for name, values in self._in_memory.items()}
-        tensors = parse(self._columns, handles)
+            return {name: tf.gather(values, numbers) for name, values in self._in_memory.items()}
+        tensors = parse(self._columns, self._records.read(numbers))
         for name, feature in self._images.items():
             tensors[name] = decode_images(tensors[name], feature)
         return tensors
@@ -95,7 +96,7 @@ class WithMask(keras.layers.Layer):
     """Attaches to an embedding `(batch, …)` the mask `(batch, steps)` that it had when computed."""
 
     def __init__(self, name: str, **options: Any) -> None:
-        super().__init__(name=name, **options)
+        super().__init__(name=name, **{**options, "dtype": "float32", "autocast": False})
         self.supports_masking = True
 
     def call(self, embedding: Any, mask_values: Any) -> Any:
@@ -127,7 +128,7 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
         mask = columns.get(mask_name(name))
         if mask is not None:
             inputs[mask.name] = _input(mask)
-            masked = WithMask(name=f"{_clean(name)}.masked")
+            masked = WithMask(name=f"{scope_name(name)}.masked")
             given[name] = masked(inputs[name], inputs[mask.name])
     for submodel, cuts in plan.cuts.items():
         below = {cut: given.pop(f"{submodel}.{cut}") for cut in cuts}
@@ -140,9 +141,4 @@ def new_head(fused: FusedModel, contents: Contents) -> keras.Model:
 
 
 def _input(column: Column) -> keras.KerasTensor:
-    return keras.Input(column.shape, dtype=column.dtype, name=_clean(column.name))
-
-
-def _clean(name: str) -> str:
-    """A column's name as Keras takes it: an output of a SavedModel may have a slash in its name."""
-    return name.replace("/", "_")
+    return keras.Input(column.shape, dtype=column.dtype, name=scope_name(column.name))

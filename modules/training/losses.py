@@ -219,15 +219,20 @@ def _units(specification: Specification, output: str) -> int:
 def compile_arguments(
     specification: Specification, units: Mapping[str, LabelUnits] | None = None
 ) -> dict[str, dict]:
-    """`loss`, `loss_weights` and `metrics` for `keras.Model.compile`, by output.
+    """What `keras.Model.compile` takes of losses and metrics, by output.
 
     `units` has the last layer of each output of a normalized label (`FusedModel.units`).
     """
     outputs = specification.outputs
+    losses = {
+        name: new_loss(output.loss, (units or {}).get(name)) for name, output in outputs.items()
+    }
+    over_rows = {}
+    if len(outputs) > 1:  # else the loss of the one output is the loss itself
+        over_rows = {name: [LossOverRows(loss)] for name, loss in losses.items()}
     return {
-        "loss": {
-            name: new_loss(output.loss, (units or {}).get(name)) for name, output in outputs.items()
-        },
+        "loss": losses,
+        "weighted_metrics": over_rows,
         "loss_weights": {name: output.weight for name, output in outputs.items()},
         "metrics": {
             name: [
@@ -237,3 +242,32 @@ def compile_arguments(
             for name, output in outputs.items()
         },
     }
+
+
+class LossOverRows(keras.metrics.Mean):
+    """An output's loss as its mean over rows; Keras itself gives the mean over batches.
+
+    A row counts as much in a small last batch as in any other. Rows of weighted classes count as in
+    the loss itself: weighted, divided by the number of rows.
+    """
+
+    # No name that a specification can lead to: they hold no dot.
+    NAME = "over.rows"
+
+    def __init__(self, loss: keras.losses.Loss) -> None:
+        super().__init__(name=self.NAME, dtype="float32")
+        self._loss = loss
+
+    def update_state(self, labels: Any, predictions: Any, sample_weight: Any = None) -> None:
+        mean = self._loss(labels, predictions, sample_weight)
+        super().update_state(mean, sample_weight=keras.ops.shape(predictions)[0])
+
+
+class ExactLogs(keras.callbacks.Callback):
+    """Puts the means over rows in the place of Keras's means over batches; the first callback."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        suffix = f"_{LossOverRows.NAME}"
+        logs = {} if logs is None else logs
+        for name in [name for name in logs if name.endswith(suffix)]:
+            logs[f"{name.removesuffix(suffix)}_loss"] = logs.pop(name)

@@ -16,7 +16,14 @@ class StageRecord(Part):
     """A finished stage.
 
     `unfrozen` has the unfrozen layers of each sub-model, `epochs` the losses and metrics of each
-    epoch, those of the evaluation split as `val_…`.
+    epoch, those of the evaluation split as `val_…`. `kept` is the place among them of the epoch
+    whose weights the stage ended with: the last, or the best where it stops early.
+
+    Losses and metrics are those of all rows, not means over batches; of several outputs `loss` is
+    the sum of theirs, weighted as the specification says, with what regularizers add. Of the rows
+    to train on they are measured while the weights move, losses weighted by class (the sum of
+    weight x loss, divided by the number of rows, as Keras does), metrics not. Of the rows to
+    evaluate on nothing is weighted by class.
     """
 
     name: str
@@ -24,6 +31,12 @@ class StageRecord(Part):
     unfrozen: dict[str, list[str]]
     learns_from: LearnsFrom
     epochs: list[dict[str, float]]
+    kept: int = -1
+
+    @property
+    def kept_epoch(self) -> dict[str, float]:
+        """The losses and metrics of the weights that the stage ended with."""
+        return self.epochs[self.kept]
 
 
 class WarmStart(Part):
@@ -58,9 +71,9 @@ class TrainingRecord(Part):
     warm_start: WarmStart | None = None
 
     @property
-    def last_epoch(self) -> dict[str, float]:
-        """The losses and metrics of the last epoch."""
-        return self.stages[-1].epochs[-1]
+    def kept_epoch(self) -> dict[str, float]:
+        """The losses and metrics of the weights that training ended with."""
+        return self.stages[-1].kept_epoch
 
 
 def write_record(record: TrainingRecord, folder: Path) -> None:

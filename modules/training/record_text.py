@@ -40,7 +40,7 @@ def record_text(specification: Specification, record: TrainingRecord) -> str:
             STAGE_HEADER,
             (stage_cells(stage, done) for stage, done in zip(planned, record.stages, strict=True)),
         ),
-        "Losses and metrics of each stage's last epoch:",
+        "Losses and metrics of each stage's last epoch, or of its best where it stops early:",
         _table(
             VALUES_HEADER,
             (row for done in record.stages for row in last_values(done)),
@@ -101,10 +101,10 @@ def _few(layers: list[str]) -> str:
 
 
 def last_values(done: StageRecord) -> list[list[str]]:
-    """A row for each loss and metric of a stage's last epoch, under `VALUES_HEADER`."""
+    """A row for each loss and metric that a stage ended with, under `VALUES_HEADER`."""
     return [
         [done.name, name, *(f"{runs[run][1]:.4f}" if run in runs else "" for run in RUNS)]
-        for name, runs in quantities([{"epochs": done.epochs[-1:]}]).items()
+        for name, runs in quantities([{"epochs": [done.kept_epoch]}]).items()
     ]
 
 

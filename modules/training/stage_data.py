@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.data.split import SPLITS
 from tfx_fusion.modules.embedding.columns import Contents, read_contents
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, LearnsFrom, StagePlan, distinct_plans
-from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.training.data import (
     Epochs,
     RawRows,
     Rows,
+    WithoutRows,
     evaluation_rows,
     training_rows,
 )
 from tfx_fusion.modules.training.embedded import EmbeddedRows, new_head
 
+log = logging.getLogger("fusion.training")
 # A step of a head takes less than the call of it. More at once would keep a signal waiting.
 MOST_STEPS = 256
 
@@ -51,6 +55,7 @@ class EmbeddedStore:
             folders: the folder of embedded rows of each distinct plan, in the stages' order.
         """
         self._folders = list(zip(distinct_plans(list(stages)), folders, strict=True))
+        self._rejected: dict[str, set[int]] | None = None
         self._open: tuple[EmbeddingPlan, Contents, dict[str, EmbeddedRows]] | None = None
 
     def open(self, plan: EmbeddingPlan) -> tuple[Contents, dict[str, EmbeddedRows]]:
@@ -67,6 +72,31 @@ class EmbeddedStore:
             }
             self._open = plan, contents, rows
         return self._open[1:]
+
+    def rejected(self, scan: Callable[[], dict[str, set[int]]]) -> dict[str, set[int]]:
+        """By split, the places of the rows that could not be embedded for one of the plans.
+
+        Where nothing is embedded, those that `scan` finds, which is called once.
+        """
+        if self._rejected is None:
+            found: dict[str, set[int]] = {}
+            for _, folder in self._folders:
+                for split, places in read_contents(folder).rejected.items():
+                    found.setdefault(split, set()).update(places)
+            self._rejected = found if self._folders else scan()
+        return self._rejected
+
+
+def without(rows: Rows, rejected: Collection[int], missing: Collection[int] = ()) -> Rows:
+    """Rows but for those at some places of their split.
+
+    Args:
+        rows: the rows of a split.
+        rejected: the places of those to leave out, counted before any was.
+        missing: the places of those that `rows` do not have any more.
+    """
+    left = [n - sum(gone < n for gone in missing) for n in set(rejected) - set(missing)]
+    return WithoutRows(rows, left) if left else rows
 
 
 class StageDataSource:
@@ -95,16 +125,75 @@ class StageDataSource:
         """The data of the stage at a position."""
         stage = self._stages[position]
         rows: Mapping[str, Rows]
+        known: Mapping[str, Collection[int]] = {}
         if stage.plan is None:
             model, rows = self._fused.model, {split: self._raw(split) for split in SPLITS}
         else:
             contents, rows = self._store.open(stage.plan)
             model = new_head(self._fused, contents)
+            known = contents.rejected
+        # All stages learn from the same rows, and are measured on the same.
+        rejected = self._store.rejected(self._unpredictable)
+        rows = {
+            split: without(found, rejected.get(split, ()), known.get(split, ()))
+            for split, found in rows.items()
+        }
         inputs = list(model.input)
         epochs = training_rows(self._specification, rows["train"], inputs)
         evaluation = evaluation_rows(self._specification, rows["eval"], inputs)
         together = 1 if stage.plan is None else largest_divisor(epochs.steps, MOST_STEPS)
         return StageData(model, epochs, evaluation, stage.learns_from, together)
+
+    def _unpredictable(self) -> dict[str, set[int]]:
+        """The rows that raw data have and training could not learn from, by split.
+
+        Raises RejectedRowsError where these are more than `data.max_rejected` allows.
+        """
+        data, size = self._specification.data, self._specification.training.batch_size
+        split_rows = {split: self._raw(split) for split in SPLITS}
+        found = {
+            split: unpredictable_rows(self._fused.model, rows, size)
+            for split, rows in split_rows.items()
+        }
+        rejected = [
+            (row_id, "", "expected a finite prediction before training, found NaN or infinity")
+            for places in found.values()
+            for row_id in places.values()
+        ]
+        if rejected:
+            total = sum(rows.count() for rows in split_rows.values())
+            told = (
+                f"{len(rejected)} of {total} rows have no finite prediction before training, first "
+                f"{rejected[0][0]}"
+            )
+            if len(rejected) > data.max_rejected * total:
+                allowed = f"data.max_rejected allows {data.max_rejected * 100:g} %"
+                raise RejectedRowsError(f"{told}; {allowed}", rejected)
+            log.warning("%s: they are left out", told)
+        return {split: set(places) for split, places in found.items()}
+
+
+def unpredictable_rows(model: keras.Model, rows: Rows, batch_size: int) -> dict[int, str]:
+    """The rows of a split of which a model predicts NaN or infinity: the place and id of each."""
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def looked_at(handles: Any) -> tuple[Any, Any]:
+        tensors = rows.tensors(handles)
+        predicted = model({name: tensors[name] for name in model.input}, training=False)
+        finite = [
+            tf.reduce_all(tf.math.is_finite(tf.reshape(value, [tf.shape(value)[0], -1])), axis=1)
+            for value in predicted.values()
+        ]
+        return tf.reduce_all(tf.stack(finite), axis=0), tensors["row_id"]
+
+    found: dict[int, str] = {}
+    place = 0
+    for handles in rows.handles().batch(batch_size).prefetch(1):
+        finite, row_ids = (tensor.numpy() for tensor in looked_at(handles))
+        for row in np.flatnonzero(~finite):
+            found[place + int(row)] = row_ids[row].decode()
+        place += len(finite)
+    return found
 
 
 def largest_divisor(number: int, most: int) -> int:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
-from tfx_fusion.modules.spec import Specification, Stage
+from tfx_fusion.modules.spec import Specification, Stage, logged
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.checkpoint import (
     Checkpoint,
@@ -33,7 +33,7 @@ from tfx_fusion.modules.training.frozen_proof import (
     verify_unchanged,
 )
 from tfx_fusion.modules.training.labels import prepare_labels
-from tfx_fusion.modules.training.losses import compile_arguments
+from tfx_fusion.modules.training.losses import ExactLogs, compile_arguments
 from tfx_fusion.modules.training.optimizers import new_optimizer
 from tfx_fusion.modules.training.record import StageRecord, TrainingRecord
 from tfx_fusion.modules.training.stage_data import StageData
@@ -151,7 +151,7 @@ class _Training:
         data = self.data_of(position)
         self.model = data.model
         progress.info("%s: on %s", stage.name, data.learns_from.description)
-        epochs = self._fit(position, data, earlier, state)
+        epochs, kept = self._fit(position, data, earlier, state)
         verify_unchanged(before, digests(_frozen(self.fused)), f"in stage {stage.name}")
         return StageRecord(
             name=stage.name,
@@ -159,6 +159,7 @@ class _Training:
             unfrozen=self._chosen(position),
             learns_from=data.learns_from,
             epochs=epochs,
+            kept=kept,
         )
 
     def _fit(
@@ -167,24 +168,29 @@ class _Training:
         data: StageData,
         earlier: list[StageRecord],
         state: State | None,
-    ) -> list[dict[str, float]]:
-        """One stage; returns the losses and metrics of each epoch.
+    ) -> tuple[list[dict[str, float]], int]:
+        """One stage; returns the losses and metrics of each epoch, and the place of the kept one.
 
         Compiled anew for each stage: an optimizer keeps slots for the variables it began with.
         """
         model, stages = data.model, self.specification.training.stages
         stage = stages[position]
         optimizer = new_optimizer(f"training.stages.{position}", stage, self._scales(stage))
+        if self.specification.training.precision == "mixed_float16":
+            # Keras does so by the policy of the model, and a head is not made under its layers'.
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         model.compile(
             optimizer=optimizer,
+            auto_scale_loss=False,
             steps_per_execution=data.steps_per_execution,
             **compile_arguments(self.specification, self.fused.units),
         )
         optimizer.build(model.trainable_variables)
         stopping = None
         if stage.early_stopping:
+            monitor = stage.early_stopping.monitor
             stopping = ResumableEarlyStopping(
-                stage.early_stopping.monitor, stage.early_stopping.patience
+                monitor, stage.early_stopping.patience, logged(self.specification)[monitor]
             )
         done = state.epoch if state else 0
         if state:
@@ -194,7 +200,7 @@ class _Training:
         after_epoch = _AfterEpoch(self, position, earlier, state, stopping)
         # What came before, as planned, whether or not an earlier stage stopped early.
         first = sum(stage.epochs for stage in stages[:position]) + done
-        callbacks = [*([stopping] if stopping else []), after_epoch]
+        callbacks = [ExactLogs(), *([stopping] if stopping else []), after_epoch]
         waited_enough = stopping and state and state.stopping["wait"] >= stopping.patience
         if not waited_enough:
             model.fit(
@@ -208,7 +214,9 @@ class _Training:
             )
         elif stopping:
             model.set_weights(self._all_weights(state.best_weights if state else []))
-        return after_epoch.epochs
+            stopping.best_epoch = state.stopping["best_epoch"] if state else 0
+        kept = stopping.best_epoch if stopping else len(after_epoch.epochs) - 1
+        return after_epoch.epochs, kept
 
     def _scales(self, stage: Stage) -> dict[int, float]:
         """By how much a variable's steps differ from the stage's, by the variable's identity.

@@ -20,6 +20,7 @@ import numpy as np
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.submodels.layer import by_name
+from tfx_fusion.modules.training.checkpoint import storable, values
 from tfx_fusion.modules.training.frozen_proof import Digests
 
 TRAINED_FILE = "assets.extra/trained.npz"
@@ -87,11 +88,6 @@ def read_trained(version: Path) -> Trained | None:
 
 
 def values_of(variables: dict[str, keras.Variable]) -> dict[str, np.ndarray]:
-    """Copies of the values; bfloat16, which NumPy's files do not know, as float32 without loss."""
-    arrays = {
-        name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in variables.items()
-    }
-    return {
-        name: array.astype("float32") if array.dtype.name == "bfloat16" else array
-        for name, array in arrays.items()
-    }
+    """Copies of the values, as a NumPy file holds them."""
+    copies = values(list(variables.values()))
+    return dict(zip(variables, map(storable, copies), strict=True))

@@ -30,7 +30,7 @@ def train_head(
     stages: Sequence[StagePlan],
     store: EmbeddedStore,
 ) -> dict[str, float]:
-    """Trains the stages that learn from embeddings; returns the last epoch's losses and metrics.
+    """Trains the stages that learn from embeddings; returns the losses and metrics at their end.
 
     The head is built from the interfaces, without loading a sub-model: a trial costs what its head
     costs.
@@ -49,7 +49,7 @@ def train_head(
         specification, replace(fused, submodels={}), stages, store, _no_raw_rows
     )
     history = train(specification, interfaces, replace(fused, submodels={}), sources.of_stage)
-    return history.last_epoch
+    return history.kept_epoch
 
 
 def _no_raw_rows(split: str) -> RawRows:

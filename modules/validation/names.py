@@ -7,7 +7,14 @@ from graphlib import CycleError
 
 from tfx_fusion.modules.errors import Problem, SpecificationError, suggestion
 from tfx_fusion.modules.graph.topology import in_order, references, source_of, upstream
-from tfx_fusion.modules.spec import Specification, may_be_missing
+from tfx_fusion.modules.spec import (
+    Specification,
+    length_name,
+    logged,
+    logged_twice,
+    may_be_missing,
+    variable_sequences,
+)
 from tfx_fusion.modules.spec.load import NAMED
 from tfx_fusion.modules.validation.data import data_problems
 from tfx_fusion.modules.validation.evaluation import evaluation_problems
@@ -38,6 +45,7 @@ def specification_problems(
         *_name_problems(specification),
         *_reference_problems(specification),
         *_cycle_problems(specification),
+        *_logged_problems(specification),
         *_missing_problems(specification),
         *data_problems(specification),
         *output_problems(specification),
@@ -66,11 +74,18 @@ def _kinds(specification: Specification) -> list[tuple[str, Iterable[str]]]:
 
 def _name_problems(specification: Specification) -> Iterator[Problem]:
     places: dict[str, str] = {}
+    lengths = {length_name(name): name for name in variable_sequences(specification.features)}
     for kind, names in (*_kinds(specification), ("labels", specification.labels)):
         for name in names:
             if name in RESERVED:
                 yield Problem(
                     f"{kind}.{name}", f"the name is reserved: {RESERVED[name]}; rename it"
+                )
+            if name in lengths:
+                yield Problem(
+                    f"{kind}.{name}",
+                    f"the name is reserved for the number of steps of the variable sequence "
+                    f"'{lengths[name]}'; rename one of the two",
                 )
             # A label may have the name of a sub-model or node: rows hold neither.
             other = places.get(name)
@@ -143,8 +158,16 @@ def _unfreeze_problems(specification: Specification) -> Iterator[Problem]:
                 )
 
 
+def _logged_problems(specification: Specification) -> Iterator[Problem]:
+    for name in logged_twice(specification):
+        yield Problem(
+            "outputs",
+            f"two losses or metrics would both be logged as '{name}': rename one of their outputs",
+        )
+
+
 def _monitor_problems(specification: Specification) -> Iterator[Problem]:
-    known = _monitored(specification)
+    known = logged(specification)
     for position, stage in enumerate(specification.training.stages):
         monitor = stage.early_stopping.monitor if stage.early_stopping else "loss"
         if monitor not in known:
@@ -152,15 +175,3 @@ def _monitor_problems(specification: Specification) -> Iterator[Problem]:
                 f"training.stages.{position}.early_stopping.monitor",
                 f"nothing is measured as '{monitor}'; {suggestion(monitor, known)}",
             )
-
-
-def _monitored(specification: Specification) -> set[str]:
-    """The names under which Keras logs losses and metrics after each epoch."""
-    several = len(specification.outputs) > 1
-    names = {"loss"}
-    for name, output in specification.outputs.items():
-        prefix = f"{name}_" if several else ""
-        names.update(f"{prefix}{metric}" for metric in output.metrics)
-        if several:
-            names.add(f"{name}_loss")
-    return names | {f"val_{name}" for name in names}

@@ -6,8 +6,9 @@ from collections.abc import Collection
 from graphlib import CycleError
 from typing import Any
 
+from tfx_fusion.modules.errors import UserError
 from tfx_fusion.modules.graph.topology import downstream, in_order, references, source_of
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Feature, Specification
 
 
 def without(specification: Specification, names: Collection[str]) -> Specification:
@@ -35,7 +36,10 @@ def without(specification: Specification, names: Collection[str]) -> Specificati
 
 
 def buildable_part(specification: Specification) -> Specification:
-    """A specification without what leads to no name, to two, to no label, or in a cycle."""
+    """A specification without what leads to no name, to two, to no label, or in a cycle.
+
+    Nor with a text whose vocabulary cannot be read: it says how many words there are.
+    """
     kinds = (specification.features, specification.submodels, specification.graph)
     names = [name for kind in kinds for name in kind]
     imported = {name for name, part in specification.submodels.items() if part.same_as is None}
@@ -44,6 +48,7 @@ def buildable_part(specification: Specification) -> Specification:
         *undefined.difference(names),
         *(name for name in names if names.count(name) > 1),
         *(name for name in specification.submodels if specification.owner(name) not in imported),
+        *(name for name, feature in specification.features.items() if not _has_shape(feature)),
         *(
             f"outputs.{name}"
             for name in specification.outputs
@@ -58,3 +63,11 @@ def buildable_part(specification: Specification) -> Specification:
             part = without(part, error.args[1])
         else:
             return part
+
+
+def _has_shape(feature: Feature) -> bool:
+    try:
+        _ = feature.tensor_shape
+    except UserError:
+        return False
+    return True

@@ -90,7 +90,7 @@ def test_the_summary_and_the_model_artifact_hold_what_was_proven_frozen(
     assert isinstance(summary, TrainingSummary)
     counted = sum(len(named) for named in record["frozen"].values())
     assert summary.frozen_tensors == counted == 8 + 4
-    assert summary.learned_from == ("raw data",)
+    assert summary.learned_from == ("rows",)
     assert summary.loss == record["stages"][-1]["epochs"][-1]["loss"]
     assert summary_of([artifacts["training_record"]]) == summary
     parts = {
@@ -255,6 +255,7 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
 ) -> None:
     from tfx.types import standard_artifacts
 
+    from tfx_fusion.components.base import Execution
     from tfx_fusion.components.fusion_trainer import executor
     from tfx_fusion.modules.spec.views import training_view
 
@@ -267,7 +268,8 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
             executor.SPECIFICATION_KEY: training_view(specification).model_dump_json(),
             executor.CHECKPOINTS_KEY: "checkpoints",
         }
-        return executor.checkpoint_of({"examples": [examples]}, properties, champion)._folder
+        run = Execution({"examples": [examples]}, {}, properties)
+        return executor.checkpoint_of(run, champion)._folder
 
     same, again = (place(specification, "rows/1") for _ in range(2))
 

@@ -60,18 +60,15 @@ class Missed(Exception):  # noqa: N818
 
 
 class _MemoryRows:
-    """Rows in memory, as the product's training takes them; a handle is a row number."""
+    """Rows in memory, as the product's training takes them."""
 
     def __init__(self, arrays: Mapping[str, Any], places: np.ndarray) -> None:
         self._arrays = {name: tf.constant(values) for name, values in arrays.items()}
         self._places = places
 
-    def handles(self) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(np.arange(len(self._places)))
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        found = {name: tf.gather(values, handles) for name, values in self._arrays.items()}
-        return {**found, PLACE: tf.gather(tf.constant(self._places), handles)}
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        found = {name: tf.gather(values, numbers) for name, values in self._arrays.items()}
+        return {**found, PLACE: tf.gather(tf.constant(self._places), numbers)}
 
     def count(self) -> int:
         return len(self._places)
@@ -254,6 +251,8 @@ class Product:
         for name in model.input:
             if name.endswith(".missing"):
                 found[name] = self.data.absent[name.removesuffix(".missing")][rows]
+            elif name.endswith("_length"):
+                found[name] = self.data.lengths[name.removesuffix("_length")][rows]
             else:
                 values = self.data.features[name][rows]
                 found[name] = np.array(values.tolist()) if values.dtype == object else values
@@ -343,6 +342,7 @@ class Product:
         known = {
             **self.data.features,
             **{f"{name}.missing": values for name, values in self.data.absent.items()},
+            **{f"{name}_length": values for name, values in self.data.lengths.items()},
             **self.data.labels,
             **{f"{name}.weights": values for name, values in self.data.weights.items()},
         }
@@ -466,12 +466,12 @@ class Product:
 
     def raw(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What a served model takes, for some rows."""
-        from tfx_fusion.modules.spec import stored
+        from tfx_fusion.modules.spec import stored_columns
 
         parser = RowParser(self.specification.features, {}, self.folder)
         specs = {
-            name: tf.io.FixedLenFeature(stored(part).shape, DTYPES[stored(part).dtype])
-            for name, part in self.specification.features.items()
+            name: tf.io.FixedLenFeature(shape, DTYPES[dtype])
+            for name, (shape, dtype) in stored_columns(self.specification.features).items()
         }
         records = [parser.example("", self.lines[row]).SerializeToString() for row in rows]
         return {n: t.numpy() for n, t in tf.io.parse_example(records, specs).items()}

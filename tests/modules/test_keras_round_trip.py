@@ -18,7 +18,7 @@ import tfx_fusion.modules
 from tfx_fusion.modules.errors import UserError
 from tfx_fusion.modules.evaluation.measure_ablation import Constant
 from tfx_fusion.modules.graph.build import FusedModel, build
-from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer
+from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, Prediction
 from tfx_fusion.modules.graph.merges import MERGES, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement
 from tfx_fusion.modules.spec import Specification
@@ -258,6 +258,7 @@ MADE: dict[type, Callable[[Path], keras.layers.Layer]] = {
     Absence: lambda _: Absence(0.25, "absent"),
     Replacement: lambda _: Replacement("mean", "replaced"),
     Cast: lambda _: Cast("int32", name="cast"),
+    Prediction: lambda _: Prediction("softmax", name="y.prediction"),
     Entry: lambda _: Entry("int32", 3, "entry"),
     Constant: lambda _: Constant(np.array([1.5, 2.5], "float32")),
     WithMask: lambda _: WithMask(name="masked"),

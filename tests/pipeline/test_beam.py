@@ -247,7 +247,7 @@ def test_data_that_are_not_there_yet_leave_all_in_memory(specification: Make) ->
     auto = specification(Beam(runner="auto"))
 
     assert set(workers_of(auto, None).values()) == {1}
-    assert "in memory, until the data are there to be measured" in in_words(choose(auto, None))[0]
+    assert "in memory, until the data exist and can be measured" in in_words(choose(auto, None))[0]
 
 
 def test_the_data_are_measured_only_where_a_choice_depends_on_them(

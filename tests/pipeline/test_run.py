@@ -24,6 +24,7 @@ from tfx_fusion.pipeline.commands.schema import run_schema
 
 pytestmark = pytest.mark.end_to_end
 FUSION = Path(sys.executable).with_name("fusion")
+METADATA = "runs/metadata.sqlite"
 ALL = {
     "Rows", "Statistics", "DataChecks", "DataGate", "Import-vision", "Import-text", "Transform",
     "Embed", "Train", "Champion", "Evaluate", "ServingCheck", "Publish",
@@ -32,11 +33,12 @@ ALL = {
 
 @dataclass
 class Done:
-    """A finished `fusion run`."""
+    """A finished `fusion run`, and the published versions right after it."""
 
     code: int
     text: str
     record: dict[str, Any]
+    versions: list[str]
 
     def steps(self, status: str) -> set[str]:
         return {step["name"] for step in self.record["steps"] if step["status"] == status}
@@ -44,9 +46,10 @@ class Done:
     def summary(self, name: str) -> dict[str, Any]:
         return next(step["summary"] for step in self.record["steps"] if step["name"] == name)
 
-
-def metadata(folder: Path) -> Path:
-    return folder / "runs" / "metadata.sqlite"
+    @property
+    def version(self) -> str:
+        """The name of the version that it published, or had published."""
+        return Path(self.record["published"]).name
 
 
 def run(folder: Path) -> Done:
@@ -56,24 +59,78 @@ def run(folder: Path) -> Done:
     text = done.stdout + done.stderr
     assert "Traceback" not in text, text
     newest = max(folder.glob("runs/*/run.json"))
-    return Done(done.returncode, text, json.loads(newest.read_text()))
+    versions = [version.name for version in all_versions(folder / "serving")]
+    return Done(done.returncode, text, json.loads(newest.read_text()), versions)
+
+
+@dataclass
+class Runs:
+    """Runs of one folder, one after the other, with what changed between them."""
+
+    folder: Path
+    first: Done
+    unchanged: Done
+    missed_bounds: Done  # of quality and in a model server
+    leaking: Done  # a picture in both splits
+    rejected: Done  # more rows than the limit
+    allowed: Done  # the same rows under another limit
+    warm: Done  # from the champion
+    republished: Done  # after the folder of versions was moved away
+    moved: Path  # to here
+
+    def version(self, done: Done) -> Path:
+        """The folder of a version that was published before the move."""
+        return self.moved / done.version
 
 
 @pytest.fixture(scope="module")
-def first(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
-    """A world in which one run has been made; the tests below go on from it, in their order."""
+def runs(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """All runs are made here, so that the tests below may come in any order."""
     folder = tmp_path_factory.mktemp("run") / "world"
     shutil.copytree(shared_world, folder)
-    return folder, run(folder)
+    file, rows, images = folder / "fusion.yaml", folder / "data/rows.csv", folder / "data/images"
+    first, unchanged = run(folder), run(folder)
+
+    text, content = file.read_text(), rows.read_bytes()
+    checks = "eval: 0.3}\n  checks: {max_leakage: 0.1, drift: {colour: 0.2}}\n"
+    changed = text.replace("eval: 0.3}\n", checks).replace("{min: 0.2}", "{min: 1.01}")
+    file.write_text(changed + "serving: {rows: 4, max_p99_ms: 1e-6}\n")
+    missed_bounds = run(folder)
+    file.write_text(text)
+
+    shutil.copy(images / "0.png", images / "90.png")
+    with rows.open("a") as stream:
+        stream.write("94,images/90.png,very red,red\n")  # id 0 is hashed to train, 94 to eval
+    leaking = run(folder)
+    rows.write_bytes(content)
+
+    (images / "3.png").write_bytes(b"")
+    with rows.open("a") as stream:
+        stream.write("90,images/0.png,very red,purple\n")
+    rejected = run(folder)
+    text = text.replace("eval: 0.3}\n", "eval: 0.3}\n  max_rejected: 0.05\n")
+    file.write_text(text)
+    allowed = run(folder)
+
+    file.write_text(text.replace("  seed: 7\n", "  seed: 7\n  warm_start: champion\n"))
+    warm = run(folder)
+    file.write_text(text)
+
+    moved = folder / "moved"
+    (folder / "serving").rename(moved)
+    republished = run(folder)
+    return Runs(
+        folder, first, unchanged, missed_bounds, leaking, rejected, allowed, warm, republished,
+        moved,
+    )  # fmt: skip
 
 
-def test_a_run_publishes_a_model_and_records_every_step(first: tuple[Path, Done]) -> None:
-    folder, done = first
+def test_a_run_publishes_a_model_and_records_every_step(runs: Runs) -> None:
+    done, version = runs.first, runs.version(runs.first)
     assert done.code == 0, done.text
     assert done.steps("done") == ALL
     assert all(step["seconds"] > 0 for step in done.record["steps"])
-    version = Path(done.record["published"])
-    assert version.parent == folder / "serving"
+    assert done.record["published"] == str(runs.folder / "serving" / version.name)
     assert (version / "saved_model.pb").is_file()
     assert (version / "assets.extra" / "tf_serving_warmup_requests").is_file()
     assert (version / "assets.extra" / "statistics.pb").is_file()
@@ -87,19 +144,19 @@ def test_a_run_publishes_a_model_and_records_every_step(first: tuple[Path, Done]
     jsonschema.validate(done.record, run_schema())
     assert done.record["metrics"]["colour"]["example_count"] == pytest.approx(23)
     assert done.record["rejected"]["rows"] == 0
-    assert str(version) in done.text
+    assert done.record["published"] in done.text
     assert Path(done.record["log"]).stat().st_size > 0
 
 
 def test_the_reported_accuracy_is_that_of_the_published_models_predictions(
-    first: tuple[Path, Done],
+    runs: Runs, shared_world: Path
 ) -> None:
     from tfx_fusion.modules.data import data_file
     from tfx_fusion.modules.data.split import split_of
     from tfx_fusion.modules.serving.published import PublishedModel
 
-    folder, done = first
-    model = PublishedModel(Path(done.record["published"]))
+    done, folder = runs.first, shared_world
+    model = PublishedModel(runs.version(done))
     shards = data_file.shards(folder / "data" / "rows.csv")
     rows = [row for shard in shards for row in data_file.read(shard)]
     chosen = [item for item in rows if split_of(item[1], model.specification.data.split) == "eval"]
@@ -111,13 +168,13 @@ def test_the_reported_accuracy_is_that_of_the_published_models_predictions(
 
 
 def test_the_imported_submodels_are_in_ml_metadata_with_digest_origin_and_interface(
-    first: tuple[Path, Done],
+    runs: Runs,
 ) -> None:
     import ml_metadata as mlmd
     from ml_metadata.proto import metadata_store_pb2
 
     config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(metadata(first[0]))
+    config.sqlite.filename_uri = str(runs.folder / METADATA)
     store = mlmd.MetadataStore(config)
     found = {
         a.custom_properties["submodel"].string_value: a
@@ -125,14 +182,14 @@ def test_the_imported_submodels_are_in_ml_metadata_with_digest_origin_and_interf
     }
     assert set(found) == {"vision", "text"}
     vision = found["vision"].custom_properties
-    assert vision["origin"].string_value == str(first[0] / "models" / "vision.keras")
+    assert vision["origin"].string_value == str(runs.folder / "models" / "vision.keras")
     assert len(vision["digest"].string_value) == 64
     assert vision["parameters"].int_value == 179
     assert json.loads(vision["interface"].string_value)["inputs"]["image"]["shape"] == [8, 8, 3]
 
 
-def test_the_report_shows_what_the_run_did(first: tuple[Path, Done]) -> None:
-    _, done = first
+def test_the_report_shows_what_the_run_did(runs: Runs) -> None:
+    done = runs.first
     page = Path(done.record["report"])
     assert page == Path(done.record["log"]).with_name("report.html")
     assert f"report {page}" in done.text
@@ -152,10 +209,10 @@ def test_the_report_shows_what_the_run_did(first: tuple[Path, Done]) -> None:
     assert len(pictures) == examples
 
 
-def test_predict_prints_the_class_of_each_row(first: tuple[Path, Done]) -> None:
-    folder, _ = first
-    command = [str(FUSION), "predict", "serving", "data/rows.csv", "--rows", "5", "--json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+def test_predict_prints_the_class_of_each_row(runs: Runs, shared_world: Path) -> None:
+    model = str(runs.version(runs.first))
+    command = [str(FUSION), "predict", model, "data/rows.csv", "--rows", "5", "--json"]
+    done = subprocess.run(command, cwd=shared_world, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["row"] for answer in answers] == [f"row {number}" for number in range(1, 6)]
@@ -165,10 +222,9 @@ def test_predict_prints_the_class_of_each_row(first: tuple[Path, Done]) -> None:
 
 
 def test_a_second_run_does_only_what_depends_on_the_champion_and_publishes_nothing_anew(
-    first: tuple[Path, Done],
+    runs: Runs,
 ) -> None:
-    folder, before = first
-    done = run(folder)
+    before, done = runs.first, runs.unchanged
     assert done.code == 0, done.text
     assert done.steps("done") == {"Champion", "DataGate", "Evaluate", "Publish"}
     assert done.steps("reused") == ALL - done.steps("done")
@@ -183,20 +239,11 @@ def test_a_second_run_does_only_what_depends_on_the_champion_and_publishes_nothi
     assert done.summary("Publish")["text"] == f"already published {published}"
     assert done.record["published"] == published
     assert done.record["metrics"] == before.record["metrics"]
-    assert [version.path for version in all_versions(folder / "serving")] == [Path(published)]
+    assert done.versions == [version]
 
 
-def test_missed_bounds_train_nothing_again_and_publish_nothing(
-    first: tuple[Path, Done],
-) -> None:
-    file = first[0] / "fusion.yaml"
-    text = file.read_text()
-    limit = "serving: {rows: 4, max_p99_ms: 1e-6}\n"
-    checks = "eval: 0.3}\n  checks: {max_leakage: 0.1, drift: {colour: 0.2}}\n"
-    changed = text.replace("eval: 0.3}\n", checks).replace("{min: 0.2}", "{min: 1.01}")
-    file.write_text(changed + limit)
-    done = run(first[0])
-    file.write_text(text)
+def test_missed_bounds_train_nothing_again_and_publish_nothing(runs: Runs) -> None:
+    done = runs.missed_bounds
     assert done.code == 1
     assert {"Rows", "Embed", "Train", "Champion"} <= done.steps("reused")
     assert "DataGate" in done.steps("done")
@@ -205,46 +252,33 @@ def test_missed_bounds_train_nothing_again_and_publish_nothing(
     assert "at least 1.01 is needed" in done.text
     assert "in a model server: p99 is" in done.text
     assert "serving.max_p99_ms allows 1e-06" in done.text
-    assert len(all_versions(first[0] / "serving")) == 1
+    assert done.versions == runs.first.versions
     html = Path(done.record["report"]).read_text()
     assert "Missed: colour.accuracy is" in html
     assert "Confusion matrix of colour" in html
 
 
-def test_a_picture_in_both_splits_stops_the_run_before_anything_is_trained(
-    first: tuple[Path, Done],
-) -> None:
-    folder = first[0]
-    file = folder / "data" / "rows.csv"
-    rows = file.read_bytes()
-    shutil.copy(folder / "data" / "images" / "0.png", folder / "data" / "images" / "90.png")
-    with file.open("a") as stream:
-        stream.write("94,images/90.png,very red,red\n")  # id 0 is hashed to train, 94 to eval
-    done = run(folder)
-    file.write_bytes(rows)
+def test_a_picture_in_both_splits_stops_the_run_before_anything_is_trained(runs: Runs) -> None:
+    done = runs.leaking
     assert done.code == 1
     assert done.steps("failed") == {"DataGate"}
     assert {"Embed", "Train"} <= done.steps("waiting")
     assert "step DataGate failed: the data failed their checks:" in done.text
-    assert "leakage: 1 of 24 eval rows (4.2%) hold media of a row to train on" in done.text
+    assert "leakage: 1 of 24 eval rows (4.2%) hold media of a training row, byte" in done.text
     assert "data.checks.max_leakage allows 0.0%. First: row 91 ('image' as in row 1)." in done.text
-    assert len(all_versions(folder / "serving")) == 1
+    assert done.versions == runs.first.versions
 
 
-def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path, Done]) -> None:
-    folder = first[0]
-    (folder / "data" / "images" / "3.png").write_bytes(b"")
-    with (folder / "data" / "rows.csv").open("a") as stream:
-        stream.write("90,images/0.png,very red,purple\n")
-    done = run(folder)
+def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(runs: Runs) -> None:
+    done = runs.rejected
     assert done.code == 1
     assert done.steps("failed") == {"Rows"}
     assert "2 of 91 rows were rejected, data.max_rejected allows 1 %" in done.text
     assert "row 4, column 'image_path': expected an image" in done.text
     assert done.record["rejected"]["rows"] == 2
-    kept = Path(done.record["rejected"]["file"])
-    assert f"Rejected rows with their reasons: {kept}" in done.text
-    assert [line.split(",")[0] for line in kept.read_text().splitlines()] == [
+    file = Path(done.record["rejected"]["file"])
+    assert f"Rejected rows with their reasons: {file}" in done.text
+    assert [line.split(",")[0] for line in file.read_text().splitlines()] == [
         "row", "row 4", "row 91",
     ]  # fmt: skip
     assert "log: " in done.text
@@ -253,40 +287,34 @@ def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(first: tuple[Path
     assert "The run ended before a model was trained." in html
 
 
-def test_allowed_bad_rows_are_counted_and_saved_with_their_reasons(
-    first: tuple[Path, Done],
-) -> None:
-    folder = first[0]
-    file = folder / "fusion.yaml"
-    file.write_text(file.read_text().replace("eval: 0.3}\n", "eval: 0.3}\n  max_rejected: 0.05\n"))
-    done = run(folder)
+def test_allowed_bad_rows_are_counted_and_saved_with_their_reasons(runs: Runs) -> None:
+    done = runs.allowed
     assert done.code == 0, done.text
     assert done.record["rejected"]["rows"] == 2
-    kept = Path(done.record["rejected"]["file"]).read_text().splitlines()
-    assert kept[0] == "row,column,reason"
-    assert kept[1].startswith("row 4,image_path,")
-    assert kept[2] == "row 91,colour,\"expected one of red, green, blue; found 'purple'\""
+    lines = Path(done.record["rejected"]["file"]).read_text().splitlines()
+    assert lines[0] == "row,column,reason"
+    assert lines[1].startswith("row 4,image_path,")
+    assert lines[2] == "row 91,colour,\"expected one of red, green, blue; found 'purple'\""
     assert {"Import-vision", "Import-text", "Champion"} <= done.steps("reused")
     assert "Rows" in done.steps("done")
 
 
-def test_the_manifest_tells_what_was_measured_and_which_champion_was_compared(
-    first: tuple[Path, Done],
+def test_the_version_record_holds_what_was_measured_and_which_champion_was_compared(
+    runs: Runs,
 ) -> None:
-    folder, before = first
-    old, new = all_versions(folder / "serving")
-    record, earlier = read_version_record(new.path), read_version_record(old.path)
+    record = read_version_record(runs.version(runs.allowed))
+    earlier = read_version_record(runs.version(runs.first))
     assert record is not None
     assert earlier is not None
-    last = json.loads(max(folder.glob("runs/*/run.json")).read_text())
+    last = runs.allowed.record
     assert record.run == Path(last["log"]).parent.name
     assert record.metrics == last["metrics"]
-    assert (earlier.gates.champion, record.gates.champion) == (None, old.name)
+    assert (earlier.gates.champion, record.gates.champion) == (None, runs.first.version)
     assert record.gates.evaluation["thresholds"] == {
         "colour": {"accuracy": {"min": 0.2, "max": None, "change": None}}
     }
     assert earlier.data.fingerprint != record.data.fingerprint
-    assert earlier.metrics == before.record["metrics"]
+    assert earlier.metrics == runs.first.record["metrics"]
     outputs = {key: uri for step in last["steps"] for key, uri in step["outputs"].items()}
     config = json.loads(Path(outputs["evaluation"], "eval_config.json").read_text())
     assert {spec["name"] for spec in config["evalConfig"]["modelSpecs"]} == {
@@ -296,27 +324,25 @@ def test_the_manifest_tells_what_was_measured_and_which_champion_was_compared(
 
 
 def test_two_runs_of_one_seed_give_the_same_metrics(
-    first: tuple[Path, Done], shared_world: Path, tmp_path: Path
+    runs: Runs, shared_world: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "again"
     shutil.copytree(shared_world, folder)
     done = run(folder)
-    assert done.record["metrics"] == first[1].record["metrics"]
+    assert done.record["metrics"] == runs.first.record["metrics"]
     histories = []
-    for record in (first[1].record, done.record):
+    for record in (runs.first.record, done.record):
         outputs = {key: uri for s in record["steps"] for key, uri in s["outputs"].items()}
         history = json.loads(Path(outputs["training_record"], "history.json").read_text())
         histories.append([stage["epochs"] for stage in history["stages"]])
     assert histories[0] == histories[1]
 
 
-def test_ml_metadata_tells_what_a_version_came_from(first: tuple[Path, Done]) -> None:
-    folder, before = first
-    old, new = all_versions(folder / "serving")
-    told = {v.name: lineages(folder / "serving", metadata(folder)).of_version(v.name)
-            for v in (old, new)}  # fmt: skip
-    for version, rows in ((old, [67, 23, 0]), (new, [66, 23, 2])):
-        found, record = told[version.name], read_version_record(version.path)
+def test_ml_metadata_knows_what_a_version_came_from(runs: Runs) -> None:
+    folder, old = runs.folder, runs.first.version
+    known = lineages(runs.moved, folder / METADATA)
+    for done, rows in ((runs.first, [67, 23, 0]), (runs.allowed, [66, 23, 2])):
+        found, record = known.of_version(done.version), read_version_record(runs.version(done))
         assert record is not None
         assert found.recorded_in == "ML Metadata"
         assert list(found.rows.values()) == rows
@@ -325,62 +351,46 @@ def test_ml_metadata_tells_what_a_version_came_from(first: tuple[Path, Done]) ->
         assert found.submodels == record.submodels
         assert abs(found.published - record.published).total_seconds() < 60
     path = folder / "models" / "vision.keras"
-    vision = told[old.name].submodels["vision"]
+    vision = known.of_version(old).submodels["vision"]
     assert vision == Source(digest=inspect_submodel(path).digest, origin=str(path))
-    assert told[old.name].run == Path(before.record["log"]).parent.name
+    assert known.of_version(old).run == Path(runs.first.record["log"]).parent.name
 
-    printed = CliRunner().invoke(lineage, [str(folder / "fusion.yaml"), old.name]).stdout
+    printed = CliRunner().invoke(lineage, [str(folder / "fusion.yaml"), old]).stdout
     text = " ".join(printed.split())
-    assert f"version {old.name}, kept" in text
+    assert f"version {old}, no longer in the folder" in text
     assert f"data {folder / 'data' / 'rows.csv'} fingerprint" in text
     assert "67 train, 23 eval, 0 rejected" in text
     assert f"sub-model vision {path} digest {vision.digest}" in text
-    assert "told by ML Metadata specification: " in text
+    assert "recorded in ML Metadata specification: " in text
 
 
-def test_a_warm_start_trains_on_from_the_version_published_before(
-    first: tuple[Path, Done],
-) -> None:
-    folder = first[0]
-    file = folder / "fusion.yaml"
-    text = file.read_text()
-    champion = all_versions(folder / "serving")[-1]
-    file.write_text(text.replace("  seed: 7\n", "  seed: 7\n  warm_start: champion\n"))
-    done = run(folder)
-    file.write_text(text)
+def test_a_warm_start_trains_on_from_the_version_published_before(runs: Runs) -> None:
+    done, champion = runs.warm, runs.allowed.version
     assert done.code == 0, done.text
     assert "Transform" in done.steps("reused")
-    assert done.summary("Train")["warm_start"] == (
-        f"4 of 4 variables from champion {champion.name}"
-    )
-    assert Path(done.record["published"]) != champion.path
+    assert done.summary("Train")["warm_start"] == (f"4 of 4 variables from champion {champion}")
+    assert done.version != champion
 
 
-def test_published_versions_that_were_deleted_are_published_anew(
-    first: tuple[Path, Done],
-) -> None:
-    shutil.rmtree(first[0] / "serving")
-    done = run(first[0])
+def test_published_versions_that_were_deleted_are_published_anew(runs: Runs) -> None:
+    done = runs.republished
     assert done.code == 0, done.text
     assert "Train" in done.steps("reused")
-    [version] = all_versions(first[0] / "serving")
-    assert done.record["published"] == str(version.path)
+    assert done.versions == [done.version]
     assert done.summary("Champion")["text"] == "no published model yet"
 
 
-def test_where_a_submodel_is_is_shown_of_versions_that_are_gone_too(
-    first: tuple[Path, Done],
-) -> None:
-    folder, before = first
+def test_where_a_submodel_is_is_shown_of_versions_that_are_gone_too(runs: Runs) -> None:
+    folder = runs.folder
     digest = inspect_submodel(folder / "models" / "vision.keras").digest
     arguments = [str(folder / "fusion.yaml"), "--submodel", digest[:8]]
     printed = CliRunner().invoke(lineage, arguments).stdout.splitlines()
     lines = {line.split()[0]: line for line in printed if line[:1].isdigit()}
-    [served] = all_versions(folder / "serving")
+    served = runs.republished.version
     assert len(lines) == 4
-    assert lines.keys() > {served.name, Path(before.record["published"]).name}
+    assert lines.keys() > {served, runs.first.version}
     for name, line in lines.items():
-        status = "served" if name == served.name else "no longer in the folder"
+        status = "served" if name == served else "no longer in the folder"
         assert line.removeprefix(name).strip().startswith(f"{status}  ")
         assert f"vision     {digest[:12]}" in line
         assert line.rstrip().endswith("ML Metadata")

@@ -1,6 +1,7 @@
 """Every product of two vectors' elements: `(batch, a), (batch, b)` to `(batch, a · b)`.
 
-The outer product of bilinear pooling (Lin et al. 2015, arXiv:1504.07889), without its pooling.
+The outer product of bilinear pooling (Lin et al. 2015, arXiv:1504.07889), without its pooling. Like
+Keras's Dot it takes no account of masks, and the result has none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ import keras
 class Bilinear(keras.layers.Layer):
     """The flattened outer product of two vectors."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.supports_masking = True
+
     def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
         if len(input_shape) != 2 or any(len(shape) != 2 for shape in input_shape):
             raise ValueError(f"bilinear needs two vectors, received {input_shape}")
@@ -22,6 +27,9 @@ class Bilinear(keras.layers.Layer):
         first, second = inputs
         outer = keras.ops.expand_dims(first, 2) * keras.ops.expand_dims(second, 1)
         return keras.ops.reshape(outer, (-1, outer.shape[1] * outer.shape[2]))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        return None
 
     def compute_output_shape(
         self, input_shape: list[tuple[int | None, ...]]

@@ -13,7 +13,13 @@ from tfx_fusion.modules.serving.check.expected import Arrays, Expected
 from tfx_fusion.modules.serving.check.process import Running
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
 from tfx_fusion.modules.serving.remote import OverGrpc, OverRest, typed
-from tfx_fusion.modules.spec import ImageFeature, Specification
+from tfx_fusion.modules.spec import (
+    ImageFeature,
+    Specification,
+    length_name,
+    stored_columns,
+    variable_sequences,
+)
 
 TOLERANCE = 1e-5
 SECONDS = 60
@@ -105,11 +111,16 @@ def not_refused(running: Running, specification: Specification, wanted: Expected
 
 def _malformed(specification: Specification, first: Arrays) -> dict[str, Arrays]:
     found: dict[str, Arrays] = {"inputs missing": {}}
+    columns = stored_columns(specification.features)
     for name, values in first.items():
-        feature = specification.features[name]
-        deeper = np.stack([typed(feature, values)] * 2, axis=-1)
+        deeper = np.stack([typed(columns[name], values)] * 2, axis=-1)
         found[f"input '{name}' of another shape"] = {**first, name: deeper}
-        if isinstance(feature, ImageFeature):
+        if isinstance(specification.features.get(name), ImageFeature):
             broken = np.array([b"no picture"], dtype=object)
             found[f"input '{name}' that is no picture"] = {**first, name: broken}
+    for name, sequence in variable_sequences(specification.features).items():
+        length = length_name(name)
+        if length in first:
+            longer = np.array([sequence.shape[0] + 1])
+            found[f"input '{length}' of more steps than there are"] = {**first, length: longer}
     return found

@@ -18,7 +18,7 @@ from tfx_fusion.modules.serving.check.process import model_server
 from tfx_fusion.modules.serving.check.speed import Speed, measure
 from tfx_fusion.modules.serving.remote import typed
 from tfx_fusion.modules.serving.server.servable import write_warmup
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Specification, stored_columns
 
 REPORT_FILE = "serving_check.json"
 LOG_FILE = "server.log"
@@ -73,12 +73,13 @@ def warmup_requests(
 ) -> list[predict_pb2.PredictRequest]:
     """A single row, and all of them at once."""
     found = []
+    columns = stored_columns(specification.features)
     for count in sorted({1, len(wanted.row_ids)}):
         request = predict_pb2.PredictRequest()
         request.model_spec.name = specification.name
         request.model_spec.signature_name = "serving_default"
         for name, values in wanted.inputs.items():
-            array = typed(specification.features[name], values[:count])
+            array = typed(columns[name], values[:count])
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
         found.append(request)
     return found

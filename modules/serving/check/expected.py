@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import DTYPES
-from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification, stored
+from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification, stored_columns
 from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE
 from tfx_fusion.modules.training.losses import is_binary
 
@@ -31,6 +31,8 @@ class Expected:
 def expected(version: Path, specification: Specification, split: str, rows: int) -> Expected:
     """The first rows of a split with the predictions of the signature that the Evaluator reads.
 
+    Rows without a finite prediction are left out, as in the evaluation.
+
     Args:
         version: the exported model.
         specification: what it was made from.
@@ -44,20 +46,28 @@ def expected(version: Path, specification: Specification, split: str, rows: int)
     loaded = tf.saved_model.load(str(version))
     served = loaded.signatures["serving_default"].structured_input_signature[1]
     spec = {
-        name: tf.io.FixedLenFeature(stored(feature).shape, DTYPES[stored(feature).dtype])
-        for name, feature in specification.features.items()
+        name: tf.io.FixedLenFeature(shape, DTYPES[dtype])
+        for name, (shape, dtype) in stored_columns(specification.features).items()
         if name in served
     }
     parsed = tf.io.parse_example(
         serialized, {**spec, "row_id": tf.io.FixedLenFeature((), tf.string)}
     )
-    predicted = loaded.signatures[EXAMPLES_SIGNATURE](serialized)
+    predicted = {
+        name: tensor.numpy()
+        for name, tensor in loaded.signatures[EXAMPLES_SIGNATURE](serialized).items()
+    }
+    usable = np.ones(len(serialized), bool)
+    for values in predicted.values():
+        usable &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if not usable.any():
+        raise RunError(f"{split}: expected rows with a finite prediction, found none")
     outputs: Arrays = {}
     for name in specification.outputs:
-        outputs.update(_answers(specification, name, predicted[name].numpy()))
+        outputs.update(_answers(specification, name, predicted[name][usable]))
     return Expected(
-        [row_id.decode() for row_id in parsed["row_id"].numpy()],
-        {name: parsed[name].numpy() for name in spec},
+        [row_id.decode() for row_id in parsed["row_id"].numpy()[usable]],
+        {name: parsed[name].numpy()[usable] for name in spec},
         outputs,
     )
 

@@ -60,7 +60,10 @@ def to_model(part: Feature, examples: list[tf.train.Example]) -> dict[str, np.nd
         dtype = tf.string if getattr(part, "dtype", "") == "string" else tf.float32
     shape = (3, 2) if part.type == "sequence" else getattr(part, "shape", ())
     shape = () if part.type == "image" else (1,) if part.type == "number" else shape
-    raw = tf.io.parse_example(serialized, {"x": tf.io.FixedLenFeature(shape, dtype)})
+    columns = {"x": tf.io.FixedLenFeature(shape, dtype)}
+    if part.type == "sequence":
+        columns["x_length"] = tf.io.FixedLenFeature((), tf.int64)
+    raw = tf.io.parse_example(serialized, columns)
     found = preprocessing_fn(
         {**raw, "row_id": tf.fill([len(examples)], "row")}, transform_config({"x": part}, {})
     )

@@ -79,3 +79,15 @@ def test_a_record_that_was_changed_is_noticed_when_it_is_read(files: list[str]) 
     given = Records(files)
     with pytest.raises(RunError, match=r"data-2: record 39 is cut short or damaged"):
         given.read(tf.constant([46], tf.int64))
+
+
+def test_a_compressed_file_is_refused_as_such(tmp_path: Path) -> None:
+    file = str(tmp_path / "data")
+    with tf.io.TFRecordWriter(file, "GZIP") as writer:
+        writer.write(b"row")
+    with pytest.raises(RunError) as caught:
+        Records([file])
+    assert str(caught.value) == (
+        f"{file}: expected plain records, found a file compressed with gzip: its records cannot be "
+        "read one by one"
+    )

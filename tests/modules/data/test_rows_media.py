@@ -10,11 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfx_fusion.modules.spec import (
-    Feature,
-    ImageFeature,
-    SequenceFeature,
-)
+from tfx_fusion.modules.data.rows import RowParser
+from tfx_fusion.modules.spec import Feature, ImageFeature, Missing, SequenceFeature
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (16, 12, 3)).astype(np.uint8)
 
@@ -173,6 +170,53 @@ def test_a_shorter_sequence_is_padded_at_the_end(parse: Callable[..., list], ste
     assert parse(VARIABLE, {"a": given}) == np.ravel(given + [[-1.0, -1.0]] * (3 - steps)).tolist()
 
 
+def encoded(part: SequenceFeature, row: dict[str, object], folder: Path) -> tuple[list, list]:
+    """The padded values of a row, and its length."""
+    feature = RowParser({"s": part}, {}, folder).example("row 1", row).features.feature
+    return list(feature["s"].float_list.value), list(feature["s_length"].int64_list.value)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_the_length_of_a_sequence_is_how_many_steps_stand_in_the_row(
+    tmp_path: Path, steps: int
+) -> None:
+    like_padding = [[-1.0, -1.0]] * steps
+
+    assert encoded(VARIABLE, {"a": like_padding}, tmp_path) == ([-1.0] * 6, [steps])
+
+
+@pytest.mark.parametrize("length", [1, 2.0, "3", None, ""])
+def test_a_column_may_say_the_length_of_a_sequence_that_is_padded_already(
+    tmp_path: Path, length: object
+) -> None:
+    row = {"a": [1, 2, 3, 4, 5, 6], "a_length": length}
+    known = int(length or 3)
+
+    values, found = encoded(VARIABLE, row, tmp_path)
+
+    assert found == [known]
+    assert values == [1, 2, 3, 4, 5, 6][: 2 * known] + [-1] * (6 - 2 * known)
+
+
+@pytest.mark.parametrize("length", [3, -1, 1.5, "x", [1]])
+def test_a_length_that_a_sequence_cannot_have_is_refused(
+    refusal: Callable[..., str], length: object
+) -> None:
+    assert refusal(VARIABLE, {"a": [[1, 2]] * 2, "a_length": length}).startswith(
+        "column 'a_length': expected "
+    )
+
+
+def test_a_length_of_zero_is_no_sequence(refusal: Callable[..., str], tmp_path: Path) -> None:
+    row = {"a": [[1, 2]] * 3, "a_length": 0}
+    optional = VARIABLE.model_copy(update={"missing": Missing()})
+
+    assert refusal(VARIABLE, row) == "column 'a': expected at least one step, found none"
+    for lacking in (row, {"a": []}, {"a": None}):
+        values, found = encoded(optional, lacking, tmp_path)
+        assert (np.isnan(values).all(), found) == (True, [0])
+
+
 def test_one_step_of_width_one_may_come_as_a_single_value(parse: Callable[..., list]) -> None:
     # So does a tf.Example give a list of one.
     part = SequenceFeature(type="sequence", column="a", shape=(3, 1), variable=True)
@@ -195,7 +239,7 @@ def test_one_step_of_width_one_may_come_as_a_single_value(parse: Callable[..., l
         (SEQUENCE, "some words", "expected a list "),
         (SEQUENCE, b"abc", "expected (3, 2) numbers, found b'abc'"),
         (VARIABLE, [[1, 2]] * 4, "expected at most (3, 2) numbers, found (4, 2)"),
-        (VARIABLE, [], "expected at most (3, 2) numbers, found (0, 2)"),
+        (VARIABLE, [], "expected at least one step, found none"),
         (VARIABLE, [1, 2, 3], "expected at most (3, 2) numbers, found (3,)"),
     ],
 )

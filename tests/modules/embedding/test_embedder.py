@@ -16,11 +16,11 @@ from tfx_fusion.modules.embedding.embedder import (
     MAX_BATCH,
     MIN_BATCH,
     Embedder,
+    RejectedRow,
     batch_size,
     mask_name,
 )
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, plan_stages
-from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.copy import copy_submodel
@@ -40,7 +40,12 @@ def plan_of(specification: Specification) -> tuple[EmbeddingPlan, dict[str, Inte
     return stage.plan, interfaces
 
 
-def embedded(specification: Specification, inputs: Any, folder: Path) -> dict[str, np.ndarray]:
+def embedded(
+    specification: Specification,
+    inputs: Any,
+    folder: Path,
+    rejected: list[RejectedRow] | None = None,
+) -> dict[str, np.ndarray]:
     """All columns of the training rows, from batches of any size."""
     plan, interfaces = plan_of(specification)
     copies = {name: folder / name for name in interfaces}
@@ -48,7 +53,7 @@ def embedded(specification: Specification, inputs: Any, folder: Path) -> dict[st
         copy_submodel(path, copies[name])
     embedder = Embedder(plan, interfaces, copies, str(inputs.transform_graph / "transform_fn"))
     [file] = inputs.splits["train"].iterdir()
-    batches = list(embedder.batches(str(file)))
+    batches = list(embedder.batches(str(file), rejected))
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
@@ -83,7 +88,7 @@ def test_an_image_that_the_head_reads_is_passed_on_encoded(
     assert columns["image"].tolist()[0] == (world / "data" / "images" / "0.png").read_bytes()
 
 
-def test_a_value_that_is_not_finite_fails_with_its_row(
+def test_a_row_with_a_value_that_is_not_finite_is_left_out(
     world: Path, shared_training_inputs: Any, tmp_path: Path
 ) -> None:
     tokens = keras.Input((6,), name="tokens")
@@ -94,23 +99,67 @@ def test_a_value_that_is_not_finite_fails_with_its_row(
     text = file.read_text().replace("models/text, ", "models/text.keras, ")
     file.write_text(text.replace("tokens: words}, output: features", "tokens: words}"))
 
-    with pytest.raises(RunError) as caught:
-        embedded(load_specification(file), shared_training_inputs, tmp_path)
+    rejected: list[RejectedRow] = []
+    columns = embedded(load_specification(file), shared_training_inputs, tmp_path, rejected)
 
-    assert "expected finite values, found NaN or infinity for 30 rows, first row 1: " in str(
-        caught.value
+    reason = (
+        "expected finite values, found NaN or infinity: look at the row, or whether the sub-model "
+        "gets the range it was trained on"
     )
+    assert rejected == [
+        RejectedRow(place, f"row {place}", "text.activation", reason) for place in range(1, 60, 2)
+    ]
+    assert columns["row_id"].tolist() == [f"row {place}".encode() for place in range(0, 60, 2)]
+    assert np.isfinite(columns["text.activation"]).all()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int32"])
 def test_half_precision_is_looked_at_for_numbers_too(dtype: str) -> None:
-    from tfx_fusion.modules.embedding.embedder import _check_finite
+    from tfx_fusion.modules.embedding.embedder import _finite
 
-    values = keras.ops.convert_to_numpy(
-        keras.ops.cast(np.array([[1.0], [np.inf], [np.nan]]), dtype)
+    values = np.array([[1.0, 1.0], [np.inf, 1.0], [np.nan, 1.0]])
+    whole = dtype == "int32"
+    cast = keras.ops.cast(np.zeros((3, 2)) if whole else values, dtype)
+
+    assert _finite(keras.ops.convert_to_numpy(cast)).tolist() == [True, whole, whole]
+
+
+def test_a_row_that_lacks_what_an_embedding_is_made_of_is_usable(
+    tmp_path: Path, prepare_training: Callable[[Specification], Any]
+) -> None:
+    steps = keras.Input((None, 2), name="steps")
+    mean = keras.layers.GlobalAveragePooling1D(name="mean")(steps)  # NaN where all is masked
+    keras.Model(steps, mean).save(tmp_path / "ear.keras")
+    lines = ["id,sound,n,y"]
+    lines += [f"{row},{'' if row % 3 else '[[1, 2]]'},1,{row}" for row in range(9)]
+    text = [line.replace("[[1, 2]]", '"[[1, 2]]"') for line in lines]
+    (tmp_path / "rows.csv").write_text("\n".join(text) + "\n")
+    (tmp_path / "fusion.yaml").write_text(
+        """\
+name: sounds
+data: {path: rows.csv, split: {by: id, train: 0.5, eval: 0.5}}
+features:
+  sound: {type: sequence, column: sound, shape: [3, 2], variable: true, missing: allowed}
+  n: {type: number, column: n}
+labels: {y: {type: number, column: y}}
+submodels: {ear: {path: ear.keras, inputs: {steps: sound}}}
+graph:
+  joined: {merge: concatenate, inputs: [ear, n]}
+  y: {layers: [Dense: {units: 1}], inputs: joined}
+outputs: {y: {from: y, loss: huber}}
+training: {stages: [{name: head, epochs: 1, learning_rate: 0.1}]}
+publish: {path: serving}
+"""
     )
-    with pytest.raises(RunError, match="infinity for 2 rows, first row 8: "):
-        _check_finite("a.b", values, np.array([b"row 7", b"row 8", b"row 9"]))
+    specification = load_specification(tmp_path / "fusion.yaml")
+    rejected: list[RejectedRow] = []
+    inputs = prepare_training(specification)
+
+    columns = embedded(specification, inputs, tmp_path / "copies", rejected)
+
+    assert rejected == []
+    assert columns["ear.mean"].tolist() == [[1, 2], [0, 0], [0, 0]] * 2
+    assert "lacks ear.mean" not in columns
 
 
 # ---------------------------------------------------------------------------------- batches
@@ -154,13 +203,14 @@ def test_a_batch_is_sized_by_the_largest_activation(inside: Any, rows: int) -> N
 def test_a_mask_stands_beside_its_embedding(
     tmp_path: Path, prepare_training: Callable[[Specification], Any]
 ) -> None:
-    assert mask_name("ear.read") == "ear.read.mask"
+    assert mask_name("ear.read") == "mask of ear.read"
     steps = keras.Input((None, 2), name="steps")
     read = keras.layers.SimpleRNN(3, return_sequences=True, name="read")(steps)
     keras.Model(steps, read).save(tmp_path / "ear.keras")
     lines = ["id,sound,y"]
     for row in range(6):
-        np.save(tmp_path / f"{row}.npy", np.ones((1 + row % 3, 2), "float32"))
+        steps = np.zeros((1 + row % 3, 2), "float32")  # like the padding, and steps all the same
+        np.save(tmp_path / f"{row}.npy", steps)
         lines.append(f"{row},{row}.npy,{row}")
     (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "fusion.yaml").write_text(
@@ -179,7 +229,7 @@ publish: {path: serving}
     specification = load_specification(tmp_path / "fusion.yaml")
     columns = embedded(specification, prepare_training(specification), tmp_path / "copies")
 
-    mask = columns["ear.read.mask"]
+    mask = columns["mask of ear.read"]
     assert (mask.dtype, mask.tolist()) == (
         np.dtype(bool),
         [[True, False, False], [True, True, False], [True, True, True], [True, False, False]],

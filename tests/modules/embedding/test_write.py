@@ -15,14 +15,16 @@ import tensorflow as tf
 
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.columns import Column, parse, read_contents
+from tfx_fusion.modules.embedding.embedder import RejectedRow
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
 from tfx_fusion.modules.embedding.write import collect, write_embeddings
-from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.pipeline.failure import cause_of
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 PLAN = EmbeddingPlan(features={}, labels={}, embeddings=("a.b",), passed=(), precision="float32")
 made: list[int] = []
+bad: dict[bytes, int] = {}  # rows that the embedder rejects, with their places in their files
 
 
 class Counting:
@@ -32,16 +34,21 @@ class Counting:
         made.append(threading.get_ident())
         self._widths = widths
 
-    def batches(self, path: str) -> Iterator[dict[str, np.ndarray]]:
+    def batches(self, path: str, rejected: list[RejectedRow]) -> Iterator[dict[str, np.ndarray]]:
         widths = iter(self._widths)
         for records in tf.data.TFRecordDataset(path).batch(2).as_numpy_iterator():
+            if bad and records[0] in bad:
+                rejected += [RejectedRow(bad[records[0]], records[0].decode(), "a.b", "odd")]
+                records = records[1:]
+                if not len(records):
+                    continue
             yield {
                 "a.b": np.full((len(records), next(widths)), len(records[0]), "float32"),
                 "row_id": records,
             }
 
 
-def write(folder: Path, widths: tuple[int, ...] = (3, 3, 3)) -> Any:
+def write(folder: Path, widths: tuple[int, ...] = (3, 3, 3), max_rejected: float = 0.0) -> Any:
     given = {split: str(folder / "rows" / split) for split in ("train", "eval")}
     wanted = {split: str(folder / "out" / f"Split-{split}") for split in given}
     for split, files in (("train", 3), ("eval", 1)):
@@ -54,7 +61,8 @@ def write(folder: Path, widths: tuple[int, ...] = (3, 3, 3)) -> Any:
     summaries = str(folder / "out" / "shards")
     with beam.Pipeline(runner=RUNNER) as pipeline:
         write_embeddings(pipeline, partial(Counting, widths), given, wanted, summaries)
-    return collect(PLAN, summaries, str(folder / "out"))
+    plan = PLAN.model_copy(update={"max_rejected": max_rejected})
+    return collect(plan, summaries, str(folder / "out"))
 
 
 def test_each_file_becomes_one_of_its_name_with_its_rows_in_their_order(tmp_path: Path) -> None:
@@ -66,7 +74,9 @@ def test_each_file_becomes_one_of_its_name_with_its_rows_in_their_order(tmp_path
     assert [str(column) for column in contents.columns] == ["a.b (3,) float32", "row_id () string"]
     left = sorted(file.name for file in (tmp_path / "out").rglob("*") if file.is_file())
     given = sorted(file.name for file in (tmp_path / "rows").rglob("*") if file.is_file())
-    assert left == sorted([*given, "embeddings.json"])  # nothing aside is left behind
+    assert left == sorted(
+        [*given, "embeddings.json", "rejected_rows.csv"]
+    )  # nothing aside is left behind
     files = example_files(str(tmp_path / "out" / "Split-train"))
     columns: dict[str, Column] = {column.name: column for column in contents.columns}
     [rows] = tf.data.TFRecordDataset(files).batch(99)
@@ -101,8 +111,29 @@ def test_files_that_differ_in_shape_are_refused_too(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for index, width in enumerate((3, 4)):
         column = Column(name="a.b", shape=(width,), dtype="float32").model_dump_json()
-        summary = f'{{"split": "train", "rows": 1, "columns": [{column}]}}'
+        summary = f'{{"split": "train", "rows": 1, "columns": [{column}], "rejected": []}}'
         (folder / f"{index:05d}.json").write_text(summary)
     with pytest.raises(RunError, match=r"found a\.b \(3,\) float32 and a\.b \(4,\) float32"):
         collect(PLAN, str(folder), str(tmp_path / "out"))
     assert not (tmp_path / "out" / "embeddings.json").exists()
+
+
+def test_rows_that_cannot_be_embedded_are_left_out_within_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(bad, b"train 0 2", 2)
+    monkeypatch.setitem(bad, b"train 2 4", 4)
+
+    contents = write(tmp_path / "within", max_rejected=0.1)
+
+    assert contents.rows == {"train": 13, "eval": 5}
+    assert contents.rejected == {"train": (2, 14), "eval": ()}
+    assert (tmp_path / "within" / "out" / "rejected_rows.csv").read_text().split() == [
+        "row,column,reason", "train", "0", "2,a.b,odd", "train", "2", "4,a.b,odd",
+    ]  # fmt: skip
+    with pytest.raises(RejectedRowsError) as caught:
+        write(tmp_path / "beyond", max_rejected=0.09)
+    assert str(caught.value) == (
+        "2 of 20 rows cannot be embedded, data.max_rejected allows 9 %. First: train 0 2, a.b: odd"
+    )
+    assert caught.value.rejected == [("train 0 2", "a.b", "odd"), ("train 2 4", "a.b", "odd")]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.evaluation.predictions import read_predictions
+from tfx_fusion.modules.evaluation.predictions import Predictor, read_predictions, rejected_rows
 
 pytestmark = pytest.mark.component
 
@@ -67,3 +70,45 @@ def test_the_first_rows_can_be_read_without_the_rest(exported: Any, evaluation: 
 def test_a_folder_without_predictions_fails_with_its_path(exported: Any, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"predictions/Split-eval: expected predictions, found none"):
         read_predictions(exported.specification, tmp_path)
+
+
+def test_rows_without_a_finite_prediction_are_left_out_and_listed(
+    exported: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(exported.specification, {"candidate": exported.model})
+    model = predictor._models["candidate"]
+    answer = model.signatures["predict_examples"]
+
+    def with_nan(examples: Any) -> Any:
+        found = {name: value.numpy() for name, value in answer(examples=examples).items()}
+        found["area"][1] = np.nan
+        return {name: tf.constant(value) for name, value in found.items()}
+
+    signatures = {**model.signatures, "predict_examples": with_nan}
+    predictor._models["candidate"] = SimpleNamespace(signatures=signatures)
+    [file] = [str(exported.examples)]
+    rejected: list[str] = []
+
+    batches = list(predictor.batches(file, rejected))
+
+    ids = [row_id.decode() for batch in batches for row_id in batch["row_id"]]
+    whole = [row["id"] for row in exported.rows]
+    assert len(rejected) == len(batches)
+    assert len(ids) + len(rejected) == len(whole)
+    assert not set(ids) & set(rejected)
+
+
+@pytest.mark.parametrize(("usable", "allowed"), [(99, True), (98, False), (0, False)])
+def test_no_more_rows_may_lack_a_prediction_than_may_be_rejected(
+    exported: Any, tmp_path: Path, usable: int, allowed: bool
+) -> None:
+    folder = tmp_path / "predictions" / "rejected"
+    folder.mkdir(parents=True)
+    content = {"rows": usable, "rejected": ["row 17"]}
+    (folder / "data_tfrecord-00000-of-00001.json").write_text(json.dumps(content))
+
+    if allowed:
+        assert rejected_rows(exported.specification, tmp_path) == ["row 17"]
+        return
+    with pytest.raises(RunError, match=r"1 of .* rows have no finite prediction.*First: row 17"):
+        rejected_rows(exported.specification, tmp_path)

@@ -100,7 +100,7 @@ def test_the_evaluator_measures_several_classes_as_keras_does(exported: Any, res
 
 
 def test_the_evaluator_measures_what_the_last_epoch_did(exported: Any, results: Path) -> None:
-    epoch = read_record(exported.folder / "record").last_epoch
+    epoch = read_record(exported.folder / "record").kept_epoch
 
     found = overall(results, exported.specification)
 

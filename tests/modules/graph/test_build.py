@@ -31,6 +31,7 @@ from towers import (
 
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.graph.describe import describe
+from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.spec import Evaluation, Specification, load_specification
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
@@ -233,24 +234,30 @@ def test_a_feature_that_only_slices_use_is_no_input_of_the_model() -> None:
     assert list(fuse(specification).model.input) == ["one"]
 
 
-def test_a_variable_sequence_is_masked_where_it_is_padded() -> None:
+@pytest.mark.parametrize("precision_", ["float32", "mixed_bfloat16"])
+def test_a_variable_sequence_is_masked_by_its_length(precision_: str) -> None:
     specification = specify(
         features={
             "steps": {"type": "sequence", "column": "steps", "shape": [4, 2], "variable": True}
         },
         graph={
-            "last": layers({"GRU": {"units": 3}}, inputs="steps"),
+            "last": layers({"GRU": {"units": 3, "dtype": "float32"}}, inputs="steps"),
             "scores": layers(SCORES, inputs="last"),
         },
     )
-    fused = fuse(specification)
+    with precision(precision_):
+        fused = fuse(specification)
     short = rows(2, 2)
+    short[:, 1] = 0  # a step like the padding is a step
     padded = np.pad(short, [(0, 0), (0, 2), (0, 0)])
-    recurrent, dense = fused.layers["last"][0], fused.layers["scores"][0]
 
-    by_hand = keras.ops.softmax(dense(recurrent(short)))
+    wanted = fused.layers["last"][0](short)
+    given = keras.Model(fused.model.input, fused.tensors["last"])(
+        {"steps": padded, "steps_length": np.full(len(short), 2)}
+    )
 
-    np.testing.assert_allclose(fused.model({"steps": padded})["answer"], by_hand, atol=1e-6)
+    assert list(fused.model.input) == ["steps", "steps_length"]
+    np.testing.assert_allclose(given, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize(

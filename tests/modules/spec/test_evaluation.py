@@ -128,8 +128,8 @@ def test_what_is_read_is_read_again_from_json(specify: Specify) -> None:
             "evaluation.slice_thresholds.0.slice: value should have at least 1 item",
         ),
         (
-            "slice_thresholds: [{slice: {shop: true}, thresholds: {colour: {}}}]",
-            "evaluation.slice_thresholds.0.slice.shop: expected a valid string, found true",
+            "slice_thresholds: [{slice: {shop: [a]}, thresholds: {colour: {}}}]",
+            "evaluation.slice_thresholds.0.slice.shop: expected a valid string, found ['a']",
         ),
         (
             "slice_thresholds: [{slice: [{}], thresholds: {colour: {}}}]",

@@ -198,7 +198,7 @@ def test_a_list_or_mapping_is_asked_for_in_those_words(
             "labels.colour.classes: each class once, found '1' more than once",
         ),
         (CLASSES, "classes: [red, '']", "labels.colour.classes.1: … at least 1 character"),
-        (CLASSES, "classes: [true, red]", "labels.colour.classes.0: … string … found true"),
+        (CLASSES, "classes: [null, red]", "labels.colour.classes.0: … string … found null"),
         (
             "[vision, text]",
             "[vision]",

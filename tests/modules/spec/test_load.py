@@ -253,3 +253,40 @@ def test_an_error_raised_later_is_located(write_specification: Write) -> None:
 )
 def test_a_value_is_shown_as_yaml_and_not_as_python(value: object, text: str) -> None:
     assert shown(value) == text
+
+
+def test_aliases_that_stand_for_more_than_memory_holds_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fusion.yaml"
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    path.write_text("\n".join(lines))
+
+    assert problems_of(path) == [
+        f"{path}: its aliases stand for more than 100,000 values: write them out"
+    ]
+
+
+@pytest.mark.parametrize("text", ["&a {a: *a}", "&a\na: {b: {c: *a}}"])
+def test_an_alias_to_what_it_stands_in_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "fusion.yaml"
+    path.write_text(text)
+
+    assert problems_of(path) == [f"{path}: an alias refers to what it stands in: write it out"]
+
+
+@pytest.mark.parametrize("depth", [65, 2000])
+def test_values_that_are_nested_too_deep_are_refused(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "fusion.yaml"
+    path.write_text(f"a: {'[' * depth}{']' * depth}")
+
+    assert problems_of(path) == [
+        f"{path}: its values are nested too deep: at most 64 levels can be read"
+    ]
+
+
+def test_a_path_of_another_type_beside_an_unknown_key_is_a_problem_of_its_own(
+    write_specification: Write,
+) -> None:
+    path = write_specification(("publish: {path: ", "publish: {pathos: 1, path: [1], keep: 1} # "))
+
+    assert any("publish.path: " in problem for problem in problems_of(path))

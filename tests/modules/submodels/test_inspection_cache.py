@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Specification, Submodel, load_specification
+from tfx_fusion.modules.submodels import inspection
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
 from tfx_fusion.modules.submodels.interface import Inspection
@@ -145,3 +148,53 @@ def test_a_record_of_another_version_is_made_again(remembered: Remembered, tmp_p
     assert about_to_read(remembered.specification, tmp_path) == (
         "reading the sub-models vision, text"
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "ended"),
+    [
+        (-11, "", "by SIGSEGV"),
+        (-99, "", "by signal 99"),
+        (1, "Traceback (most recent call last):\n  …\nImportError: no TensorFlow\n",
+         "with code 1 (ImportError: no TensorFlow)"),
+    ],
+)  # fmt: skip
+def test_a_model_that_ends_the_process_that_reads_it_is_a_problem_of_its_own(
+    remembered: Remembered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    code: int, stderr: str, ended: str,
+) -> None:  # fmt: skip
+    answer = {"inspection": remembered.first["text"].model_dump(mode="json")}
+
+    def run(command: list[str], input: str, **_: object) -> subprocess.CompletedProcess[str]:
+        names = json.loads(input)
+        if "vision" in names:
+            return subprocess.CompletedProcess(command, code, "", stderr)
+        out = "a download\n" + json.dumps(dict.fromkeys(names, answer))
+        return subprocess.CompletedProcess(command, 0, out, "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(SpecificationError) as caught:
+        InspectionCache(tmp_path).inspect(remembered.specification, lambda _: None)
+
+    path = remembered.specification.submodels["vision"].path
+    assert caught.value.problems == [
+        f"submodels.vision.path: {path}: the process that read the model was ended {ended}: the "
+        "model is damaged, or needs more memory than there is; save it again"
+    ]
+
+
+def test_whatever_a_library_raises_for_a_model_is_a_problem_of_its_own(
+    remembered: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inspect(*_: object) -> Inspection:
+        raise MemoryError("1 TiB")
+
+    monkeypatch.setattr(inspection, "inspect_submodel", inspect)
+    submodel = Submodel(path=Path("a.keras"), inputs={"x": "x"})
+
+    assert inspection._read(submodel, Path("a.keras")) == {
+        "problems": [
+            "path: a.keras: the model cannot be read, it is damaged or of another version: "
+            "MemoryError: 1 TiB"
+        ]
+    }

@@ -13,6 +13,7 @@ from small_models import refusal, shape_of, small_model
 
 from tfx_fusion.modules.errors import UserError
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.layer import SubmodelLayer
 
 
 def test_a_functional_model_is_known_by_its_inputs_outputs_and_inner_layers(
@@ -256,3 +257,44 @@ def test_weights_that_do_not_fit_the_architecture_are_reported_as_one_error(tmp_
         mixed.writestr("model.weights.h5", b"these are no weights")
 
     assert refusal(path).startswith(f"{path}: Keras cannot load the model: ")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_sequential_built_by_a_call_on_whole_numbers_takes_them(
+    wrapped: bool, tmp_path: Path
+) -> None:
+    layers = keras.layers
+    first = layers.Embedding(300, 4, mask_zero=True)
+    model = keras.Sequential([keras.Sequential([first]) if wrapped else first, layers.LSTM(2)])
+    ids = np.random.default_rng(5).integers(0, 300, (3, 6))
+    model(ids)
+    model.save(tmp_path / "bag.keras")
+
+    interface = inspect_submodel(tmp_path / "bag.keras").interface
+    [(entry, info)] = interface.inputs.items()
+    layer = SubmodelLayer(tmp_path / "bag.keras", list(interface.outputs), None, "sub")
+
+    assert str(info) == "(6) int64"
+    [found] = layer({entry: ids}).values()
+    np.testing.assert_allclose(found, model(ids), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_stateful_model_is_refused(wrapped: bool, tmp_path: Path) -> None:
+    entry = keras.Input((5, 3), batch_size=4)
+    layer = keras.layers.LSTM(3, stateful=True, name="memory")
+    layer = keras.layers.Bidirectional(layer, name="memory") if wrapped else layer
+    keras.Model(entry, layer(entry)).save(tmp_path / "model.keras")
+
+    said = refusal(tmp_path / "model.keras")
+
+    assert "the layer 'memory' is stateful: what it gives for a row depends on the batches" in said
+
+
+def test_a_model_for_batches_of_one_size_is_refused(tmp_path: Path) -> None:
+    entry = keras.Input((3,), batch_size=4, name="entry")
+    keras.Model(entry, keras.layers.Dense(2)(entry)).save(tmp_path / "model.keras")
+
+    said = refusal(tmp_path / "model.keras")
+
+    assert "the input 'entry' takes batches of 4 rows only: build the model with an Input" in said

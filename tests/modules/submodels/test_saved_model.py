@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
 import tensorflow as tf
 from small_models import refusal, save_two_signatures
 
+from tfx_fusion.modules.errors import UserError
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
 
@@ -196,3 +198,26 @@ def test_a_graph_cut_off_halfway_is_refused(tmp_path: Path) -> None:
     graph.write_bytes(graph.read_bytes()[: graph.stat().st_size // 2])
 
     assert refusal(path).startswith(f"{path}: expected a SavedModel, its saved_model.pb is damaged")
+
+
+class _Counter(tf.Module):
+    def __init__(self) -> None:
+        self.calls = tf.Variable(0.0)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def count(self, x: Any) -> dict[str, Any]:
+        return {"y": x + self.calls.assign_add(1.0)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def read(self, x: Any) -> dict[str, Any]:
+        return {"y": x + self.calls}
+
+
+def test_a_signature_that_changes_a_variable_is_refused(tmp_path: Path) -> None:
+    module = _Counter()
+    signatures = {"count": module.count, "read": module.read}
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=signatures)
+
+    with pytest.raises(UserError, match="its signature changes a variable when it is called"):
+        inspect_submodel(tmp_path / "model", "count")
+    assert inspect_submodel(tmp_path / "model", "read").interface.outputs

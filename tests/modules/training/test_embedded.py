@@ -289,7 +289,7 @@ def test_features_and_labels_of_every_kind_train_alike(
 
     assert stage.plan is not None
     assert stage.plan.embeddings == ("vision.dense", "ear.read")
-    assert set(stage.plan.passed) == set(everything.features) - {"image"}
+    assert set(stage.plan.passed) == {*everything.features, "sound_length"} - {"image"}
 
 
 REST = "; the rest of vision computed in every epoch"

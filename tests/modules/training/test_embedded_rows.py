@@ -17,7 +17,7 @@ from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.training import embedded
 from tfx_fusion.modules.training.data import evaluation_rows, training_rows
 from tfx_fusion.modules.training.embedded import EmbeddedRows
-from tfx_fusion.modules.training.stage_data import EmbeddedStore
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, without
 
 ROWS = 37
 PLAN = EmbeddingPlan.model_validate(
@@ -29,7 +29,7 @@ PLAN = EmbeddingPlan.model_validate(
         "precision": "float32",
     }
 )
-INPUTS = ("ear.read", "ear.read.mask", "half", "said")
+INPUTS = ("ear.read", "mask of ear.read", "half", "said")
 
 
 def columns() -> dict[str, np.ndarray]:
@@ -39,7 +39,7 @@ def columns() -> dict[str, np.ndarray]:
     return {
         "row_id": said,
         "ear.read": random.normal(size=(ROWS, 3, 2)).astype("float32"),
-        "ear.read.mask": random.random((ROWS, 3)) < 0.5,
+        "mask of ear.read": random.random((ROWS, 3)) < 0.5,
         "half": random.normal(size=(ROWS, 2)).astype("float16"),
         "said": said,
         "colour": random.integers(0, 3, ROWS),
@@ -168,3 +168,28 @@ def test_a_plan_is_opened_once_for_all_stages_that_learn_from_it(folder: str) ->
     store = EmbeddedStore(stages, [folder])
 
     assert store.open(PLAN)[1] is store.open(PLAN)[1]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_rows_that_another_plan_cannot_embed_are_left_out(
+    in_memory: bool, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_memory:
+        monkeypatch.setattr(embedded, "MEMORY_BYTES", 0)
+    rows = open_rows(folder)
+    # Of 39 given, these rows lack 2 and 5 already; 3, 5 and 10 are not to be learned from.
+    fewer = without(rows, {3, 5, 10}, {2, 5})
+    wanted = np.delete(np.arange(ROWS), [2, 8])
+
+    found = [
+        {name: value.numpy() for name, value in fewer.tensors(handles).items()}
+        for handles in fewer.handles().batch(8)
+    ]
+
+    assert fewer.count() == ROWS - 2
+    said = np.concatenate([batch["said"] for batch in found])
+    assert said.tolist() == columns()["said"][wanted].tolist()
+    np.testing.assert_array_equal(
+        fewer.class_indices("colour"), rows.class_indices("colour")[wanted]
+    )
+    assert without(rows, {2, 5}, {2, 5}) is rows

@@ -81,7 +81,7 @@ def test_a_record_that_is_written_is_read_again(tmp_path: Path) -> None:
     write_record(record, tmp_path)
 
     assert read_record(tmp_path) == record
-    assert record.last_epoch == {"loss": 0.125, "accuracy": 0.75, "val_loss": 0.5}
+    assert record.kept_epoch == {"loss": 0.125, "accuracy": 0.75, "val_loss": 0.5}
     assert [stage.learns_from.source for stage in record.stages] == ["embeddings", "rows"]
 
 

@@ -40,7 +40,7 @@ def test_the_record_holds_every_epoch_with_losses_and_metrics(
     for epoch in stage.epochs:
         assert set(epoch) == {"loss", "accuracy", "val_loss", "val_accuracy"}
         assert np.isfinite(list(epoch.values())).all()
-    assert record.last_epoch == stage.epochs[-1]
+    assert record.kept_epoch == stage.epochs[-1]
 
 
 def test_the_last_validation_is_that_of_the_exported_model(
@@ -49,7 +49,7 @@ def test_the_last_validation_is_that_of_the_exported_model(
     predicted = predicted_by_hand(trained, raw, shared_world, tmp_path)
     chosen = predicted[np.arange(len(raw.classes)), raw.classes]
 
-    last = read_record(trained.record).last_epoch
+    last = read_record(trained.record).kept_epoch
 
     assert last["val_loss"] == pytest.approx(-np.mean(np.log(chosen)), rel=1e-4)
     assert last["val_accuracy"] == pytest.approx(

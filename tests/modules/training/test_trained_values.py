@@ -200,7 +200,7 @@ def test_a_damaged_file_is_refused_with_its_path_and_what_to_do(
 
     message = str(caught.value)
     assert message.startswith(f"{file}: expected the trained values of the last published model")
-    assert "delete the version folder to start from the version before, or take " in message
+    assert "delete the version folder to start from the version before, or remove " in message
 
 
 def test_objects_that_run_code_are_not_loaded(tmp_path: Path) -> None:

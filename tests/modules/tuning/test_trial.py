@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import parity
 import pytest
 
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, plan_stages
@@ -77,3 +78,34 @@ def test_a_head_is_trained_through_its_stages_without_loading_a_sub_model(
 
     assert set(first) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert first == again  # bit for bit: the seed is the specification's
+
+
+@pytest.mark.component
+@pytest.mark.parametrize("stopping", ["", ", early_stopping: {patience: 2}"])
+def test_a_run_of_a_trials_specification_has_the_trials_values(
+    stopping: str,
+    world: Path,
+    shared_training_inputs: Any,
+    tmp_path: Path,
+    embed: Callable[..., list[str]],
+) -> None:
+    file = world / "fusion.yaml"
+    changes = {
+        "epochs: 3, learning_rate: 1e-2}": f"epochs: 5, learning_rate: 0.3{stopping}}}",
+        "[Dense: {units: 8, activation: relu}]": "[Dense: {units: 8}, Dropout: {rate: 0.5}]",
+    }
+    text = file.read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+    specification = load_specification(file)
+    record, plans = parity.train(specification, shared_training_inputs, tmp_path / "run", embed)
+    interfaces = {
+        name: inspect_submodel(path).interface
+        for name, (_, path) in specification.imported().items()
+    }
+    folders = [str(folder) for folder in sorted((tmp_path / "run").glob("embeddings*"))]
+    store = EmbeddedStore(plans, folders)
+
+    assert train_head(specification, interfaces, plans, store) == record.kept_epoch

@@ -179,6 +179,24 @@ def test_a_name_stands_for_one_thing_only(
 @pytest.mark.parametrize(
     ("change", "key"),
     [
+        (("labels:\n", "  steps_length: {type: number, column: n}\nlabels:\n"), "features"),
+        (("labels:\n", "labels:\n  steps_length: {type: number, column: n}\n"), "labels"),
+        (("graph:\n", "graph:\n  steps_length: {layers: [Flatten], inputs: steps}\n"), "graph"),
+    ],
+)
+def test_the_name_of_a_length_is_reserved(specification: Specify, change: Change, key: str) -> None:
+    steps = "  steps: {type: sequence, column: s, shape: [3, 2], variable: true}\nlabels:\n"
+    expected = (
+        f"{key}.steps_length: the name is reserved for the number of steps of the variable "
+        "sequence 'steps'; rename one of the two"
+    )
+
+    assert expected in problems_of(specification(change, ("labels:\n", steps)))
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
         (
             ("labels:\n", "  row_id: {type: number, column: a}\nlabels:\n"),
             "features.row_id",
