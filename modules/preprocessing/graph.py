@@ -43,10 +43,11 @@ class TransformGraph(tf.Module):
         self._weights = [weights_name(name) for name in weighted_labels(labels)]
         self._sequences = variable_sequences(features)
         # What Transform analysed beside them; what they say, the graph reads from the values.
-        self._beside = {"row_id": ROW_ID} | {
-            missing_name(name): Stored((), "int64") for name in may_be_missing(features)
-        } | dict.fromkeys(self._weights, Stored((), "float32"))
-
+        self._beside = (
+            {"row_id": ROW_ID}
+            | {missing_name(name): Stored((), "int64") for name in may_be_missing(features)}
+            | dict.fromkeys(self._weights, Stored((), "float32"))
+        )
 
     def example_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """How to parse a tf.Example."""

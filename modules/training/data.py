@@ -91,6 +91,10 @@ class WithoutRows:
         return np.delete(self._rows.label_values(label), self._places)
 
 
+def _no_numbers(label: str) -> np.ndarray:
+    raise TypeError(f"labels.{label}: the rows have no numbers")
+
+
 class Epochs(NamedTuple):
     """Batches of all epochs in a row: `batches(n)` starts with those of epoch n.
 
@@ -100,7 +104,7 @@ class Epochs(NamedTuple):
 
     batches: Callable[[int], tf.data.Dataset]
     steps: int
-    label_values: Callable[[str], np.ndarray]
+    label_values: Callable[[str], np.ndarray] = _no_numbers
 
 
 def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str]) -> Epochs:
