@@ -158,8 +158,8 @@ def assess(specification: Specification, evaluation: Path) -> Quality:
     )
     if not rejected:
         return quality
-    told = f"{len(rejected)} rows without a finite prediction, in no metric, first {rejected[0]}"
-    return quality.model_copy(update={"skipped": (*quality.skipped, told)})
+    reason = f"{len(rejected)} rows without a finite prediction, in no metric, first {rejected[0]}"
+    return quality.model_copy(update={"skipped": (*quality.skipped, reason)})
 
 
 def baselines(

@@ -40,9 +40,10 @@ class TransformGraph(tf.Module):
         super().__init__(name="transform_graph")
         self._imported = tf.saved_model.load(path)
         self._stored = stored_columns({**features, **labels})
-        self._weights = [weights_name(name) for name in weighted_labels(labels)]
         self._sequences = variable_sequences(features)
+        self._weights = [weights_name(name) for name in weighted_labels(labels)]
         # What Transform analysed beside them; what they say, the graph reads from the values.
+        # In one go: what is added to a module's dictionary later cannot be saved with it.
         self._beside = (
             {"row_id": ROW_ID}
             | {missing_name(name): Stored((), "int64") for name in may_be_missing(features)}

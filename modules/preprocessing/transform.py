@@ -46,9 +46,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     `(batch, classes)` float32, 1 for those that a row has. Features that rows may lack have
     `NAME.missing` `(batch,)` int64 beside them, 1 where the raw value is empty text or NaN, as a
     row of the data or a request to the served model says so; their own value is then 0 or padding.
-    Labels with row weights have `NAME.weights` `(batch,)` float32 beside them.
     Variable sequences have `NAME_length` `(batch,)` int64 beside them, 0 where they are missing;
     what stands behind the last step is padding, whatever a request holds there.
+    Labels with row weights have `NAME.weights` `(batch,)` float32 beside them.
     """
     outputs = {}
     for name, feature in FEATURES.validate_json(custom_config["features"]).items():

@@ -76,13 +76,14 @@ class WithoutRows:
 
     def __init__(self, rows: Rows, places: Collection[int]) -> None:
         self._rows, self._places = rows, sorted(places)
-        self._others = np.delete(np.arange(rows.count()), self._places)
+        rest = np.delete(np.arange(rows.count()), self._places)
+        self._numbers = tf.constant(rest, tf.int64)
 
     def tensors(self, numbers: Any) -> dict[str, Any]:
-        return self._rows.tensors(tf.gather(tf.constant(self._others, tf.int64), numbers))
+        return self._rows.tensors(tf.gather(self._numbers, numbers))
 
     def count(self) -> int:
-        return len(self._others)
+        return len(self._numbers)
 
     def class_indices(self, label: str) -> np.ndarray:
         return np.delete(self._rows.class_indices(label), self._places)
@@ -111,8 +112,7 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
     """Shuffled batches of `({input: (batch, …)}, {output: …}, {output: weights (batch,)})`.
 
     Weights exist where some output has class weights or its label row weights: they are the product
-    of both. `inputs` are the model's: Keras would match
-    others to them by position.
+    of both. `inputs` are the model's: Keras would match others to them by position.
     """
     training = specification.training
     of_classes = {
@@ -136,14 +136,13 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
 
     def batch(step: tf.Tensor) -> tuple[dict[str, Any], ...]:
         epoch, place = step // steps, step % steps
-        tensors = rows.tensors(
-            tf.raw_ops.RandomIndexShuffle(
-                index=_numbers(place, training.batch_size, count),
-                seed=tf.stack([tf.constant(training.seed, tf.int64), epoch, 0]),
-                max_index=tf.constant(count - 1, tf.int64),
-                rounds=SHUFFLE_ROUNDS,
-            )
+        numbers = tf.raw_ops.RandomIndexShuffle(
+            index=_numbers(place, training.batch_size, count),
+            seed=tf.stack([tf.constant(training.seed, tf.int64), epoch, 0]),
+            max_index=tf.constant(count - 1, tf.int64),
+            rounds=SHUFFLE_ROUNDS,
         )
+        tensors = rows.tensors(numbers)
         features, labels = prepare(tensors)
         if not of_classes and not of_rows:
             return features, labels

@@ -227,21 +227,20 @@ def compile_arguments(
     losses = {
         name: new_loss(output.loss, (units or {}).get(name)) for name, output in outputs.items()
     }
+    metrics = {
+        name: [
+            new_metric(metric, specification.kind_of(name), _units(specification, name))
+            for metric in output.metrics
+        ]
+        for name, output in outputs.items()
+    }
+    weights = {name: output.weight for name, output in outputs.items()}
     over_rows = {}
     if len(outputs) > 1:  # else the loss of the one output is the loss itself
         over_rows = {name: [LossOverRows(loss)] for name, loss in losses.items()}
     return {
-        "loss": losses,
-        "weighted_metrics": over_rows,
-        "loss_weights": {name: output.weight for name, output in outputs.items()},
-        "metrics": {
-            name: [
-                new_metric(metric, specification.kind_of(name), _units(specification, name))
-                for metric in output.metrics
-            ]
-            for name, output in outputs.items()
-        },
-    }
+        "loss": losses, "loss_weights": weights, "metrics": metrics, "weighted_metrics": over_rows,
+    }  # fmt: skip
 
 
 class LossOverRows(keras.metrics.Mean):
