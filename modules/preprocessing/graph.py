@@ -43,10 +43,12 @@ class TransformGraph(tf.Module):
         self._sequences = variable_sequences(features)
         self._weights = [weights_name(name) for name in weighted_labels(labels)]
         # What Transform analysed beside them; what they say, the graph reads from the values.
-        self._beside = {"row_id": ROW_ID} | {
-            missing_name(name): Stored((), "int64") for name in may_be_missing(features)
-        }
-        self._beside |= dict.fromkeys(self._weights, Stored((), "float32"))
+        # In one go: what is added to a module's dictionary later cannot be saved with it.
+        self._beside = (
+            {"row_id": ROW_ID}
+            | {missing_name(name): Stored((), "int64") for name in may_be_missing(features)}
+            | dict.fromkeys(self._weights, Stored((), "float32"))
+        )
 
     def example_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """How to parse a tf.Example."""

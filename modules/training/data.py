@@ -92,6 +92,10 @@ class WithoutRows:
         return np.delete(self._rows.label_values(label), self._places)
 
 
+def _no_numbers(label: str) -> np.ndarray:
+    raise TypeError(f"labels.{label}: the rows have no numbers")
+
+
 class Epochs(NamedTuple):
     """Batches of all epochs in a row: `batches(n)` starts with those of epoch n.
 
@@ -101,15 +105,14 @@ class Epochs(NamedTuple):
 
     batches: Callable[[int], tf.data.Dataset]
     steps: int
-    label_values: Callable[[str], np.ndarray]
+    label_values: Callable[[str], np.ndarray] = _no_numbers
 
 
 def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str]) -> Epochs:
     """Shuffled batches of `({input: (batch, …)}, {output: …}, {output: weights (batch,)})`.
 
     Weights exist where some output has class weights or its label row weights: they are the product
-    of both. `inputs` are the model's: Keras would match
-    others to them by position.
+    of both. `inputs` are the model's: Keras would match others to them by position.
     """
     training = specification.training
     of_classes = {

@@ -35,6 +35,9 @@ class MemoryRows:
     def class_indices(self, label: str) -> np.ndarray:
         return self.arrays[label]
 
+    def label_values(self, label: str) -> np.ndarray:
+        return self.arrays[label].reshape(-1)
+
 
 def specify(
     outputs: Mapping[str, Mapping[str, Any]],

@@ -6,13 +6,16 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from memory_rows import MemoryRows, new_model, train_in_memory
+from memory_rows import specify as specify_in_memory
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.spec import NumberLabel, Specification
-from tfx_fusion.modules.training.data import Epochs
+from tfx_fusion.modules.training.data import Epochs, training_rows
 from tfx_fusion.modules.training.labels import _warn, prepare_labels, scaling
 
 RANDOM = np.random.default_rng(8)
@@ -123,3 +126,40 @@ def test_poisson_needs_labels_from_0() -> None:
         "outputs.price.loss: poisson needs labels of at least 0, found -1 in the rows to train "
         "on: take another loss"
     )
+
+
+def test_training_is_plain_keras_on_scaled_labels_with_row_weights() -> None:
+    given = specify_in_memory(
+        {"size": {"loss": "mean_squared_error", "metrics": ["r2", "mean_absolute_error"]}},
+        {"size": {"type": "number", "normalize": "standard", "row_weights": "w"}},
+        batch_size=8,
+        stages=[{"name": "a", "epochs": 3, "learning_rate": 0.1, "optimizer": "SGD"}],
+    )
+    x = RANDOM.normal(size=(40, 3)).astype("float32")
+    size = (13 + x @ [[2.0], [-1.0], [0.5]] + RANDOM.normal(size=(40, 1))).astype("float32")
+    weights = RANDOM.integers(0, 4, 40).astype("float32")
+    train_rows = {"x": x[:30], "size": size[:30], "size.weights": weights[:30]}
+    eval_rows = {"x": x[30:], "size": size[30:], "size.weights": weights[30:]}
+    fused = new_model(given)
+    first = [np.array(w) for w in fused.layers["of_size"][0].weights]
+
+    record = train_in_memory(given, fused, {"train": train_rows, "eval": eval_rows})
+
+    plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    plain.layers[0].set_weights(first)
+    plain.compile(keras.optimizers.SGD(0.1), loss="mean_squared_error")
+    mean, deviation = size[:30].mean(), size[:30].std()
+    epochs = training_rows(given, MemoryRows(train_rows), ["x"])
+    for features, labels, weighing in epochs.batches(0).take(3 * epochs.steps):
+        scaled = (labels["size"] - mean) / deviation
+        plain.train_on_batch(features["x"], scaled, sample_weight=weighing["size"])
+    by_hand = plain.predict(x[30:], verbose=0) * deviation + mean
+    predicted = np.asarray(fused.model({"x": x[30:]})["size"])
+    np.testing.assert_allclose(predicted, by_hand, rtol=1e-5)
+    errors = by_hand - size[30:]
+    last = record.kept_epoch
+    assert last["val_mean_absolute_error"] == pytest.approx(np.abs(errors).mean(), rel=1e-4)
+    explained = 1 - np.sum(errors**2) / np.sum((size[30:] - size[30:].mean()) ** 2)
+    assert last["val_r2"] == pytest.approx(explained, abs=1e-4)
+    # The loss is of scaled numbers, and of the evaluation rows without weights.
+    assert last["val_loss"] == pytest.approx(np.mean((errors / deviation) ** 2), rel=1e-4)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 from memory_rows import new_model, specify, train_in_memory
 
+from tfx_fusion.modules.metrics.table import METRICS
 from tfx_fusion.modules.spec import Specification, direction_of, logged
-from tfx_fusion.modules.spec.evaluation import Metric
 from tfx_fusion.modules.training.checkpoint import Checkpoint, ResumableEarlyStopping
 from tfx_fusion.modules.validation.names import specification_problems
 
@@ -118,8 +118,11 @@ def test_what_can_be_monitored_is_what_is_logged(names: list[str]) -> None:
 
 def test_every_metric_has_the_direction_that_it_improves_in() -> None:
     fall = {"mean_squared_error", "mean_absolute_error", "root_mean_squared_error", "loss",
-            "log_loss", "calibration_error"}  # fmt: skip
-    for metric in ("loss", *get_args(Metric)):
+            "log_loss", "calibration_error", "quantile_loss@0.9", "threshold_at_precision@0.9",
+            }  # fmt: skip
+    names = [f"{n}@0.9" if n.endswith(("quantile_loss", "at_precision", "at_recall")) else n
+             for n in METRICS]  # fmt: skip
+    for metric in ("loss", *names):
         assert direction_of(metric) == ("min" if metric in fall else "max")
 
 
