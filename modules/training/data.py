@@ -73,18 +73,13 @@ class WithoutRows:
 
     def __init__(self, rows: Rows, places: Collection[int]) -> None:
         self._rows, self._places = rows, sorted(places)
+        self._left = np.delete(np.arange(rows.count()), self._places)
 
-    def handles(self) -> tf.data.Dataset:
-        places = tf.constant(self._places, tf.int64)
-        numbered = self._rows.handles().enumerate()
-        rest = numbered.filter(lambda number, _: tf.reduce_all(places != number))
-        return rest.map(lambda _, handle: handle)
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        return self._rows.tensors(handles)
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        return self._rows.tensors(tf.gather(self._left, numbers))
 
     def count(self) -> int:
-        return self._rows.count() - len(self._places)
+        return len(self._left)
 
     def class_indices(self, label: str) -> np.ndarray:
         return np.delete(self._rows.class_indices(label), self._places)

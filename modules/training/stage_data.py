@@ -177,8 +177,8 @@ def unpredictable_rows(model: keras.Model, rows: Rows, batch_size: int) -> dict[
     """The rows of a split of which a model predicts NaN or infinity: the place and id of each."""
 
     @tf.function(autograph=False)
-    def looked_at(handles: Any) -> tuple[Any, Any]:
-        tensors = rows.tensors(handles)
+    def looked_at(numbers: Any) -> tuple[Any, Any]:
+        tensors = rows.tensors(numbers)
         predicted = model({name: tensors[name] for name in model.input}, training=False)
         finite = [
             tf.reduce_all(tf.math.is_finite(tf.reshape(value, [tf.shape(value)[0], -1])), axis=1)
@@ -188,8 +188,8 @@ def unpredictable_rows(model: keras.Model, rows: Rows, batch_size: int) -> dict[
 
     found: dict[int, str] = {}
     place = 0
-    for handles in rows.handles().batch(batch_size).prefetch(1):
-        finite, row_ids = (tensor.numpy() for tensor in looked_at(handles))
+    for numbers in tf.data.Dataset.range(rows.count()).batch(batch_size):
+        finite, row_ids = (tensor.numpy() for tensor in looked_at(numbers))
         for row in np.flatnonzero(~finite):
             found[place + int(row)] = row_ids[row].decode()
         place += len(finite)
