@@ -176,7 +176,7 @@ class StageDataSource:
 def unpredictable_rows(model: keras.Model, rows: Rows, batch_size: int) -> dict[int, str]:
     """The rows of a split of which a model predicts NaN or infinity: the place and id of each."""
 
-    @tf.function(autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.int64)], autograph=False)
     def looked_at(numbers: Any) -> tuple[Any, Any]:
         tensors = rows.tensors(numbers)
         predicted = model({name: tensors[name] for name in model.input}, training=False)
