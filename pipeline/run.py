@@ -212,3 +212,5 @@ def _train_and_publish(current: Run) -> None:
         current.terminal.print(quality_table(quality))
         for skipped in quality.skipped:
             print_line(current.terminal, skipped)
+        for warning in quality.warnings:
+            print_line(current.terminal, f"Warning: {warning}")

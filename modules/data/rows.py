@@ -29,6 +29,8 @@ from tfx_fusion.modules.spec import (
     missing_name,
     stored,
     stored_columns,
+    weighted_labels,
+    weights_name,
 )
 from tfx_fusion.modules.spec.features import FeaturePart
 
@@ -84,6 +86,13 @@ def _number(column: str, value: Any) -> float:
     return number
 
 
+def _weight(row: Row, column: str) -> float:
+    weight = _number(column, _cell(row, column))
+    if weight < 0:
+        raise RowError(column, f"expected a weight of at least 0, found {weight:g}")
+    return weight
+
+
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
@@ -131,6 +140,9 @@ class RowParser:
     ) -> None:
         self._parts: dict[str, Feature | Label] = {**features, **labels}
         self._folder = folder
+        self._weights = {
+            weights_name(name): labels[name].row_weights or "" for name in weighted_labels(labels)
+        }
 
     def example(self, row_id: str, row: Row) -> tf.train.Example:
         """One row as a tf.Example with a feature for each name of the specification, and `row_id`.
@@ -149,6 +161,8 @@ class RowParser:
             feature[missing_name(name)] = tf.train.Feature(
                 int64_list=tf.train.Int64List(value=[found is None])
             )
+        for name, column in self._weights.items():
+            feature[name] = _float_feature([_weight(row, column)])
         return tf.train.Example(features=tf.train.Features(feature=feature))
 
     def features_only(self, row: Row) -> dict[str, np.ndarray]:

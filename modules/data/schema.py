@@ -17,6 +17,8 @@ from tfx_fusion.modules.spec import (
     missing_name,
     stored,
     variable_sequences,
+    weighted_labels,
+    weights_name,
 )
 
 TYPES = {
@@ -55,6 +57,8 @@ def implied_schema(features: dict[str, Feature], labels: dict[str, Label]) -> sc
     for name in may_be_missing(features):
         added = _add(schema, missing_name(name), schema_pb2.INT, ())
         added.int_domain.min, added.int_domain.max = 0, 1
+    for name in weighted_labels(labels):
+        _add(schema, weights_name(name), schema_pb2.FLOAT, ())
     return schema
 
 

@@ -14,7 +14,7 @@ from tfx_fusion.modules.graph.build import build_part
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.graph.topology import source_of, upstream
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import ImageFeature, missing_name
+from tfx_fusion.modules.spec import ImageFeature, missing_name, weighted_labels, weights_name
 from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
 from tfx_fusion.modules.submodels.layer import opener
 
@@ -94,7 +94,7 @@ class Embedder:
         """The rows of a file of tf.Examples in order, as `{column: (batch, …)}`.
 
         Columns: each embedding (and its mask, if it has one), each feature passed on (images still
-        encoded), each label as the loss takes it, and `row_id`.
+        encoded), each label as the loss takes it, its row weights, and `row_id`.
 
         A row of which a sub-model returns a value that is not finite is left out, and added to
         `rejected`. That is no reason to leave it out where the row lacks the feature that the
@@ -136,7 +136,8 @@ class Embedder:
     def _embed_batch(self, serialized: Any) -> dict[str, Any]:
         raw = tf.io.parse_example(serialized, self._transform.example_spec())
         tensors = self._transform(raw)
-        columns = {name: tensors[name] for name in (*self.plan.labels, "row_id")}
+        weights = [weights_name(name) for name in weighted_labels(self.plan.labels)]
+        columns = {name: tensors[name] for name in (*self.plan.labels, *weights, "row_id")}
         for name in self.plan.passed:
             image = isinstance(self.plan.features.get(name), ImageFeature)
             columns[name] = raw[name] if image else tensors[name]

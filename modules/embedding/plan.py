@@ -35,7 +35,7 @@ from tfx_fusion.modules.spec import (
     variable_sequences,
 )
 from tfx_fusion.modules.spec.base import Part
-from tfx_fusion.modules.spec.views import embedded_submodels, features_in_rows
+from tfx_fusion.modules.spec.views import embedded_submodels, features_in_rows, labels_in_rows
 from tfx_fusion.modules.submodels.interface import Interface
 
 # Layers that take a `training` argument, as all of Keras's for images do, and make no use of it.
@@ -167,7 +167,7 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
     graph = {name: node for name, node in specification.graph.items() if name in needed}
     plan = EmbeddingPlan(
         features=features_in_rows(specification.features),
-        labels=specification.labels,
+        labels=labels_in_rows(specification.labels),
         submodels=_submodels(specification, needed),
         graph=graph,
         precision=specification.training.precision if graph else "float32",

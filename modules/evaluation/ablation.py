@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfx_fusion.modules.evaluation.quality import Bound, Interval, Line, Quality, shown
+from tfx_fusion.modules.evaluation.quality import Bound, Line, Quality, shown
 from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.metrics.formulas import Interval
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.base import Part
 from tfx_fusion.modules.spec.evaluation import Metric

@@ -33,6 +33,7 @@ from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.graph.topology import ancestors
 from tfx_fusion.modules.keras_compat import run_graph
+from tfx_fusion.modules.metrics.table import larger_is_better
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Interface
@@ -353,10 +354,10 @@ def _measures(
 ) -> dict[str, Counted]:
     fused = measures["fused"][metric]
     single = measures[f"only {branch}"][metric]
-    less_is_better = metric.endswith("error")
+    better, worse = (fused, single) if larger_is_better(metric) else (single, fused)
     return {
         "fused": fused,
         "single": single,
         "without": measures[f"without {branch}"][metric],
-        "gain": Difference(single, fused) if less_is_better else Difference(fused, single),
+        "gain": Difference(better, worse),
     }

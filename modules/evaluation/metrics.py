@@ -1,134 +1,50 @@
-"""Every metric, once: TFMA, the intervals and the ablation all take a metric's value from here.
+"""Metrics of evaluated rows, with intervals: the ablation and the intervals take them from here.
 
-A metric of some rows is a function of how often each row counts. Where each counts once, that is
-the value, which is Keras's. TFMA sums what the rows of a slice add to it (`tfma_config`), intervals
-count rows as often as they are drawn. They are drawn with replacement, by a seed: TFMA's own
-jackknife and bootstrap draw without one. A share of rows has Wilson's interval instead, which
-drawing cannot give where all of a few rows are right.
+A metric of some rows is a function of how often each row counts, by the formulas of
+`modules.metrics`. Where each counts once, that is the value, which is Keras's. TFMA sums what the
+rows of a slice add to it (`tfma_config`), intervals count rows as often as they are drawn. They are
+drawn with replacement, by a seed: TFMA's own jackknife and bootstrap draw without one. A share of
+rows has Wilson's interval instead, which drawing cannot give where all of a few rows are right.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from tfx_fusion.modules.evaluation.quality import Interval
-from tfx_fusion.modules.spec import NumberLabel, Specification
-from tfx_fusion.modules.training.losses import is_binary
+from tfx_fusion.modules.metrics.formulas import Formula, Interval, Ratio
+from tfx_fusion.modules.metrics.table import Kind, as_rows, formula
+from tfx_fusion.modules.spec import Specification
 
-THRESHOLDS = 200  # as many as Keras's AUC has
 DRAWS = 1000
 DRAWN_AT_ONCE = 1 << 22  # rows, of all draws together: 32 MiB
 
 Key = TypeVar("Key", bound=Hashable)
-# What the numbers of an output are: a number, the probability of a yes, or one of each class.
-Kind = Literal["number", "binary", "category"]
 
 
-class Measure(ABC):
-    """A metric of some rows. What the rows add to it can be summed before its value is taken."""
+@dataclass(frozen=True)
+class Measure:
+    """A metric of some rows."""
 
-    @abstractmethod
+    formula: Formula
+    prepared: Any
+
     def totals(self, counts: np.ndarray) -> np.ndarray:
-        """The sum of what the rows add, `(…)`, by how often each counts, `(rows,)`."""
-
-    @staticmethod
-    @abstractmethod
-    def value(totals: np.ndarray) -> Any:
-        """The metric where the rows add up to that."""
+        """The sum of what the rows add, by how often each counts, `(rows,)`."""
+        return self.formula.totals(self.prepared, counts)
 
     def __call__(self, counts: np.ndarray) -> np.ndarray:
         """The metric for each draw `(draws,)`, of how often each row counts, `(draws, rows)`."""
-        return self.value(self.totals(counts))
-
-
-@dataclass(frozen=True)
-class Ratio(Measure):
-    """What the rows have of one thing by what they have of another, `(rows,)`; 0 of none is 0.
-
-    Totals are `(…, 2)`, of counts `(…, rows)`.
-    """
-
-    part: np.ndarray
-    whole: np.ndarray
-    is_share: bool = False
-
-    def totals(self, counts: np.ndarray) -> np.ndarray:
-        return np.stack([counts @ self.part, counts @ self.whole], axis=-1)
-
-    @staticmethod
-    def value(totals: np.ndarray) -> np.ndarray:
-        part, whole = totals[..., 0], totals[..., 1]
-        return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+        return self.formula.of_draws(self.prepared, counts)
 
     def wilson(self, confidence: float) -> Interval | None:
-        """Wilson's interval, where each row has or lacks the one thing; None elsewhere.
-
-        E. B. Wilson, Probable inference, the law of succession, and statistical inference (1927).
-        """
-        one_each = np.isin(self.part, (0, 1)).all() and np.isin(self.whole, (0, 1)).all()
-        if not (self.is_share and one_each):
-            return None
-        rows = float(self.whole.sum())
-        if not rows:
-            return 0.0, 1.0
-        share = float(self.part.sum()) / rows
-        z = NormalDist().inv_cdf((1 + confidence) / 2)
-        middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
-        spread = share * (1 - share) / rows + z * z / (4 * rows * rows)
-        reach = z * spread**0.5 / (1 + z * z / rows)
-        # But for rounding, the share lies in between, and both ends between 0 and 1.
-        return max(min(middle - reach, share), 0.0), min(max(middle + reach, share), 1.0)
-
-
-@dataclass(frozen=True)
-class RootRatio(Measure):
-    """The square root of a ratio."""
-
-    of: Ratio
-
-    def totals(self, counts: np.ndarray) -> np.ndarray:
-        return self.of.totals(counts)
-
-    @staticmethod
-    def value(totals: np.ndarray) -> np.ndarray:
-        return np.sqrt(Ratio.value(totals))
-
-
-@dataclass(frozen=True)
-class Area(Measure):
-    """The mean of the classes' areas under the ROC, of labels and chances `(rows, classes)`.
-
-    Totals count by class and by the threshold reached: `(no or yes, classes, THRESHOLDS)`.
-    """
-
-    labels: np.ndarray
-    chances: np.ndarray
-
-    def totals(self, counts: np.ndarray) -> np.ndarray:
-        classes = self.labels.shape[1]
-        rank = (self.labels.astype(int) * classes + np.arange(classes)) * THRESHOLDS
-        place = (rank + reached(self.chances)).ravel()
-        found = np.bincount(place, np.repeat(counts, classes), 2 * classes * THRESHOLDS)
-        return found.reshape(2, classes, THRESHOLDS)
-
-    @staticmethod
-    def value(totals: np.ndarray) -> float:
-        # How many noes and yeses lie above each threshold, as a share of all; 0 of none is 0.
-        above = np.cumsum(totals[..., ::-1], axis=-1)[..., ::-1]
-        false, true = above / np.maximum(above[..., :1], 1)
-        heights = (true[:, :-1] + true[:, 1:]) / 2
-        areas = np.sum((false[:, :-1] - false[:, 1:]) * heights, axis=1)
-        return float(areas.mean())
-
-    def __call__(self, counts: np.ndarray) -> np.ndarray:
-        # One draw at a time: the totals of all would take 400 numbers a class and draw.
-        return np.array([self.value(self.totals(draw)) for draw in counts])
+        """Wilson's interval of a share of rows; None of another metric."""
+        if isinstance(self.formula, Ratio):
+            return self.formula.wilson(self.prepared, confidence)
+        return None
 
 
 @dataclass(frozen=True)
@@ -146,19 +62,6 @@ class Difference:
 Counted = Callable[[np.ndarray], np.ndarray]
 
 
-def reached(chances: np.ndarray) -> np.ndarray:
-    """The last of the thresholds that each chance exceeds; Keras computes in float32 too."""
-    ranks = np.ceil(np.float32(chances) * np.float32(THRESHOLDS - 1)).astype(int) - 1
-    return np.maximum(ranks, 0)
-
-
-def kind_of(specification: Specification, output: str) -> Kind:
-    """What the numbers of an output are, on which the formula of a metric depends."""
-    if isinstance(specification.label_of(output), NumberLabel):
-        return "number"
-    return "binary" if is_binary(specification, output) else "category"
-
-
 def measures_of(
     specification: Specification, output: str, labels: np.ndarray, predictions: np.ndarray
 ) -> dict[str, Measure]:
@@ -167,10 +70,10 @@ def measures_of(
     Args:
         specification: says which metrics, and of what kind of label.
         output: its name.
-        labels: as the loss takes them: `(rows, classes)` of several of them, else one a row.
+        labels: `(rows, classes)` of several of them, else one a row.
         predictions: `(rows, …)` as the fused model gives them.
     """
-    kind = kind_of(specification, output)
+    kind = specification.kind_of(output)
     return {
         name: measure(kind, name, labels, predictions)
         for name in specification.outputs[output].metrics
@@ -178,68 +81,9 @@ def measures_of(
 
 
 def measure(kind: Kind, metric: str, labels: np.ndarray, predictions: np.ndarray) -> Measure:
-    """A metric of some rows.
-
-    Args:
-        kind: what the predictions are.
-        metric: its name in a specification.
-        labels: `(rows,)` or `(rows, 1)` class indices of a category or numbers, `(rows, classes)`
-            noes and yeses.
-        predictions: `(rows, 1)` numbers, `(rows, classes)` probabilities.
-    """
-    rows = len(predictions)
-    if kind == "category":
-        return CATEGORY[metric](labels.reshape(rows).astype(int), predictions)
-    labels, predictions = labels.reshape(rows, -1), predictions.reshape(rows, -1)
-    if kind == "number":
-        return NUMBER[metric](labels - predictions)
-    return BINARY[metric](labels == 1, predictions)
-
-
-def _mean(values: np.ndarray, is_share: bool = False) -> Ratio:
-    return Ratio(values.astype(float), np.ones(len(values)), is_share)
-
-
-def _squared(errors: np.ndarray) -> Ratio:
-    return _mean(np.mean(np.square(errors, dtype=float), axis=1))
-
-
-# Of errors `(rows, 1)`.
-NUMBER: dict[str, Callable[[np.ndarray], Measure]] = {
-    "mean_squared_error": _squared,
-    "mean_absolute_error": lambda errors: _mean(np.mean(np.abs(errors), axis=1)),
-    "root_mean_squared_error": lambda errors: RootRatio(_squared(errors)),
-}
-
-
-def _hits(true: np.ndarray, chances: np.ndarray, of: np.ndarray) -> Ratio:
-    """The share of some yeses `(rows, classes)` that are given and true."""
-    hits = np.sum((chances > 0.5) & true, axis=1).astype(float)
-    return Ratio(hits, np.sum(of, axis=1).astype(float), is_share=True)
-
-
-# Of yeses and of the chances given to them, `(rows, classes)`.
-BINARY: dict[str, Callable[[np.ndarray, np.ndarray], Measure]] = {
-    "accuracy": lambda true, chances: _mean(
-        np.mean((chances > 0.5) == true, axis=1), is_share=True
-    ),
-    "precision": lambda true, chances: _hits(true, chances, chances > 0.5),
-    "recall": lambda true, chances: _hits(true, chances, true),
-    "auc": Area,
-}
-
-
-def _in_first(true: np.ndarray, chances: np.ndarray, places: int) -> Ratio:
-    """Whether fewer classes than `places` are more probable than the true one."""
-    of_true = np.take_along_axis(chances, true[:, None], axis=1)
-    return _mean(np.sum(chances > of_true, axis=1) < places, is_share=True)
-
-
-# Of class indices `(rows,)` and probabilities `(rows, classes)`.
-CATEGORY: dict[str, Callable[[np.ndarray, np.ndarray], Measure]] = {
-    "accuracy": lambda true, chances: _mean(np.argmax(chances, axis=1) == true, is_share=True),
-    "top_3_accuracy": lambda true, chances: _in_first(true, chances, 3),
-}
+    """A metric of some rows, by its printed name; labels and predictions as in `as_rows`."""
+    found = formula(kind, metric)
+    return Measure(found, found.prepare(*as_rows(kind, labels, predictions)))
 
 
 def values_of(measures: Mapping[Key, Counted], rows: int) -> dict[Key, float]:
@@ -259,7 +103,7 @@ def intervals_of(
     intervals = {}
     for name, found in measures.items():
         low, high = np.quantile(np.concatenate(drawn[name]), ends)
-        share = found.wilson(confidence) if isinstance(found, Ratio) else None
+        share = found.wilson(confidence) if isinstance(found, Measure) else None
         intervals[name] = share or (float(low), float(high))
     return intervals
 

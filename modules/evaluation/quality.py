@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.metrics.baseline import baseline
+from tfx_fusion.modules.metrics.formulas import Interval
+from tfx_fusion.modules.metrics.table import larger_is_better
 from tfx_fusion.modules.spec import Bounds, Specification
 from tfx_fusion.modules.spec.base import Part
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from tfx_fusion.modules.evaluation.predictions import EvaluatedRows, Slice
 
 QUALITY_FILE = "quality.json"
-Interval = tuple[float, float]
+NO_GAIN = 1e-6  # a difference this small may come from rounding
 
 
 class Bound(Part):
@@ -33,6 +36,8 @@ class Line(Part):
     """A metric of an output in a slice; an empty slice is the whole split.
 
     `of` names the model where it is not the candidate. A value that is not finite is None.
+    `baseline` is the best value that a prediction reaches that is the same for all of these rows;
+    None where the metric compares with none.
     """
 
     output: str
@@ -42,6 +47,7 @@ class Line(Part):
     rows: int
     value: float | None
     interval: Interval | None = None
+    baseline: float | None = None
     champion: float | None = None
     change: float | None = None
     change_interval: Interval | None = None
@@ -54,12 +60,16 @@ class Line(Part):
 
 
 class Quality(Part):
-    """All lines, and a sentence for each bound that was missed, or skipped without a champion."""
+    """All lines, and a sentence for each bound that was missed, or skipped without a champion.
+
+    `warnings` has one for each metric that is no better than that of a constant prediction.
+    """
 
     confidence: float | None = None
     lines: tuple[Line, ...]
     missed: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_bounded(self) -> bool:
@@ -138,19 +148,32 @@ def assess(specification: Specification, evaluation: Path) -> Quality:
     rejected = rejected_rows(specification, evaluation)
     confidence = specification.evaluation.confidence
     slices = measured(evaluation, specification)
-    if confidence is None:
-        quality = judge(specification, slices, lambda where: {})
-    else:
-        rows = read_predictions(specification, evaluation)
-        quality = judge(
-            specification,
-            slices,
-            lambda where: slice_intervals(specification, confidence, where, rows),
-        )
+    rows = read_predictions(specification, evaluation)
+
+    def intervals_in(where: Slice) -> Intervals:
+        return slice_intervals(specification, confidence, where, rows) if confidence else {}
+
+    quality = judge(
+        specification, slices, intervals_in, lambda where: baselines(specification, where, rows)
+    )
     if not rejected:
         return quality
-    told = f"{len(rejected)} rows without a finite prediction, in no metric, first {rejected[0]}"
-    return quality.model_copy(update={"skipped": (*quality.skipped, told)})
+    reason = f"{len(rejected)} rows without a finite prediction, in no metric, first {rejected[0]}"
+    return quality.model_copy(update={"skipped": (*quality.skipped, reason)})
+
+
+def baselines(
+    specification: Specification, where: Slice, evaluated: EvaluatedRows
+) -> dict[tuple[str, str], float | None]:
+    """By output and metric, what the best constant prediction reaches in a slice."""
+    rows = evaluated.within(where)
+    return {
+        (output, metric): baseline(
+            specification.kind_of(output), metric, evaluated.labels[output][rows]
+        )
+        for output, spec in specification.outputs.items()
+        for metric in spec.metrics
+    }
 
 
 def slice_intervals(
@@ -176,6 +199,7 @@ def judge(
     specification: Specification,
     slices: Mapping[Slice, Measured],
     intervals_in: Callable[[Slice], Intervals],
+    baselines_in: Callable[[Slice], Mapping[tuple[str, str], float | None]] = lambda where: {},
 ) -> Quality:
     """Every metric in every slice, with the bounds that it meets or misses.
 
@@ -183,13 +207,14 @@ def judge(
         specification: says which metrics and bounds.
         slices: what was measured.
         intervals_in: the intervals in a slice; empty where none are asked for.
+        baselines_in: what the best constant prediction reaches in a slice.
     """
     judged = _Judged(specification)
     for where, found in slices.items():
-        intervals = intervals_in(where)
+        intervals, constant = intervals_in(where), baselines_in(where)
         for output, spec in specification.outputs.items():
             for metric in spec.metrics:
-                judged.add(where, output, metric, found, intervals)
+                judged.add(where, output, metric, found, intervals, constant.get((output, metric)))
     for _, wanted, bounded, bounded_metric, _ in specification.evaluation.bounds():
         if not any(_lies_in(where, wanted) for where in slices):
             named = ", ".join(f"{name} {value or 'any'}" for name, value in wanted.items())
@@ -202,6 +227,7 @@ def judge(
         lines=tuple(judged.lines),
         missed=tuple(judged.missed),
         skipped=tuple(judged.skipped),
+        warnings=tuple(judged.warnings),
     )
 
 
@@ -219,9 +245,16 @@ class _Judged:
         self.lines: list[Line] = []
         self.missed: list[str] = []
         self.skipped: list[str] = []
+        self.warnings: list[str] = []
 
     def add(
-        self, where: Slice, output: str, metric: str, found: Measured, intervals: Intervals
+        self,
+        where: Slice,
+        output: str,
+        metric: str,
+        found: Measured,
+        intervals: Intervals,
+        constant: float | None,
     ) -> None:
         """Adds a line, and the bounds that it misses or that are skipped."""
         at = output, metric
@@ -232,11 +265,21 @@ class _Judged:
             rows=round(found.candidate[output, "example_count"]),
             value=_finite(found.candidate.get(at)),
             interval=intervals.get((*at, False)),
+            baseline=_finite(constant),
             champion=_finite(found.champion.get(at)),
             change=_finite(found.change.get(at)),
             change_interval=intervals.get((*at, True)),
         )
         name = f"{output}.{metric}" + (f" in {line.where}" if where else "")
+        if not where and line.value is not None and line.baseline is not None:
+            gain = line.value - line.baseline if larger_is_better(metric) else (
+                line.baseline - line.value
+            )  # fmt: skip
+            if gain <= NO_GAIN:
+                self.warnings.append(
+                    f"{name} is {shown(line.value)}, no better than the {shown(line.baseline)} of "
+                    "a prediction that is the same for every row"
+                )
         bounds: list[Bound] = []
         for _, wanted, bounded, bounded_metric, threshold in self._bounds:
             if (bounded, bounded_metric) != at or not _lies_in(where, wanted):

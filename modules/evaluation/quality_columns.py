@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tfx_fusion.modules.evaluation.quality import Interval, Line
+from tfx_fusion.modules.evaluation.quality import Line
+from tfx_fusion.modules.metrics.formulas import Interval
 
 VERDICTS = {True: "pass", False: "fail", None: "no champion"}
 BOUND = "bound"
@@ -29,6 +30,7 @@ def quality_columns(lines: Sequence[Line], confidence: float | None) -> list[Col
         Column("rows", True, lambda line: f"{line.rows:,}"),
         Column("value", True, lambda line: _number(line.value)),
         Column(f"{100 * (confidence or 0):g} %", False, lambda line: _interval(line.interval)),
+        Column("constant", True, lambda line: _number(line.baseline)),
         Column("champion", True, lambda line: _number(line.champion)),
         Column("change", True, lambda line: _number(line.change, "+.4f")),
         Column("of the change", False, lambda line: _interval(line.change_interval, "+.4f")),

@@ -13,13 +13,14 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from tfx_fusion.modules.evaluation.metrics import Kind, kind_of, measure
+from tfx_fusion.modules.evaluation.metrics import measure
 from tfx_fusion.modules.evaluation.predictions import (
     CANDIDATE,
     CHAMPION,
     label_key,
     prediction_key,
 )
+from tfx_fusion.modules.metrics.table import Kind, formula
 from tfx_fusion.modules.spec import Specification, Threshold
 
 # TFMA's names of the models that `predictions` calls candidate and champion.
@@ -62,7 +63,7 @@ def _metrics(specification: Specification, output: str, baseline: bool) -> confi
     several = len(specification.outputs) > 1
     spec = config_pb2.MetricsSpec(output_names=[output] if several else [])
     spec.metrics.add(class_name="ExampleCount")
-    kind = kind_of(specification, output)
+    kind = specification.kind_of(output)
     for name in specification.outputs[output].metrics:
         # TFMA finds the class by its module and makes it anew in each process.
         metric = spec.metrics.add(
@@ -144,12 +145,11 @@ def _computations(
 
 @dataclass
 class _Sum:
-    """Totals of some rows, those not yet summed, and how totals give the value."""
+    """Totals of some rows, None of no row, and those not yet summed."""
 
-    totals: Any = 0.0
+    totals: Any = None
     labels: list[np.ndarray] = field(default_factory=list)
     predictions: list[np.ndarray] = field(default_factory=list)
-    value: Any = None
 
 
 class _Totals(beam.CombineFn):
@@ -183,13 +183,14 @@ class _Totals(beam.CombineFn):
             self._kind, self._key.name, np.stack(found.labels), np.stack(found.predictions)
         )
         added = rows.totals(np.ones(len(found.labels)))
-        return _Sum(totals=found.totals + added, value=rows.value)
+        return _Sum(added if found.totals is None else found.totals + added)
 
     def merge_accumulators(self, accumulators: Iterable[_Sum]) -> _Sum:
-        summed = [self.compact(found) for found in accumulators]
-        value = next((found.value for found in summed if found.value), None)
-        return _Sum(totals=sum(found.totals for found in summed), value=value)
+        summed = [self.compact(found).totals for found in accumulators]
+        some = [totals for totals in summed if totals is not None]
+        return _Sum(sum(some[1:], some[0]) if some else None)
 
     def extract_output(self, accumulator: _Sum) -> dict[metric_types.MetricKey, Any]:
-        found = self.compact(accumulator)
-        return {self._key: float(found.value(found.totals)) if found.value else float("nan")}
+        totals = self.compact(accumulator).totals
+        value = formula(self._kind, self._key.name).value
+        return {self._key: float("nan") if totals is None else float(value(totals))}

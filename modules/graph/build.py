@@ -34,6 +34,7 @@ from tfx_fusion.modules.graph.topology import (
     upstream,
     used_features,
 )
+from tfx_fusion.modules.graph.units import LabelUnits
 from tfx_fusion.modules.spec import (
     CategoryLabel,
     Graph,
@@ -51,6 +52,9 @@ from tfx_fusion.modules.submodels.flatten import scope_name
 from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel, TensorInfo
 from tfx_fusion.modules.submodels.keras_file import activation_of
 
+# The activations whose values Poisson's loss takes: none of them is below 0.
+ABOVE_ZERO = ("exponential", "softplus", "relu", "sigmoid")
+
 
 @dataclass
 class FusedModel:
@@ -62,7 +66,8 @@ class FusedModel:
 
     `tensors` has a sub-model's outputs as `NAME.TAP`; `resolved` has for each reference its key in
     there, `taps` the outputs that are taken of each imported sub-model. `replacements` has, by
-    reference, what stands for a missing feature where its branch joins others.
+    reference, what stands for a missing feature where its branch joins others. `units` has, by
+    output, the layer that gives predictions in the units of a label that is normalized.
     """
 
     model: keras.Model
@@ -73,6 +78,7 @@ class FusedModel:
     submodels: dict[str, keras.layers.Layer] = field(default_factory=dict)
     layers: dict[str, list[keras.layers.Layer]] = field(default_factory=dict)
     replacements: dict[str, Replacement] = field(default_factory=dict)
+    units: dict[str, LabelUnits] = field(default_factory=dict)
 
     def tensor_of(self, reference: str) -> keras.KerasTensor:
         """The tensor `(batch, …)` of a reference in the specification, such as `vision.pooled`."""
@@ -113,6 +119,7 @@ def build(
         join.submodels,
         join.layers,
         join.replacements,
+        join.units,
     )
 
 
@@ -158,6 +165,7 @@ class _Join:
         self.submodels: dict[str, keras.layers.Layer] = {}
         self.layers: dict[str, list[keras.layers.Layer]] = {}
         self.replacements: dict[str, Replacement] = {}
+        self.units: dict[str, LabelUnits] = {}
         self._replaced: dict[str, keras.KerasTensor] = {}
         self._missing_inputs: dict[str, keras.KerasTensor] = {}
         self._absent: dict[str, keras.KerasTensor] = {}
@@ -404,14 +412,14 @@ def _output(specification: Specification, name: str, join: _Join) -> keras.Keras
     """The prediction of an output, `(batch, units)` as its label and its loss need it."""
     output, label = specification.outputs[name], specification.label_of(name)
     tensor = join.tensor_of(output.from_)
-    binary = output.loss == "binary_crossentropy"
+    binary = specification.kind_of(name) in ("binary", "multi_label")
     units, reason = 1, f"a label of type number, {output.loss}"
     if isinstance(label, CategoryLabel) and binary:
-        reason = "binary_crossentropy"
+        reason = output.loss.name
         if len(label.classes) != 2:
             raise SpecificationError(
                 [
-                    f"outputs.{name}.loss: binary_crossentropy needs a label of two classes, found "
+                    f"outputs.{name}.loss: {output.loss.name} needs a label of two classes, found "
                     f"{len(label.classes)}: use categorical_crossentropy"
                 ]
             )
@@ -421,10 +429,39 @@ def _output(specification: Specification, name: str, join: _Join) -> keras.Keras
         raise SpecificationError(
             [f"outputs.{name}.from: expected ({units}) for {reason}, found {shape_text(tensor)}"]
         )
+    if output.loss.name == "poisson":
+        _check_above_zero(specification, name, join)
     activation = "linear"
     if not isinstance(label, NumberLabel) and _gives_logits(specification, name, join):
         activation = "sigmoid" if binary else "softmax"
-    return Prediction(activation, name=f"{name}.prediction")(tensor)
+    layer = Prediction(activation, name=f"{name}.prediction")
+    if not isinstance(label, NumberLabel) or label.normalize == "none":
+        return layer(tensor)
+    join.units[name] = LabelUnits(name=f"{name}.units")
+    return join.units[name](layer(tensor))
+
+
+def _last_activation(specification: Specification, reference: str, join: _Join) -> str | None:
+    """The activation that the node of a reference ends in; None where it is not known."""
+    source, _, tap = join.resolved[reference].partition(".")
+    if tap:
+        return join.interfaces[source].taps()[tap].activation
+    if isinstance(specification.graph.get(source), Layers):
+        return activation_of(join.layers[source][-1])
+    return None
+
+
+def _check_above_zero(specification: Specification, name: str, join: _Join) -> None:
+    reference = specification.outputs[name].from_
+    activation = _last_activation(specification, reference, join)
+    if activation not in ABOVE_ZERO:
+        raise SpecificationError(
+            [
+                f"outputs.{name}.from: poisson needs predictions above 0, '{reference}' ends in "
+                f"{activation or 'an unknown activation'}: end it in a layer with the activation "
+                "exponential or softplus"
+            ]
+        )
 
 
 def _gives_logits(specification: Specification, name: str, join: _Join) -> bool:
@@ -432,12 +469,8 @@ def _gives_logits(specification: Specification, name: str, join: _Join) -> bool:
     output = specification.outputs[name]
     if output.from_logits is not None:
         return output.from_logits
-    source, _, tap = join.resolved[output.from_].partition(".")
-    activation = None
-    if tap:
-        activation = join.interfaces[source].taps()[tap].activation
-    elif isinstance(specification.graph.get(source), Layers):
-        activation = activation_of(join.layers[source][-1])
+    source = source_of(join.resolved[output.from_])
+    activation = _last_activation(specification, output.from_, join)
     if activation is None:
         raise SpecificationError(
             [

@@ -153,7 +153,7 @@ def graph_boxes(specification: Specification, rows: list[NodeRow], fused: FusedM
             lines.append(f"→ {output} {shape}" if len(outputs) > 1 else f"→ {shape}")
         boxes[name] = _box(name, kind, lines, learning, [boxes[source_of(r)] for _, r in inputs])
     ends = [
-        _box(name, "output", ["output", output.loss], "", [boxes[source_of(output.from_)]])
+        _box(name, "output", ["output", str(output.loss)], "", [boxes[source_of(output.from_)]])
         for name, output in specification.outputs.items()
     ]
     return [*boxes.values(), *ends]

@@ -122,6 +122,10 @@ class Prediction(keras.layers.Activation):
     def __init__(self, activation: str, **options: Any) -> None:
         super().__init__(activation, **{**options, "dtype": "float32"})
 
+    def call(self, inputs: Any) -> Any:
+        # A copy: `linear` returns the tensor itself, with the mask that it has elsewhere.
+        return keras.ops.copy(super().call(inputs))
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         return None
 

@@ -15,6 +15,8 @@ from tfx_fusion.modules.spec import (
     missing_name,
     stored_columns,
     variable_sequences,
+    weighted_labels,
+    weights_name,
 )
 from tfx_fusion.modules.spec.features import ROW_ID, Stored
 
@@ -39,10 +41,12 @@ class TransformGraph(tf.Module):
         self._imported = tf.saved_model.load(path)
         self._stored = stored_columns({**features, **labels})
         self._sequences = variable_sequences(features)
+        self._weights = [weights_name(name) for name in weighted_labels(labels)]
         # What Transform analysed beside them; what they say, the graph reads from the values.
         self._beside = {"row_id": ROW_ID} | {
             missing_name(name): Stored((), "int64") for name in may_be_missing(features)
         }
+        self._beside |= dict.fromkeys(self._weights, Stored((), "float32"))
 
     def example_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """How to parse a tf.Example."""
@@ -50,6 +54,9 @@ class TransformGraph(tf.Module):
             name: tf.io.FixedLenFeature(part.shape, DTYPES[part.dtype])
             for name, part in self._stored.items()
         }
+        for name in self._weights:
+            # A champion must read rows of a candidate without weights, which it does not use.
+            spec[name] = tf.io.FixedLenFeature((), tf.float32, default_value=1.0)
         return {**spec, "row_id": tf.io.FixedLenFeature((), tf.string)}
 
     def input_specs(self, names: list[str]) -> dict[str, tf.TensorSpec]:

@@ -27,8 +27,9 @@ from tfx_fusion.modules.spec import (
     TextFeature,
     length_name,
     missing_name,
+    weights_name,
 )
-from tfx_fusion.modules.spec.views import features_in_rows
+from tfx_fusion.modules.spec.views import features_in_rows, labels_in_rows
 from tfx_fusion.modules.spec.vocabulary import UNKNOWN, read_vocabulary
 
 # Keras's TextVectorization strips the same characters (`strip_punctuation`).
@@ -47,6 +48,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     row of the data or a request to the served model says so; their own value is then 0 or padding.
     Variable sequences have `NAME_length` `(batch,)` int64 beside them, 0 where they are missing;
     what stands behind the last step is padding, whatever a request holds there.
+    Labels with row weights have `NAME.weights` `(batch,)` float32 beside them.
     """
     outputs = {}
     for name, feature in FEATURES.validate_json(custom_config["features"]).items():
@@ -69,6 +71,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             outputs[name] = tf.cast(inputs[name], tf.float32)
         else:
             outputs[name] = tf.reshape(inputs[name], [-1, 1])
+        if label.row_weights is not None:
+            outputs[weights_name(name)] = tf.identity(inputs[weights_name(name)])
     outputs["row_id"] = inputs["row_id"]
     return outputs
 
@@ -204,5 +208,5 @@ def transform_config(
             vocabulary_digests(features) if digests is None else dict(digests)
         ),
         "features": FEATURES.dump_json(features_in_rows(features)).decode(),
-        "labels": LABELS.dump_json(dict(labels)).decode(),
+        "labels": LABELS.dump_json(labels_in_rows(labels)).decode(),
     }

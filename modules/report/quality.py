@@ -31,6 +31,7 @@ def quality_section(run: FinishedRun) -> Section:
     if quality is None:
         return Section("metrics", "Metrics", [Text("The run ended before the evaluation.")])
     blocks: list[Block] = [Text(f"Missed: {missed}", "bad") for missed in quality.missed]
+    blocks += [Text(f"Warning: {warning}", "bad") for warning in quality.warnings]
     blocks += [Text(f"Skipped: {skipped}", "quiet") for skipped in quality.skipped]
     champion = run.record.summary(ChampionSummary)
     if champion:

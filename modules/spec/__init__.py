@@ -26,6 +26,8 @@ from tfx_fusion.modules.spec.features import (
     stored,
     stored_columns,
     variable_sequences,
+    weighted_labels,
+    weights_name,
 )
 from tfx_fusion.modules.spec.kubeflow import Kubeflow, StepResources, Volume
 from tfx_fusion.modules.spec.load import (
@@ -120,4 +122,6 @@ __all__ = [
     "stored_columns",
     "validate_tree",
     "variable_sequences",
+    "weighted_labels",
+    "weights_name",
 ]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from tfx_fusion.modules.metrics.table import printed_name
 from tfx_fusion.modules.spec.base import Name, Number, Part, as_cell
 
-Metric = Literal[
-    "accuracy", "top_3_accuracy", "auc", "precision", "recall",
-    "mean_squared_error", "mean_absolute_error", "root_mean_squared_error",
-]  # fmt: skip
+# A metric by its printed name; in a file also `{precision: {threshold: 0.3}}`.
+Metric = Annotated[
+    str, BeforeValidator(printed_name, json_schema_input_type=str | dict[str, dict[str, float]])
+]
 
 
 class Bounds(Part):

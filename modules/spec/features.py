@@ -198,7 +198,17 @@ class RawFeature(FeaturePart):
         return self.dtype
 
 
-class CategoryLabel(Part):
+class LabelPart(Part):
+    """What every kind of label may say.
+
+    `row_weights` is a column of numbers from 0 that says how much each row counts in training; in
+    evaluation all rows count alike.
+    """
+
+    row_weights: Column | None = None
+
+
+class CategoryLabel(LabelPart):
     """What a classification learns: one of the listed classes."""
 
     type: Literal["category"]
@@ -206,7 +216,7 @@ class CategoryLabel(Part):
     classes: ClassNames
 
 
-class MultiLabel(Part):
+class MultiLabel(LabelPart):
     """What a multi-label classification learns: any number of the listed classes, none included.
 
     A cell holds the names joined by `separator`, or is a list of them; spaces around a name do not
@@ -231,11 +241,17 @@ class MultiLabel(Part):
         return self
 
 
-class NumberLabel(Part):
-    """What a regression learns: one number."""
+class NumberLabel(LabelPart):
+    """What a regression learns: one number.
+
+    With `normalize` the loss compares numbers scaled by the rows to train on: `standard` to a mean
+    of 0 and a deviation of 1, `min_max` to 0 and 1. Predictions and metrics, also those of
+    training, are in the label's own units all the same.
+    """
 
     type: Literal["number"]
     column: Column
+    normalize: Literal["none", "standard", "min_max"] = "none"
 
 
 Feature = Annotated[
@@ -256,7 +272,11 @@ def media_columns(features: Mapping[str, Feature]) -> list[str]:
 
 def columns_of(part: Feature | Label) -> tuple[str, ...]:
     """The data columns that a feature or label is read from."""
-    return part.names if isinstance(part, NumberFeature) else (part.column,)
+    if isinstance(part, NumberFeature):
+        return part.names
+    if isinstance(part, LabelPart) and part.row_weights is not None:
+        return part.column, part.row_weights
+    return (part.column,)
 
 
 class Stored(NamedTuple):
@@ -317,6 +337,16 @@ def may_be_missing(features: Mapping[str, Feature]) -> list[str]:
 def missing_name(feature: str) -> str:
     """The column that says, for each row, whether a feature is missing: 1 or 0."""
     return f"{feature}.missing"
+
+
+def weights_name(label: str) -> str:
+    """The column that holds the row weights of a label."""
+    return f"{label}.weights"
+
+
+def weighted_labels(labels: Mapping[str, Label]) -> list[str]:
+    """The labels that rows count for by a column of weights, by name."""
+    return [name for name, label in labels.items() if label.row_weights is not None]
 
 
 def drifting(features: dict[str, Feature], labels: dict[str, Label]) -> dict[str, Feature | Label]:

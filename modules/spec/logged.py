@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from tfx_fusion.modules.metrics.table import larger_is_better
 from tfx_fusion.modules.spec.specification import Specification
 
 Direction = Literal["min", "max"]
 
 
 def direction_of(quantity: str) -> Direction:
-    """Whether a loss or metric is better when smaller or larger: losses and errors shrink."""
-    return "min" if quantity.endswith(("loss", "error")) else "max"
+    """Whether a loss or a metric, by its printed name, is better when smaller or larger."""
+    return "max" if quantity != "loss" and larger_is_better(quantity) else "min"
 
 
 def logged_as(specification: Specification, output: str, quantity: str) -> str:

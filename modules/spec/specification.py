@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from tfx_fusion.modules.errors import suggestion
+from tfx_fusion.modules.metrics.table import Kind
 from tfx_fusion.modules.spec.base import (
     ByClass,
     Column,
@@ -40,6 +41,7 @@ from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Evaluation, Metric
 from tfx_fusion.modules.spec.features import Feature, Label, may_be_missing, missing_name
 from tfx_fusion.modules.spec.kubeflow import Kubeflow
+from tfx_fusion.modules.spec.losses import NamedLoss
 from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.tuning import Tuning
 
@@ -179,15 +181,12 @@ Node = Annotated[
     Discriminator(_node_kind),
 ]
 
-Loss = Literal[
-    "categorical_crossentropy", "binary_crossentropy",
-    "mean_squared_error", "mean_absolute_error", "huber",
-]  # fmt: skip
-
 
 class Output(Part):
     """What the fused model predicts: a node against a label.
 
+    `loss` is a name or `{name: {option: value}}`, and so is each of `metrics`
+    (`{precision: {threshold: 0.3}}`, which is printed and bounded as `precision@0.3`).
     `class_weights` weigh the rows in training: `balanced`, or a weight for each class that is not
     1. `label` is the output's own name unless given. `from_logits` says whether the node gives
     logits; unless given, it is read from the node's last layer.
@@ -195,11 +194,19 @@ class Output(Part):
 
     from_: Reference = Field(alias="from")
     label: Name | None = None
-    loss: Loss
+    loss: NamedLoss
     from_logits: Flag | None = None
     metrics: tuple[Metric, ...] = ()
     weight: PositiveNumber = 1.0
     class_weights: Literal["balanced"] | ByClass | None = None
+
+    @field_validator("metrics")
+    @classmethod
+    def _distinct_metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({metric for metric in metrics if metrics.count(metric) > 1})
+        if twice:
+            raise ValueError(f"each metric once, found {', '.join(twice)} more than once")
+        return metrics
 
 
 class Unfreeze(Part):
@@ -370,6 +377,13 @@ class Specification(Graph):
     def label_of(self, output: str) -> Label:
         """The label that an output is trained against."""
         return self.labels[self.label_name(output)]
+
+    def kind_of(self, output: str) -> Kind:
+        """What the numbers of an output are, on which the formula of a metric depends."""
+        label = self.label_of(output)
+        if label.type == "category" and self.outputs[output].loss.facts.one_yes:
+            return "binary"
+        return label.type
 
     def label_name(self, output: str) -> str:
         return self.outputs[output].label or output

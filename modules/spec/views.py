@@ -36,7 +36,7 @@ class RowsView(Part):
         return cls(
             data=without_checks(specification.data),
             features=features_in_rows(specification.features),
-            labels=specification.labels,
+            labels=labels_in_rows(specification.labels),
         )
 
 
@@ -68,6 +68,17 @@ def features_in_rows(features: Mapping[str, Feature]) -> dict[str, Feature]:
         if feature.missing
         else feature
         for name, feature in features.items()
+    }
+
+
+def labels_in_rows(labels: Mapping[str, Label]) -> dict[str, Label]:
+    """The labels as rows are read, transformed and embedded. For Rows, Transform and Embed.
+
+    How the loss scales a number is no part of it.
+    """
+    return {
+        name: label.model_copy(update={"normalize": "none"}) if label.type == "number" else label
+        for name, label in labels.items()
     }
 
 

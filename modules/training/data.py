@@ -17,7 +17,7 @@ from tfx_fusion.modules.data.records import Records
 from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import CategoryLabel, Specification
+from tfx_fusion.modules.spec import CategoryLabel, Specification, weights_name
 
 # Of the block cipher that numbers rows anew. `tf.random.experimental.index_shuffle` takes 4, which
 # leaves a pattern: of 65,536 rows sorted by two classes, each batch would hold half of either.
@@ -35,6 +35,9 @@ class Rows(Protocol):
 
     def class_indices(self, label: str) -> np.ndarray:
         """The class of every row `(rows,)`, by its place among the label's classes."""
+
+    def label_values(self, label: str) -> np.ndarray:
+        """The number of every row `(rows,)`, of a label of type number."""
 
 
 class RawRows:
@@ -58,14 +61,14 @@ class RawRows:
         if not isinstance(known, CategoryLabel):
             raise TypeError(f"labels.{label} has no classes")
         places = {text.encode(): place for place, text in enumerate(known.classes)}
+        return np.array([places[text] for text in self.label_values(label)])
+
+    def label_values(self, label: str) -> np.ndarray:
         # Without the Transform graph, which would decode every image.
         spec = {label: self._transform.example_spec()[label]}
-        found = [
-            places[text]
-            for serialized in tf.data.TFRecordDataset(self._files).batch(1024)
-            for text in tf.io.parse_example(serialized, spec)[label].numpy()
-        ]
-        return np.array(found)
+        batches = tf.data.TFRecordDataset(self._files).batch(1024)
+        found = [tf.io.parse_example(rows, spec)[label].numpy() for rows in batches]
+        return np.concatenate(found)
 
 
 class WithoutRows:
@@ -73,60 +76,75 @@ class WithoutRows:
 
     def __init__(self, rows: Rows, places: Collection[int]) -> None:
         self._rows, self._places = rows, sorted(places)
-        self._left = np.delete(np.arange(rows.count()), self._places)
+        rest = np.delete(np.arange(rows.count()), self._places)
+        self._numbers = tf.constant(rest, tf.int64)
 
     def tensors(self, numbers: Any) -> dict[str, Any]:
-        return self._rows.tensors(tf.gather(self._left, numbers))
+        return self._rows.tensors(tf.gather(self._numbers, numbers))
 
     def count(self) -> int:
-        return len(self._left)
+        return len(self._numbers)
 
     def class_indices(self, label: str) -> np.ndarray:
         return np.delete(self._rows.class_indices(label), self._places)
+
+    def label_values(self, label: str) -> np.ndarray:
+        return np.delete(self._rows.label_values(label), self._places)
 
 
 class Epochs(NamedTuple):
     """Batches of all epochs in a row: `batches(n)` starts with those of epoch n.
 
     The order within epoch n depends only on the seed and n, so that a resumed run sees what an
-    uninterrupted one would have seen.
+    uninterrupted one would have seen. `label_values` is that of the rows.
     """
 
     batches: Callable[[int], tf.data.Dataset]
     steps: int
+    label_values: Callable[[str], np.ndarray]
 
 
 def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str]) -> Epochs:
     """Shuffled batches of `({input: (batch, …)}, {output: …}, {output: weights (batch,)})`.
 
-    Weights exist where some output has class weights. `inputs` are the model's: Keras would match
+    Weights exist where some output has class weights or its label row weights: they are the product
+    of both. `inputs` are the model's: Keras would match
     others to them by position.
     """
     training = specification.training
-    weights = {
+    of_classes = {
         name: tf.constant(_class_weights(specification, name, rows), tf.float32)
         for name, output in specification.outputs.items()
         if output.class_weights is not None
     }
-    prepare = _prepare(specification, rows, inputs)
+    of_rows = {
+        name: weights_name(specification.label_name(name))
+        for name in specification.outputs
+        if specification.label_of(name).row_weights is not None
+    }
+    prepare = _prepare(specification, inputs)
     count, steps = rows.count(), _steps(specification, rows)
+
+    def weights(name: str, tensors: dict[str, Any], labels: Any) -> Any:
+        found = tf.ones(tf.shape(labels)[:1])
+        if name in of_classes:
+            found = tf.gather(of_classes[name], labels)
+        return found * tensors[of_rows[name]] if name in of_rows else found
 
     def batch(step: tf.Tensor) -> tuple[dict[str, Any], ...]:
         epoch, place = step // steps, step % steps
-        features, labels = prepare(
-            tf.raw_ops.RandomIndexShuffle(
-                index=_numbers(place, training.batch_size, count),
-                seed=tf.stack([tf.constant(training.seed, tf.int64), epoch, 0]),
-                max_index=tf.constant(count - 1, tf.int64),
-                rounds=SHUFFLE_ROUNDS,
-            )
+        numbers = tf.raw_ops.RandomIndexShuffle(
+            index=_numbers(place, training.batch_size, count),
+            seed=tf.stack([tf.constant(training.seed, tf.int64), epoch, 0]),
+            max_index=tf.constant(count - 1, tf.int64),
+            rounds=SHUFFLE_ROUNDS,
         )
-        if not weights:
+        tensors = rows.tensors(numbers)
+        features, labels = prepare(tensors)
+        if not of_classes and not of_rows:
             return features, labels
         return features, labels, {
-            name: tf.gather(weights[name], labels[name]) if name in weights
-            else tf.ones(tf.shape(labels[name])[:1])
-            for name in labels
+            name: weights(name, tensors, value) for name, value in labels.items()
         }  # fmt: skip
 
     def batches(first_epoch: int) -> tf.data.Dataset:
@@ -134,7 +152,7 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
         every = tf.data.Dataset.range(first_epoch * steps, last * steps)
         return every.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    return Epochs(batches, steps)
+    return Epochs(batches, steps, rows.label_values)
 
 
 def evaluation_rows(
@@ -145,11 +163,11 @@ def evaluation_rows(
     Their number is known to Keras, which else tries for one more and counts it in the mean losses.
     """
     size, count = specification.training.batch_size, rows.count()
-    prepare = _prepare(specification, rows, inputs)
+    prepare = _prepare(specification, inputs)
     return (
         tf.data.Dataset.range(_steps(specification, rows))
         .map(
-            lambda place: prepare(_numbers(place, size, count)),
+            lambda place: prepare(rows.tensors(_numbers(place, size, count))),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         .prefetch(tf.data.AUTOTUNE)
@@ -167,12 +185,11 @@ def _steps(specification: Specification, rows: Rows) -> int:
 
 
 def _prepare(
-    specification: Specification, rows: Rows, inputs: Sequence[str]
-) -> Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]:
+    specification: Specification, inputs: Sequence[str]
+) -> Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]:
     outputs = {name: specification.label_name(name) for name in specification.outputs}
 
-    def prepare(numbers: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        tensors = rows.tensors(numbers)
+    def prepare(tensors: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         return (
             {name: tensors[name] for name in inputs},
             {name: tensors[label] for name, label in outputs.items()},

@@ -80,11 +80,15 @@ class EmbeddedRows:
         return self._count
 
     def class_indices(self, label: str) -> np.ndarray:
+        return self.label_values(label)
+
+    def label_values(self, label: str) -> np.ndarray:
         if self._in_memory is not None:
-            return self._in_memory[label].numpy()
+            return self._in_memory[label].numpy().reshape(self._count)
         column = {label: self._columns[label]}
         batches = tf.data.TFRecordDataset(self._files).batch(1024)
-        return np.concatenate([parse(column, rows)[label].numpy() for rows in batches])
+        found = [parse(column, rows)[label].numpy().reshape(-1) for rows in batches]
+        return np.concatenate(found)
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")

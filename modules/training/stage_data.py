@@ -162,21 +162,21 @@ class StageDataSource:
         ]
         if rejected:
             total = sum(rows.count() for rows in split_rows.values())
-            told = (
+            message = (
                 f"{len(rejected)} of {total} rows have no finite prediction before training, first "
                 f"{rejected[0][0]}"
             )
             if len(rejected) > data.max_rejected * total:
                 allowed = f"data.max_rejected allows {data.max_rejected * 100:g} %"
-                raise RejectedRowsError(f"{told}; {allowed}", rejected)
-            log.warning("%s: they are left out", told)
+                raise RejectedRowsError(f"{message}; {allowed}", rejected)
+            log.warning("%s: they are left out", message)
         return {split: set(places) for split, places in found.items()}
 
 
 def unpredictable_rows(model: keras.Model, rows: Rows, batch_size: int) -> dict[int, str]:
     """The rows of a split of which a model predicts NaN or infinity: the place and id of each."""
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.int64)], autograph=False)
+    @tf.function(autograph=False, reduce_retracing=True)
     def looked_at(numbers: Any) -> tuple[Any, Any]:
         tensors = rows.tensors(numbers)
         predicted = model({name: tensors[name] for name in model.input}, training=False)
@@ -187,12 +187,10 @@ def unpredictable_rows(model: keras.Model, rows: Rows, batch_size: int) -> dict[
         return tf.reduce_all(tf.stack(finite), axis=0), tensors["row_id"]
 
     found: dict[int, str] = {}
-    place = 0
     for numbers in tf.data.Dataset.range(rows.count()).batch(batch_size):
         finite, row_ids = (tensor.numpy() for tensor in looked_at(numbers))
         for row in np.flatnonzero(~finite):
-            found[place + int(row)] = row_ids[row].decode()
-        place += len(finite)
+            found[int(numbers[row])] = row_ids[row].decode()
     return found
 
 

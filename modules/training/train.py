@@ -32,6 +32,7 @@ from tfx_fusion.modules.training.frozen_proof import (
     frozen_parts,
     verify_unchanged,
 )
+from tfx_fusion.modules.training.labels import prepare_labels
 from tfx_fusion.modules.training.losses import ExactLogs, compile_arguments
 from tfx_fusion.modules.training.optimizers import new_optimizer
 from tfx_fusion.modules.training.record import StageRecord, TrainingRecord
@@ -92,6 +93,8 @@ class _Training:
         if state is None and any(v.replace == "mean" for v in self.fused.replacements.values()):
             first = self.data_of(0)
             set_replacement_means(self.fused, first.model, first.train)
+        if state is None and any(v.type == "number" for v in self.specification.labels.values()):
+            prepare_labels(self.specification, self.fused, self.data_of(0).train)
         done: list[StageRecord] = []
         if state:
             done = [StageRecord.model_validate(stage) for stage in state.stages]
@@ -180,7 +183,7 @@ class _Training:
             optimizer=optimizer,
             auto_scale_loss=False,
             steps_per_execution=data.steps_per_execution,
-            **compile_arguments(self.specification),
+            **compile_arguments(self.specification, self.fused.units),
         )
         optimizer.build(model.trainable_variables)
         stopping = None

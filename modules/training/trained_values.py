@@ -1,8 +1,8 @@
 """The values that training may change, by name, in the exported model for the next warm start.
 
 A name is a variable's place in the specification, `graph/NODE/POSITION/VARIABLE`,
-`submodels/SUBMODEL/LAYER/VARIABLE` or `missing/REFERENCE/VARIABLE`: it is the same in every
-process, and in specifications that differ elsewhere.
+`submodels/SUBMODEL/LAYER/VARIABLE`, `missing/REFERENCE/VARIABLE` or `units/OUTPUT/VARIABLE`: it is
+the same in every process, and in specifications that differ elsewhere.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ def trained_variables(fused: FusedModel, frozen: Digests) -> dict[str, keras.Var
     for reference, layer in fused.replacements.items():
         for name, variable in by_name(layer).items():
             named[f"missing/{reference}/{name}"] = variable
+    for output, units in fused.units.items():
+        for name, variable in by_name(units).items():
+            named[f"units/{output}/{name}"] = variable
     for submodel, layer in fused.submodels.items():
         variables = layer.frozen_variables()
         never = {id(variables[path]) for path in frozen[submodel]}

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tfx_fusion.modules.errors import Problem, suggestion
-from tfx_fusion.modules.spec import CategoryLabel, Label, Output, Specification
-
-# The losses that a label of each type is learnt with, in words and by name.
-FITTING_LOSSES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "category": ("a crossentropy", ("categorical_crossentropy", "binary_crossentropy")),
-    "multi_label": ("binary_crossentropy", ("binary_crossentropy",)),
-    "number": (
-        "a squared or absolute error", ("mean_squared_error", "mean_absolute_error", "huber"),
-    ),
-}  # fmt: skip
-BINARY_METRICS = ("auc", "precision", "recall")
+from tfx_fusion.modules.metrics.table import THRESHOLD, facts
+from tfx_fusion.modules.spec import Label, NumberLabel, Output, Specification
+from tfx_fusion.modules.spec.losses import LOSSES
 
 
 def output_problems(specification: Specification) -> Iterator[Problem]:
@@ -30,14 +22,25 @@ def output_problems(specification: Specification) -> Iterator[Problem]:
                 undefined=label_name,
             )
             continue
-        fitting, losses = FITTING_LOSSES[label.type]
-        if output.loss not in losses:
+        if label.type not in output.loss.facts.labels:
+            fitting = [loss for loss, facts in LOSSES.items() if label.type in facts.labels]
             yield Problem(
                 f"outputs.{name}.loss",
-                f"a label of type {label.type} needs {fitting}, found {output.loss}",
+                f"a label of type {label.type} needs one of {', '.join(fitting)}; found "
+                f"{output.loss.name}",
+            )
+        elif (
+            output.loss.name == "poisson"
+            and isinstance(label, NumberLabel)
+            and label.normalize != "none"
+        ):
+            yield Problem(
+                f"outputs.{name}.loss",
+                f"poisson needs labels of at least 0, and labels.{label_name}.normalize scales "
+                "them below: remove one of the two",
             )
         yield from _class_weight_problems(f"outputs.{name}.class_weights", output, label)
-        yield from _metric_problems(f"outputs.{name}.metrics", output, label)
+        yield from _metric_problems(specification, name, label)
 
 
 def _class_weight_problems(key: str, output: Output, label: Label) -> Iterator[Problem]:
@@ -59,13 +62,26 @@ def _class_weight_problems(key: str, output: Output, label: Label) -> Iterator[P
                 yield Problem(f"{key}.{text}", f"no class has this name; {hint}")
 
 
-def _metric_problems(key: str, output: Output, label: Label) -> Iterator[Problem]:
-    classes = label.classes if isinstance(label, CategoryLabel) else ()
+def _metric_problems(specification: Specification, name: str, label: Label) -> Iterator[Problem]:
+    key, output = f"outputs.{name}.metrics", specification.outputs[name]
+    kind = specification.kind_of(name)
     for metric in output.metrics:
-        fits_type = metric.endswith("error") == (label.type == "number")
-        if not fits_type or (metric == "top_3_accuracy" and label.type == "multi_label"):
+        fitting = facts(metric).formulas
+        if kind in fitting:
+            if kind == "category" and facts(metric).parameter is THRESHOLD and "@" in metric:
+                yield Problem(
+                    key,
+                    f"{metric}: the most probable class is the answer here, whatever its "
+                    "probability: remove the threshold",
+                )
+            if metric == "top_3_accuracy" and len(getattr(label, "classes", ())) <= 3:
+                yield Problem(key, "top_3_accuracy needs more than three classes")
+        elif label.type == "category" and {"binary", "category"} & fitting.keys():
+            wanted = (
+                "two classes and binary_crossentropy"
+                if "binary" in fitting
+                else "a class for each row: categorical_crossentropy"
+            )
+            yield Problem(key, f"{metric} needs {wanted}")
+        else:
             yield Problem(key, f"{metric} does not fit a label of type {label.type}")
-        elif metric in BINARY_METRICS and output.loss == "categorical_crossentropy":
-            yield Problem(key, f"{metric} needs two classes and binary_crossentropy")
-        elif metric == "top_3_accuracy" and len(classes) <= 3:
-            yield Problem(key, "top_3_accuracy needs more than three classes")

@@ -165,7 +165,7 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
 
     assert artifact.get_int_custom_property("model_exists") == 1
     assert artifact.get_string_custom_property("not_comparable") == (
-        "the label 'colour' meant something else to it"
+        "the label 'colour' has another type or other classes in it"
     )
     assert compared_version(artifact) is None
     assert not comparable(candidate, artifact)

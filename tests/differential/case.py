@@ -118,7 +118,8 @@ class Case:
         for output in self.outputs.values():
             found |= {f"loss {output['loss']}", f"label {output['label']['type']}"}
             found |= {f"metric {metric}" for metric in output["metrics"]}
-            found |= {key for key in ("class_weights", "weight") if key in output}
+            found |= {key for key in ("class_weights", "weight", "row_weights") if key in output}
+            found |= {key for key in output["label"] if key == "normalize"}
         found.add(f"precision {self.training['precision']}")
         if len(self.outputs) > 1:
             found.add("several outputs")
@@ -143,6 +144,7 @@ class Data:
         absent: 1 or 0 `(rows,)` for each feature that may be missing.
         labels: `{label: (rows, …)}`, classes as whole numbers.
         train, eval: row numbers.
+        weights: how much each row counts `(rows,)` for a label, where it is not 1.
     """
 
     features: dict[str, np.ndarray]
@@ -151,6 +153,7 @@ class Data:
     labels: dict[str, np.ndarray]
     train: np.ndarray
     eval: np.ndarray
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
@@ -191,10 +194,14 @@ def draw_data(case: Case) -> Data:
     for name, output in case.outputs.items():
         random, label = generator(case.seed, "label", name), output["label"]
         if label["type"] == "number":
-            data.labels[name] = random.normal(size=(rows, 1)).astype(FLOAT)
+            values = random.normal(size=(rows, 1)) * output.get("deviation", 1.0)
+            data.labels[name] = (values + output.get("mean", 0.0)).astype(FLOAT)
         elif label["type"] == "category":
             classes = len(label["classes"])
             data.labels[name] = np.r_[np.arange(classes), random.integers(0, classes, rows)][:rows]
         else:
             data.labels[name] = random.integers(0, 2, (rows, len(label["classes"])))
+        if output.get("row_weights"):
+            random = generator(case.seed, "weights", name)
+            data.weights[name] = random.integers(0, 4, rows).astype(FLOAT) / 2
     return data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tests.differential.case import CLASSES, FLOAT, TEXT, WHOLE, Case, generator
+from tests.differential.labels import draw_more
 from tests.differential.models import VOCABULARY
 
 Item = dict[str, dict[str, Any]]
@@ -483,6 +484,7 @@ class _Draw:
                 last["activation"] = "sigmoid"
             end = self.layers(joined, [*hidden, {"Dense": last}], (units,))
             output["from"] = end.reference
+            draw_more(output, generator(self.case.seed, "more", str(position)))
             self.case.outputs[f"o{position}"] = output
 
     def training(self) -> None:

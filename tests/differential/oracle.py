@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend import get_keras_mask, set_keras_mask
 
+from tests.differential import labels as further
 from tests.differential.case import Case, Data, source
 from tests.differential.models import make_layer
 
@@ -155,6 +156,8 @@ class Oracle:
 
     def __init__(self, case: Case, paths: Mapping[str, Path]) -> None:
         self.case = case
+        # What predictions are scaled back by; `set_means` reads it from the rows to train on.
+        self.units: dict[str, tuple[float, float]] = {}
         self.files: dict[str, _File] = {}
         for name, description in case.submodels.items():
             if "same_as" not in description:
@@ -201,11 +204,13 @@ class Oracle:
             activation = "linear"
             last = next(iter(self.case.nodes[source(output["from"])]["layers"][-1].values()))
             if output["label"]["type"] != "number" and last.get("activation") != "sigmoid":
-                binary = output["loss"] == "binary_crossentropy"
+                binary = further.kind_of(output) in ("binary", "multi_label")
                 activation = "sigmoid" if binary else "softmax"
             found[name] = keras.layers.Activation(activation, dtype="float32")(
                 _masked(tensor, None)
             )
+            shift, scale = self.units.get(name, (0.0, 1.0))
+            found[name] = found[name] * scale + shift
         return found
 
     def _submodel(self, name: str, taken: Callable[[str, str], Any]) -> list[Any]:
@@ -262,6 +267,10 @@ class Oracle:
     def set_means(self, data: Data) -> None:
         """Sets what stands for a feature that is replaced by the mean over the rows with it."""
         fed = self.feed(data, data.train)
+        self.units = {
+            name: further.units_of(output, data.labels[name][data.train])
+            for name, output in self.case.outputs.items()
+        }
         self(fed)
         value = self.value
         for reference, vector in self.vectors.items():
@@ -357,7 +366,8 @@ class Oracle:
                 weights = (len(data.train) / (len(counts) * counts))[labels]
             elif given:
                 weights = np.array([given.get(c, 1.0) for c in output["label"]["classes"]])[labels]
-            each = loss_of(output, tf.constant(labels[rows]), predictions[name])
+            weights = weights * data.weights.get(name, np.ones(len(labels)))
+            each = self._loss_of(name, labels[rows], predictions[name])
             weighted = each * tf.constant(weights[rows], tf.float32)
             total += output.get("weight", 1.0) * tf.reduce_mean(weighted)
         return total
@@ -367,7 +377,7 @@ class Oracle:
         predictions = self(self.feed(data, rows))
         found = {
             f"{name}_loss": float(
-                np.mean(loss_of(output, tf.constant(data.labels[name][rows]), predictions[name]))
+                np.mean(self._loss_of(name, data.labels[name][rows], predictions[name]))
             )
             for name, output in self.case.outputs.items()
         }
@@ -376,6 +386,12 @@ class Oracle:
             for name, output in self.case.outputs.items()
         )
         return found
+
+    def _loss_of(self, name: str, values: np.ndarray, predictions: Any) -> Any:
+        shift, scale = self.units.get(name, (0.0, 1.0))
+        if (shift, scale) != (0.0, 1.0):
+            values, predictions = (values - shift) / scale, (predictions - shift) / scale
+        return loss_of(self.case.outputs[name], tf.constant(values), predictions)
 
     def metrics(self, data: Data, rows: np.ndarray) -> dict[str, float]:
         """Every output's metrics over rows, by NumPy."""
@@ -389,8 +405,20 @@ class Oracle:
         }
 
 
+PLAIN = (
+    "categorical_crossentropy", "binary_crossentropy", "mean_squared_error", "mean_absolute_error",
+    "huber",
+)  # fmt: skip
+PLAIN_METRICS = (
+    "accuracy", "top_3_accuracy", "auc", "precision", "recall", "mean_squared_error",
+    "mean_absolute_error", "root_mean_squared_error",
+)  # fmt: skip
+
+
 def loss_of(output: Mapping[str, Any], labels: Any, predictions: Any) -> Any:
     """The loss of every row `(rows,)`."""
+    if output["loss"] not in PLAIN or "loss_options" in output:
+        return further.loss_of(output, labels, predictions)
     loss, kind = output["loss"], output["label"]["type"]
     if loss == "categorical_crossentropy":
         return keras.losses.sparse_categorical_crossentropy(labels, predictions)
@@ -404,6 +432,8 @@ def metric_of(
     output: Mapping[str, Any], metric: str, labels: np.ndarray, predictions: np.ndarray
 ) -> float:
     """A metric by NumPy; `auc` by 200 thresholds, as Keras documents it."""
+    if metric.partition("@")[0] not in PLAIN_METRICS or "@" in metric:
+        return float(further.metric_of(output, metric, labels, predictions))
     if "error" in metric:
         errors = (labels.reshape(-1) - predictions.reshape(-1)).astype(np.float64)
         squared = np.mean(errors**2)
@@ -411,7 +441,7 @@ def metric_of(
             "mean_squared_error": squared, "root_mean_squared_error": np.sqrt(squared),
             "mean_absolute_error": np.mean(np.abs(errors)),
         }[metric])  # fmt: skip
-    if output["loss"] == "categorical_crossentropy":
+    if further.kind_of(output) == "category":
         if metric == "accuracy":
             return float(np.mean(predictions.argmax(axis=1) == labels))
         own = predictions[np.arange(len(labels)), labels]

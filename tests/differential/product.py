@@ -15,6 +15,7 @@ import tensorflow as tf
 import yaml
 
 from tests.differential.case import TEXT, WHOLE, Case, Data
+from tests.differential.labels import kind_of, written
 from tfx_fusion.modules.data.rows import RowParser
 from tfx_fusion.modules.data.schema import implied_schema
 from tfx_fusion.modules.embedding import embedder as embedding
@@ -74,6 +75,9 @@ class _MemoryRows:
 
     def class_indices(self, label: str) -> np.ndarray:
         return self._arrays[label].numpy()
+
+    def label_values(self, label: str) -> np.ndarray:
+        return self._arrays[label].numpy().reshape(-1)
 
 
 class _Identity:
@@ -188,7 +192,7 @@ class Product:
             }  # fmt: skip
         outputs = {
             name: {
-                **{key: value for key, value in output.items() if key != "label"},
+                **written(name, output)[0],
                 "from": self.reference(output["from"]),
             }
             for name, output in case.outputs.items()
@@ -198,7 +202,7 @@ class Product:
             "name": "differential",
             "data": {"path": "rows.jsonl", "split": {"column": "split"}},
             "features": features,
-            "labels": {n: {**o["label"], "column": f"label_{n}"} for n, o in case.outputs.items()},
+            "labels": {n: written(n, o)[1] for n, o in case.outputs.items()},
             "submodels": submodels, "graph": graph, "outputs": outputs, "training": training,
             "publish": {"path": "serving"},
         }  # fmt: skip
@@ -224,6 +228,8 @@ class Product:
                 else:
                     line[name] = value.reshape(-1).tolist()
             for name, output in self.case.outputs.items():
+                if name in data.weights:
+                    line[f"weights_{name}"] = float(data.weights[name][row])
                 value = data.labels[name][row]
                 if output["label"]["type"] == "number":
                     line[f"label_{name}"] = float(value[0])
@@ -286,7 +292,8 @@ class Product:
     # ------------------------------------------------------------------------------- training
 
     def _labels(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: values[rows] for name, values in self.data.labels.items()}
+        weights = {f"{name}.weights": values for name, values in self.data.weights.items()}
+        return {name: values[rows] for name, values in {**self.data.labels, **weights}.items()}
 
     def order(self) -> list[list[np.ndarray]]:
         """The rows of every epoch, in the product's own batches."""
@@ -337,6 +344,7 @@ class Product:
             **{f"{name}.missing": values for name, values in self.data.absent.items()},
             **{f"{name}_length": values for name, values in self.data.lengths.items()},
             **self.data.labels,
+            **{f"{name}.weights": values for name, values in self.data.weights.items()},
         }
         specs = {
             name: tf.io.FixedLenFeature(values.shape[1:], _dtype(values))
@@ -483,7 +491,7 @@ class Product:
                 answers[name] = np.asarray(found[name])
                 continue
             answers[name] = np.asarray(found[f"{name}_probabilities"])
-            if output["loss"] == "binary_crossentropy" and output["label"]["type"] == "category":
+            if kind_of(output) == "binary":
                 answers[name] = answers[name][:, 1:]
         return answers
 

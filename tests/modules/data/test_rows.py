@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfx_fusion.modules.data.rows import RowParser
+from tfx_fusion.modules.data.rows import RowError, RowParser
 from tfx_fusion.modules.spec import (
     CategoryFeature,
     CategoryLabel,
@@ -294,3 +294,33 @@ def test_a_list_of_strings_is_not_asked_for_as_numbers(refusal: Callable[..., st
 def test_a_served_value_keeps_the_zero_bytes_it_ends_in(tmp_path: Path) -> None:
     found = RowParser({"a": raw("string")}, {}, tmp_path).features_only({"a": "ab\0\0"})
     assert found["a"].tolist() == b"ab\0\0"
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("-0.5", "expected a weight of at least 0, found -0.5"),
+        ("nan", "expected a finite number (float32), found nan"),
+        ("", "expected a value, found an empty cell"),
+        (None, "expected a value, found an empty cell"),
+        ("heavy", "expected a number, found 'heavy'"),
+    ],
+)
+def test_a_row_without_a_valid_weight_is_rejected(
+    tmp_path: Path, cell: str | None, reason: str
+) -> None:
+    label = NumberLabel(type="number", column="a", row_weights="w")
+    parser = RowParser({}, {"x": label}, tmp_path)
+
+    with pytest.raises(RowError) as caught:
+        parser.example("row 1", {"a": "1", "w": cell})
+
+    assert (caught.value.column, caught.value.reason) == ("w", reason)
+
+
+def test_a_row_weight_stands_beside_its_label(tmp_path: Path) -> None:
+    label = CategoryLabel(type="category", column="a", classes=("x", "y"), row_weights="w")
+
+    example = RowParser({}, {"x": label}, tmp_path).example("row 1", {"a": "y", "w": "0"})
+
+    assert example.features.feature["x.weights"].float_list.value == [0]

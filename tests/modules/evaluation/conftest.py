@@ -50,7 +50,10 @@ def specify(folder: Path) -> Specification:
             "labels": {
                 "tags": {"type": "multi_label", "column": "tags", "classes": TAGS},
                 "steep": {"type": "category", "column": "steep", "classes": ["no", "yes"]},
-                "area": {"type": "number", "column": "area"},
+                "area": {
+                    "type": "number", "column": "area", "normalize": "standard",
+                    "row_weights": "height",
+                },
             },
             "graph": {
                 "tag_scores": {"layers": [{"Dense": {"units": 4}}], **head},
@@ -60,7 +63,11 @@ def specify(folder: Path) -> Specification:
             "outputs": {
                 "tags": {
                     "from": "tag_scores", "loss": "binary_crossentropy",
-                    "metrics": ["accuracy", "auc", "precision", "recall"],
+                    "metrics": [
+                        "accuracy", "auc", "precision", "recall", {"f1": {"threshold": 0.3}},
+                        "macro_f1", "pr_auc", "log_loss", "calibration_error",
+                        {"recall_at_precision": {"precision": 0.8}},
+                    ],
                 },
                 "steep": {
                     "from": "steepness", "loss": "binary_crossentropy",
@@ -68,12 +75,14 @@ def specify(folder: Path) -> Specification:
                 },
                 "area": {
                     "from": "surface", "loss": "mean_squared_error",
-                    "metrics": ["mean_absolute_error"],
+                    "metrics": ["mean_absolute_error", "r2", "quantile_loss@0.9"],
                 },
             },
             "evaluation": {
                 "slices": ["region"],
-                "thresholds": {"tags": {"auc": {"min": 0.1}, "recall": {"min": 1.01}}},
+                "thresholds": {"tags": {
+                        "auc": {"min": 0.1}, "recall": {"min": 1.01}, "f1@0.3": {"min": 0.1},
+                    }},
             },
             "training": {
                 "batch_size": 16, "stages": [{"name": "a", "epochs": 4, "learning_rate": 0.1}],
@@ -91,6 +100,7 @@ class Exported:
     folder: Path
     examples: Path
     rows: list[dict[str, Any]]
+    training_rows: list[dict[str, Any]]
 
     @property
     def model(self) -> Path:
@@ -142,7 +152,7 @@ def export_trained(
             record_path=folder / name / "record",
             checkpoint=Checkpoint(folder / name / "checkpoint"),
         )  # fmt: skip
-        return Exported(specification, folder / name, examples, rows[80:])
+        return Exported(specification, folder / name, examples, rows[80:], rows[:80])
 
     return export
 

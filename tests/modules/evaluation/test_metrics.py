@@ -14,7 +14,6 @@ from tensorflow_model_analysis.metrics.metric_types import StandardMetricInputs
 from tfx_fusion.modules.evaluation.metrics import (
     Counted,
     intervals_of,
-    kind_of,
     measure,
     measures_of,
     values_of,
@@ -249,7 +248,7 @@ def test_tfma_sums_rows_to_keras_s_metric(
 ) -> None:
     labels, predictions = rows_of(output, rows)
 
-    found = summed(kind_of(specification, output), metric, labels, predictions)
+    found = summed(specification.kind_of(output), metric, labels, predictions)
 
     assert found == pytest.approx(of_keras(output, metric, labels, predictions), abs=1e-5)
     whole = measures_of(specification, output, labels, predictions)[metric]

@@ -55,6 +55,9 @@ TABLE: dict[str, tuple[Change, set[str]]] = {
         ("missing: allowed", "missing: {replace: zeros}"), HEAD | CHAMPION,
     ),
     "labels.colour.column": (("column: colour", "column: color"), ROWS | CHAMPION),
+    "labels.colour.row_weights": (
+        ("column: colour", "column: colour, row_weights: w"), ROWS | CHAMPION,
+    ),
     "submodels.vision.path": (("vision.keras", "other.keras"), {"Import-vision", *EMBEDDINGS}),
     "submodels.vision.origin": (
         ("output: features}\n  text", "output: features, origin: a shop}\n  text"),
@@ -69,7 +72,7 @@ TABLE: dict[str, tuple[Change, set[str]]] = {
     "graph.joined.inputs": (("[vision, text, size]", "[text, vision, size]"), EMBEDDINGS),
     "graph.hidden.layers": (("units: 8", "units: 9"), HEAD),
     "outputs.colour.weight": (("from: scores", "from: scores, weight: 2"), HEAD),
-    "outputs.colour.metrics": (("metrics: [accuracy]", "metrics: [accuracy, accuracy]"), HEAD),
+    "outputs.colour.metrics": (("metrics: [accuracy]", "metrics: [accuracy, log_loss]"), HEAD),
     "training.batch_size": (("batch_size: 16", "batch_size: 8"), HEAD),
     "training.precision": (("  seed:", "  precision: mixed_bfloat16\n  seed:"), HEAD),
     "training.warm_start": (("  seed:", "  warm_start: champion\n  seed:"), HEAD),

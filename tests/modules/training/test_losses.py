@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
 from tfx_fusion.modules.errors import SpecificationError
+from tfx_fusion.modules.evaluation.metrics import measure
+from tfx_fusion.modules.graph.units import LabelUnits
+from tfx_fusion.modules.metrics.table import METRICS, Kind
 from tfx_fusion.modules.spec import Specification
-from tfx_fusion.modules.spec.specification import Metric
-from tfx_fusion.modules.training.losses import LOSSES, compile_arguments, is_binary, new_metric
+from tfx_fusion.modules.spec.losses import LOSSES, Loss
+from tfx_fusion.modules.training.losses import (
+    OF_ROW,
+    compile_arguments,
+    is_binary,
+    new_loss,
+    new_metric,
+)
 from tfx_fusion.modules.validation.names import check_names
 
 CLASSES = 4
@@ -35,10 +44,9 @@ def measured(
     name: str,
     labels: np.ndarray,
     predictions: np.ndarray,
-    binary: bool = False,
-    classes: int | None = None,
+    kind: Kind = "category",
 ) -> float:
-    metric = new_metric(name, binary, classes)
+    metric = new_metric(name, kind, predictions.shape[-1])
     # In two batches, as in training.
     metric.update_state(labels[:25], predictions[:25])
     metric.update_state(labels[25:], predictions[25:])
@@ -73,6 +81,17 @@ def refusals(specification: Specification) -> list[str]:
     return []
 
 
+# Every metric, with a value where it needs one.
+WRITTEN = [
+    f"{name}@0.8" if known.parameter and known.parameter.default is None else name
+    for name, known in METRICS.items()
+]
+
+
+def loss_of(name: str, **options: float) -> keras.losses.Loss:
+    return new_loss(Loss(name=name, options=options))
+
+
 KIND = {"loss": "categorical_crossentropy"}
 CERTAIN = {"loss": "binary_crossentropy"}
 TAGS = {"loss": "binary_crossentropy"}
@@ -83,7 +102,7 @@ SIZE = {"loss": "huber"}
 
 
 def test_the_crossentropy_of_indices_is_that_of_one_hot_labels() -> None:
-    given = LOSSES["categorical_crossentropy"]()(INDICES, PROBABILITIES)
+    given = loss_of("categorical_crossentropy")(INDICES, PROBABILITIES)
 
     wanted = keras.losses.CategoricalCrossentropy()(ONE_HOT, PROBABILITIES)
     by_hand = -np.mean(np.log(PROBABILITIES[np.arange(40), INDICES]))
@@ -92,7 +111,7 @@ def test_the_crossentropy_of_indices_is_that_of_one_hot_labels() -> None:
 
 
 def test_the_binary_crossentropy_takes_indices_without_a_second_axis() -> None:
-    given = LOSSES["binary_crossentropy"]()(YES_NO, CHANCES)
+    given = loss_of("binary_crossentropy")(YES_NO, CHANCES)
 
     chance = CHANCES[:, 0]
     by_hand = -np.mean(np.where(YES_NO == 1, np.log(chance), np.log(1 - chance)))
@@ -100,7 +119,7 @@ def test_the_binary_crossentropy_takes_indices_without_a_second_axis() -> None:
 
 
 def test_the_binary_crossentropy_of_several_classes_is_the_mean_of_theirs() -> None:
-    given = LOSSES["binary_crossentropy"]()(SEVERAL, ALONE)
+    given = loss_of("binary_crossentropy")(SEVERAL, ALONE)
 
     by_hand = -np.mean(np.where(SEVERAL == 1, np.log(ALONE), np.log(1 - ALONE)))
     assert float(given) == pytest.approx(by_hand, rel=1e-4)
@@ -124,10 +143,132 @@ def test_the_binary_crossentropy_of_several_classes_is_the_mean_of_theirs() -> N
     ],
 )
 def test_the_losses_of_numbers_are_what_they_are_called(name: str, by_hand: float) -> None:
-    assert float(LOSSES[name]()(NUMBERS, GUESSES)) == pytest.approx(by_hand, rel=1e-5)
+    assert float(loss_of(name)(NUMBERS, GUESSES)) == pytest.approx(by_hand, rel=1e-5)
+
+
+SCORES = np.log(CHANCES) - np.log1p(-CHANCES)
+ALONE_SCORES = np.log(ALONE) - np.log1p(-ALONE)
+YES_NO_COLUMN = YES_NO[:, None].astype("float32")
+COUNTS = RANDOM.poisson(3, size=(40, 1)).astype("float32")
+RATES = RANDOM.uniform(0.5, 6, size=(40, 1)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "labels", "predictions", "oracle", "shown"),
+    [
+        ("categorical_crossentropy", {"label_smoothing": 0.2}, INDICES, PROBABILITIES,
+         keras.losses.CategoricalCrossentropy(label_smoothing=0.2), (ONE_HOT, PROBABILITIES)),
+        ("categorical_focal_crossentropy", {}, INDICES, PROBABILITIES,
+         keras.losses.CategoricalFocalCrossentropy(), (ONE_HOT, PROBABILITIES)),
+        ("categorical_focal_crossentropy", {"gamma": 1.5, "alpha": 0.4, "label_smoothing": 0.1},
+         INDICES, PROBABILITIES,
+         keras.losses.CategoricalFocalCrossentropy(alpha=0.4, gamma=1.5, label_smoothing=0.1),
+         (ONE_HOT, PROBABILITIES)),
+        ("cosine_similarity", {}, INDICES, PROBABILITIES,
+         keras.losses.CosineSimilarity(), (ONE_HOT, PROBABILITIES)),
+        ("cosine_similarity", {}, SEVERAL, ALONE, keras.losses.CosineSimilarity(),
+         (SEVERAL, ALONE)),
+        ("binary_crossentropy", {"label_smoothing": 0.2}, YES_NO, CHANCES,
+         keras.losses.BinaryCrossentropy(label_smoothing=0.2), (YES_NO_COLUMN, CHANCES)),
+        ("binary_crossentropy", {"label_smoothing": 0.2}, SEVERAL, ALONE,
+         keras.losses.BinaryCrossentropy(label_smoothing=0.2), (SEVERAL, ALONE)),
+        ("binary_focal_crossentropy", {}, YES_NO, CHANCES,
+         keras.losses.BinaryFocalCrossentropy(), (YES_NO_COLUMN, CHANCES)),
+        ("binary_focal_crossentropy", {"gamma": 3, "alpha": 0.3}, SEVERAL, ALONE,
+         keras.losses.BinaryFocalCrossentropy(apply_class_balancing=True, alpha=0.3, gamma=3),
+         (SEVERAL, ALONE)),
+        ("hinge", {}, YES_NO, CHANCES, keras.losses.Hinge(), (YES_NO_COLUMN, SCORES)),
+        ("hinge", {}, SEVERAL, ALONE, keras.losses.Hinge(), (SEVERAL, ALONE_SCORES)),
+        ("huber", {"delta": 0.3}, NUMBERS, GUESSES, keras.losses.Huber(delta=0.3),
+         (NUMBERS, GUESSES)),
+        ("poisson", {}, COUNTS, RATES, keras.losses.Poisson(), (COUNTS, RATES)),
+    ],
+)  # fmt: skip
+def test_a_loss_is_keras_s(
+    name: str,
+    options: dict[str, float],
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    oracle: keras.losses.Loss,
+    shown: tuple[np.ndarray, np.ndarray],
+) -> None:
+    weights = RANDOM.uniform(0, 2, size=40).astype("float32")
+
+    given = loss_of(name, **options)
+
+    assert float(given(labels, predictions)) == pytest.approx(float(oracle(*shown)), rel=1e-5)
+    weighted = float(given(labels, predictions, sample_weight=weights))
+    assert weighted == pytest.approx(float(oracle(*shown, sample_weight=weights)), rel=1e-5)
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+def test_the_quantile_loss_costs_low_and_high_predictions_apart(quantile: float) -> None:
+    errors = NUMBERS - GUESSES
+    by_hand = np.mean(np.where(errors > 0, quantile * errors, (quantile - 1) * errors))
+
+    given = loss_of("quantile", quantile=quantile)(NUMBERS, GUESSES)
+
+    assert float(given) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_the_constant_of_the_least_quantile_loss_is_the_quantile() -> None:
+    given = loss_of("quantile", quantile=0.9)
+    grid = np.linspace(-2, 2, 401)
+
+    costs = [float(given(NUMBERS, np.full_like(NUMBERS, guess))) for guess in grid]
+
+    assert grid[np.argmin(costs)] == pytest.approx(np.quantile(NUMBERS, 0.9), abs=0.15)
+
+
+@pytest.mark.parametrize("name", ["mean_squared_error", "huber", "quantile"])
+def test_the_loss_of_a_normalized_label_is_that_of_scaled_numbers(name: str) -> None:
+    options = {"quantile": 0.7} if name == "quantile" else {}
+    units = LabelUnits(name="size.units")
+    units.build((None, 1))
+    units.shift.assign(13.0)
+    units.scale.assign(2.5)
+
+    given = new_loss(Loss(name=name, options=options), units)
+
+    scaled = loss_of(name, **options)(NUMBERS, GUESSES)
+    found = given(NUMBERS * 2.5 + 13, units(GUESSES))
+    assert float(found) == pytest.approx(float(scaled), rel=1e-4)
+
+
+def test_every_loss_of_the_table_can_be_computed() -> None:
+    assert OF_ROW.keys() == LOSSES.keys()
 
 
 # ------------------------------------------------------------------------------------ metrics
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "predictions"),
+    [
+        ("category", INDICES, PROBABILITIES),
+        ("binary", YES_NO, CHANCES),
+        ("multi_label", SEVERAL, ALONE),
+        ("number", NUMBERS + 13, GUESSES + 13),
+    ],
+)
+def test_training_measures_what_the_evaluation_does(
+    kind: Kind, labels: np.ndarray, predictions: np.ndarray
+) -> None:
+    for name in WRITTEN:
+        if kind in METRICS[name.partition("@")[0]].formulas:
+            wanted = measure(kind, name, labels, predictions)(np.ones((1, 40)))[0]
+            found = measured(name, labels, predictions, kind)
+            assert found == pytest.approx(wanted, abs=1e-5), name
+
+
+def test_a_metric_is_reset_between_epochs() -> None:
+    metric = new_metric("f1", "binary")
+    metric.update_state(YES_NO, CHANCES)
+    first = float(metric.result())
+    metric.reset_state()
+    assert float(metric.result()) == 0
+    metric.update_state(YES_NO, CHANCES)
+    assert float(metric.result()) == first
 
 
 def test_the_accuracy_of_indices_is_that_of_one_hot_labels() -> None:
@@ -151,13 +292,13 @@ def test_the_top_3_accuracy_of_indices_is_that_of_one_hot_labels() -> None:
 
 
 def test_the_accuracy_of_a_binary_output_counts_from_one_half() -> None:
-    given = measured("accuracy", YES_NO, CHANCES, binary=True)
+    given = measured("accuracy", YES_NO, CHANCES, "binary")
 
     assert given == pytest.approx(np.mean((CHANCES[:, 0] > 0.5) == YES_NO))
 
 
 def test_the_auc_of_a_binary_output_is_the_share_of_pairs_in_order() -> None:
-    given = measured("auc", YES_NO, CHANCES, binary=True)
+    given = measured("auc", YES_NO, CHANCES, "binary")
 
     of_yes, of_no = CHANCES[YES_NO == 1, 0], CHANCES[YES_NO == 0, 0]
     in_order = np.mean(of_yes[:, None] > of_no[None, :])
@@ -174,17 +315,17 @@ def test_the_auc_of_a_binary_output_is_the_share_of_pairs_in_order() -> None:
     ],
 )
 def test_of_several_classes_every_yes_or_no_counts_alike(name: str, by_hand: float) -> None:
-    given = measured(name, SEVERAL, ALONE, binary=True, classes=CLASSES)
+    given = measured(name, SEVERAL, ALONE, "multi_label")
 
     assert given == pytest.approx(by_hand)
 
 
 def test_the_auc_of_several_classes_is_the_mean_of_theirs() -> None:
-    given = measured("auc", SEVERAL, ALONE, binary=True, classes=CLASSES)
+    given = measured("auc", SEVERAL, ALONE, "multi_label")
 
-    single = [measured("auc", SEVERAL[:, n], ALONE[:, n], binary=True) for n in range(CLASSES)]
+    single = [measured("auc", SEVERAL[:, n], ALONE[:, n : n + 1], "binary") for n in range(CLASSES)]
     assert given == pytest.approx(np.mean(single), rel=1e-6)
-    assert given != pytest.approx(measured("auc", SEVERAL, ALONE, binary=True), abs=1e-3)
+    assert given != pytest.approx(measured("auc", SEVERAL, ALONE, "binary"), abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -196,13 +337,12 @@ def test_the_auc_of_several_classes_is_the_mean_of_theirs() -> None:
     ],
 )
 def test_the_errors_of_numbers_are_what_they_are_called(name: str, by_hand: float) -> None:
-    assert measured(name, NUMBERS, GUESSES) == pytest.approx(by_hand, rel=1e-5)
+    assert measured(name, NUMBERS, GUESSES, "number") == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_a_metric_is_called_in_the_record_as_in_the_specification() -> None:
-    for name in ("accuracy", "top_3_accuracy", "auc", "root_mean_squared_error"):
-        assert new_metric(name, binary=False).name == name
-    assert new_metric("accuracy", binary=True).name == "accuracy"
+    for name in ("accuracy", "auc", "precision@0.3", "precision_at_recall@0.9", "f1"):
+        assert new_metric(name, "binary").name == name
 
 
 # ------------------------------------------------------------------------- a whole specification
@@ -225,11 +365,9 @@ def test_each_output_gets_its_own_loss_weight_and_metrics() -> None:
         )
     )
 
-    assert {name: type(loss) for name, loss in arguments["loss"].items()} == {
-        "kind": keras.losses.SparseCategoricalCrossentropy,
-        "certain": keras.losses.BinaryCrossentropy,
-        "size": keras.losses.Huber,
-    }
+    assert {name: loss.name for name, loss in arguments["loss"].items()} == {
+        "kind": "categorical_crossentropy", "certain": "binary_crossentropy", "size": "huber",
+    }  # fmt: skip
     assert arguments["loss_weights"] == {"kind": 1.0, "certain": 0.25, "size": 3.0}
     assert {
         name: [type(metric) for metric in metrics] for name, metrics in arguments["metrics"].items()
@@ -242,7 +380,7 @@ def test_each_output_gets_its_own_loss_weight_and_metrics() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("metric", get_args(Metric))
+@pytest.mark.parametrize("metric", WRITTEN)
 @pytest.mark.parametrize(
     ("name", "output", "units", "labels"),
     [

@@ -71,7 +71,9 @@ def test_a_number_is_learnt_with_an_error(specification: Specify, loss: str) -> 
 @pytest.mark.parametrize("loss", ["mean_squared_error", "mean_absolute_error", "huber"])
 def test_a_category_refuses_the_loss_of_a_number(specification: Specify, loss: str) -> None:
     assert problems_of(specification(("loss: categorical_crossentropy", f"loss: {loss}"))) == [
-        f"outputs.colour.loss: a label of type category needs a crossentropy, found {loss}"
+        f"outputs.colour.loss: a label of type category needs one of categorical_crossentropy, "
+        "categorical_focal_crossentropy, binary_crossentropy, binary_focal_crossentropy, hinge, "
+        f"cosine_similarity; found {loss}"
     ]
 
 
@@ -83,8 +85,8 @@ def test_a_number_refuses_the_loss_of_a_category(specification: Specify, loss: s
     )  # fmt: skip
 
     assert problems_of(given) == [
-        "outputs.colour.loss: a label of type number needs a squared or absolute error, "
-        f"found {loss}"
+        "outputs.colour.loss: a label of type number needs one of mean_squared_error, "
+        f"mean_absolute_error, huber, poisson, quantile; found {loss}"
     ]
 
 
@@ -137,13 +139,14 @@ def test_several_classes_are_learnt_with_a_binary_crossentropy(
     [
         (
             [],
-            "outputs.colour.loss: a label of type multi_label needs binary_crossentropy, found "
+            "outputs.colour.loss: a label of type multi_label needs one of "
+            "binary_crossentropy, binary_focal_crossentropy, hinge, cosine_similarity; found "
             "categorical_crossentropy",
         ),
         (
             [("loss: categorical_crossentropy", "loss: huber")],
-            "outputs.colour.loss: a label of type multi_label needs binary_crossentropy, found "
-            "huber",
+            "outputs.colour.loss: a label of type multi_label needs one of "
+            "binary_crossentropy, binary_focal_crossentropy, hinge, cosine_similarity; found huber",
         ),
         (
             [MULTI_LABEL_LOSS, ("[accuracy]", "[accuracy, top_3_accuracy]")],
@@ -167,3 +170,54 @@ def test_several_classes_refuse_what_is_of_one_class(
     specification: Specify, changes: list[Change], expected: str
 ) -> None:
     assert problems_of(specification(MULTI_LABEL, *changes)) == [expected]
+
+
+POISSON = ("loss: categorical_crossentropy", "loss: poisson")
+
+
+def test_poisson_refuses_a_normalized_label(specification: Specify) -> None:
+    label = (LABEL, "{type: number, column: colour, normalize: standard}")
+
+    assert problems_of(specification(label, POISSON, NUMBER_METRICS, NO_THRESHOLDS)) == [
+        "outputs.colour.loss: poisson needs labels of at least 0, and labels.colour.normalize "
+        "scales them below: remove one of the two"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("macro_f1", None),
+        ("calibration_error: {bins: 10}", None),
+        ("pr_auc", "pr_auc needs two classes and binary_crossentropy"),
+        ("precision: {threshold: 0.3}", "precision@0.3 needs two classes and binary_crossentropy"),
+        ("r2", "r2 does not fit a label of type category"),
+        ("accuracy: {threshold: 0.3}", "accuracy@0.3: the most probable class is the answer here"),
+    ],
+)
+def test_a_metric_of_a_category_fits_or_is_refused(
+    specification: Specify, metric: str, expected: str | None
+) -> None:
+    written = f"{{{metric}}}" if ":" in metric else metric
+
+    found = problems_of(specification(("metrics: [accuracy]", f"metrics: [{written}]"),
+                                      NO_THRESHOLDS))  # fmt: skip
+
+    assert [text.partition(": ")[2].startswith(expected or "") for text in found] == (
+        [True] if expected else []
+    )
+
+
+def test_a_threshold_names_a_metric_with_its_parameter(specification: Specify) -> None:
+    changes = [
+        ("loss: categorical_crossentropy", "loss: binary_crossentropy"),
+        ("metrics: [accuracy]", "metrics: [{precision: {threshold: 0.3}}]"),
+    ]
+    bounded = specification(*changes, (NO_THRESHOLDS[0], "{colour: {precision@0.3: {min: 0.2}}}"))
+    other = specification(*changes, (NO_THRESHOLDS[0], "{colour: {precision: {min: 0.2}}}"))
+
+    assert problems_of(bounded) == []
+    assert problems_of(other) == [
+        "evaluation.thresholds.colour.precision: outputs.colour.metrics does not list it; add it "
+        "there"
+    ]
