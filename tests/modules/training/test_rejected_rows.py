@@ -24,17 +24,14 @@ VALUES = np.arange(1, 31, dtype="float32")[:, None]
 
 
 class Rows:
-    """Rows of one number each; a handle is a row's place."""
+    """Rows of one number each."""
 
     def __init__(self, values: np.ndarray) -> None:
         self._values = tf.constant(values)
 
-    def handles(self) -> tf.data.Dataset:
-        return tf.data.Dataset.range(len(self._values))
-
-    def tensors(self, handles: Any) -> dict[str, Any]:
-        names = tf.strings.join(["row ", tf.strings.as_string(handles)])
-        return {"x": tf.gather(self._values, handles), "row_id": names, "y": names}
+    def tensors(self, numbers: Any) -> dict[str, Any]:
+        names = tf.strings.join(["row ", tf.strings.as_string(numbers)])
+        return {"x": tf.gather(self._values, numbers), "row_id": names, "y": names}
 
     def count(self) -> int:
         return len(self._values)
