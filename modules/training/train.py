@@ -16,6 +16,7 @@ import tensorflow as tf
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
+from tfx_fusion.modules.keras_compat import last_inputs
 from tfx_fusion.modules.spec import Specification, Stage, logged
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.checkpoint import (
@@ -318,7 +319,7 @@ def set_replacement_means(fused: FusedModel, model: keras.Model, rows: Epochs) -
     """
     layers: list[Any] = [v for v in fused.replacements.values() if v.replace == "mean"]
     # A layer's last call is the one in this model: a head is made after the whole.
-    inputs = {layer.name: layer._inbound_nodes[-1].input_tensors for layer in layers}
+    inputs = {layer.name: last_inputs(layer) for layer in layers}
     probe = keras.Model(model.input, inputs)
     sums: dict[str, Any] = {layer.name: 0.0 for layer in layers}
     counts = dict.fromkeys(sums, 0)

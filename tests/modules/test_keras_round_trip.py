@@ -22,6 +22,7 @@ from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, Prediction
 from tfx_fusion.modules.graph.merges import MERGES, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement
 from tfx_fusion.modules.graph.sequences import StepMask
+from tfx_fusion.modules.graph.units import LabelUnits
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.flatten import Entry
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
@@ -261,6 +262,7 @@ MADE: dict[type, Callable[[Path], keras.layers.Layer]] = {
     Cast: lambda _: Cast("int32", name="cast"),
     StepMask: lambda _: StepMask(dtype="float32", name="mask"),
     Prediction: lambda _: Prediction("softmax", name="y.prediction"),
+    LabelUnits: lambda _: LabelUnits("y.units"),
     Entry: lambda _: Entry("int32", 3, "entry"),
     Constant: lambda _: Constant(np.array([1.5, 2.5], "float32")),
     WithMask: lambda _: WithMask(name="masked"),
