@@ -344,9 +344,13 @@ def weights_name(label: str) -> str:
     return f"{label}.weights"
 
 
-def weighted_labels(labels: Mapping[str, Label]) -> list[str]:
+def weighted_labels(parts: Mapping[str, Feature | Label]) -> list[str]:
     """The labels that rows count for by a column of weights, by name."""
-    return [name for name, label in labels.items() if label.row_weights is not None]
+    return [
+        name
+        for name, part in parts.items()
+        if isinstance(part, LabelPart) and part.row_weights is not None
+    ]
 
 
 def drifting(features: dict[str, Feature], labels: dict[str, Label]) -> dict[str, Feature | Label]:
