@@ -123,8 +123,10 @@ class Prediction(keras.layers.Activation):
         super().__init__(activation, **{**options, "dtype": "float32"})
 
     def call(self, inputs: Any) -> Any:
-        # A copy: `linear` returns the tensor itself, with the mask that it has elsewhere.
-        return keras.ops.copy(super().call(inputs))
+        # A copy of what comes in: `linear` returns the tensor itself, with the mask that it has
+        # elsewhere. Not of what goes out: softmax and sigmoid note the logits on their output, and
+        # Keras's losses compute from these, without a loss of precision.
+        return super().call(keras.ops.copy(inputs))
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         return None

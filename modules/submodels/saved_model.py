@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfx_fusion.modules.errors import UserError, first_line, suggestion
@@ -128,10 +129,15 @@ def check_stateless(path: Path, function: Any) -> None:
     """Raises UserError where a signature changes variables: what it gives depends on the past."""
     graph = function.graph.as_graph_def()
     library = {found.signature.name: found.node_def for found in graph.library.function}
+    # Keras's random layers count how often they were called, in inference too, where they draw
+    # nothing. Such a counter is of whole numbers.
+    has_seeds = any("seed_generator_state" in variable.name for variable in function.variables)
     seen: set[str] = set()
     waiting = list(graph.node)
     while waiting:
         node = waiting.pop()
+        if has_seeds and node.attr["dtype"].type in (types_pb2.DT_INT64, types_pb2.DT_UINT32):
+            continue
         if node.op in WRITING or node.op.startswith(("ResourceScatter", "ResourceStrided")):
             raise UserError(
                 f"{path}: its signature changes a variable when it is called (the graph's node "

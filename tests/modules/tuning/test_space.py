@@ -101,7 +101,7 @@ def test_an_unknown_key_is_reported_with_the_nearest_name(
         ("training__stages__0__learning_rate", -1, "greater than 0, found -1"),
         ("training__stages__0__epochs", 2.5, "found 2.5"),
         ("training__batch_sise", 8, "unknown key: did you mean 'batch_size'?"),
-        ("outputs__colour__loss", "hinge", "expected"),
+        ("outputs__colour__loss", "hing", "did you mean 'hinge'?"),
     ],
 )
 def test_an_invalid_value_is_reported_with_its_key(
