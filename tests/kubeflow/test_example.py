@@ -76,7 +76,7 @@ def test_training_that_was_killed_resumes_from_its_checkpoint(ran: Ran) -> None:
     train = ran.run.steps["Train"]
 
     assert train.retries == 1
-    assert "going on after epoch" in train.log
+    assert "resuming after epoch" in train.log
 
 
 def test_the_published_model_answers_as_the_one_of_a_run_on_this_machine(ran: Ran) -> None:
