@@ -243,21 +243,17 @@ class _Join:
         if not wanted:
             if len(interface.outputs) > 1:
                 raise SpecificationError(
-                    [
-                        f"submodels.{name}.output: the model has the outputs "
-                        f"{', '.join(interface.outputs)}: name one here, or write "
-                        f"'{name}.OUTPUT' in {key}"
-                    ]
+                    f"submodels.{name}.output: the model has the outputs "
+                    f"{', '.join(interface.outputs)}: name one here, or write "
+                    f"'{name}.OUTPUT' in {key}"
                 )
             return next(iter(interface.outputs))
         if wanted not in interface.taps():
             kind = "output" if interface.format == "saved_model" else "output or inner layer"
             place = key if "." in reference else f"submodels.{name}.output"
             raise SpecificationError(
-                [
-                    f"{place}: the model has no {kind} '{wanted}'; "
-                    f"{suggestion(wanted, interface.taps())}"
-                ]
+                f"{place}: the model has no {kind} '{wanted}'; "
+                f"{suggestion(wanted, interface.taps())}"
             )
         return wanted
 
@@ -327,7 +323,7 @@ class _Join:
                 for reference, tensor in zip(node.inputs, tensors, strict=True)
             )
             raise SpecificationError(
-                [f"{key}: {node.merge} cannot join {shapes}: {first_line(error)}"]
+                f"{key}: {node.merge} cannot join {shapes}: {first_line(error)}"
             ) from error
         self.layers[name] = [layer]
 
@@ -346,14 +342,11 @@ class _Join:
                 received, tensor = tensor, layer(tensor)
             except Exception as error:  # given another shape, a layer may raise anything
                 raise SpecificationError(
-                    [
-                        f"{place}: it does not fit its input {shape_text(tensor)}: "
-                        f"{first_line(error)}"
-                    ]
+                    f"{place}: it does not fit its input {shape_text(tensor)}: {first_line(error)}"
                 ) from error
             if not isinstance(tensor, keras.KerasTensor):
                 raise SpecificationError(
-                    [f"{place}: it gives several tensors for {shape_text(received)}, one is needed"]
+                    f"{place}: it gives several tensors for {shape_text(received)}, one is needed"
                 )
             self.layers[name].append(layer)
         self.tensors[name] = tensor
@@ -370,9 +363,9 @@ class _Join:
                 check_replaceable(missing, tensor)
             except ValueError as error:
                 raise SpecificationError(
-                    [f"features.{feature}.missing: at {key}, '{reference}' "
-                     f"{shape_text(tensor)}: {error}"]
-                ) from error  # fmt: skip
+                    f"features.{feature}.missing: at {key}, '{reference}' "
+                    f"{shape_text(tensor)}: {error}"
+                ) from error
             layer = Replacement(missing.replace, scope_name(f"{self.resolved[reference]}.replaced"))
             self.replacements[reference] = layer
             self._replaced[reference] = layer(tensor, self._rows_without(feature, missing))
@@ -403,7 +396,7 @@ def _fitted(
     }
     if not fits or len(kinds) > 1:
         raise SpecificationError(
-            [f"{key}: the model expects {wanted}, '{reference}' is {shape_text(tensor)}"]
+            f"{key}: the model expects {wanted}, '{reference}' is {shape_text(tensor)}"
         )
     return tensor if dtype == wanted.dtype else Cast(wanted.dtype, name=scope_name(name))(tensor)
 
@@ -418,16 +411,14 @@ def _output(specification: Specification, name: str, join: _Join) -> keras.Keras
         reason = output.loss.name
         if len(label.classes) != 2:
             raise SpecificationError(
-                [
-                    f"outputs.{name}.loss: {output.loss.name} needs a label of two classes, found "
-                    f"{len(label.classes)}: use categorical_crossentropy"
-                ]
+                f"outputs.{name}.loss: {output.loss.name} needs a label of two classes, found "
+                f"{len(label.classes)}: use categorical_crossentropy"
             )
     elif isinstance(label, CategoryLabel | MultiLabel):
         units, reason = len(label.classes), f"{len(label.classes)} classes"
     if tuple(tensor.shape[1:]) != (units,):
         raise SpecificationError(
-            [f"outputs.{name}.from: expected ({units}) for {reason}, found {shape_text(tensor)}"]
+            f"outputs.{name}.from: expected ({units}) for {reason}, found {shape_text(tensor)}"
         )
     if output.loss.name == "poisson":
         _check_above_zero(specification, name, join)
@@ -456,11 +447,9 @@ def _check_above_zero(specification: Specification, name: str, join: _Join) -> N
     activation = _last_activation(specification, reference, join)
     if activation not in ABOVE_ZERO:
         raise SpecificationError(
-            [
-                f"outputs.{name}.from: poisson needs predictions above 0, '{reference}' ends in "
-                f"{activation or 'an unknown activation'}: end it in a layer with the activation "
-                "exponential or softplus"
-            ]
+            f"outputs.{name}.from: poisson needs predictions above 0, '{reference}' ends in "
+            f"{activation or 'an unknown activation'}: end it in a layer with the activation "
+            "exponential or softplus"
         )
 
 
@@ -473,16 +462,12 @@ def _gives_logits(specification: Specification, name: str, join: _Join) -> bool:
     activation = _last_activation(specification, output.from_, join)
     if activation is None:
         raise SpecificationError(
-            [
-                f"outputs.{name}.from_logits: whether '{source}' gives logits or probabilities is "
-                "not known: write from_logits: true or false"
-            ]
+            f"outputs.{name}.from_logits: whether '{source}' gives logits or probabilities is "
+            "not known: write from_logits: true or false"
         )
     if activation == "softmax" and isinstance(specification.label_of(name), MultiLabel):
         raise SpecificationError(
-            [
-                f"outputs.{name}.from: '{source}' ends in softmax, whose classes exclude one "
-                "another: a label of type multi_label needs logits or sigmoid"
-            ]
+            f"outputs.{name}.from: '{source}' ends in softmax, whose classes exclude one "
+            "another: a label of type multi_label needs logits or sigmoid"
         )
     return activation not in ("softmax", "sigmoid")

@@ -56,7 +56,7 @@ def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers
     """A layer of Keras by its class's name. Raises SpecificationError where it cannot be made."""
     if class_name == "Lambda":
         raise SpecificationError(
-            [f"{key}: a Lambda layer holds code, and a specification holds none: use another layer"]
+            f"{key}: a Lambda layer holds code, and a specification holds none: use another layer"
         )
     usable = {
         name
@@ -67,10 +67,7 @@ def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers
     }
     if class_name not in usable:
         raise SpecificationError(
-            [
-                f"{key}: Keras has no layer of this name for use here; "
-                f"{suggestion(class_name, usable)}"
-            ]
+            f"{key}: Keras has no layer of this name for use here; {suggestion(class_name, usable)}"
         )
     try:
         return getattr(keras.layers, class_name)(**config)
