@@ -31,11 +31,11 @@ from tfx_fusion.modules.evaluation.metrics import (
 from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
 from tfx_fusion.modules.graph.precision import precision
-from tfx_fusion.modules.graph.topology import ancestors
 from tfx_fusion.modules.keras_compat import run_graph
 from tfx_fusion.modules.metrics.table import larger_is_better
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec.topology import ancestors
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.data import RawRows

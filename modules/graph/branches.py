@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tfx_fusion.modules.graph.topology import ancestors, inputs_of, source_of, upstream
 from tfx_fusion.modules.spec import Evaluation, Feature, Graph, Merge, Specification, Submodel
+from tfx_fusion.modules.spec.topology import ancestors, inputs_of, source_of, upstream
 from tfx_fusion.modules.spec.views import without_checks
 
 

@@ -25,15 +25,6 @@ from tfx_fusion.modules.graph.merges import check_inputs, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.graph.sequences import StepMask
-from tfx_fusion.modules.graph.topology import (
-    in_order,
-    inputs_of,
-    references,
-    replaced_at,
-    source_of,
-    upstream,
-    used_features,
-)
 from tfx_fusion.modules.graph.units import LabelUnits
 from tfx_fusion.modules.spec import (
     CategoryLabel,
@@ -47,6 +38,15 @@ from tfx_fusion.modules.spec import (
     length_name,
     missing_name,
     variable_sequences,
+)
+from tfx_fusion.modules.spec.topology import (
+    in_order,
+    inputs_of,
+    references,
+    replaced_at,
+    source_of,
+    upstream,
+    used_features,
 )
 from tfx_fusion.modules.submodels.flatten import scope_name
 from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel, TensorInfo

@@ -10,9 +10,9 @@ import keras
 
 from tfx_fusion.modules.graph.build import FusedModel, shape_text
 from tfx_fusion.modules.graph.layout import Box, Kind, Learning
-from tfx_fusion.modules.graph.topology import in_order, inputs_of, source_of, used_features
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.spec import Merge, Specification
+from tfx_fusion.modules.spec.topology import in_order, inputs_of, source_of, used_features
 from tfx_fusion.modules.submodels.interface import Interface
 
 CHARACTERS = 26  # of a line in a box

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from graphlib import CycleError
 
 from tfx_fusion.modules.errors import Problem, SpecificationError, suggestion
-from tfx_fusion.modules.graph.topology import in_order, references, source_of, upstream
 from tfx_fusion.modules.spec import (
     Specification,
     length_name,
@@ -16,6 +15,7 @@ from tfx_fusion.modules.spec import (
     variable_sequences,
 )
 from tfx_fusion.modules.spec.load import NAMED
+from tfx_fusion.modules.spec.topology import in_order, references, source_of, upstream
 from tfx_fusion.modules.validation.data import data_problems
 from tfx_fusion.modules.validation.evaluation import evaluation_problems
 from tfx_fusion.modules.validation.outputs import output_problems

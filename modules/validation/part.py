@@ -7,8 +7,8 @@ from graphlib import CycleError
 from typing import Any
 
 from tfx_fusion.modules.errors import UserError
-from tfx_fusion.modules.graph.topology import downstream, in_order, references, source_of
 from tfx_fusion.modules.spec import Feature, Specification
+from tfx_fusion.modules.spec.topology import downstream, in_order, references, source_of
 
 
 def without(specification: Specification, names: Collection[str]) -> Specification:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
-from tfx_fusion.modules.graph.topology import in_order
 from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec.topology import in_order
 from tfx_fusion.modules.validation.names import check_names
 
 ERROR = "mean_squared_error"
