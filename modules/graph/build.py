@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import keras
 
-from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
+from tfx_fusion.modules.errors import Problem, SpecificationError, first_line, suggestion
 from tfx_fusion.modules.graph.layers import (
     Cast,
     InterfaceLayer,
@@ -57,12 +57,8 @@ ABOVE_ZERO = ("exponential", "softplus", "relu", "sigmoid")
 
 
 @dataclass
-class FusedModel:
-    """The fused graph and its parts by the names of the specification.
-
-    `model` leads from `{feature: (batch, …)}` to `{output: (batch, …)}`: probabilities
-    `(batch, classes)` or `(batch, 1)` for a category, `(batch, classes)` that do not exclude one
-    another for several of them, numbers `(batch, 1)` for a number.
+class Joined:
+    """The parts of a fused graph by the names of the specification.
 
     `tensors` has a sub-model's outputs as `NAME.TAP`; `resolved` has for each reference its key in
     there, `taps` the outputs that are taken of each imported sub-model. `replacements` has, by
@@ -70,9 +66,8 @@ class FusedModel:
     output, the layer that gives predictions in the units of a label that is normalized.
     """
 
-    model: keras.Model
     tensors: dict[str, keras.KerasTensor]
-    interfaces: dict[str, Interface] = field(default_factory=dict)
+    interfaces: dict[str, Interface]
     resolved: dict[str, str] = field(default_factory=dict)
     taps: dict[str, list[str]] = field(default_factory=dict)
     submodels: dict[str, keras.layers.Layer] = field(default_factory=dict)
@@ -83,6 +78,18 @@ class FusedModel:
     def tensor_of(self, reference: str) -> keras.KerasTensor:
         """The tensor `(batch, …)` of a reference in the specification, such as `vision.pooled`."""
         return self.tensors[self.resolved[reference]]
+
+
+@dataclass
+class FusedModel(Joined):
+    """The fused graph and its parts.
+
+    `model` leads from `{feature: (batch, …)}` to `{output: (batch, …)}`: probabilities
+    `(batch, classes)` or `(batch, 1)` for a category, `(batch, classes)` that do not exclude one
+    another for several of them, numbers `(batch, 1)` for a number.
+    """
+
+    model: keras.Model = field(kw_only=True)
 
 
 def open_interface(name: str, interface: Interface, taps: list[str]) -> keras.layers.Layer:
@@ -104,23 +111,30 @@ def build(
     that clash, each with the key, what was expected and what was found. All problems that do not
     follow from another are in it.
     """
+    fused, problems = build_valid(specification, interfaces, open_submodel)
+    if fused is None:
+        raise SpecificationError(problems)
+    return fused
+
+
+def build_valid(
+    specification: Specification, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
+) -> tuple[FusedModel | None, list[Problem]]:
+    """Joins all of a model that can be joined; the arguments are those of `build`.
+
+    Returns the model, None where some of it cannot be joined or nothing is predicted, and all
+    problems that do not follow from another.
+    """
     join = _Join(specification, interfaces, open_submodel)
     outputs = {}
     for name in specification.outputs:
         with join.recording(f"outputs.{name}"):
             if join.is_joined(specification.outputs[name].from_):
                 outputs[name] = _output(specification, name, join)
-    return FusedModel(
-        join.model(outputs),
-        join.tensors,
-        join.interfaces,
-        join.resolved,
-        join.taps,
-        join.submodels,
-        join.layers,
-        join.replacements,
-        join.units,
-    )
+    if join.problems or not outputs:
+        return None, join.problems
+    parts = {part.name: getattr(join, part.name) for part in fields(Joined)}
+    return FusedModel(**parts, model=join.model(outputs)), []
 
 
 def build_part(
@@ -128,9 +142,9 @@ def build_part(
 ) -> keras.Model:
     """A part of a graph as a model, from its features to `{reference: (batch, …)}` of its ends."""
     join = _Join(graph, interfaces, open_submodel)
-    return join.model(
-        {ref: join.tensor_of(ref) for _, _, ref in graph.ends() if join.is_joined(ref)}
-    )
+    if join.problems:
+        raise SpecificationError(join.problems)
+    return join.model({reference: join.tensor_of(reference) for _, _, reference in graph.ends()})
 
 
 def shape_text(tensor: keras.KerasTensor) -> str:
@@ -139,7 +153,7 @@ def shape_text(tensor: keras.KerasTensor) -> str:
     return f"({sizes}) {keras.backend.standardize_dtype(tensor.dtype)}"
 
 
-class _Join:
+class _Join(Joined):
     """Joins the sub-models and nodes of a graph, each after all that feeds it.
 
     A node that cannot be joined is recorded in `problems` and `failed`, and so is not what is
@@ -149,23 +163,17 @@ class _Join:
     def __init__(
         self, graph: Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
     ) -> None:
-        self.graph = graph
-        self.interfaces = {name: interfaces[graph.owner(name)] for name in graph.submodels}
-        self.open_submodel = open_submodel
-        self.upstream = upstream(graph)
-        self.problems: list[str] = []
-        self.failed: set[str] = set()
         self.inputs = {
             name: keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)
             for name, feature in graph.features.items()
         }
-        self.tensors: dict[str, keras.KerasTensor] = dict(self.inputs)
-        self.resolved: dict[str, str] = {}
-        self.taps: dict[str, list[str]] = {}
-        self.submodels: dict[str, keras.layers.Layer] = {}
-        self.layers: dict[str, list[keras.layers.Layer]] = {}
-        self.replacements: dict[str, Replacement] = {}
-        self.units: dict[str, LabelUnits] = {}
+        owners = {name: interfaces[graph.owner(name)] for name in graph.submodels}
+        super().__init__(dict(self.inputs), owners)
+        self.graph = graph
+        self.open_submodel = open_submodel
+        self.upstream = upstream(graph)
+        self.problems: list[Problem] = []
+        self.failed: set[str] = set()
         self._replaced: dict[str, keras.KerasTensor] = {}
         self._missing_inputs: dict[str, keras.KerasTensor] = {}
         self._absent: dict[str, keras.KerasTensor] = {}
@@ -188,24 +196,15 @@ class _Join:
         try:
             yield
         except SpecificationError as error:
-            self.problems += error.problems
+            self.problems += error.found
             self.failed.add(name)
 
     def is_joined(self, reference: str) -> bool:
         """Whether the tensor of a reference is there; else it, or what feeds it, has failed."""
         return reference in self.resolved and source_of(reference) not in self.failed
 
-    def tensor_of(self, reference: str) -> keras.KerasTensor:
-        """The tensor of a reference, `(batch, …)`."""
-        return self.tensors[self.resolved[reference]]
-
     def model(self, outputs: dict[str, keras.KerasTensor]) -> keras.Model:
-        """The model from the features that are used to some outputs.
-
-        Raises SpecificationError with all problems so far, if any.
-        """
-        if self.problems:
-            raise SpecificationError(self.problems)
+        """The model from the features that are used to some outputs."""
         inputs = {}
         for name in used_features(self.graph):
             inputs[name] = self.inputs[name]
@@ -228,7 +227,7 @@ class _Join:
             try:
                 tap = self._tap(key, reference)
             except SpecificationError as error:
-                self.problems += error.problems
+                self.problems += error.found
                 continue
             self.resolved[reference] = f"{source}.{tap}"
             taps[self.graph.owner(source)].add(tap)
