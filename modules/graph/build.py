@@ -14,46 +14,33 @@ import keras
 
 from tfx_fusion.modules.errors import Problem, SpecificationError, first_line, suggestion
 from tfx_fusion.modules.graph.layers import (
-    Cast,
     InterfaceLayer,
-    Prediction,
+    StepMask,
     check_dtype,
+    fitted,
     new_layer,
     own_seed,
+    shape_text,
 )
 from tfx_fusion.modules.graph.merges import check_inputs, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
+from tfx_fusion.modules.graph.outputs import LabelUnits, prediction
 from tfx_fusion.modules.graph.precision import precision
-from tfx_fusion.modules.graph.sequences import StepMask
-from tfx_fusion.modules.graph.units import LabelUnits
 from tfx_fusion.modules.spec import (
-    CategoryLabel,
     Graph,
     Layers,
     Merge,
     Missing,
-    MultiLabel,
     NumberLabel,
     Specification,
     length_name,
     missing_name,
+    topology,
     variable_sequences,
 )
-from tfx_fusion.modules.spec.topology import (
-    in_order,
-    inputs_of,
-    references,
-    replaced_at,
-    source_of,
-    upstream,
-    used_features,
-)
 from tfx_fusion.modules.submodels.flatten import scope_name
-from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel, TensorInfo
+from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel
 from tfx_fusion.modules.submodels.keras_file import activation_of
-
-# The activations whose values Poisson's loss takes: none of them is below 0.
-ABOVE_ZERO = ("exponential", "softplus", "relu", "sigmoid")
 
 
 @dataclass
@@ -147,12 +134,6 @@ def build_part(
     return join.model({reference: join.tensor_of(reference) for _, _, reference in graph.ends()})
 
 
-def shape_text(tensor: keras.KerasTensor) -> str:
-    """A tensor's shape without the batch and its dtype, as messages show it: `(8, ?) float32`."""
-    sizes = ", ".join("?" if size is None else str(size) for size in tensor.shape[1:])
-    return f"({sizes}) {keras.backend.standardize_dtype(tensor.dtype)}"
-
-
 class _Join(Joined):
     """Joins the sub-models and nodes of a graph, each after all that feeds it.
 
@@ -171,7 +152,7 @@ class _Join(Joined):
         super().__init__(dict(self.inputs), owners)
         self.graph = graph
         self.open_submodel = open_submodel
-        self.upstream = upstream(graph)
+        self.upstream = topology.upstream(graph)
         self.problems: list[Problem] = []
         self.failed: set[str] = set()
         self._replaced: dict[str, keras.KerasTensor] = {}
@@ -186,7 +167,7 @@ class _Join(Joined):
                 [self.inputs[name], length]
             )
         seed = graph.training.seed if isinstance(graph, Specification) else 0
-        for name in in_order(graph):
+        for name in topology.in_order(graph):
             with self.recording(name), own_seed(seed, name):
                 self._add(name)
 
@@ -201,12 +182,12 @@ class _Join(Joined):
 
     def is_joined(self, reference: str) -> bool:
         """Whether the tensor of a reference is there; else it, or what feeds it, has failed."""
-        return reference in self.resolved and source_of(reference) not in self.failed
+        return reference in self.resolved and topology.source_of(reference) not in self.failed
 
     def model(self, outputs: dict[str, keras.KerasTensor]) -> keras.Model:
         """The model from the features that are used to some outputs."""
         inputs = {}
-        for name in used_features(self.graph):
+        for name in topology.used_features(self.graph):
             inputs[name] = self.inputs[name]
             if name in self._length_inputs:
                 inputs[length_name(name)] = self._length_inputs[name]
@@ -216,8 +197,8 @@ class _Join(Joined):
         """Finds the tensor that each reference names, and the outputs to take of each sub-model."""
         seen: set[str] = set()
         taps: dict[str, set[str]] = {name: set() for name in self.graph.submodels}
-        for key, _, reference in references(self.graph):
-            source = source_of(reference)
+        for key, _, reference in topology.references(self.graph):
+            source = topology.source_of(reference)
             if reference in seen:
                 continue
             seen.add(reference)
@@ -262,7 +243,9 @@ class _Join(Joined):
             self._check_connections(name)
             if self.graph.owner(name) not in self.taps:  # a wrong output, recorded already
                 self.failed.add(name)
-        if not all(self.is_joined(reference) for _, reference in inputs_of(self.graph, name)):
+        if not all(
+            self.is_joined(reference) for _, reference in topology.inputs_of(self.graph, name)
+        ):
             self.failed.add(name)
         elif is_submodel:
             self._add_submodel(name)
@@ -296,7 +279,7 @@ class _Join(Joined):
             with self.recording(name):
                 tensor = self._input(key, name, reference)
                 wanted = interface.inputs[entry]
-                inputs[entry] = _fitted(key, f"{name}.{entry}", tensor, reference, wanted)
+                inputs[entry] = fitted(key, f"{name}.{entry}", tensor, reference, wanted)
         if name in self.failed:
             return
         # The precision is that of new layers. A file does not store that of all layers in it: those
@@ -353,7 +336,7 @@ class _Join(Joined):
     def _input(self, key: str, name: str, reference: str) -> keras.KerasTensor:
         """The tensor that a node takes for a reference: replaced where a feature is missing."""
         tensor = self.tensor_of(reference)
-        feature = replaced_at(self.graph, self.upstream, name, reference)
+        feature = topology.replaced_at(self.graph, self.upstream, name, reference)
         missing = self.graph.features[feature].missing if feature else None
         if missing is None:
             return tensor
@@ -380,93 +363,22 @@ class _Join(Joined):
         return self._absent[feature]
 
 
-def _fitted(
-    key: str, name: str, tensor: keras.KerasTensor, reference: str, wanted: TensorInfo
-) -> keras.KerasTensor:
-    """The tensor as a sub-model's input wants it; integers and floats may change their width."""
-    sizes, found = wanted.shape, tuple(tensor.shape[1:])
-    fits = len(sizes) == len(found) and all(
-        None in (one, other) or one == other for one, other in zip(sizes, found, strict=True)
-    )
-    dtype = keras.backend.standardize_dtype(tensor.dtype)
-    kinds = {
-        name.rstrip("0123456789").removeprefix("u").replace("bfloat", "float")
-        for name in (dtype, wanted.dtype)
-    }
-    if not fits or len(kinds) > 1:
-        raise SpecificationError(
-            f"{key}: the model expects {wanted}, '{reference}' is {shape_text(tensor)}"
-        )
-    return tensor if dtype == wanted.dtype else Cast(wanted.dtype, name=scope_name(name))(tensor)
-
-
 def _output(specification: Specification, name: str, join: _Join) -> keras.KerasTensor:
     """The prediction of an output, `(batch, units)` as its label and its loss need it."""
-    output, label = specification.outputs[name], specification.label_of(name)
-    tensor = join.tensor_of(output.from_)
-    binary = specification.kind_of(name) in ("binary", "multi_label")
-    units, reason = 1, f"a label of type number, {output.loss}"
-    if isinstance(label, CategoryLabel) and binary:
-        reason = output.loss.name
-        if len(label.classes) != 2:
-            raise SpecificationError(
-                f"outputs.{name}.loss: {output.loss.name} needs a label of two classes, found "
-                f"{len(label.classes)}: use categorical_crossentropy"
-            )
-    elif isinstance(label, CategoryLabel | MultiLabel):
-        units, reason = len(label.classes), f"{len(label.classes)} classes"
-    if tuple(tensor.shape[1:]) != (units,):
-        raise SpecificationError(
-            f"outputs.{name}.from: expected ({units}) for {reason}, found {shape_text(tensor)}"
-        )
-    if output.loss.name == "poisson":
-        _check_above_zero(specification, name, join)
-    activation = "linear"
-    if not isinstance(label, NumberLabel) and _gives_logits(specification, name, join):
-        activation = "sigmoid" if binary else "softmax"
-    layer = Prediction(activation, name=f"{name}.prediction")
+    reference, label = specification.outputs[name].from_, specification.label_of(name)
+    tensor = join.tensor_of(reference)
+    layer = prediction(specification, name, tensor, _last_activation(reference, join))
     if not isinstance(label, NumberLabel) or label.normalize == "none":
         return layer(tensor)
     join.units[name] = LabelUnits(name=f"{name}.units")
     return join.units[name](layer(tensor))
 
 
-def _last_activation(specification: Specification, reference: str, join: _Join) -> str | None:
+def _last_activation(reference: str, join: _Join) -> str | None:
     """The activation that the node of a reference ends in; None where it is not known."""
     source, _, tap = join.resolved[reference].partition(".")
     if tap:
         return join.interfaces[source].taps()[tap].activation
-    if isinstance(specification.graph.get(source), Layers):
+    if isinstance(join.graph.graph.get(source), Layers):
         return activation_of(join.layers[source][-1])
     return None
-
-
-def _check_above_zero(specification: Specification, name: str, join: _Join) -> None:
-    reference = specification.outputs[name].from_
-    activation = _last_activation(specification, reference, join)
-    if activation not in ABOVE_ZERO:
-        raise SpecificationError(
-            f"outputs.{name}.from: poisson needs predictions above 0, '{reference}' ends in "
-            f"{activation or 'an unknown activation'}: end it in a layer with the activation "
-            "exponential or softplus"
-        )
-
-
-def _gives_logits(specification: Specification, name: str, join: _Join) -> bool:
-    """Whether an output's node gives logits: as stated, else by the activation it ends in."""
-    output = specification.outputs[name]
-    if output.from_logits is not None:
-        return output.from_logits
-    source = source_of(join.resolved[output.from_])
-    activation = _last_activation(specification, output.from_, join)
-    if activation is None:
-        raise SpecificationError(
-            f"outputs.{name}.from_logits: whether '{source}' gives logits or probabilities is "
-            "not known: write from_logits: true or false"
-        )
-    if activation == "softmax" and isinstance(specification.label_of(name), MultiLabel):
-        raise SpecificationError(
-            f"outputs.{name}.from: '{source}' ends in softmax, whose classes exclude one "
-            "another: a label of type multi_label needs logits or sigmoid"
-        )
-    return activation not in ("softmax", "sigmoid")

@@ -8,7 +8,8 @@ from textwrap import wrap
 
 import keras
 
-from tfx_fusion.modules.graph.build import FusedModel, shape_text
+from tfx_fusion.modules.graph.build import FusedModel
+from tfx_fusion.modules.graph.layers import shape_text
 from tfx_fusion.modules.graph.layout import Box, Kind, Learning
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.spec import Merge, Specification

@@ -10,7 +10,7 @@ import pytest
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.evaluation.metrics import measure
-from tfx_fusion.modules.graph.units import LabelUnits
+from tfx_fusion.modules.graph.outputs import LabelUnits
 from tfx_fusion.modules.metrics.table import METRICS, Kind
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.losses import LOSSES, Loss
