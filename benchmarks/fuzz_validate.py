@@ -38,8 +38,8 @@ from benchmarks.figures import HELP, json_option, side_by_side, write_figures
 from tfx_fusion.modules.errors import SpecificationError, UserError
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels import inspection_cache
+from tfx_fusion.pipeline.check import import_light_keras
 from tfx_fusion.pipeline.consoles import wide_console
-from tfx_fusion.pipeline.light_keras import import_light_keras
 
 MEMORY = 8 << 30  # more than a check may take; a layer of 10^12 units then raises MemoryError
 MODELS_TOGETHER = 25
