@@ -10,9 +10,11 @@ from typing import Any
 
 import keras
 
+from tfx_fusion.modules.graph.merges.vectors import VectorMerge
+
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")
-class Bilinear(keras.layers.Layer):
+class Bilinear(VectorMerge):
     """The flattened outer product of two vectors."""
 
     def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
@@ -23,9 +25,6 @@ class Bilinear(keras.layers.Layer):
         first, second = inputs
         outer = keras.ops.expand_dims(first, 2) * keras.ops.expand_dims(second, 1)
         return keras.ops.reshape(outer, (-1, outer.shape[1] * outer.shape[2]))
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        return None
 
     def compute_output_shape(
         self, input_shape: list[tuple[int | None, ...]]
