@@ -14,16 +14,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from benchmarks.malformed import (
-    Arrays,
-    Draw,
-    Fuzzer,
-    Target,
-    Verdict,
-    damaged,
-    differences,
-    one_of,
-)
+from benchmarks.malformed import Arrays, Draw, Fuzzer, Target, Verdict, damaged, differences, one_of
 from tfx_fusion.modules.serving.remote import in_json
 from tfx_fusion.modules.serving.server.rest import LARGEST_BODY
 

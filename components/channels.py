@@ -127,9 +127,7 @@ def with_submodels(spec: type[ComponentSpec], names: Iterable[str]) -> type[Comp
     return with_inputs(spec, map(submodel_key, names), Submodel)
 
 
-def submodel_channels(
-    channels: Mapping[str, types.BaseChannel],
-) -> dict[str, types.BaseChannel]:
+def submodel_channels(channels: Mapping[str, types.BaseChannel]) -> dict[str, types.BaseChannel]:
     """The channels of SubmodelImporters, by the keys of the spec."""
     return {submodel_key(name): channel for name, channel in channels.items()}
 

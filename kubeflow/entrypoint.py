@@ -126,8 +126,7 @@ def run(argv: list[str]) -> None:
 
 
 @click.command(
-    "step",
-    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+    "step", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> None:

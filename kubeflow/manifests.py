@@ -270,8 +270,7 @@ def _memory(context: click.Context, parameter: click.Parameter, value: str) -> s
 )
 @click.option("--image", help=f"TF Serving's image.  [default: {IMAGE}]")
 @click.option(
-    "--model-uri",
-    help="A copy of the publish folder in a bucket: gs://, with KServe also s3://.",
+    "--model-uri", help="A copy of the publish folder in a bucket: gs://, with KServe also s3://."
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path),

@@ -31,10 +31,7 @@ class ServingCheck(base_component.BaseComponent):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
-        self,
-        specification: Specification,
-        examples: types.BaseChannel,
-        model: types.BaseChannel,
+        self, specification: Specification, examples: types.BaseChannel, model: types.BaseChannel
     ) -> None:
         """
         Args:

@@ -13,12 +13,7 @@ import keras
 import numpy as np
 
 from tfx_fusion.modules.embedding.columns import Contents
-from tfx_fusion.modules.embedding.plan import (
-    EmbeddingPlan,
-    StagePlan,
-    distinct_plans,
-    plan_stages,
-)
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, distinct_plans, plan_stages
 from tfx_fusion.modules.evaluation.ablation import Ablation, Comparison
 from tfx_fusion.modules.evaluation.metrics import (
     Counted,
@@ -121,10 +116,7 @@ class _Fusion:
         return RawRows(self.specification, self._transform, self.splits[split])
 
     def _new(
-        self,
-        specification: Specification,
-        stages: Sequence[StagePlan],
-        imported: Mapping[str, str],
+        self, specification: Specification, stages: Sequence[StagePlan], imported: Mapping[str, str]
     ) -> FusedModel:
         """Built from interfaces, without weights, where nothing needs the sub-models themselves."""
         keras.backend.clear_session()
@@ -318,10 +310,7 @@ def _labels(data: StageData) -> Arrays:
 
 
 def _compare(
-    specification: Specification,
-    joint: Joint,
-    labels: Arrays,
-    predictions: Mapping[str, Arrays],
+    specification: Specification, joint: Joint, labels: Arrays, predictions: Mapping[str, Arrays]
 ) -> list[Comparison]:
     comparisons = []
     confidence, seed = specification.evaluation.confidence, specification.training.seed

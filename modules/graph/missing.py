@@ -56,10 +56,7 @@ class Replacement(keras.layers.Layer):
         self.vector = None
         if self.replace != "zeros":
             self.vector = self.add_weight(
-                shape=shape,
-                initializer="zeros",
-                trainable=self.replace == "learned",
-                name="vector",
+                shape=shape, initializer="zeros", trainable=self.replace == "learned", name="vector"
             )
 
     def call(self, value: Any, absent: Any) -> Any:

@@ -78,9 +78,7 @@ def scope_name(name: str) -> str:
 
 
 def flatten(
-    model: keras.Model,
-    inputs: dict[str, keras.KerasTensor],
-    outputs: dict[str, keras.KerasTensor],
+    model: keras.Model, inputs: dict[str, keras.KerasTensor], outputs: dict[str, keras.KerasTensor]
 ) -> FlatModel:
     """Makes a functional model flat; its inputs and outputs get the names given.
 

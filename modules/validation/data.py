@@ -23,8 +23,7 @@ def data_problems(specification: Specification) -> Iterator[Problem]:
             yield Problem(key, f"no feature or label has this name; {hint}", undefined=name)
         elif name not in measured:
             yield Problem(
-                key,
-                f"drift is measured of classes and numbers, not of type {part.type}; remove it",
+                key, f"drift is measured of classes and numbers, not of type {part.type}; remove it"
             )
 
 

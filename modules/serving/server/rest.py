@@ -84,11 +84,7 @@ class RestServer:
     async def _ask(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
         body = await _body(request)
-        answers = {
-            "predict": self._predict,
-            "classify": self._classify,
-            "regress": self._regress,
-        }
+        answers = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
         with self._metrics.request("rest", method):
             return _json(await answers[method](_spec(request), body))
 

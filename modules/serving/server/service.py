@@ -60,8 +60,7 @@ class Service:
         examples = serialized(servable, signature, request.input)
         outputs = await self.outputs(servable, signature, examples)
         return classification_pb2.ClassificationResponse(
-            model_spec=_spec(self.model.name, servable, signature),
-            result=classifications(outputs),
+            model_spec=_spec(self.model.name, servable, signature), result=classifications(outputs)
         )
 
     async def regress(
