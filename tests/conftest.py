@@ -186,8 +186,7 @@ def shared_published(
     """A publish folder with version 1 of the shared world's model; made once, read only."""
     from tfx_fusion.modules.embedding.plan import StagePlan
     from tfx_fusion.modules.spec import load_specification
-    from tfx_fusion.modules.submodels.copy import copy_submodel
-    from tfx_fusion.modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
     from tfx_fusion.modules.training.checkpoint import Checkpoint
     from tfx_fusion.modules.training.run import fuse_and_train
 

@@ -80,6 +80,8 @@ def _stage_problems(
     specification: Specification, interfaces: Mapping[str, Interface], fused: FusedModel | None
 ) -> Iterator[Problem]:
     """What Keras refuses in a stage, or is not there to be trained."""
+    layers = [layer for some in fused.layers.values() for layer in some] if fused else []
+    weighted = any(layer.weights for layer in layers)
     for position, stage in enumerate(specification.training.stages):
         key = f"training.stages.{position}"
         try:
@@ -95,16 +97,12 @@ def _stage_problems(
                 chosen_layers(f"{key}.unfreeze.{name}", interfaces[name], taps, unfreeze)
             except SpecificationError as error:
                 yield from error.found
-        if fused and not stage.unfreeze and not _has_weights(fused):
+        if fused and not stage.unfreeze and not weighted:
             yield Problem(
                 key,
                 f"the stage '{stage.name}' trains nothing: add new layers to the graph, or "
                 "unfreeze a sub-model",
             )
-
-
-def _has_weights(fused: FusedModel) -> bool:
-    return any(layer.weights for layers in fused.layers.values() for layer in layers)
 
 
 def ablation_problems(
