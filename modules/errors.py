@@ -192,12 +192,6 @@ def library_cause(error: BaseException) -> str:
     return f"{kind}, without a message"
 
 
-def cause_of(error: BaseException) -> str:
-    """The message of the user's error behind an exception, else what a library says in a line."""
-    found = user_error(error)
-    return str(found) if found is not None else library_cause(error)
-
-
 def _paragraph(text: str) -> str:
     """The paragraph of an error's text that says what is wrong; empty where there is none."""
     text = text.split("\nArguments received by ")[0].split("\nCall arguments received by ")[0]

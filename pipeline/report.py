@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tfx_fusion.modules.errors import RunError, cause_of, suggestion
+from tfx_fusion.modules.errors import RunError, suggestion
 from tfx_fusion.modules.report.finished import PROVENANCE_FILE
 from tfx_fusion.modules.report.record import RUN_FILE, RunRecord
 from tfx_fusion.pipeline.consoles import print_line
+from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.prepare import Workplace
 
 log = logging.getLogger(__name__)

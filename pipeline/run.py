@@ -19,7 +19,6 @@ from tfx_fusion.modules.errors import (
     RejectedRowsError,
     RunError,
     SpecificationError,
-    cause_of,
     user_error,
 )
 from tfx_fusion.modules.files import write_text
@@ -29,6 +28,7 @@ from tfx_fusion.modules.report.finished import PROVENANCE_FILE
 from tfx_fusion.modules.report.record import RejectedRows, RunRecord
 from tfx_fusion.pipeline.beam import check_options, choose, in_words, size_to_choose_by
 from tfx_fusion.pipeline.consoles import print_line, quality_table, wide_console
+from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.prepare import Prepared, Workplace, check_writable, prepare
 from tfx_fusion.pipeline.quiet import log_everything, output_to
 from tfx_fusion.pipeline.report import report_on

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from tfx_fusion.modules.errors import RunError, UserError, cause_of
+from tfx_fusion.modules.errors import RunError, UserError
 from tfx_fusion.modules.spec import data_file_format
 from tfx_fusion.pipeline.beam import IN_MEMORY
+from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 

@@ -16,10 +16,11 @@ import tensorflow as tf
 
 from tfx_fusion.modules.embedding.columns import CONTENTS_FILE, parse, read_contents
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, plan_stages
-from tfx_fusion.modules.errors import RunError, cause_of
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
+from tfx_fusion.pipeline.failure import cause_of
 
 pytestmark = pytest.mark.component
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 
-from tfx_fusion.modules.errors import RunError, cause_of
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.pipeline.failure import cause_of
 
 
 def test_a_users_error_is_reported_as_it_is() -> None:

@@ -18,7 +18,8 @@ from tfx_fusion.modules.embedding.columns import Column, parse, read_contents
 from tfx_fusion.modules.embedding.embedder import RejectedRow
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
 from tfx_fusion.modules.embedding.write import collect, write_embeddings
-from tfx_fusion.modules.errors import RejectedRowsError, RunError, cause_of
+from tfx_fusion.modules.errors import RejectedRowsError, RunError
+from tfx_fusion.pipeline.failure import cause_of
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 PLAN = EmbeddingPlan(features={}, labels={}, embeddings=("a.b",), passed=(), precision="float32")
