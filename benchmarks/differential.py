@@ -6,8 +6,6 @@ Every seed draws one fusion. Most compare predictions; every 6th trains, every 3
 files, export and evaluation, every 60th through the model server.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """Malformed requests to `fusion serve`: each must get a proper error, and none may harm it."""
 
-from __future__ import annotations
-
 import os
 import sys
 import tempfile

@@ -7,8 +7,6 @@ exception, a message that holds a traceback, more than `--seconds`. What caused 
 the folder `--faults`.
 """
 
-from __future__ import annotations
-
 import copy
 import io
 import json

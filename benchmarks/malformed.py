@@ -1,7 +1,5 @@
 """Malformed requests: what they are sent to, and whether the answers are right."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping

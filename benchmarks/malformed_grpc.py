@@ -1,7 +1,5 @@
 """Malformed requests over gRPC, sent as bytes: a client's stub would refuse most of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import grpc

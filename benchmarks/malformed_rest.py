@@ -1,7 +1,5 @@
 """Malformed requests over REST."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import http.client

@@ -1,7 +1,5 @@
 """One call to a fused model against calls to its parts, whose answers the client forwards."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import grpc

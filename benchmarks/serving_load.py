@@ -1,7 +1,5 @@
 """Clients that keep a served model busy: their rates, errors and latencies."""
 
-from __future__ import annotations
-
 import shutil
 import statistics
 import threading

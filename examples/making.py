@@ -4,8 +4,6 @@ A script fills `data/` and `models/`. They are made aside, renamed at the end an
 source that made them, so that the next run finds them already made.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import hashlib

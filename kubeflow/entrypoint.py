@@ -12,8 +12,6 @@ in the repository kubeflow/pipelines, backend/src/v2.
    executor gets those, and the local URIs that it returns are left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

@@ -1,7 +1,5 @@
 """`fusion manifests`: Kubernetes manifests that serve the published model, for `kubectl apply`."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

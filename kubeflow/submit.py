@@ -1,7 +1,5 @@
 """`fusion submit`: runs a specification on Kubeflow Pipelines."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -9,8 +9,6 @@ Needs root rights, about 20 GB on disk and 10 minutes. The base consists of the 
 the published `debian:trixie-slim`, but is not that image.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

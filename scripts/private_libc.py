@@ -7,8 +7,6 @@ changed; apt checks the signatures as always. Then the environment's copy of the
 told, by patchelf, to load them. No root rights are needed.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

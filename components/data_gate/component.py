@@ -1,7 +1,5 @@
 """Data gate: nothing is trained on data that do not keep the specification's limits."""
 
-from __future__ import annotations
-
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts

@@ -1,7 +1,5 @@
 """Embed once: what is frozen is computed a single time, for all epochs and experiments."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from tfx import types

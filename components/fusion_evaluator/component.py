@@ -1,7 +1,5 @@
 """Evaluate: the fused model measured by TFMA, and held to the specification's bounds."""
 
-from __future__ import annotations
-
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types.component_spec import ChannelParameter, ComponentSpec

@@ -1,7 +1,5 @@
 """Train: the imported sub-models fused, the head trained, one SavedModel out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from tfx import types

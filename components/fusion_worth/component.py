@@ -1,7 +1,5 @@
 """Worth: what each branch contributes to the fused model, before the model is judged."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from tfx import types

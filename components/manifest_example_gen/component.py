@@ -1,7 +1,5 @@
 """Rows in: a data file with media paths becomes tf.Examples by split, with their schema."""
 
-from __future__ import annotations
-
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec

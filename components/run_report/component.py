@@ -1,7 +1,5 @@
 """Report: the record and the page of a run, made inside the pipeline where it runs on a cluster."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from tfx.dsl.components.base import base_component, executor_spec

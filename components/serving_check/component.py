@@ -1,7 +1,5 @@
 """Serving check: the candidate answers in a model server as it did in training, fast enough."""
 
-from __future__ import annotations
-
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts

@@ -1,7 +1,5 @@
 """Models in: a pretrained model becomes a checked copy with its interface, digest and origin."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Publish: a blessed model becomes the newest version that TF Serving watches."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tfx import types

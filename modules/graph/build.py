@@ -4,8 +4,6 @@ The same code joins real sub-models for training and bare interfaces for a check
 check accepts is what training builds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields

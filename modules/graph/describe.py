@@ -1,7 +1,5 @@
 """The resolved graph in words: as rows of a table and as the boxes of its picture."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from textwrap import wrap

@@ -1,7 +1,5 @@
 """What an output ends in: its prediction, in the units of its label."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

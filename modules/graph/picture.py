@@ -1,7 +1,5 @@
 """The fusion graph as a picture: features left, outputs right, frozen parts hatched."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

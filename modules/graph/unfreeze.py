@@ -1,7 +1,5 @@
 """Which weights of a sub-model a stage unfreezes, by name; the interface is enough for it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 

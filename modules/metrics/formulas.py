@@ -7,8 +7,6 @@ Labels are class indices `(rows,)` with probabilities `(rows, classes)`, or noes
 `(rows, classes)` with the probability of each yes, or numbers `(rows, 1)` with predicted ones.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass

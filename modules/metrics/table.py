@@ -5,8 +5,6 @@ A metric with a parameter is written `{precision: {threshold: 0.3}}` and printed
 with the parameter's default it has its plain name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """The model's errors: by class or by size of the error, and row by row."""
 
-from __future__ import annotations
-
 from tfx_fusion.modules.report.answers import (
     MOST_ROWS,
     Answers,

@@ -1,7 +1,5 @@
 """The pictures of a report: confusion matrices, counts by class, residuals, branches compared."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory

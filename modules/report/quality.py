@@ -1,7 +1,5 @@
 """The model's metrics, slice by slice, against bounds and champion; what each branch is worth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from tfx_fusion.modules.evaluation.quality import (

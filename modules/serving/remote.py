@@ -1,7 +1,5 @@
 """A model behind a server: TF Serving or `fusion serve`, over gRPC or REST."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Mapping

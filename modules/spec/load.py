@@ -1,7 +1,5 @@
 """Reads a specification from YAML. Every problem is reported with its key and its line."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """The fusion graph as names only: each connection by its key, what feeds what, in which order."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 

@@ -6,8 +6,6 @@ the keys that run each step again. Embedding plans, which need the built graph, 
 `modules.embedding.plan`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self

@@ -5,8 +5,6 @@ are called once more, with the outer tensors, so that each of its layers can be 
 like any other. Layers and weights stay the model's own.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from typing import Any

@@ -5,8 +5,6 @@ As a program it reads sub-models in a process of its own, for `inspection_cache`
 presets are made first.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

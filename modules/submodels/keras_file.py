@@ -1,7 +1,5 @@
 """Sub-models from `.keras` files: Sequential and functional models, cut where asked."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json

@@ -3,8 +3,6 @@
 An application is an architecture of keras.applications, a preset a backbone of KerasHub's.
 """
 
-from __future__ import annotations
-
 import inspect
 import socket
 from collections.abc import Callable, Iterator

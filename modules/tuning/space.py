@@ -1,7 +1,5 @@
 """A specification with other values at the keys that a search names."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whether vocabularies fit their features, and the checks of the data what is measured."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from tfx_fusion.modules.errors import Problem, UserError, suggestion

@@ -1,7 +1,5 @@
 """What can be seen of a whole specification without Keras: that all its parts fit one another."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError
 

@@ -1,7 +1,5 @@
 """What of a specification can still be built, so that one problem does not hide the others."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from graphlib import CycleError
 from typing import Any

@@ -3,8 +3,6 @@
 The graph is built from interfaces, on whatever backend Keras was imported with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 from tfx_fusion.modules.errors import Problem, SpecificationError

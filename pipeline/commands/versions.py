@@ -1,7 +1,5 @@
 """`fusion versions`: the published versions, with the one served and those rolled back."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

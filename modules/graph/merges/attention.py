@@ -5,8 +5,6 @@ the mean over the branches is the result. A branch that a mask `(batch,)` leaves
 to, nor does it count in the mean.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -4,8 +4,6 @@ The outer product of bilinear pooling (Lin et al. 2015, arXiv:1504.07889), witho
 Keras's Dot it takes no account of masks, and the result has none.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -5,8 +5,6 @@ branch, and sum to one. A branch that a mask `(batch,)` leaves out counts as zer
 shut; the others' sum to one.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

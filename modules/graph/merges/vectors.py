@@ -3,8 +3,6 @@
 A Masking layer gives such a mask to a vector `(batch, d)`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

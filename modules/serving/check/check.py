@@ -1,7 +1,5 @@
 """The whole check: a candidate with warm-up requests, in a model server of its own."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The REST side: TF Serving's paths, health for a load balancer, and Prometheus's page."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import zlib

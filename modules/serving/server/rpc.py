@@ -1,7 +1,5 @@
 """The gRPC side: TF Serving's services, and gRPC's own for health."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any

@@ -1,7 +1,5 @@
 """The server's operations for both protocols, in TF Serving's own messages."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 from google.protobuf import any_pb2
 from tensorflow_serving.apis import (
