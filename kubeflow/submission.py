@@ -18,6 +18,7 @@ from tfx_fusion.modules.files import whole_file
 from tfx_fusion.modules.report.finished import REPORT_FILE
 from tfx_fusion.modules.report.record import RUN_FILE, RunRecord
 from tfx_fusion.modules.spec.kubeflow import Kubeflow
+from tfx_fusion.pipeline.consoles import print_line
 from tfx_fusion.pipeline.steps import Step, StepTable
 
 if TYPE_CHECKING:
@@ -129,4 +130,4 @@ class Submission:
         return self._kubeflow.of_step(step).retries or 0
 
     def _print(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+        print_line(self._console, text)
