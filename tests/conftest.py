@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 # TensorFlow Transform crashes while Python shuts down, and with it pytest's exit code.
 import apache_beam
 import pytest
+from made_once import once
 from specs import COLOURS, WORDS, changed
 
 if TYPE_CHECKING:
@@ -79,20 +80,30 @@ def make_data(folder: Path) -> None:
             writer.writerow([number, name, words, CLASSES[colour]])
 
 
-@pytest.fixture(scope="session")
-def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made once; read only. `world` gives a copy to change."""
+def make_world(folder: Path) -> None:
+    """Two models, their data and a specification that fuses them."""
     import keras
 
     keras.utils.set_random_seed(3)
-    folder = tmp_path_factory.mktemp("world")
-    (folder / "models").mkdir()
+    (folder / "models").mkdir(parents=True)
     make_vision(folder / "models" / "vision.keras")
     make_text(folder / "models" / "text")
     (folder / "models" / "words.txt").write_text("\n".join(WORDS) + "\n")
     make_data(folder / "data")
     (folder / "fusion.yaml").write_text(COLOURS)
-    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test run share: pytest-xdist gives each one of its own."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def shared_world(shared_folder: Path) -> Path:
+    """Made once; read only. `world` gives a copy to change."""
+    return once(shared_folder / "world", make_world)
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,12 @@ class TrainingInputs:
 
     splits: dict[str, Path]
     transform_graph: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> TrainingInputs:
+        """Those that `make_training_inputs` made."""
+        splits = {split: folder / "examples" / f"Split-{split}" for split in ("train", "eval")}
+        return cls(splits, folder / "transform")
 
 
 def write_examples(specification: Specification, folder: Path) -> dict[str, Path]:
@@ -153,37 +170,50 @@ def analyse(specification: Specification, examples: Path, folder: Path) -> Path:
     return folder
 
 
+def make_training_inputs(specification: Specification, folder: Path) -> None:
+    """What the trainer reads, from a specification's CSV file by the real analysis."""
+    splits = write_examples(specification, folder / "examples")
+    analyse(specification, splits["train"], folder / "transform")
+
+
 @pytest.fixture(scope="session")
 def prepare_training(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[Specification], TrainingInputs]:
-    """Makes what the trainer reads from a specification's CSV file, by the real analysis."""
+    """Makes what the trainer reads from a specification's CSV file."""
 
     def prepare(specification: Specification) -> TrainingInputs:
         folder = tmp_path_factory.mktemp("training_inputs")
-        splits = write_examples(specification, folder / "examples")
-        return TrainingInputs(splits, analyse(specification, splits["train"], folder / "transform"))
+        make_training_inputs(specification, folder)
+        return TrainingInputs.of(folder)
 
     return prepare
 
 
 @pytest.fixture(scope="session")
-def shared_training_inputs(
-    shared_world: Path, prepare_training: Callable[[Specification], TrainingInputs]
-) -> TrainingInputs:
+def shared_training_inputs(shared_folder: Path, shared_world: Path) -> TrainingInputs:
     """What the trainer reads for the shared world; made once, read only."""
     from tfx_fusion.modules.spec import load_specification
 
-    return prepare_training(load_specification(shared_world / "fusion.yaml"))
+    specification = load_specification(shared_world / "fusion.yaml")
+    make = partial(make_training_inputs, specification)
+    return TrainingInputs.of(once(shared_folder / "training_inputs", make))
 
 
 @pytest.fixture(scope="session")
 def shared_published(
-    shared_world: Path,
-    shared_training_inputs: TrainingInputs,
-    tmp_path_factory: pytest.TempPathFactory,
+    shared_folder: Path, shared_world: Path, shared_training_inputs: TrainingInputs
 ) -> Path:
     """A publish folder with version 1 of the shared world's model; made once, read only."""
+
+    def make(folder: Path) -> None:
+        train_version(shared_world, shared_training_inputs, folder)
+
+    return once(shared_folder / "published", make) / "serving"
+
+
+def train_version(world: Path, inputs: TrainingInputs, folder: Path) -> None:
+    """Trains a world's model as version 1 of a publish folder."""
     from tfx_fusion.modules.embedding.plan import StagePlan
     from tfx_fusion.modules.spec import load_specification
     from tfx_fusion.modules.submodels.copy import copy_submodel
@@ -191,8 +221,7 @@ def shared_published(
     from tfx_fusion.modules.training.checkpoint import Checkpoint
     from tfx_fusion.modules.training.run import fuse_and_train
 
-    folder = tmp_path_factory.mktemp("published")
-    specification = load_specification(shared_world / "fusion.yaml")
+    specification = load_specification(world / "fusion.yaml")
     paths = {name: path for name, (_, path) in specification.imported().items()}
     for name, path in paths.items():
         copy_submodel(path, folder / "submodels" / name)
@@ -201,15 +230,14 @@ def shared_published(
         interfaces={name: inspect_submodel(path).interface for name, path in paths.items()},
         submodels={name: folder / "submodels" / name for name in paths},
         submodel_digests=dict.fromkeys(paths, ""),
-        transform_path=str(shared_training_inputs.transform_graph / "transform_fn"),
-        splits={split: str(path) for split, path in shared_training_inputs.splits.items()},
+        transform_path=str(inputs.transform_graph / "transform_fn"),
+        splits={split: str(path) for split, path in inputs.splits.items()},
         stages=[StagePlan(plan=None) for _ in specification.training.stages],
         embeddings=[],
         model_path=folder / "serving" / "1",
         record_path=folder / "record",
         checkpoint=Checkpoint(folder / "checkpoint"),
     )
-    return folder / "serving"
 
 
 @dataclass(frozen=True)
@@ -259,12 +287,36 @@ def embed() -> Callable[..., list[str]]:
     return run
 
 
+@pytest.fixture(scope="session")
+def copy_world(shared_world: Path) -> Callable[[Path], Path]:
+    """Copies the shared world to a folder where its sub-models were inspected already.
+
+    Each first command in a copy would start a process for that, which imports TensorFlow.
+    """
+    from tfx_fusion.modules.files import write_text
+    from tfx_fusion.modules.spec import load_specification
+    from tfx_fusion.modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
+    from tfx_fusion.pipeline.prepare import Workplace
+
+    imported = load_specification(shared_world / "fusion.yaml").imported()
+    inspections = {name: inspect_submodel(path) for name, (_, path) in imported.items()}
+
+    def copy(folder: Path) -> Path:
+        shutil.copytree(shared_world, folder)
+        file = folder / "fusion.yaml"
+        cache = InspectionCache(Workplace.of(file).known_submodels)
+        for name, (submodel, path) in load_specification(file).imported().items():
+            write_text(cache._record(submodel, path), inspections[name].model_dump_json())
+        return folder
+
+    return copy
+
+
 @pytest.fixture
-def world(shared_world: Path, tmp_path: Path) -> Path:
+def world(copy_world: Callable[[Path], Path], tmp_path: Path) -> Path:
     """A folder with `fusion.yaml`, `data/rows.csv` and `models/`, to change at will."""
-    folder = tmp_path / "world"
-    shutil.copytree(shared_world, folder)
-    return folder
+    return copy_world(tmp_path / "world")
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from fusion_command import fusion
 
 from tfx_fusion.pipeline.commands.predict import predict
 
 pytestmark = pytest.mark.end_to_end
-FUSION = Path(sys.executable).with_name("fusion")
 ROWS = 120
 
 SPECIFICATION = """\
@@ -99,9 +97,7 @@ def write_records(rows: dict[str, Any], path: Path) -> None:
 
 def run(folder: Path, specification: str) -> dict[str, Any]:
     (folder / "fusion.yaml").write_text(specification)
-    done = subprocess.run(
-        [str(FUSION), "run", "fusion.yaml"], cwd=folder, capture_output=True, text=True
-    )
+    done = fusion("run", "fusion.yaml", folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(max(folder.glob("runs/*/run.json")).read_text())
 
