@@ -32,6 +32,45 @@ IMAGE_SHAPE = (8, 8, 3)
 FUSION = Path(sys.executable).with_name("fusion")
 # Pinned as in a run: Beam's DirectRunner would look for another one.
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+# These take minutes. They come first, or one process would still run them when others have ended.
+LONGEST = (
+    "scripts/test_check_image.py",
+    "differential/test_differential.py",
+    "kubeflow/test_example.py",
+    "pipeline/test_run.py",
+    "examples/test_three_shapes.py",
+)
+# What TensorFlow Transform sets when it is imported, and pytest.
+SET_BY_OTHERS = {"TF_USE_LEGACY_KERAS", "PYTEST_CURRENT_TEST"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders files: the longest first, then all that have tests of components."""
+    here = Path(__file__).parent
+    long = {here / name: position for position, name in enumerate(LONGEST)}
+    components = {item.path for item in items if item.get_closest_marker("component")}
+    items.sort(key=lambda item: (long.get(item.path, len(LONGEST)), item.path not in components))
+
+
+@pytest.fixture(autouse=True)
+def process_state() -> Iterator[None]:
+    """A test neither sees what another has changed in the process, nor leaves a change itself.
+
+    Training makes TensorFlow's ops deterministic for good, which changes the texts of some errors.
+    """
+    folder, environment = Path.cwd(), dict(os.environ)
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.framework import config
+
+        config.disable_op_determinism()
+    yield
+    assert Path.cwd() == folder
+    changed = {key for key, _ in environment.items() ^ os.environ.items()} - SET_BY_OTHERS
+    assert changed == set()
+    if "keras" in sys.modules:
+        import keras
+
+        assert keras.config.dtype_policy().name == "float32"
 
 
 def make_vision(path: Path) -> None:
