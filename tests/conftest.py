@@ -53,17 +53,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def process_state() -> Iterator[None]:
+def process_state(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test neither sees what another has changed in the process, nor leaves a change itself.
 
     Training makes TensorFlow's ops deterministic for good, which changes the texts of some errors.
+    A module's generator RANDOM draws the same numbers in a test whichever others have drawn before.
     """
     folder, environment = Path.cwd(), dict(os.environ)
+    random = getattr(request.module, "RANDOM", None)
+    drawn = random.bit_generator.state if random else None
     if "tensorflow" in sys.modules:
         from tensorflow.python.framework import config
 
         config.disable_op_determinism()
     yield
+    if random:
+        random.bit_generator.state = drawn
     assert Path.cwd() == folder
     changed = {key for key, _ in environment.items() ^ os.environ.items()} - SET_BY_OTHERS
     assert changed == set()
@@ -100,7 +105,7 @@ def make_text(path: Path) -> None:
 
 
 def make_data(folder: Path) -> None:
-    """Rows whose image and words both tell the colour."""
+    """Rows whose image and words both show the colour."""
     import numpy as np
     import tensorflow as tf
 
@@ -289,7 +294,7 @@ class Addresses:
 
 @pytest.fixture(scope="session")
 def served_colours(shared_published: Path) -> Iterator[Addresses]:
-    """`fusion serve` in a process of its own, which must end well when it is told to."""
+    """`fusion serve` in a process of its own, which must end with 0 when it is asked to."""
     command = [str(FUSION), "serve", str(shared_published), "--grpc-port", "0", "--rest-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None

@@ -143,7 +143,7 @@ def test_a_shape_is_the_model_composed_by_hand(name: str) -> None:
     given = inputs if name == "image_text" else next(iter(inputs.values()))
     measure = keras.losses.get(loss)
 
-    # As training calls both; by hand the frozen part must be told not to drop out.
+    # As training calls both; by hand the frozen part must be called without dropout.
     with tf.GradientTape() as tape:
         [ours] = fused.model(inputs, training=True).values()
         our_loss = keras.ops.mean(measure(labels, ours))

@@ -116,7 +116,7 @@ def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> N
     assert set(metrics) == {"high", "total", "tags"}
     assert metrics["high"]["auc"] > 0.9
     assert metrics["total"]["mean_absolute_error"] < 2  # 3.3 by the mean alone
-    assert metrics["tags"]["auc"] > 0.7  # nothing tells which rows are even
+    assert metrics["tags"]["auc"] > 0.7  # no feature depends on it for `even`
     assert 0.5 < metrics["tags"]["recall"] < 1
     rejected = json.loads(max(tmp_path.glob("runs/*/run.json")).read_text())["rejected"]
     assert rejected["rows"] == 0
@@ -158,10 +158,10 @@ def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> N
 
     arguments = [str(tmp_path / "serving"), str(tmp_path / "rows.parquet"), "--rows", "3"]
     printed = CliRunner().invoke(predict, arguments)
-    told = CliRunner().invoke(predict, [*arguments, "--json"])
-    assert (printed.exit_code, told.exit_code) == (0, 0)
+    as_json = CliRunner().invoke(predict, [*arguments, "--json"])
+    assert (printed.exit_code, as_json.exit_code) == (0, 0)
     lines = printed.stdout.splitlines()[1:]
-    for line, row in zip(lines, map(json.loads, told.stdout.splitlines()), strict=True):
+    for line, row in zip(lines, map(json.loads, as_json.stdout.splitlines()), strict=True):
         assert set(row["tags"]) == {"far", "even", "small"}
         for tag, chance in row["tags"].items():
             assert (f"{tag} ({chance:.3f})" in line) == (chance > 0.5)
