@@ -15,7 +15,8 @@ def test_a_step_runs_as_its_component_says_and_is_reused_by_another_runner(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from absl import logging
-    from tfx import v1 as tfx
+    from tfx.orchestration.metadata import sqlite_metadata_connection_config
+    from tfx.orchestration.pipeline import Pipeline
     from tfx.orchestration.portable import launcher
 
     from tfx_fusion.components.manifest_example_gen import executor
@@ -41,12 +42,12 @@ def test_a_step_runs_as_its_component_says_and_is_reused_by_another_runner(
         rows = ManifestExampleGen(RowSource.of(specification), fingerprint).with_id("Rows")
         choices = choose(specification.model_copy(update={"beam": beam}), None)
         rows.with_beam_pipeline_args(choices["Rows"].arguments)
-        pipeline = tfx.dsl.Pipeline(
+        pipeline = Pipeline(
             pipeline_name="rows",
             pipeline_root=str(world / "artifacts"),
             components=[rows],
             enable_cache=True,
-            metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            metadata_connection_config=sqlite_metadata_connection_config(
                 str(world / "metadata.sqlite")
             ),
         )
