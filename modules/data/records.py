@@ -71,6 +71,12 @@ class Records:
         return record
 
 
+def count_records(path: Path) -> int:
+    """How many records a file holds. Raises RunError where it is cut short or damaged."""
+    with path.open("rb") as stream:
+        return len(_starts(stream.fileno(), path))
+
+
 def _starts(descriptor: int, path: Path) -> np.ndarray:
     """Where each record of a file begins `(records,)` int64."""
     size = os.fstat(descriptor).st_size

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.data import data_file
+from tfx_fusion.modules.data.file_list import temporary_file
 from tfx_fusion.modules.data.fingerprint import (
     ShardDigest,
     combined,
@@ -21,7 +22,7 @@ from tfx_fusion.modules.data.fingerprint import (
 )
 from tfx_fusion.modules.data.rows import RowError, RowParser
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.data.split import SPLITS, split_of, temporary_file
+from tfx_fusion.modules.data.split import SPLITS, split_of
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.spec import ColumnSplit, NumberFeature
 
@@ -73,7 +74,8 @@ class _WriteShard(beam.DoFn):
         index, total, shard = element
         suffix = f"-{index:05d}-of-{total:05d}"
         names = {split: f"{self._folders[split]}/data_tfrecord{suffix}" for split in SPLITS}
-        writers: dict[str, tf.io.TFRecordWriter] = {}
+        # A file in each split, if only an empty one: so a missing file is missed.
+        writers = {split: tf.io.TFRecordWriter(temporary_file(names[split])) for split in SPLITS}
         counts = dict.fromkeys(SPLITS, 0)
         rejected = []
         ranges: Ranges = {}
@@ -89,8 +91,6 @@ class _WriteShard(beam.DoFn):
             except RowError as error:
                 rejected.append((row_id, error.column, error.reason))
                 continue
-            if split not in writers:
-                writers[split] = tf.io.TFRecordWriter(temporary_file(names[split]))
             writers[split].write(example.SerializeToString(deterministic=True))
             counts[split] += 1
             if split == "train":

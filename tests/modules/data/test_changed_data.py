@@ -72,7 +72,9 @@ def source_of(path: Path, image: bool = False) -> RowSource:
     )
 
 
-def written(source: RowSource, out: Path, expected: str, after: Callable = lambda: None) -> RowCounts:
+def written(
+    source: RowSource, out: Path, expected: str, after: Callable = lambda: None
+) -> RowCounts:
     """The counts of rows that were written; `after` is called between reading and collecting."""
     folders = {split: str(out / split) for split in ("train", "eval")}
     with beam.Pipeline(options=PipelineOptions([RUNNER])) as pipeline:
