@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import check_path
 from tfx_fusion.modules.registry.versions import holds_model, newest_version
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
 from tfx_fusion.modules.spec import Specification
@@ -17,6 +18,7 @@ def find_version(folder: Path) -> Path:
 
     Raises RunError where it is neither.
     """
+    check_path(folder, "the published model")
     if holds_model(folder):
         return folder
     if not folder.is_dir():
