@@ -167,12 +167,7 @@ class _BranchStore(EmbeddedStore):
     def __init__(
         self, whole: EmbeddedStore, stages: Sequence[StagePlan], specification: Specification
     ) -> None:
-        """
-        Args:
-            whole: the embedded rows.
-            stages: what each stage of the whole fusion learns from.
-            specification: the whole.
-        """
+        """`stages` are what each stage of the whole fusion learns from."""
         self._whole, self._specification = whole, specification
         self._embedded = distinct_plans(list(stages))
 

@@ -58,11 +58,7 @@ class Predictor:
     """Asks exported models for the rows of a file; loads them once, when it is made."""
 
     def __init__(self, specification: Specification, models: Mapping[str, Path]) -> None:
-        """
-        Args:
-            specification: what the candidate was made from.
-            models: the SavedModel of the candidate, and of the champion if there is one.
-        """
+        """`models` are the SavedModel of the candidate, and of the champion if there is one."""
         self._specification = specification
         self._names = (ROW_ID, *{name: 0 for names in specification.sliced_by() for name in names})
         self._models = {name: tf.saved_model.load(str(path)) for name, path in models.items()}
@@ -193,12 +189,7 @@ def rejected_rows(specification: Specification, evaluation: Path) -> list[str]:
 def read_predictions(
     specification: Specification, evaluation: Path, most: int | None = None
 ) -> EvaluatedRows:
-    """The predictions in the folder of an evaluation.
-
-    Args:
-        specification: what the candidate was made from.
-        evaluation: the folder.
-        most: how many rows to read, from the first; None for all.
+    """The predictions in the folder of an evaluation, of the first `most` rows if so asked.
 
     Raises RunError where there are none.
     """

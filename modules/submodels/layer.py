@@ -329,13 +329,8 @@ class UpperPart(_FrozenByPart):
         name: str,
         passed: Mapping[str, str] | None = None,
     ) -> None:
-        """
-        Args:
-            graph: the part behind the inner layers.
-            cuts: the inner layers.
-            name: the layer's.
-            passed: the outputs that are an inner layer's own, `{output: layer}`.
-        """
+        """`graph` is the part behind the inner layers `cuts`; `passed` are the outputs that are
+        an inner layer's own, `{output: layer}`."""
         super().__init__(name)
         self._graph, self._below, self._passed = graph, list(cuts), dict(passed or {})
         self._inner = graph.inner
