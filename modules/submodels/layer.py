@@ -62,13 +62,12 @@ class KerasGraph:
     def load(cls, path: Path, taps: list[str], custom_objects: Sequence[str]) -> KerasGraph:
         """What computes the named outputs or inner layers of a `.keras` file."""
         flat = keras_file.make_flat(keras_file.load_model(path, custom_objects))
-        inner = keras_file.tapped(flat, taps)
+        cuts = flat.cuts()
+        tensors = {**cuts, **flat.outputs}
+        # A part of the model, of the model's own layers and weights.
+        inner = keras.Model(flat.inputs, {tap: tensors[tap] for tap in taps}, name=flat.name)
         inside = {id(operation) for operation in inner.operations}
-        cuts = {
-            path: tensor
-            for path, tensor in flat.cuts().items()
-            if id(producer(tensor).operation) in inside
-        }
+        cuts = {path: t for path, t in cuts.items() if id(producer(t).operation) in inside}
         return cls(inner, cuts, flat.paths, custom_objects=tuple(custom_objects))
 
     def above(self, cuts: Sequence[str]) -> KerasGraph:
