@@ -5,8 +5,6 @@ everything is imported. Run as `python -m benchmarks.embed_modes MODE FILE`, whe
 folders; prints one line of JSON.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

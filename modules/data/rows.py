@@ -1,7 +1,5 @@
 """From a row of the data file to a tf.Example: every cell is checked against the specification."""
 
-from __future__ import annotations
-
 import json
 import math
 import operator

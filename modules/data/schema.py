@@ -1,7 +1,5 @@
 """The schema that a specification implies for its tf.Examples."""
 
-from __future__ import annotations
-
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfx_fusion.modules import spec
