@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tfx_fusion.kubeflow.cluster import checked_cluster
 from tfx_fusion.kubeflow.kfp_server import DownloadError, LostServerError, Server
-from tfx_fusion.kubeflow.pods import ClusterPods, Pods, UserInterfacePods
+from tfx_fusion.kubeflow.pods import Pods, UserInterfacePods
 from tfx_fusion.kubeflow.run_monitor import Pace, RunMonitor
 from tfx_fusion.modules.errors import RunError, first_line
 from tfx_fusion.modules.files import whole_file
@@ -55,10 +55,8 @@ class Submission:
         cluster, warning = checked_cluster(self._kubeflow, self._namespace)
         if warning is not None:
             self._print(warning)
-        if cluster is not None:
-            self._pods = ClusterPods(cluster)
-        else:
-            self._pods = UserInterfacePods(self._server, self._namespace, self._retries)
+        user_interface = UserInterfacePods(self._server, self._namespace, self._retries)
+        self._pods = cluster or user_interface
 
     def start(self, experiment: str) -> str:
         """Uploads the pipeline and starts a run, whose identifier it returns."""
