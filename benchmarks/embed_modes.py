@@ -86,8 +86,8 @@ class World:
 
 def embed(world: World, clock: _Clock) -> dict[str, Any]:
     """EmbeddingGen's work only."""
-    training = world.specification.training.model_copy(update={"embed_once": True})
-    specification = world.specification.model_copy(update={"training": training})
+    training = world.specification.training.changed(embed_once=True)
+    specification = world.specification.changed(training=training)
     stages = plan_stages(specification, build(specification, world.interfaces, open_interface))
     plan = stages[0].plan
     if plan is None:

@@ -119,7 +119,7 @@ def _checker(prepared: Prepared, tuning: spec.Tuning, file: Path, tree: Any) -> 
 
     def checked(values: dict[str, Any]) -> spec.Specification:
         _, changed = with_values(file, tree, values)
-        changed = changed.model_copy(update={"submodels": specification.submodels})  # with paths
+        changed = changed.changed(submodels=specification.submodels)  # with paths
         try:
             found = stage_plans(Prepared(changed, prepared.inspections))
         except SpecificationError as error:

@@ -190,7 +190,7 @@ def _submodels(specification: Specification, needed: set[str]) -> dict[str, Subm
         if name in needed:
             found[name] = submodel
         elif using:
-            found[name] = submodel.model_copy(update={"inputs": using[0]})
+            found[name] = submodel.changed(inputs=using[0])
     return found
 
 
