@@ -1,4 +1,4 @@
-"""Makes the campaign importable as `tests.differential`, where `python -m benchmarks.differential` finds it by the working folder."""
+"""Makes the campaign importable as `tests.differential`, from any working folder."""
 
 from __future__ import annotations
 
