@@ -323,6 +323,9 @@ class Oracle:
                 learning_rate=stage["learning_rate"], global_clipnorm=stage.get("clip_norm"),
                 **config,
             )  # fmt: skip
+            if self.case.training["precision"] == "mixed_float16":
+                # As Keras compiles a model of that policy: a step that overflows is left out.
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             tensors = self._variables(stage)
             variables = [keras.Variable(v.numpy()) for v in tensors]
             best, kept, wait, stopped = np.inf, None, 0, False
@@ -333,12 +336,9 @@ class Oracle:
                 for rows in batches:
                     with tf.GradientTape() as tape:
                         total = self.loss(data, rows, training=True)
-                    gradients = tape.gradient(total, tensors)
-                    gradients = [
-                        tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
-                        for g, v in zip(gradients, tensors, strict=True)
-                    ]
-                    optimizer.apply(gradients, variables)
+                        scaled = optimizer.scale_loss(total)
+                    # Those of an Embedding stay sparse, of which Keras's Adam squares each slice.
+                    optimizer.apply(tape.gradient(scaled, tensors), variables)
                     for mine, stepped in zip(tensors, variables, strict=True):
                         mine.assign(stepped.numpy())
                 found = self.losses(data, data.eval)
