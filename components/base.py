@@ -13,7 +13,7 @@ from tfx.types import artifact_utils
 
 from tfx_fusion.components.channels import Imported, submodel_key
 from tfx_fusion.modules.data.split import SPLITS
-from tfx_fusion.modules.report.summaries import StepSummary, Summary
+from tfx_fusion.modules.report.summaries import RowsSummary, StepSummary, Summary
 
 SUMMARY_KEY = "summary"  # property of a step's outputs, with the summary as JSON
 SUMMARIES: TypeAdapter[StepSummary] = TypeAdapter(StepSummary)
@@ -72,6 +72,11 @@ class Execution:
         artifact = self.output(key)
         artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
         return {name: artifact_utils.get_split_uri([artifact], name) for name in SPLITS}
+
+    def rejected_rows(self, key: str) -> int:
+        """How many rows were rejected when examples were read; 0 where another component did."""
+        summary = summary_of([self.input(key)])
+        return summary.rejected if isinstance(summary, RowsSummary) else 0
 
     def parameter(self, key: str, kind: type[Model]) -> Model:
         """A parameter that is a model as JSON."""
