@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from tfx_fusion.modules import spec
 from tfx_fusion.modules.data.checks.anomalies import anomalies
+from tfx_fusion.modules.data.rejected import read_rejected
 from tfx_fusion.modules.report.blocks import Block, Section, Table, Text
 from tfx_fusion.modules.report.finished import FinishedRun
 from tfx_fusion.modules.report.summaries import RowsSummary
@@ -87,18 +87,17 @@ def _values(part: spec.Feature | spec.Label, found: Statistics) -> str:
 
 def _rejected(run: FinishedRun) -> list[Block]:
     rejected = run.record.rejected
-    if not rejected.rows or rejected.file is None:
+    if not rejected.rows:
         # Before the rows have been read to their end, it is not known.
         return [Text("No row was rejected.")] if run.record.summary(RowsSummary) else []
-    with Path(rejected.file).open(newline="", encoding="utf-8") as stream:
-        rows = [[item["row"], item["column"], item["reason"]] for item in csv.DictReader(stream)]
-    columns = Counter(column or "the whole row" for _, column, _ in rows)
+    rows = [row for file in rejected.files for row in read_rejected(str(Path(file).parent))]
+    columns = Counter(row.column or "the whole row" for row in rows)
     most = ", ".join(f"{column} {count:,}" for column, count in columns.most_common(SHOWN_VALUES))
     caption = "Rejected rows"
     if len(rows) > SHOWN_REJECTED:
         caption += f", the first {SHOWN_REJECTED} of {len(rows):,}"
     return [
         Text(f"{rejected.rows:,} rows were rejected, by column: {most}.", "bad"),
-        Table(caption, ["row", "column", "reason"], rows[:SHOWN_REJECTED]),
-        Text(f"All of them: {rejected.file}"),
+        Table(caption, ["row", "column", "reason"], list(map(list, rows[:SHOWN_REJECTED]))),
+        Text(f"All of them: {', '.join(rejected.files)}"),
     ]
