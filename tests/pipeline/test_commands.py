@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from tfx_fusion import cli
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.pipeline.commands.schema import schema
+from tfx_fusion.pipeline.prepare import check_writable
 
 FUSION = Path(sys.executable).with_name("fusion")
 
@@ -217,3 +219,23 @@ def test_predict_refuses_a_folder_that_holds_no_model(world: Path) -> None:
     done = fusion("predict", "models", "data/rows.csv", folder=world)
     assert "expected version folders as TF Serving reads them, found none" in done.stderr
     assert done.returncode == 1
+
+
+def test_a_folder_that_tensorflow_would_read_as_a_pattern_is_refused_by_its_path(
+    world: Path,
+) -> None:
+    folder = world.rename(world.with_name("st*r"))
+    serving = folder / "serving"
+    for refused, *arguments in (
+        (folder / "models" / "text", "validate", "fusion.yaml"),
+        (folder / "models" / "text", "run", "fusion.yaml"),
+        (serving, "predict", serving, "x.csv"),
+        (serving, "score", serving, "x.csv", "y.csv"),
+        (serving, "serve", serving),
+    ):
+        done = fusion(*arguments, folder=folder)
+        assert done.returncode in (1, 2)
+        message = f"{refused}: TensorFlow reads * in a path as a pattern: rename the folder"
+        assert message in done.stderr
+    with pytest.raises(RunError, match="^the folder of the runs: .*: rename the folder"):
+        check_writable(folder / "runs", "the folder of the runs")
