@@ -12,8 +12,6 @@ in the repository kubeflow/pipelines, backend/src/v2.
    executor gets those, and the local URIs that it returns are left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging
@@ -126,8 +124,7 @@ def run(argv: list[str]) -> None:
 
 
 @click.command(
-    "step",
-    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+    "step", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> None:

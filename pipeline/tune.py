@@ -56,10 +56,10 @@ def tune(specification_file: Path, console: Console) -> Tuned:
     tuning = specification.tuning
     if tuning is None:
         raise SpecificationError(
-            [f"{specification_file}: 'tuning' is missing: write what to search, for instance\n"
-             "    tuning: {search: {training.stages.0.learning_rate: {min: 1e-4, max: 1e-2, "
-             "scale: log}}}"]
-        )  # fmt: skip
+            f"{specification_file}: 'tuning' is missing: write what to search, for instance\n"
+            "    tuning: {search: {training.stages.0.learning_rate: {min: 1e-4, max: 1e-2, "
+            "scale: log}}}"
+        )
     _logged_objective(specification, tuning)
     tree = read_tree(specification_file)
     for key, value in searched_values(tuning):
@@ -85,9 +85,9 @@ def _logged_objective(specification: Specification, tuning: Tuning) -> tuple[str
             known[f"{name}.{metric}"] = logged_as(specification, name, metric)
     if tuning.objective not in known:
         raise SpecificationError(
-            [f"tuning.objective: expected a loss or metric of an output, found "
-             f"'{tuning.objective}'; {suggestion(tuning.objective, known)}"]
-        )  # fmt: skip
+            f"tuning.objective: expected a loss or metric of an output, found "
+            f"'{tuning.objective}'; {suggestion(tuning.objective, known)}"
+        )
     name = f"val_{known[tuning.objective]}"
     return name, logged(specification)[name] == "max"
 
@@ -111,17 +111,17 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
     count = embedded_stages(plans)
     if not count:
         raise SpecificationError(
-            [f"tuning: expected a first stage that trains on embeddings, found {plans[0]}"]
+            f"tuning: expected a first stage that trains on embeddings, found {plans[0]}"
         )
     for key in tuning.search:
         for position in range(count, len(plans)):
             if key.startswith(f"training.stages.{position}."):
                 name = specification.training.stages[position].name
                 raise SpecificationError(
-                    [f"tuning.search.{key}: trials do not reach the stage '{name}': they end "
-                     f"before the first stage that needs sub-models ({plans[count]}); search an "
-                     "earlier stage"]
-                )  # fmt: skip
+                    f"tuning.search.{key}: trials do not reach the stage '{name}': they end "
+                    f"before the first stage that needs sub-models ({plans[count]}); search an "
+                    "earlier stage"
+                )
 
     def checked(values: dict[str, Any]) -> Specification:
         _, changed = with_values(file, tree, values)
@@ -132,7 +132,7 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
             raise invalid_values(values, error) from None
         if found[:count] != plans[:count]:
             raise SpecificationError(
-                [f"tuning.search: {', '.join(values)} changes what is embedded; search the head"]
+                f"tuning.search: {', '.join(values)} changes what is embedded; search the head"
             )
         return changed
 

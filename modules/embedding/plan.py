@@ -13,14 +13,6 @@ from typing import Any, Literal
 import keras
 
 from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.graph.topology import (
-    ancestors,
-    in_order,
-    inputs_of,
-    replaced_at,
-    source_of,
-    upstream,
-)
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.keras_compat import takes_training
 from tfx_fusion.modules.spec import (
@@ -35,6 +27,14 @@ from tfx_fusion.modules.spec import (
     variable_sequences,
 )
 from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec.topology import (
+    ancestors,
+    in_order,
+    inputs_of,
+    replaced_at,
+    source_of,
+    upstream,
+)
 from tfx_fusion.modules.spec.views import embedded_submodels, features_in_rows, labels_in_rows
 from tfx_fusion.modules.submodels.interface import Interface
 

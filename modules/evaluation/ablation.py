@@ -1,7 +1,5 @@
 """What each branch contributes to a fusion: the model without it, and a head on it alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -4,12 +4,10 @@ The branches of an output are the inputs of the last merge before it: from what 
 back through layers and through sub-models of a single source, to the first merge.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
-from tfx_fusion.modules.graph.topology import ancestors, inputs_of, source_of, upstream
 from tfx_fusion.modules.spec import Evaluation, Feature, Graph, Merge, Specification, Submodel
+from tfx_fusion.modules.spec.topology import ancestors, inputs_of, source_of, upstream
 from tfx_fusion.modules.spec.views import without_checks
 
 

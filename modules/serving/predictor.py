@@ -1,7 +1,5 @@
 """Predictions of rows, wherever the model is: in this process or behind a server."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice

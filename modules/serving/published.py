@@ -1,7 +1,5 @@
 """A published model folder: finding it, reading its specification, asking it for predictions."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

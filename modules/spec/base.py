@@ -1,7 +1,5 @@
 """What every part of a specification shares: exact keys, plain names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 

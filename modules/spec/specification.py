@@ -231,8 +231,10 @@ class Unfreeze(Part):
         return self
 
 
-def _all_as_word(value: Any) -> Any:
-    return {"all": True} if value == "all" else value
+# All of a sub-model may also be written as just that word.
+UnfreezeOrAll = Annotated[
+    Unfreeze, BeforeValidator(lambda value: {"all": True} if value == "all" else value)
+]
 
 
 class EarlyStopping(Part):
@@ -260,7 +262,7 @@ class Stage(Part):
     name: Name
     epochs: Count
     learning_rate: PositiveNumber
-    unfreeze: dict[Name, Annotated[Unfreeze, BeforeValidator(_all_as_word)]] = {}
+    unfreeze: dict[Name, UnfreezeOrAll] = {}
     optimizer: ByName = {"Adam": {}}
     schedule: ByName | None = None
     early_stopping: EarlyStopping | None = None

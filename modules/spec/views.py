@@ -6,8 +6,6 @@ the keys that run each step again. Embedding plans, which need the built graph, 
 `modules.embedding.plan`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -18,9 +16,9 @@ from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Evaluation
 from tfx_fusion.modules.spec.features import Feature, Label, Missing
-from tfx_fusion.modules.spec.references import used_features
 from tfx_fusion.modules.spec.specification import Data, Publish, Serving, Specification
 from tfx_fusion.modules.spec.submodel import Submodel
+from tfx_fusion.modules.spec.topology import used_features
 
 
 class RowsView(Part):

@@ -1,7 +1,5 @@
 """Sub-models from `.keras` files: Sequential and functional models, cut where asked."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json
@@ -195,7 +193,8 @@ def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """
     if _is_flat_dict(model.output):
         return {str(key): tensor for key, tensor in model.output.items()}
-    if isinstance(model.output, dict) or any(map(keras.tree.is_nested, _items(model.output))):
+    several = isinstance(model.output, list | tuple)
+    if isinstance(model.output, dict) or (several and any(map(keras.tree.is_nested, model.output))):
         places = keras.tree.flatten_with_path(model.output)
         names = [".".join(map(str, place)) for place, _ in places]
     else:
@@ -210,10 +209,6 @@ def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
             names[place] = f"{name}_{seen[name]}"
             seen[name] += 1
     return dict(zip(unique_names(names), model.outputs, strict=True))
-
-
-def _items(structure: Any) -> Sequence[Any]:
-    return structure if isinstance(structure, list | tuple) else [structure]
 
 
 def _is_flat_dict(structure: Any) -> bool:

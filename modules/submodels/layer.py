@@ -21,8 +21,7 @@ from tfx_fusion.modules.keras_compat import (
 )
 from tfx_fusion.modules.spec import Graph
 from tfx_fusion.modules.submodels import keras_file, saved_model
-from tfx_fusion.modules.submodels.copy import copied_submodel
-from tfx_fusion.modules.submodels.inspection import detect_format
+from tfx_fusion.modules.submodels.inspection import copied_submodel, detect_format
 from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel, unique_names
 
 
@@ -57,7 +56,7 @@ class KerasGraph:
         # A functional model's masks are those of its operations: none is handed from its inputs to
         # its outputs. To say so keeps Keras from warning that an input's mask is destroyed.
         self.inner.supports_masking = True
-        self.inner.compute_mask = _no_mask
+        self.inner.compute_mask = lambda inputs, previous_mask: None
 
     @classmethod
     def load(cls, path: Path, taps: list[str], custom_objects: Sequence[str]) -> KerasGraph:
@@ -171,10 +170,6 @@ class KerasGraph:
         graph = cls(inner, whole.output["cuts"], config["paths"], custom_objects=own)
         graph.unfreeze(config["unfrozen"], config["training_mode"])
         return graph
-
-
-def _no_mask(inputs: Any, previous_mask: Any) -> None:
-    return None
 
 
 class _FrozenByPart(keras.layers.Layer):

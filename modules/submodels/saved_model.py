@@ -1,7 +1,5 @@
 """Sub-models from SavedModel folders: any signature, from Keras, Keras 2 or plain TensorFlow."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from pathlib import Path

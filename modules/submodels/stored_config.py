@@ -1,7 +1,5 @@
 """Checks of a stored Keras architecture before anything of it is made: it comes from outside."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import zipfile

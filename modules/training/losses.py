@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.graph.units import LabelUnits
+from tfx_fusion.modules.graph.outputs import LabelUnits
 from tfx_fusion.modules.metrics.table import Kind, as_rows, formula, larger_is_better, split
 from tfx_fusion.modules.spec import NumberLabel, Specification
 from tfx_fusion.modules.spec.losses import Loss

@@ -1,7 +1,5 @@
 """Whether bounds, slices and ablation margins name what is measured."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 
 from tfx_fusion.modules.errors import Problem, suggestion

@@ -1,12 +1,9 @@
 """What can be seen of a whole specification without Keras: that all its parts fit one another."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError
 
 from tfx_fusion.modules.errors import Problem, SpecificationError, suggestion
-from tfx_fusion.modules.graph.topology import in_order, references, source_of, upstream
 from tfx_fusion.modules.spec import (
     Specification,
     length_name,
@@ -16,6 +13,7 @@ from tfx_fusion.modules.spec import (
     variable_sequences,
 )
 from tfx_fusion.modules.spec.load import NAMED
+from tfx_fusion.modules.spec.topology import in_order, references, source_of, upstream
 from tfx_fusion.modules.validation.data import data_problems
 from tfx_fusion.modules.validation.evaluation import evaluation_problems
 from tfx_fusion.modules.validation.outputs import output_problems

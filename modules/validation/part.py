@@ -1,14 +1,12 @@
 """What of a specification can still be built, so that one problem does not hide the others."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from graphlib import CycleError
 from typing import Any
 
 from tfx_fusion.modules.errors import UserError
-from tfx_fusion.modules.graph.topology import downstream, in_order, references, source_of
 from tfx_fusion.modules.spec import Feature, Specification
+from tfx_fusion.modules.spec.topology import downstream, in_order, references, source_of
 
 
 def without(specification: Specification, names: Collection[str]) -> Specification:

@@ -1,7 +1,5 @@
 """`fusion rollback`: an earlier version is served again."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

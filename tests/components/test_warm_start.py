@@ -91,11 +91,11 @@ def test_a_candidate_begins_with_exactly_the_champions_head_and_a_better_loss(
     assert history_of(warm)["frozen"] == history_of(scratch)["frozen"]
     assert summary_of(warm).frozen_tensors == 12
 
-    told = "4 of 4 variables from champion 1795407334"
-    assert summary_of(warm).warm_start == told
+    text = "4 of 4 variables from champion 1795407334"
+    assert summary_of(warm).warm_start == text
     assert history_of(warm)["warm_start"]["champion"] == str(champion)
     assert summary_of(scratch).warm_start == "from scratch: no model has been published yet"
-    assert f"warm start: {told}" in caplog.messages
+    assert f"warm start: {text}" in caplog.messages
     assert "warm start: from scratch: no model has been published yet" in caplog.messages
 
 

@@ -37,8 +37,7 @@ from tfx_fusion.modules.preprocessing.transform import preprocessing_fn, transfo
 from tfx_fusion.modules.serving.check.process import model_server
 from tfx_fusion.modules.serving.remote import remote_model
 from tfx_fusion.modules.spec import load_specification
-from tfx_fusion.modules.submodels.copy import copy_submodel
-from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.data import evaluation_rows, training_rows

@@ -1,7 +1,5 @@
 """The version that is served: the newest, loaded before the one before it is freed."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import logging

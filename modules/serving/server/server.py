@@ -1,7 +1,5 @@
 """A model server: both protocols in front of one served model."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import sys
