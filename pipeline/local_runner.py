@@ -21,6 +21,7 @@ from tfx.proto.orchestration.execution_result_pb2 import ExecutorOutput
 from tfx.proto.orchestration.placeholder_pb2 import PlaceholderExpression
 
 from tfx_fusion.components.base import summary_of
+from tfx_fusion.pipeline import ending
 from tfx_fusion.pipeline.steps import Step
 
 # LocalDagRunner's messages, by their templates: a test fails where TFX changes them.
@@ -77,13 +78,14 @@ class StepRun:
         except BaseException:
             for step in self.steps.values():
                 if step.status == "running":
-                    self._end(step, "failed")
+                    self._end(step, "interrupted" if ending.received() else "failed")
             raise
         finally:
             absl.removeHandler(watcher)
             own.removeHandler(progress)
 
     def _start(self, name: str) -> None:
+        ending.check()
         step = self.steps[name]
         step.status, step.started = "running", time.monotonic()
         self._on_change(step)
@@ -107,7 +109,7 @@ class StepRun:
             step.seconds_saved = round(_seconds_to_make(store, list(artifacts.values())), 3)
         self._end(step, "reused" if reused else "done")
 
-    def _end(self, step: Step, status: Literal["done", "reused", "failed"]) -> None:
+    def _end(self, step: Step, status: Literal["done", "reused", "failed", "interrupted"]) -> None:
         step.status, step.seconds = status, round(time.monotonic() - step.started, 3)
         self._on_change(step)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import tensorflow as tf
 
 from tfx_fusion.modules.data.data_file import Row
 from tfx_fusion.modules.data.rows import RowError
+from tfx_fusion.modules.files import put_in_place
 from tfx_fusion.modules.spec import ColumnSplit, HashSplit
 
 SPLITS = ("train", "eval")
@@ -41,3 +43,11 @@ def temporary_file(file: str) -> str:
     """Where a record file is written before its rename: no reader's pattern matches this name."""
     folder, _, name = file.rpartition("/")
     return f"{folder}/.{name}.tmp"
+
+
+def finish(file: str) -> None:
+    """Gives a record file that was written under its temporary name its own."""
+    if "://" in file:  # in a store of objects, where TensorFlow's rename is all there is
+        tf.io.gfile.rename(temporary_file(file), file, overwrite=True)
+    else:
+        put_in_place(Path(temporary_file(file)), Path(file))

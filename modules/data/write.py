@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.data.rows import RowError, RowParser
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.data.split import SPLITS, split_of, temporary_file
+from tfx_fusion.modules.data.split import SPLITS, finish, split_of, temporary_file
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.spec import ColumnSplit, NumberFeature
 
@@ -86,7 +86,7 @@ class _WriteShard(beam.DoFn):
                     _widen(ranges, name, values, values)
         for split, writer in writers.items():
             writer.close()
-            tf.io.gfile.rename(temporary_file(names[split]), names[split], overwrite=True)
+            finish(names[split])
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
             plain = {name: [low.tolist(), high.tolist()] for name, (low, high) in ranges.items()}
             json.dump({"counts": counts, "rejected": rejected, "ranges": plain}, stream)

@@ -1,0 +1,50 @@
+"""A small world that goes through every step: numbers, one sub-model, one output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+ROWS = 64
+STEPS = (
+    "Rows", "Statistics", "DataChecks", "Champion", "DataGate", "Import-tower", "Transform",
+    "Embed", "Train", "Evaluate", "ServingCheck", "Publish",
+)  # fmt: skip
+SPECIFICATION = """\
+name: small
+data: {path: rows.csv, split: {by: id, train: 0.7, eval: 0.3}}
+features:
+  numbers: {type: number, columns: [a, b], normalize: standard}
+labels:
+  total: {type: number, column: total}
+submodels:
+  tower: {path: tower.keras, inputs: {numbers: numbers}}
+graph:
+  total: {layers: [Dense: {units: 1}], inputs: tower}
+outputs:
+  total: {from: total, loss: mean_squared_error, metrics: [mean_absolute_error]}
+training:
+  seed: 5
+  stages: [{name: head, epochs: 4, learning_rate: 1e-2}]
+evaluation:
+  thresholds: {total: {mean_absolute_error: {max: 1000}}}
+serving: {rows: 4}
+publish: {path: serving}
+"""
+
+
+def make_world(folder: Path) -> None:
+    """Writes `fusion.yaml`, `rows.csv` and `tower.keras`; it imports Keras."""
+    import keras
+
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(1)
+    values = random.normal(3, 2, (ROWS, 2)).round(3)
+    lines = [f"{number},{a},{b},{2 * a + b:.3f}\n" for number, (a, b) in enumerate(values)]
+    (folder / "rows.csv").write_text("id,a,b,total\n" + "".join(lines))
+    keras.utils.set_random_seed(2)
+    numbers = keras.Input((2,), name="numbers")
+    tower = keras.Model(numbers, keras.layers.Dense(3, activation="tanh")(numbers))
+    tower.save(folder / "tower.keras")
+    (folder / "fusion.yaml").write_text(SPECIFICATION)
