@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as proto
@@ -13,23 +14,34 @@ from tfx import v1 as tfx
 from tfx_fusion.modules.files import set_aside
 from tfx_fusion.pipeline.prepare import Workplace
 
+AGAIN = "the steps run again, with the same results"
 UNFINISHED = (proto.Execution.NEW, proto.Execution.RUNNING)
 
 
 def check_metadata(place: Workplace) -> None:
-    """Sets a damaged database aside, so that the run goes on with a new one."""
-    if not place.metadata.is_file():
-        return
+    """Sets a damaged database aside, so that the run goes on with a new one.
+
+    Its artifacts go with it: nothing else says what they are, and a new database counts from 1, so
+    that steps would write into their folders.
+    """
+    if place.metadata.is_file() and (reason := _damage(place.metadata)):
+        set_aside(place.metadata, reason, AGAIN)
+    if not place.metadata.is_file() and place.artifacts.is_dir():
+        set_aside(place.artifacts, f"there is no {place.metadata.name} that lists it", AGAIN)
+
+
+def _damage(file: Path) -> str:
+    """What is damaged in a database; empty where nothing is."""
+    if not file.stat().st_size:
+        return "it is empty"
     try:
-        with closing(sqlite3.connect(place.metadata)) as database:
+        with closing(sqlite3.connect(file)) as database:
             found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError:
-        return  # the disk is full or read-only, which the run itself reports
+        return ""  # the disk is full or read-only, which the run itself reports
     except sqlite3.DatabaseError as error:
         found = str(error)
-    if found != "ok":
-        reason = " ".join(found.split())
-        set_aside(place.metadata, reason, "the steps run again, with the same results")
+    return "" if found == "ok" else " ".join(found.split())
 
 
 def cancel_unfinished(place: Workplace) -> None:

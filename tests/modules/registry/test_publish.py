@@ -361,17 +361,17 @@ def test_publishers_at_once_that_compare_again_all_publish_whole_under_numbers_o
     versions = all_versions(serving)
     names = [version.name for version in versions]
     assert len(set(names)) == 4
+    compared = []
     for version in versions:
         published = files(version.path)
         record = read_version_record(version.path)
         assert record is not None
         assert record.version == version.name
-        assert record.gates.champion == (
-            names[names.index(version.name) - 1] if names[0] != version.name else None
-        )
+        compared.append(record.gates.champion)
         content = published["saved_model.pb"].decode().split()[0]
         del published["assets.extra/version.json"]
         assert published == files(make_model(content))
+    assert compared == [None, *names[:-1]]
 
 
 def test_threads_that_publish_the_same_model_publish_it_once(
@@ -436,9 +436,9 @@ def test_a_model_that_changes_while_it_is_copied_is_not_published(
     old = publish_content("a")
     true_copy = shutil.copytree
 
-    def copy(source: Path, target: Path) -> None:
-        true_copy(source, target)
-        (target / "saved_model.pb").write_text("cut")
+    def copy(source: Path, target: Path, *more: object) -> None:
+        true_copy(source, target, *more)
+        Path(target, "saved_model.pb").write_text("cut")
 
     monkeypatch.setattr("tfx_fusion.modules.registry.publish.shutil.copytree", copy)
     with pytest.raises(RunError, match="the model changed while it was copied: run again"):

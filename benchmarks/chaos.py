@@ -1,0 +1,59 @@
+"""Runs that are killed, interrupted, starved of disk and damaged, and what is lost: nothing.
+
+    python benchmarks/chaos.py --chains 16 --seed 0 --json found.json
+
+Every chain disturbs one folder in each of its steps, a run each, and then lets it end: its model
+must predict what that of an undisturbed run predicts. Full disks need the right to mount.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import click
+
+from tests.chaos import disks
+from tests.chaos.campaign import Campaign
+from tests.chaos.forks import import_all
+from tests.chaos.world import STEPS
+
+DISK = "size=128m"
+
+
+@click.command()
+@click.option("--chains", default=16, show_default=True, help="How many folders to disturb.")
+@click.option("--seed", default=0, show_default=True, help="The first chain's.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Where the outcomes go.")
+def main(chains: int, seed: int, file: Path | None) -> None:
+    """Disturbs runs, prints every loss as it is found, and in the end what was tried."""
+    started = time.monotonic()
+    import_all()
+    with tempfile.TemporaryDirectory() as name:
+        campaign = Campaign(Path(name))
+        disk = disks.mounted(campaign.folder, DISK) if disks.can_mount() else nullcontext()
+        with disk:
+            campaign.prepare()
+            for number in range(seed, seed + chains):
+                before = len(campaign.outcomes)
+                campaign.chain(number, random.Random(number), STEPS)  # noqa: S311
+                for outcome in campaign.outcomes[before:]:
+                    for loss in outcome.lost:
+                        click.echo(f"chain {number}, {outcome.kind} in {outcome.step}: {loss}")
+                click.echo(f"{len(campaign.outcomes)} in {time.monotonic() - started:.0f} s")
+                if file:
+                    file.write_text(campaign.as_json())
+    click.echo(campaign.table())
+    sys.exit(any(outcome.lost for outcome in campaign.outcomes))
+
+
+if __name__ == "__main__":
+    main()
