@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.chaos import disks, kinds
+from tests.chaos import kinds
 from tests.chaos.forks import Child, fusion
 from tests.chaos.world import STEPS, make_world
 
@@ -171,6 +171,3 @@ def _alive(sessions: list[int]) -> list[str]:
         if fields[0] not in "ZX" and int(fields[3]) in sessions and int(entry.name) != os.getpid():
             found.append(f"{entry.name} {command}")
     return found
-
-
-__all__ = ["Campaign", "Outcome", "disks"]

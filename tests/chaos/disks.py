@@ -17,9 +17,8 @@ FILL_FILE = "fill"
 def can_mount() -> bool:
     """Whether this process may mount."""
     with TemporaryDirectory() as folder:
-        if subprocess.run(
-            ["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True
-        ).returncode:
+        command = ["mount", "-t", "tmpfs", "tmpfs", folder]
+        if subprocess.run(command, capture_output=True).returncode:
             return False
         subprocess.run(["umount", folder], check=True)
     return True

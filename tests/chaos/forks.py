@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 SECONDS = 600.0
@@ -65,10 +66,8 @@ class Child:
 
     def send(self, number: int, group: bool = False) -> None:
         """Sends a signal to the process or to its whole group."""
-        try:
+        with suppress(ProcessLookupError):  # it has ended already
             (os.killpg if group else os.kill)(self.process, number)
-        except ProcessLookupError:
-            pass  # it has ended already
 
     def kill(self) -> None:
         """Ends its whole group."""
@@ -108,7 +107,7 @@ def _be_child(folder: Path, action: Callable[[], object], writer: int) -> None:
         code = 0
     except SystemExit as error:
         code = 0 if error.code is None else error.code if isinstance(error.code, int) else 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001 the fork must not return into its parent
         import traceback
 
         traceback.print_exc()

@@ -14,8 +14,6 @@ from tests.chaos import disks
 from tests.chaos.forks import Child
 from tests.chaos.world import STEPS
 
-BEAM_STEPS = ("Rows", "Statistics", "Transform", "Embed", "Evaluate")
-
 
 def nothing() -> None:
     """Undoes nothing."""
@@ -137,20 +135,27 @@ def scramble(file: Path) -> None:
 KINDS: tuple[Kind, ...] = (
     Signal(signal.SIGKILL), Signal(signal.SIGKILL, group=True), Signal(signal.SIGTERM),
     Signal(signal.SIGINT), Signal(signal.SIGINT, group=True), Signal(signal.SIGHUP),
-    Damage("metadata cut", "runs/metadata.sqlite", cut),
-    Damage("metadata gone", "runs/metadata.sqlite", Path.unlink),
     Damage("record of the run cut", "runs/*/run.json", cut),
     Damage("record of the sub-model cut", "runs/submodels/*.json", cut),
 )  # fmt: skip
+# Early: all steps run again.
+METADATA = (
+    Damage("metadata cut", "runs/metadata.sqlite", cut),
+    Damage("metadata scrambled", "runs/metadata.sqlite", scramble),
+    Damage("metadata gone", "runs/metadata.sqlite", Path.unlink),
+)
 CHECKPOINT = Damage("checkpoint damaged", "runs/checkpoints/*/state.npz", scramble)
 
 
 def of_step(step: str) -> list[Kind]:
     """What a step can be disturbed by, on this machine."""
-    found = [*KINDS, *([CHECKPOINT, CHECKPOINT] if step == "Train" else [])]
+    found = list(KINDS)
+    if step == "Train":
+        found += [CHECKPOINT, CHECKPOINT]
+    if STEPS.index(step) < 3:
+        found += METADATA
     if disks.can_mount():
         found += [FullDisk(), ReadOnly()]
-    assert step in STEPS
     return found
 
 

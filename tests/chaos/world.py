@@ -8,9 +8,9 @@ import numpy as np
 
 ROWS = 64
 STEPS = (
-    "Rows", "Statistics", "DataChecks", "Champion", "DataGate", "Import-tower", "Transform",
+    "Champion", "Import-tower", "Rows", "Statistics", "Transform", "DataChecks", "DataGate",
     "Embed", "Train", "Evaluate", "ServingCheck", "Publish",
-)  # fmt: skip
+)  # fmt: skip  # in the order in which they run
 SPECIFICATION = """\
 name: small
 data: {path: rows.csv, split: {by: id, train: 0.7, eval: 0.3}}
