@@ -38,16 +38,12 @@ def main(chains: int, seed: int, file: Path | None) -> None:
     started = time.monotonic()
     import_all()
     with tempfile.TemporaryDirectory() as name:
-        campaign = Campaign(Path(name))
+        campaign = Campaign(Path(name), log=click.echo)
         disk = disks.mounted(campaign.folder, DISK) if disks.can_mount() else nullcontext()
         with disk:
             campaign.prepare()
             for number in range(seed, seed + chains):
-                before = len(campaign.outcomes)
                 campaign.chain(number, random.Random(number), STEPS)  # noqa: S311
-                for outcome in campaign.outcomes[before:]:
-                    for loss in outcome.lost:
-                        click.echo(f"chain {number}, {outcome.kind} in {outcome.step}: {loss}")
                 click.echo(f"{len(campaign.outcomes)} in {time.monotonic() - started:.0f} s")
                 if file:
                     file.write_text(campaign.as_json())

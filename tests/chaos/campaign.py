@@ -13,12 +13,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.chaos import kinds
 from tests.chaos.forks import Child, fusion
 from tests.chaos.world import STEPS, make_world
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.report.record import RunRecord
 
 ORPHAN_SECONDS = 5.0
 
@@ -43,6 +46,7 @@ class Campaign:
     wanted: str = ""  # digest of the predictions
     seconds: dict[str, float] = field(default_factory=dict)  # of each step
     sessions: list[int] = field(default_factory=list)
+    log: Callable[[str], None] = print
 
     @property
     def world(self) -> Path:
@@ -90,6 +94,7 @@ class Campaign:
         if code == 0 and self.predictions() != self.wanted:
             lost.append("the predictions differ from those of an undisturbed run")
         lost += self.left(ended=True)
+        self.log(f"chain {number}: the last run ended with {code}{_shown(lost)}")
         for outcome in self.outcomes[first:]:
             outcome.lost += lost
 
@@ -113,6 +118,7 @@ class Campaign:
         outcome.lost += kind.problems(outcome.code, run.text, self.world)
         outcome.lost += self.left(ended=outcome.code is not None and outcome.code >= 0)
         kind.after(self.world, draw)
+        self.log(f"chain {chain}: {outcome.kind} in {step}: {outcome.code}{_shown(outcome.lost)}")
         return outcome
 
     def reset(self) -> None:
@@ -130,10 +136,9 @@ class Campaign:
         for process in orphans:
             yield f"orphan: {process}"
         for record in self.world.glob("runs/*/run.json"):
-            from tfx_fusion.modules.report.record import RunRecord
-
-            if RunRecord.read(record.parent).status == "running":
-                yield f"{record} says running"
+            with suppress(RunError):  # damaged, which the error says
+                if RunRecord.read(record.parent).status == "running":
+                    yield f"{record} says running"
         if not ended:
             return
         places = [Path(tempfile.gettempdir()).glob("fusion-run-*"), self.world.rglob(".*.tmp*"),
@@ -157,6 +162,10 @@ class Campaign:
         return json.dumps(
             {"seconds": self.seconds, "outcomes": [asdict(one) for one in self.outcomes]}, indent=1
         )
+
+
+def _shown(lost: list[str]) -> str:
+    return "".join(f"\n  LOST: {loss}" for loss in lost)
 
 
 def _alive(sessions: list[int]) -> list[str]:

@@ -45,7 +45,7 @@ def test_what_killed_executions_wrote_is_deleted_and_they_are_cancelled(place: W
         assert folders(place) == ["Train/.system/executor_execution/1", "Train/model/1"]
         with sqlite3.connect(place.metadata) as database:
             states = database.execute("SELECT last_known_state FROM Execution ORDER BY id")
-            assert states.fetchall() == [(3,), (5,)]  # COMPLETE and CANCELED
+            assert states.fetchall() == [(3,), (6,)]  # COMPLETE and CANCELED
 
 
 @pytest.mark.parametrize("damage", ["cut", "no database", "empty", "gone"])
