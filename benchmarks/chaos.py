@@ -9,7 +9,6 @@ must predict what that of an undisturbed run predicts. Full disks need the right
 from __future__ import annotations
 
 import os
-import random
 import sys
 import tempfile
 import time
@@ -32,18 +31,20 @@ DISK = "size=128m"
 @click.command()
 @click.option("--chains", default=16, show_default=True, help="How many folders to disturb.")
 @click.option("--seed", default=0, show_default=True, help="The first chain's.")
+@click.option("--steps", default=",".join(STEPS), help="The steps to disturb.")
+@click.option("--until", default="", help="The step at which undisturbed runs are ended, in haste.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Where the outcomes go.")
-def main(chains: int, seed: int, file: Path | None) -> None:
+def main(chains: int, seed: int, steps: str, until: str, file: Path | None) -> None:
     """Disturbs runs, prints every loss as it is found, and in the end what was tried."""
     started = time.monotonic()
     import_all()
     with tempfile.TemporaryDirectory() as name:
-        campaign = Campaign(Path(name), log=click.echo)
+        campaign = Campaign(Path(name), until, log=click.echo)
         disk = disks.mounted(campaign.folder, DISK) if disks.can_mount() else nullcontext()
         with disk:
             campaign.prepare()
             for number in range(seed, seed + chains):
-                campaign.chain(number, random.Random(number), STEPS)  # noqa: S311
+                campaign.chain(number, tuple(steps.split(",")))
                 click.echo(f"{len(campaign.outcomes)} in {time.monotonic() - started:.0f} s")
                 if file:
                     file.write_text(campaign.as_json())

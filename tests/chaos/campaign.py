@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,20 +34,24 @@ class Outcome:
     chain: int
     kind: str
     step: str
-    code: int | None
+    code: int | None = None
     lost: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Campaign:
-    """All outcomes so far, and the undisturbed run that they are compared with."""
+    """All outcomes so far, and the undisturbed run that they are compared with.
+
+    `until` ends every undisturbed run when that step begins; its model is then the trained one.
+    """
 
     folder: Path
+    until: str = ""
+    log: Callable[[str], None] = print
     outcomes: list[Outcome] = field(default_factory=list)
     wanted: str = ""  # digest of the predictions
     seconds: dict[str, float] = field(default_factory=dict)  # of each step
     sessions: list[int] = field(default_factory=list)
-    log: Callable[[str], None] = print
 
     @property
     def world(self) -> Path:
@@ -55,60 +60,70 @@ class Campaign:
 
     def prepare(self) -> None:
         """Makes the world, and the run that nothing disturbs."""
-        made = Child(self.folder, lambda: make_world(self.world)).wait()
-        assert made == 0
+        temporary = self.folder / "temporary"
+        temporary.mkdir()
+        os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+        made = Child(self.folder, lambda: make_world(self.world))
+        assert made.wait() == 0, made.text
+        problems = self.finish()
+        assert not problems, problems
+        self.wanted = self.predictions()
+
+    def start(self, clock: float = 0.0) -> Child:
+        """Starts `fusion run` in the world."""
+        run = fusion(self.world, "run", "fusion.yaml", clock=clock)
+        self.sessions.append(run.process)
+        return run
+
+    def finish(self) -> list[str]:
+        """A run that nothing disturbs; what is not as it must be."""
         run = self.start()
         started: dict[str, float] = {}
         for line in run.lines:
             name, _, status = line.partition(": ")
             if status == "running":
                 started[name] = time.monotonic()
+                if name == self.until:
+                    run.send(signal.SIGTERM)
             elif name in started:
-                self.seconds[name] = time.monotonic() - started[name]
-        assert run.wait() == 0, run.text
-        self.wanted = self.predictions()
-        shutil.copytree(self.world / "serving", self.folder / "undisturbed")
-
-    def start(self) -> Child:
-        """Starts `fusion run` in the world."""
-        run = fusion(self.world, "run", "fusion.yaml")
-        self.sessions.append(run.process)
-        return run
+                self.seconds.setdefault(name, time.monotonic() - started[name])
+        code, wanted = run.wait(), 128 + signal.SIGTERM if self.until else 0
+        lost = [] if code == wanted else [f"the last run ended with {code}: {run.text[-2000:]}"]
+        return [*lost, *self.left(ended=True)]
 
     def predictions(self) -> str:
-        """Digest of what the served model predicts of every row."""
-        child = Child(self.world, lambda: kinds.print_predictions(self.world / "serving"))
+        """Digest of what the model predicts of every row."""
+        model = self.world / "serving"
+        if self.until:
+            [model] = self.world.glob("runs/artifacts/Train/model/*/Format-Serving")
+        child = Child(self.world, lambda: kinds.print_predictions(model, self.world))
         assert child.wait() == 0, child.text
         return child.text.splitlines()[-1]
 
-    def chain(self, number: int, draw: random.Random, steps: tuple[str, ...] = STEPS) -> None:
+    def chain(self, number: int, steps: tuple[str, ...] = STEPS) -> None:
         """Disturbs each of some steps in one folder, then leaves it in peace and compares."""
+        draw = random.Random(number)
         self.reset()
         first = len(self.outcomes)
         for step in steps:
-            kind = draw.choice(kinds.of_step(step))
-            self.disturb(number, kind, step, draw)
-        run = self.start()
-        code = run.wait()
-        lost = [] if code == 0 else [f"the last run ended with {code}: {run.text[-2000:]}"]
-        if code == 0 and self.predictions() != self.wanted:
+            self.disturb(number, draw.choice(kinds.of_step(step)), step, draw)
+        lost = self.finish()
+        if not lost and self.predictions() != self.wanted:
             lost.append("the predictions differ from those of an undisturbed run")
-        lost += self.left(ended=True)
-        self.log(f"chain {number}: the last run ended with {code}{_shown(lost)}")
         for outcome in self.outcomes[first:]:
             outcome.lost += lost
+        self.log(f"chain {number}: the last run{_shown(lost) or ' predicts the same'}")
 
-    def disturb(self, chain: int, kind: kinds.Kind, step: str, draw: random.Random) -> Outcome:
+    def disturb(self, chain: int, kind: kinds.Kind, step: str, draw: random.Random) -> None:
         """Disturbs one run in a step, and checks what it left."""
-        outcome = Outcome(chain, kind.name, step, None)
+        outcome = Outcome(chain, kind.name, step)
         self.outcomes.append(outcome)
         with kind.around(self.world, step):
-            run = self.start()
-            delay = draw.uniform(0, self.seconds.get(step, 0.2))
+            run = self.start(kind.clock)
             undo: Callable[[], None] | None = None
             for line in run.lines:
                 if line == f"{step}: running" and undo is None:
-                    time.sleep(delay if kind.late else 0)
+                    time.sleep(draw.uniform(0, self.seconds.get(step, 0.2)) if kind.late else 0)
                     undo = kind.act(run, self.world)
             outcome.code = run.wait()
             if undo:
@@ -116,10 +131,9 @@ class Campaign:
         if undo is None:
             outcome.lost.append(f"the step was not reached: {run.text[-2000:]}")
         outcome.lost += kind.problems(outcome.code, run.text, self.world)
-        outcome.lost += self.left(ended=outcome.code is not None and outcome.code >= 0)
+        outcome.lost += self.left(ended=outcome.code >= 0)
         kind.after(self.world, draw)
         self.log(f"chain {chain}: {outcome.kind} in {step}: {outcome.code}{_shown(outcome.lost)}")
-        return outcome
 
     def reset(self) -> None:
         """Takes away all but the inputs and what is known of the sub-model."""
@@ -141,21 +155,22 @@ class Campaign:
                     yield f"{record} says running"
         if not ended:
             return
-        places = [Path(tempfile.gettempdir()).glob("fusion-run-*"), self.world.rglob(".*.tmp*"),
-                  self.world.glob("serving/.registry/publishing")]  # fmt: skip
+        places = (
+            Path(tempfile.gettempdir()).glob("fusion-run-*"), self.world.rglob(".*.tmp*"),
+            self.world.glob("serving/.registry/publishing"),
+        )  # fmt: skip
         for place in places:
             for path in place:
                 yield f"left: {path}"
 
     def table(self) -> str:
         """How often each kind was tried, and how often something was lost."""
-        lines = [f"{'kind':34} tried lost"]
-        for name in sorted({one.kind for one in self.outcomes}):
-            of_kind = [one for one in self.outcomes if one.kind == name]
+        lines = [f"{'kind':40} tried lost"]
+        for name in [*sorted({one.kind for one in self.outcomes}), ""]:
+            of_kind = [one for one in self.outcomes if name in ("", one.kind)]
             lost = sum(bool(one.lost) for one in of_kind)
-            lines.append(f"{name:34} {len(of_kind):5} {lost:4}")
-        lost = sum(bool(one.lost) for one in self.outcomes)
-        return "\n".join([*lines, f"{'all':34} {len(self.outcomes):5} {lost:4}"])
+            lines.append(f"{name or 'all':40} {len(of_kind):5} {lost:4}")
+        return "\n".join(lines)
 
     def as_json(self) -> str:
         """Every outcome, and the steps' seconds undisturbed."""
@@ -177,6 +192,6 @@ def _alive(sessions: list[int]) -> list[str]:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if fields[0] not in "ZX" and int(fields[3]) in sessions and int(entry.name) != os.getpid():
+        if fields[0] not in "ZX" and int(fields[3]) in sessions:
             found.append(f"{entry.name} {command}")
     return found

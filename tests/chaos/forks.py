@@ -119,13 +119,33 @@ def _be_child(folder: Path, action: Callable[[], object], writer: int) -> None:
             os._exit(code)
 
 
-def fusion(folder: Path, *arguments: str) -> Child:
-    """The command `fusion` in a folder."""
+def fusion(folder: Path, *arguments: str, clock: float = 0.0) -> Child:
+    """The command `fusion` in a folder, with its clock set forward by some seconds, or back."""
 
     def action() -> None:
         from tfx_fusion.cli import main
 
+        if clock:
+            _set_clock(clock)
         sys.argv = ["fusion", *arguments]
         main()
 
     return Child(folder, action)
+
+
+def _set_clock(seconds: float) -> None:
+    """Changes what names runs and versions; ML Metadata, in C++, has the system's clock."""
+    import datetime
+
+    from tfx_fusion.modules.registry import publish
+    from tfx_fusion.pipeline import run
+
+    true_time = time.time
+
+    class Shifted(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Shifted:
+            return cls.fromtimestamp(true_time() + seconds, tz)
+
+    time.time = lambda: true_time() + seconds
+    run.datetime = publish.datetime = Shifted  # type: ignore[attr-defined, misc]

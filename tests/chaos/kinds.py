@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from tests.chaos import disks
-from tests.chaos.forks import Child
+from tests.chaos.forks import Child, fusion
 from tests.chaos.world import STEPS
+from tfx_fusion.modules.registry.publish import current_champion, publish
+from tfx_fusion.modules.registry.version_record import DataSource, Provenance
 
 
 def nothing() -> None:
@@ -24,6 +29,7 @@ class Kind:
 
     name = ""
     late = True
+    clock = 0.0  # seconds that the run's clock is set forward
 
     def around(self, world: Path, step: str) -> AbstractContextManager[None]:
         """What holds while the run goes on."""
@@ -45,8 +51,9 @@ class Kind:
 class Signal(Kind):
     """A signal to the process of the run, or to its whole group as a terminal sends it."""
 
-    def __init__(self, number: signal.Signals, group: bool = False) -> None:
-        self.name = f"{number.name}{' to the group' if group else ''}"
+    def __init__(self, number: signal.Signals, group: bool = False, clock: float = 0.0) -> None:
+        how = f"{' to the group' if group else ''}{', clock set back' if clock else ''}"
+        self.name, self.clock = f"{number.name}{how}", clock
         self._number, self._group = number, group
 
     def act(self, run: Child, world: Path) -> Callable[[], None]:
@@ -102,6 +109,74 @@ class FullDisk(Kind):
             yield f"the record says {newest_record(world)['status']}"
 
 
+class ChangedInput(Kind):
+    """An input is changed when a step begins, and put back when the run has ended."""
+
+    late = False
+
+    def __init__(self, name: str, change: Callable[[Path], None]) -> None:
+        self.name, self._file, self._change = f"{name} changed, then put back", name, change
+
+    def act(self, run: Child, world: Path) -> Callable[[], None]:
+        file = world / self._file
+        content, state = file.read_bytes(), file.stat()
+        self._change(file)
+
+        def undo() -> None:
+            file.write_bytes(content)
+            os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+        return undo
+
+    def problems(self, code: int, text: str, world: Path) -> Iterator[str]:
+        yield from super().problems(code, text, world)
+        if code != 0 and (code != 1 or self._file not in text):
+            yield f"ended with {code}: {text[-2000:]}"
+
+
+class AnotherRun(Kind):
+    """A second run is started in the same folder."""
+
+    name = "another run at once"
+
+    def act(self, run: Child, world: Path) -> Callable[[], None]:
+        self._second = fusion(world, "run", "fusion.yaml")
+        self._code = self._second.wait()
+        return nothing
+
+    def problems(self, code: int, text: str, world: Path) -> Iterator[str]:
+        yield from super().problems(code, text, world)
+        if code != 0:
+            yield f"ended with {code}: {text[-2000:]}"
+        if self._code != 0 and "another run is going on" not in self._second.text:
+            yield f"the second ended with {self._code}: {self._second.text[-2000:]}"
+
+
+class AnotherChampion(Kind):
+    """Another model is published to the same folder, or it is rolled back, during the run."""
+
+    name = "another champion published"
+
+    def act(self, run: Child, world: Path) -> Callable[[], None]:
+        model = Path(tempfile.mkdtemp(dir=world.parent))
+        [trained] = world.glob("runs/artifacts/Train/model/*/Format-Serving")
+        shutil.copytree(trained, model, dirs_exist_ok=True)
+        (model / "fingerprint.pb").write_bytes(os.urandom(8))  # of another model
+        serving = world / "serving"
+        provenance = Provenance(
+            run="another", specification={"evaluation": {}}, submodels={},
+            data=DataSource(path="", fingerprint=""),
+        )  # fmt: skip
+        publish(model, serving, provenance, {}, current_champion(serving), None)
+        shutil.rmtree(model)
+        return nothing
+
+    def problems(self, code: int, text: str, world: Path) -> Iterator[str]:
+        yield from super().problems(code, text, world)
+        if code != 0 and (code != 1 or "the champion changed during the run" not in text):
+            yield f"ended with {code}: {text[-2000:]}"
+
+
 class ReadOnly(Kind):
     """The disk of the step's artifacts cannot be written."""
 
@@ -132,9 +207,16 @@ def scramble(file: Path) -> None:
     file.write_bytes(content)
 
 
+def double(file: Path) -> None:
+    """Puts a copy of a shard beside it, under the name of a further one."""
+    shutil.copy(file, file.with_name(f"{file.name}-00001-of-00002"))
+
+
+DAY = 24 * 60 * 60
 KINDS: tuple[Kind, ...] = (
     Signal(signal.SIGKILL), Signal(signal.SIGKILL, group=True), Signal(signal.SIGTERM),
     Signal(signal.SIGINT), Signal(signal.SIGINT, group=True), Signal(signal.SIGHUP),
+    Signal(signal.SIGKILL, clock=-DAY), Signal(signal.SIGTERM, clock=-DAY),
     Damage("record of the run cut", "runs/*/run.json", cut),
     Damage("record of the sub-model cut", "runs/submodels/*.json", cut),
 )  # fmt: skip
@@ -144,6 +226,15 @@ METADATA = (
     Damage("metadata scrambled", "runs/metadata.sqlite", scramble),
     Damage("metadata gone", "runs/metadata.sqlite", Path.unlink),
 )
+SHARD = "runs/artifacts/Rows/examples/*/Split-*/data_tfrecord*"
+SHARDS = (
+    Damage("shard cut", SHARD, cut), Damage("shard scrambled", SHARD, scramble),
+    Damage("shard gone", SHARD, Path.unlink), Damage("shard doubled", SHARD, double),
+)  # fmt: skip
+INPUTS = {
+    "Rows": ChangedInput("rows.csv", lambda file: cut(file)),
+    "Import-tower": ChangedInput("tower.keras", lambda file: scramble(file)),
+}
 CHECKPOINT = Damage("checkpoint damaged", "runs/checkpoints/*/state.npz", scramble)
 
 
@@ -152,8 +243,17 @@ def of_step(step: str) -> list[Kind]:
     found = list(KINDS)
     if step == "Train":
         found += [CHECKPOINT, CHECKPOINT]
-    if STEPS.index(step) < 3:
+    place = STEPS.index(step)
+    if place < STEPS.index("Statistics"):
         found += METADATA
+    if STEPS.index("Rows") < place <= STEPS.index("Embed"):
+        found += SHARDS
+    if step in INPUTS:
+        found += [INPUTS[step]] * 2
+    if step in ("ServingCheck", "Publish"):
+        found += [AnotherChampion(), AnotherChampion()]
+    if step == "Publish":
+        found += [AnotherRun(), AnotherRun()]
     if disks.can_mount():
         found += [FullDisk(), ReadOnly()]
     return found
@@ -165,13 +265,13 @@ def newest_record(world: Path) -> dict[str, object]:
     return dict(json.loads(file.read_text()))
 
 
-def print_predictions(serving: Path) -> None:
-    """Prints the digest of what the served model predicts of every row."""
+def print_predictions(folder: Path, world: Path) -> None:
+    """Prints the digest of what a version, or the newest in a folder, predicts of every row."""
     from tfx_fusion.modules.data import data_file
     from tfx_fusion.modules.serving.published import PublishedModel, find_version
 
-    file = serving.parent / "rows.csv"
+    file = world / "rows.csv"
     rows = [row for shard in data_file.shards(file) for row in data_file.read(shard)]
-    model = PublishedModel(find_version(serving))
+    model = PublishedModel(find_version(folder))
     answers = [(one.row_id, one.outputs) for one in model.predict(rows, file.parent)]
     print(hashlib.sha256(repr(answers).encode()).hexdigest(), flush=True)

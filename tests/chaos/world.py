@@ -48,3 +48,20 @@ def make_world(folder: Path) -> None:
     tower = keras.Model(numbers, keras.layers.Dense(3, activation="tanh")(numbers))
     tower.save(folder / "tower.keras")
     (folder / "fusion.yaml").write_text(SPECIFICATION)
+    _inspect(folder / "fusion.yaml")
+
+
+def _inspect(file: Path) -> None:
+    """Inspects the sub-model in this process: one of its own would import TensorFlow again."""
+    from tfx_fusion.modules.spec import load_specification
+    from tfx_fusion.modules.submodels import inspection_cache
+    from tfx_fusion.modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.pipeline.prepare import Workplace
+
+    def read(submodels: dict) -> dict[str, dict]:
+        found = {name: inspect_submodel(path) for name, (_, path) in submodels.items()}
+        return {name: {"inspection": one.model_dump(mode="json")} for name, one in found.items()}
+
+    inspection_cache._read_in_process = read
+    cache = inspection_cache.InspectionCache(Workplace.of(file).known_submodels)
+    cache.inspect(load_specification(file), print)
