@@ -14,20 +14,13 @@ from tfx import v1 as tfx
 from tfx_fusion.modules.files import set_aside
 from tfx_fusion.pipeline.prepare import Workplace
 
-AGAIN = "the steps run again, with the same results"
 UNFINISHED = (proto.Execution.NEW, proto.Execution.RUNNING)
 
 
 def check_metadata(place: Workplace) -> None:
-    """Sets a damaged database aside, so that the run goes on with a new one.
-
-    Its artifacts go with it: nothing else says what they are, and a new database counts from 1, so
-    that steps would write into their folders.
-    """
+    """Sets a damaged database aside, so that the run goes on with a new one."""
     if place.metadata.is_file() and (reason := _damage(place.metadata)):
-        set_aside(place.metadata, reason, AGAIN)
-    if not place.metadata.is_file() and place.artifacts.is_dir():
-        set_aside(place.artifacts, f"there is no {place.metadata.name} that lists it", AGAIN)
+        set_aside(place.metadata, reason, "the steps run again, with the same results")
 
 
 def _damage(file: Path) -> str:

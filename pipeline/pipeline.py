@@ -18,6 +18,7 @@ from tfx_fusion.components.fusion_worth.component import FusionWorthGen
 from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
 from tfx_fusion.components.serving_check.component import ServingCheck
 from tfx_fusion.components.submodel_importer.component import SubmodelImporter
+from tfx_fusion.components.tfx_steps import ExampleValidator, StatisticsGen, Transform
 from tfx_fusion.components.version_pusher.component import VersionPusher
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
@@ -67,10 +68,10 @@ def create_steps(
         beam: how Beam runs each step; only from the specification unless given.
     """
     rows = ManifestExampleGen(RowSource.of(specification), seen.data_fingerprint).with_id("Rows")
-    statistics = tfx.components.StatisticsGen(
+    statistics = StatisticsGen(
         examples=rows.outputs["examples"], schema=rows.outputs["schema"]
     ).with_id("Statistics")
-    checks = tfx.components.ExampleValidator(
+    checks = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=rows.outputs["schema"]
     ).with_id("DataChecks")
     champion = ChampionResolver(
@@ -96,7 +97,7 @@ def create_steps(
         ).with_id(f"Import-{name.replace('_', '-')}")
         for name, (submodel, path) in specification.imported().items()
     }
-    transform = tfx.components.Transform(
+    transform = Transform(
         examples=rows.outputs["examples"],
         schema=rows.outputs["schema"],
         preprocessing_fn=PREPROCESSING_FN,

@@ -177,7 +177,7 @@ def run_steps(current: Run, train: bool) -> list[StagePlan]:
     specification, record = current.prepared.specification, current.record
     with current.terminal.status("importing TensorFlow, Beam and TFX"):
         # TFX takes ten seconds to import, so it is imported when all else is known to be valid.
-        from tfx_fusion.modules.registry.champion import champion_state
+        from tfx_fusion.components.champion_resolver.executor import current_state
         from tfx_fusion.pipeline.local_runner import StepRun
         from tfx_fusion.pipeline.metadata import cancel_unfinished, check_metadata
         from tfx_fusion.pipeline.pipeline import Seen, create_pipeline, create_steps
@@ -198,7 +198,7 @@ def run_steps(current: Run, train: bool) -> list[StagePlan]:
         origin,
         inspections,
         plans,
-        Seen(content, champion_state(specification.publish.path)),
+        Seen(content, current_state(specification.publish.path)),
         str(current.place.checkpoints),
         train,
         choices,

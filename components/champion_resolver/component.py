@@ -38,7 +38,8 @@ class ChampionResolver(base_component.BaseComponent):
         """
         Args:
             publish_folder: the folder of TF Serving's version folders.
-            state: what the champion is (`tfx_fusion.modules.registry.champion.champion_state`).
+            state: what the champion is (`executor.current_state`); empty where it cannot be seen
+                before the component runs.
             task: what the candidate predicts, and from what.
         """
         super().__init__(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 import operator
+import os
+from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.data.data_file import Row
+from tfx_fusion.modules.data.fingerprint import file_state
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.spec import (
     CategoryFeature,
     CategoryLabel,
@@ -140,17 +145,27 @@ class RowParser:
     ) -> None:
         self._parts: dict[str, Feature | Label] = {**features, **labels}
         self._folder = folder
+        self._states: Mapping[str, str] = {}
         self._weights = {
             weights_name(name): labels[name].row_weights or "" for name in weighted_labels(labels)
         }
 
-    def example(self, row_id: str, row: Row) -> tf.train.Example:
+    def example(
+        self, row_id: str, row: Row, states: Mapping[str, str] | None = None
+    ) -> tf.train.Example:
         """One row as a tf.Example with a feature for each name of the specification, and `row_id`.
 
         A variable sequence is padded, with the number of its steps beside it as `NAME_length`.
 
-        Raises RowError for the first cell that is not what the specification expects.
+        Args:
+            row_id: what messages name.
+            row: the cells by column.
+            states: by column, the state that a media file must have (`fingerprint.media_states`).
+
+        Raises RowError for the first cell that is not what the specification expects, RunError for
+        a media file that is in another state, or changes while it is read.
         """
+        self._states = states or {}
         feature = {"row_id": _bytes_feature([row_id.encode()])}
         for name, part in self._parts.items():
             if not isinstance(part, FeaturePart) or part.missing is None:
@@ -219,23 +234,28 @@ class RowParser:
                 return None
             raise
 
-    def _media(self, column: str, value: str) -> Path:
+    def _media(self, column: str, value: str) -> tuple[bytes, Path]:
+        """The content of a media file, and its path."""
         path = Path(self._folder, value)
         try:
-            found = path.is_file()
-        except OSError:  # a name too long for any file
-            found = False
-        if not found:
-            raise RowError(column, f"no such file: {_short_path(str(path))}")
-        return path
+            with path.open("rb") as stream:
+                before = os.fstat(stream.fileno())
+                content = stream.read()
+                after = os.fstat(stream.fileno())
+        except (OSError, ValueError):  # missing, a folder, a name that no file can have
+            raise RowError(column, f"no such file: {_short_path(str(path))}") from None
+        state = file_state(value, before)
+        if self._states.get(column, state) != state or state != file_state(value, after):
+            raise RunError(f"{path}: the file changed while the rows were read: run again")
+        return content, path
 
     def _image(self, row: Row, part: ImageFeature) -> bytes:
         value = _cell(row, part.column)
         if isinstance(value, bytes):
             encoded, shown = value, "the image"
         else:
-            path = self._media(part.column, _text(row, part.column))
-            encoded, shown = path.read_bytes(), str(path)
+            encoded, path = self._media(part.column, _text(row, part.column))
+            shown = str(path)
         if not encoded:
             raise RowError(part.column, f"expected an image, {shown} is empty")
         try:
@@ -253,9 +273,9 @@ class RowParser:
         """The steps that a row has `(steps, width)`, without padding."""
         value = _cell(row, part.column)
         if is_file_of_numbers(value):
-            path = self._media(part.column, value)
+            content, path = self._media(part.column, value)
             try:
-                value = np.load(path, allow_pickle=False)
+                value = np.load(BytesIO(content), allow_pickle=False)
             except (ValueError, OSError, EOFError) as error:
                 cause = str(error).split(" If you trust")[0]
                 raise RowError(part.column, f"{path}: not a .npy array: {cause}") from None

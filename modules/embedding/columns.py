@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data.split import finish, temporary_file
+from tfx_fusion.modules.data.file_list import finish, temporary_file
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
 from tfx_fusion.modules.errors import RunError, first_line
 from tfx_fusion.modules.spec.base import Part

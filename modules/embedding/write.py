@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfx_fusion.modules.data.split import example_files
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.data.write import write_rejected
 from tfx_fusion.modules.embedding.columns import (
     CONTENTS_FILE,

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfx_fusion.modules.data.split import example_files
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.embedding.columns import write_rows
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import write_text

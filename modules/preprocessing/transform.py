@@ -51,8 +51,10 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Labels with row weights have `NAME.weights` `(batch,)` float32 beside them.
     """
     outputs = {}
+    # What is read here must be what the cache's key says.
+    digests = json.loads(custom_config["vocabulary_digests"])
     for name, feature in FEATURES.validate_json(custom_config["features"]).items():
-        outputs[name] = _feature(inputs[name], feature)
+        outputs[name] = _feature(inputs[name], feature, digests.get(name, ""))
         missing = _is_missing(inputs[name]) if feature.missing else None
         if missing is not None:
             outputs[missing_name(name)] = tf.cast(missing, tf.int64)
@@ -87,11 +89,11 @@ def _without_nan(tensor: Any, filling: float = 0.0) -> Any:
     return tf.where(tf.math.is_nan(tensor), tf.constant(filling, tensor.dtype), tensor)
 
 
-def _feature(tensor: Any, feature: Feature) -> Any:
+def _feature(tensor: Any, feature: Feature, vocabulary_digest: str) -> Any:
     if isinstance(feature, ImageFeature):
         return decode_images(tensor, feature)
     if isinstance(feature, TextFeature):
-        return _text(tensor, feature)
+        return _text(tensor, feature, vocabulary_digest)
     if isinstance(feature, NumberFeature):
         scaled = _number(tensor, feature)
         return _without_nan(scaled) if feature.missing else scaled
@@ -140,10 +142,10 @@ def _index(tensor: Any, classes: tuple[str, ...]) -> Any:
     return _table(classes, -1).lookup(tensor)
 
 
-def _text(tensor: Any, feature: TextFeature) -> Any:
+def _text(tensor: Any, feature: TextFeature, digest: str) -> Any:
     if feature.vocabulary is None:
         return tf.identity(tensor)
-    words = read_vocabulary(feature.vocabulary)
+    words = read_vocabulary(feature.vocabulary, digest)
     unknown = words.index(UNKNOWN) if UNKNOWN in words else -1
     # ASCII letters only, as Keras's TextVectorization does: the vocabulary was made with it.
     lowered = tf.strings.lower(tensor)

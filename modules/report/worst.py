@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfx_fusion.modules.data.split import example_files
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.report.answers import ROW_ID, YES, Answers
 from tfx_fusion.modules.report.blocks import Example, Picture, data_uri
 from tfx_fusion.modules.spec import (

@@ -162,7 +162,7 @@ def test_nothing_is_renamed_but_by_this_module() -> None:
                 if isinstance(node, ast.Call) and _renames(node)
             ]
     # In a store of objects, where TensorFlow's rename is all there is.
-    assert [place.partition(":")[0] for place in found] == ["modules/data/split.py"]
+    assert [place.partition(":")[0] for place in found] == ["modules/data/file_list.py"]
 
 
 def _renames(call: ast.Call) -> bool:
