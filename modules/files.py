@@ -48,13 +48,20 @@ def whole_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to fill that takes its name only when the block ends well."""
+    with folder_aside(path) as aside:
+        yield aside
+        shutil.rmtree(path, ignore_errors=True)
+        put_in_place(aside, path)
+
+
+@contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """A folder beside a file or folder for the parts of it, removed when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(path)
     aside.mkdir()
     try:
         yield aside
-        shutil.rmtree(path, ignore_errors=True)
-        put_in_place(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -89,9 +96,9 @@ def set_aside(path: Path, reason: str, consequence: str) -> Path:
     return target
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Deletes what processes that have ended left half-written in a folder and below it."""
-    for path in list(folder.rglob(".*.tmp*")):
+def remove_unfinished(folder: Path, below: bool = True) -> None:
+    """Deletes what processes that have ended left half-written in a folder, and below it."""
+    for path in list(folder.glob(f"{'**/' if below else ''}.*.tmp*")):
         found = ASIDE.fullmatch(path.name)
         if found is None or _is_alive(int(found[1])):
             continue

@@ -101,6 +101,9 @@ def test_what_killed_processes_left_is_removed_and_nothing_of_living_ones(tmp_pa
         (tmp_path / f".{number}-0123abcd.tmp").mkdir()
     (tmp_path / ".theirs.tmp").write_text("True")
 
+    remove_unfinished(tmp_path, below=False)
+    assert (tmp_path / "folder" / f".{process.pid}-0123abcd.tmp.json").exists()
+    assert not (tmp_path / f".{process.pid}-0123abcd.tmp").exists()
     remove_unfinished(tmp_path)
 
     left = sorted(path.name for path in tmp_path.rglob("*") if path.name != "folder")
