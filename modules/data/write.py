@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.data import data_file
-from tfx_fusion.modules.data.file_list import temporary_file
+from tfx_fusion.modules.data.file_list import finish, temporary_file
 from tfx_fusion.modules.data.fingerprint import (
     ShardDigest,
     combined,
@@ -97,7 +97,7 @@ class _WriteShard(beam.DoFn):
                     _widen(ranges, name, values, values)
         for split, writer in writers.items():
             writer.close()
-            tf.io.gfile.rename(temporary_file(names[split]), names[split], overwrite=True)
+            finish(names[split])
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
             plain = {name: [low.tolist(), high.tolist()] for name, (low, high) in ranges.items()}
             summary = {"counts": counts, "rejected": rejected, "ranges": plain}

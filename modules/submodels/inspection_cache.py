@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.processes import ending_with_this
 from tfx_fusion.modules.spec import Specification, Submodel
 from tfx_fusion.modules.submodels.interface import Inspection
 
@@ -105,12 +106,10 @@ class InspectionCache:
 
 
 def _read_record(file: Path) -> Inspection | None:
-    """A record's inspection; None where there is none, or one that another version wrote."""
-    if not file.is_file():
-        return None
+    """A record's inspection; None where there is none, it is damaged, or of another version."""
     try:
-        return Inspection.model_validate_json(file.read_text())
-    except ValidationError:
+        return Inspection.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):  # a damaged one is written anew
         return None
 
 
@@ -124,7 +123,7 @@ def _read_in_process(submodels: dict[str, tuple[Submodel, Path]]) -> dict[str, d
         for name, (submodel, path) in submodels.items()
     }
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "tfx_fusion.modules.submodels.inspection"],
+        ending_with_this([sys.executable, "-P", "-m", "tfx_fusion.modules.submodels.inspection"]),
         input=json.dumps(request),
         capture_output=True,
         text=True,
