@@ -1,7 +1,5 @@
 """`fusion compile`: a specification as a pipeline of Kubeflow, or of Vertex AI."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +74,7 @@ def compile_file(file: Path, log: Callable[[str], None], target: str = "kubeflow
     specification, kubeflow = prepared.specification, prepared.specification.kubeflow
     if kubeflow is None:
         raise SpecificationError(
-            ["kubeflow: this key is missing; it needs at least the `image`, see kubeflow/README.md"]
+            "kubeflow: this key is missing; it needs at least the `image`, see kubeflow/README.md"
         )
     if target == "vertex":
         _check_vertex(kubeflow)

@@ -1,14 +1,9 @@
 """The pipeline, wired once: which step feeds which. The work itself is in the components."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 # By module: `tfx.v1` imports the libraries of Google Cloud too, which takes seconds.
-from tfx.components.example_validator.component import ExampleValidator
-from tfx.components.statistics_gen.component import StatisticsGen
-from tfx.components.transform.component import Transform
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -23,6 +18,7 @@ from tfx_fusion.components.fusion_worth.component import FusionWorthGen
 from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
 from tfx_fusion.components.serving_check.component import ServingCheck
 from tfx_fusion.components.submodel_importer.component import SubmodelImporter
+from tfx_fusion.components.tfx_steps import ExampleValidator, StatisticsGen, Transform
 from tfx_fusion.components.version_pusher.component import VersionPusher
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans

@@ -260,8 +260,7 @@ def train_version(world: Path, inputs: TrainingInputs, folder: Path) -> None:
     """Trains a world's model as version 1 of a publish folder."""
     from tfx_fusion.modules.embedding.plan import StagePlan
     from tfx_fusion.modules.spec import load_specification
-    from tfx_fusion.modules.submodels.copy import copy_submodel
-    from tfx_fusion.modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
     from tfx_fusion.modules.training.checkpoint import Checkpoint
     from tfx_fusion.modules.training.run import fuse_and_train
 

@@ -13,7 +13,9 @@ from click.testing import CliRunner
 from fusion_command import fusion
 
 from tfx_fusion import cli
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.pipeline.commands.schema import schema
+from tfx_fusion.pipeline.prepare import check_writable
 
 FUSION = Path(sys.executable).with_name("fusion")
 
@@ -45,12 +47,12 @@ def test_validate_prints_every_node_with_shape_and_parameter_counts(world: Path)
     assert "fusion.yaml is valid" in done.stdout
 
 
-def test_validate_imports_neither_tensorflow_nor_tfx_once_interfaces_are_known(world: Path) -> None:
+def test_validate_imports_nothing_large_once_interfaces_are_known(world: Path) -> None:
     validate(world)
     code = (
         "import sys; sys.argv = ['fusion', 'validate', 'fusion.yaml']\n"
         "import atexit; atexit.register(lambda: print('imported:', sorted("
-        "{'tensorflow', 'tfx', 'apache_beam'} & set(sys.modules))))\n"
+        "{'tensorflow', 'tfx', 'apache_beam', 'matplotlib'} & set(sys.modules))))\n"
         "from tfx_fusion.cli import main; main()"
     )
     done = subprocess.run(
@@ -218,3 +220,19 @@ def test_predict_refuses_a_folder_that_holds_no_model(world: Path) -> None:
     done = fusion("predict", "models", "data/rows.csv", folder=world)
     assert "expected version folders as TF Serving reads them, found none" in done.stderr
     assert done.returncode == 1
+
+
+def test_a_folder_that_tensorflow_would_read_as_a_pattern_is_refused_by_its_path(
+    world: Path,
+) -> None:
+    from tfx_fusion.modules.serving.published import find_version
+
+    folder = world.rename(world.with_name("st*r"))
+    done = fusion("validate", "fusion.yaml", folder=folder)
+    assert done.returncode == 2
+    refused = "TensorFlow reads * in a path as a pattern: rename the folder"
+    assert f"{folder / 'models' / 'text'}: {refused}" in done.stderr
+    with pytest.raises(RunError, match=r"^the folder of the runs: .*: rename the folder"):
+        check_writable(folder / "runs", "the folder of the runs")
+    with pytest.raises(RunError, match=r"^the published model: .*: rename the folder"):
+        find_version(folder / "serving")  # of predict, score and serve

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from fusion_command import fusion
+from odd_paths import ODD
 
 from tfx_fusion.pipeline.commands.predict import predict
 
@@ -103,6 +104,10 @@ def run(folder: Path, specification: str) -> dict[str, Any]:
 
 
 def test_both_formats_train_the_same_model_of_three_outputs(tmp_path: Path) -> None:
+    """In a folder of an odd name, behind a link of another."""
+    (tmp_path / ODD).mkdir()
+    (tmp_path / "a link").symlink_to(ODD)
+    tmp_path = tmp_path / "a link"
     rows = make_rows()
     pq.write_table(pa.table(rows), tmp_path / "rows.parquet", row_group_size=50)
     write_records(rows, tmp_path / "rows.tfrecord")

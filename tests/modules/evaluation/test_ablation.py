@@ -83,7 +83,7 @@ def interfaces_of(specification: Specification) -> dict[str, Any]:
 
 
 def folders_of(specification: Specification, folder: Path) -> dict[str, Path]:
-    from tfx_fusion.modules.submodels.copy import copy_submodel
+    from tfx_fusion.modules.submodels.inspection import copy_submodel
 
     found = {}
     for name, (_, path) in specification.imported().items():

@@ -17,9 +17,9 @@ from specs import specification_of
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph import picture
 from tfx_fusion.modules.graph.build import build, open_interface
-from tfx_fusion.modules.graph.describe import describe, graph_boxes
+from tfx_fusion.modules.graph.describe import describe
 from tfx_fusion.modules.graph.layout import Box
-from tfx_fusion.modules.graph.picture import draw_graph
+from tfx_fusion.modules.graph.picture import draw_graph, graph_boxes
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo

@@ -11,8 +11,12 @@ import pytest
 from tfx_fusion.modules.evaluation.quality import Line
 from tfx_fusion.modules.report.answers import ClassCounts
 from tfx_fusion.modules.report.blocks import Picture
-from tfx_fusion.modules.report.pictures import classes_picture, confusion_picture, residuals_picture
-from tfx_fusion.modules.report.worth_picture import worth_picture
+from tfx_fusion.modules.report.pictures import (
+    classes_picture,
+    confusion_picture,
+    residuals_picture,
+    worth_picture,
+)
 
 
 def texts(picture: Picture) -> list[str]:

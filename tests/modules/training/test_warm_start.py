@@ -203,14 +203,14 @@ def test_a_sub_model_from_another_file_starts_from_the_imported_weights(
 
 
 def test_without_a_champion_training_starts_from_scratch_and_says_so(tmp_path: Path) -> None:
-    outcome = Champion.read(None, DIGESTS).start(FusedModel(None, {}), {})
+    outcome = Champion.read(None, DIGESTS).start(FusedModel({}, {}, model=None), {})
 
     assert str(outcome) == "from scratch: no model has been published yet"
     assert (outcome.taken, outcome.anew) == ([], {})
 
 
 def test_a_champion_of_an_older_layout_is_the_reason_for_scratch(tmp_path: Path) -> None:
-    outcome = Champion.read(tmp_path, DIGESTS).start(FusedModel(None, {}), {})
+    outcome = Champion.read(tmp_path, DIGESTS).start(FusedModel({}, {}, model=None), {})
 
     assert str(outcome) == (
         "from scratch: an older layout without assets.extra/trained.npz was published last"
