@@ -24,6 +24,8 @@ from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Specification, Submodel
 from tfx_fusion.modules.submodels.interface import Inspection
 
+MODEL_FILES = ("saved_model.pb", "config.json")  # of a SavedModel, and of a preset
+
 
 def _key(submodel: Submodel, path: Path) -> str:
     identity = json.dumps(
@@ -167,7 +169,14 @@ def with_path(submodel: Submodel, folder: Path) -> Submodel:
 
 
 def file_states(path: Path) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of a file, or of each file in a folder, as Git's index has."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    """Path, size and time of change of a file, or of each file in a folder, as Git's index has.
+
+    None of a folder that holds no model, such as `/`: who reads it says so.
+    """
+    if path.is_dir():
+        is_model = any((path / name).is_file() for name in MODEL_FILES)
+        files = sorted(path.rglob("*")) if is_model else []
+    else:
+        files = [path]
     states = [(file, file.stat()) for file in files if file.is_file()]
     return [(str(file), state.st_size, state.st_mtime_ns) for file, state in states]
