@@ -12,7 +12,9 @@ from tfx.dsl.components.base import base_executor
 from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
+from tfx_fusion.components.champion_resolver.executor import current_state
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry.versions import newest_version
 from tfx_fusion.modules.report.summaries import TrainingSummary
 from tfx_fusion.modules.spec import Specification
@@ -64,6 +66,12 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         submodels = run.submodels(specification.imported())
         folder = run.parameters[PUBLISH_FOLDER_KEY]
         champion = newest_version(Path(folder)) if folder else None
+        seen = run.parameters[CHAMPION_KEY]
+        if folder and seen not in ("", current_state(Path(folder))):
+            raise RunError(
+                f"{folder}: another model was published or rolled back since the run began, and "
+                "training starts from the newest: run again"
+            )
         model = run.output(MODEL_KEY)
 
         record = fuse_and_train(

@@ -1,7 +1,5 @@
 """SubmodelImporter's work."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -11,8 +9,7 @@ from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.components.channels import INTERFACE_KEY
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.report.summaries import SubmodelSummary
-from tfx_fusion.modules.submodels.copy import copy_submodel
-from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 
 NAME_KEY = "submodel_name"
 PATH_KEY = "path"

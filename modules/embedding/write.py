@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.data.rejected import Rejected, check_limit, shown, write_rejected
-from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.columns import (
     CONTENTS_FILE,
     Column,
@@ -118,8 +118,8 @@ def collect(plan: EmbeddingPlan, summaries: str, folder: str, earlier: int = 0) 
     places: dict[str, tuple[int, ...]] = {}
     rejected: list[Rejected] = []
     columns: tuple[Column, ...] = ()
-    for path in sorted(tf.io.gfile.glob(f"{summaries}/*.json")):
-        with tf.io.gfile.GFile(path) as stream:
+    for name in sorted(tf.io.gfile.listdir(summaries)):
+        with tf.io.gfile.GFile(f"{summaries}/{name}") as stream:
             summary = json.load(stream)
         split = summary["split"]
         first, bad = given.get(split, 0), [RejectedRow(*row) for row in summary["rejected"]]

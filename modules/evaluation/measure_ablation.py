@@ -13,12 +13,7 @@ import keras
 import numpy as np
 
 from tfx_fusion.modules.embedding.columns import Contents
-from tfx_fusion.modules.embedding.plan import (
-    EmbeddingPlan,
-    StagePlan,
-    distinct_plans,
-    plan_stages,
-)
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, distinct_plans, plan_stages
 from tfx_fusion.modules.evaluation.ablation import Ablation, Comparison
 from tfx_fusion.modules.evaluation.metrics import (
     Counted,
@@ -31,11 +26,11 @@ from tfx_fusion.modules.evaluation.metrics import (
 from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
 from tfx_fusion.modules.graph.precision import precision
-from tfx_fusion.modules.graph.topology import ancestors
 from tfx_fusion.modules.keras_compat import run_graph
 from tfx_fusion.modules.metrics.table import larger_is_better
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec.topology import ancestors
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.data import RawRows
@@ -126,10 +121,7 @@ class _Fusion:
         return RawRows(self.specification, self._transform, self.splits[split])
 
     def _new(
-        self,
-        specification: Specification,
-        stages: Sequence[StagePlan],
-        imported: Mapping[str, str],
+        self, specification: Specification, stages: Sequence[StagePlan], imported: Mapping[str, str]
     ) -> FusedModel:
         """Built from interfaces, without weights, where nothing needs the sub-models themselves."""
         keras.backend.clear_session()
@@ -190,12 +182,7 @@ class _BranchStore(EmbeddedStore):
     def __init__(
         self, whole: EmbeddedStore, stages: Sequence[StagePlan], specification: Specification
     ) -> None:
-        """
-        Args:
-            whole: the embedded rows.
-            stages: what each stage of the whole fusion learns from.
-            specification: the whole.
-        """
+        """`stages` are what each stage of the whole fusion learns from."""
         self._whole, self._specification = whole, specification
         self._embedded = distinct_plans(list(stages))
 
@@ -334,10 +321,7 @@ def _labels(data: StageData) -> Arrays:
 
 
 def _compare(
-    specification: Specification,
-    joint: Joint,
-    labels: Arrays,
-    predictions: Mapping[str, Arrays],
+    specification: Specification, joint: Joint, labels: Arrays, predictions: Mapping[str, Arrays]
 ) -> list[Comparison]:
     comparisons = []
     confidence, seed = specification.evaluation.confidence, specification.training.seed

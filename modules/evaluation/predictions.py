@@ -24,8 +24,8 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.data.rejected import Rejected, check_limit, shown
-from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.columns import write_rows
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.files import write_text
@@ -64,11 +64,7 @@ class Predictor:
     """Asks exported models for the rows of a file; loads them once, when it is made."""
 
     def __init__(self, specification: Specification, models: Mapping[str, Path]) -> None:
-        """
-        Args:
-            specification: what the candidate was made from.
-            models: the SavedModel of the candidate, and of the champion if there is one.
-        """
+        """`models` are the SavedModel of the candidate, and of the champion if there is one."""
         self._specification = specification
         self._names = (ROW_ID, *{name: 0 for names in specification.sliced_by() for name in names})
         self._models = {name: tf.saved_model.load(str(path)) for name, path in models.items()}
@@ -210,12 +206,7 @@ def rejected_rows(
 def read_predictions(
     specification: Specification, evaluation: Path, most: int | None = None
 ) -> EvaluatedRows:
-    """The predictions in the folder of an evaluation.
-
-    Args:
-        specification: what the candidate was made from.
-        evaluation: the folder.
-        most: how many rows to read, from the first; None for all.
+    """The predictions in the folder of an evaluation, of the first `most` rows if so asked.
 
     Raises RunError where there are none.
     """

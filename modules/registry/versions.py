@@ -36,6 +36,24 @@ class Version:
         return self.path.with_name(f"{self.name}{ROLLED_BACK}")
 
 
+@dataclass(frozen=True)
+class Champion:
+    """The last published model as a run found it, to compare its candidate with.
+
+    `digest` is that of its model; `not_comparable` is the reason why a candidate cannot be compared
+    with it, or empty.
+    """
+
+    version: str
+    digest: str
+    not_comparable: str = ""
+
+    @property
+    def compared(self) -> str | None:
+        """The version, where a candidate can be compared with it."""
+        return None if self.not_comparable else self.version
+
+
 def holds_model(folder: Path) -> bool:
     """Whether a folder is a published version: it holds a SavedModel."""
     return (folder / "saved_model.pb").is_file()

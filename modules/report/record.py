@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.evaluation.quality import Quality, read_quality
-from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.files import is_held, write_text
 from tfx_fusion.modules.report.summaries import (
     EmbeddingsSummary,
     Metrics,
@@ -23,10 +23,11 @@ from tfx_fusion.modules.report.summaries import (
 )
 
 RUN_FILE = "run.json"
+RUNNING_FILE = ".running"  # its lock is held while a run goes on
 
 Kind = TypeVar("Kind", bound=Summary)
 Reject = TypeVar("Reject", RowsSummary, EmbeddingsSummary, TrainingSummary)
-Status = Literal["waiting", "running", "done", "reused", "failed"]
+Status = Literal["waiting", "running", "done", "reused", "failed", "interrupted"]
 
 
 class StepRecord(BaseModel):
@@ -58,7 +59,9 @@ class RunRecord(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
-    status: Literal["running", "published", "not published", "tuned", "failed"] = "running"
+    status: Literal["running", "published", "not published", "tuned", "failed", "interrupted"] = (
+        "running"
+    )
     specification: str | None = None  # the file
     log: str | None = None  # the file
     steps: list[StepRecord] = []
@@ -72,9 +75,17 @@ class RunRecord(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
-        """The record in a run's folder; raises RunError where it is damaged or an older one."""
+        """The record in a run's folder; raises RunError where it is damaged or an older one.
+
+        A run whose process has ended without a word, killed or for want of power, is interrupted.
+        """
         try:
-            return cls.parse((folder / RUN_FILE).read_text())
+            record = cls.parse((folder / RUN_FILE).read_bytes())
+            if record.status == "running" and not is_held(folder / RUNNING_FILE):
+                # Again: it may have ended well between the two looks.
+                record = cls.parse((folder / RUN_FILE).read_bytes())
+                record.interrupt("its process was killed")
+            return record
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{folder}: expected a whole {RUN_FILE}, found {_reason(error)}; run again"
@@ -84,6 +95,14 @@ class RunRecord(BaseModel):
     def parse(cls, text: str | bytes) -> RunRecord:
         """The record of a `run.json`; raises pydantic's ValidationError where it is none."""
         return cls.model_validate_json(text)
+
+    def interrupt(self, reason: str) -> None:
+        """Marks a run that has not ended as interrupted, and the step that it was in."""
+        if self.status == "running":
+            self.status, self.error = "interrupted", f"interrupted: {reason}"
+            for step in self.steps:
+                if step.status == "running":
+                    step.status = "interrupted"
 
     def write(self, folder: Path) -> None:
         """Writes `run.json` into the run's folder, whole or not at all."""

@@ -18,6 +18,16 @@ Metrics = dict[str, dict[str, float]]
 Source = Literal["embeddings", "rows"]  # as in `LearnsFrom`
 
 
+def metrics_text(metrics: Metrics) -> str:
+    """Metrics in one line, without the number of rows."""
+    return ", ".join(
+        f"{output}.{name} {value:.4f}"
+        for output, values in metrics.items()
+        for name, value in values.items()
+        if name != "example_count"
+    )
+
+
 class Summary(BaseModel):
     """What one step did; `kind` names its class below."""
 
@@ -181,12 +191,7 @@ class EvaluationSummary(Summary):
     metrics: Metrics
 
     def in_words(self) -> str:
-        return ", ".join(
-            f"{output}.{name} {value:.4f}"
-            for output, values in self.metrics.items()
-            for name, value in values.items()
-            if name != "example_count"
-        )
+        return metrics_text(self.metrics)
 
 
 class ServerSpeed(BaseModel):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfx_fusion.modules.errors import first_line
+from tfx_fusion.modules.files import set_aside, whole_file
 from tfx_fusion.modules.spec import Direction
 
 STATE_FILE = "state.npz"
+# What NumPy, its zip file and the JSON in it raise where bytes are missing or changed.
+DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass
@@ -47,7 +52,6 @@ class Checkpoint:
 
     def save(self, state: State) -> None:
         """Writes a state aside and renames it, so that a kill leaves the previous one."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
             f"{kind}/{position}": storable(value)
             for kind in ("variables", "optimizer", "best_weights")
@@ -57,16 +61,24 @@ class Checkpoint:
             name: getattr(state, name)
             for name in ("stage", "epoch", "stages", "epochs", "stopping", "unusable")
         }
-        aside = self._folder / f".{os.getpid()}.tmp"
-        with aside.open("wb") as stream:
-            np.savez(stream, plain=np.array(json.dumps(plain)), **arrays)
-        aside.replace(self._folder / STATE_FILE)
+        with whole_file(self._folder / STATE_FILE) as aside:
+            np.savez(aside, plain=np.array(json.dumps(plain)), **arrays)
 
     def load(self) -> State | None:
-        """The last state, or None where training has not begun."""
+        """The last state; None where training has not begun, or its state is damaged.
+
+        A damaged file is set aside: training then begins again, with the same result.
+        """
         file = self._folder / STATE_FILE
         if not file.is_file():
             return None
+        try:
+            return self._read(file)
+        except DAMAGED as error:
+            set_aside(file, first_line(error), "training starts from its first epoch")
+            return None
+
+    def _read(self, file: Path) -> State:
         with np.load(file, allow_pickle=False) as stored:
             plain = json.loads(str(stored["plain"]))
             lists: dict[str, Any] = {}

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.data.records import Records
-from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.embedding.columns import Column, Contents, parse
 from tfx_fusion.modules.embedding.embedder import mask_name
 from tfx_fusion.modules.errors import RunError

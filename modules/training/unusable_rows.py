@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.graph.units import LabelUnits
+from tfx_fusion.modules.graph.outputs import LabelUnits
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.training.data import Rows
 from tfx_fusion.modules.training.losses import new_loss

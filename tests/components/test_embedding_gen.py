@@ -19,8 +19,7 @@ from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, plan_sta
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.spec import Specification, load_specification
-from tfx_fusion.modules.submodels.copy import copy_submodel
-from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 from tfx_fusion.pipeline.failure import cause_of
 
 pytestmark = pytest.mark.component

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_fusion.modules.data.split import example_files
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.embedding.columns import Column, parse, read_contents
 from tfx_fusion.modules.embedding.embedder import RejectedRow
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
