@@ -1,4 +1,6 @@
-"""Specifications and models, and how they may be damaged, by random numbers."""
+"""Valid specifications with their models, and ways to damage them, for `fuzz_validate`."""
+
+from __future__ import annotations
 
 import copy
 import json
@@ -78,6 +80,20 @@ training:
   stages: [{name: s, epochs: 1, learning_rate: 0.1}]
 evaluation: {thresholds: {y: {auc: {min: 0.5}}}, worth: {}}
 publish: {path: serving}
+"""
+MAKE = """
+import keras, sys
+from keras import layers as L
+folder = sys.argv[1]
+keras.utils.set_random_seed(1)
+image = keras.Input((8, 8, 3), name="image")
+features = L.Dense(4, activation="relu", name="features")(L.Flatten()(L.Conv2D(2, 3)(image)))
+keras.Model(image, [features, L.Dense(2, name="scores")(features)]).save(f"{folder}/vision.keras")
+steps = keras.Input((None, 2), name="steps")
+keras.Model(steps, L.LSTM(4, name="read")(L.BatchNormalization()(steps))).save(
+    f"{folder}/ear.keras")
+v = keras.Input((4,), name="v")
+keras.Model(v, L.Dense(3)(v)).export(f"{folder}/plain_net", verbose=False)
 """
 
 ODD: tuple[Any, ...] = (

@@ -26,7 +26,14 @@ from typing import Any
 import click
 import yaml
 
-from benchmarks.damage import SMALL, WIDE, damage_keras, damage_saved_model, damaged
+from benchmarks.damage import (
+    MAKE,
+    SMALL,
+    WIDE,
+    damage_keras,
+    damage_saved_model,
+    damaged,
+)
 from benchmarks.figures import HELP, json_option, side_by_side, write_figures
 from tfx_fusion.modules.errors import SpecificationError, UserError
 from tfx_fusion.modules.spec import Specification
@@ -36,20 +43,6 @@ from tfx_fusion.pipeline.consoles import wide_console
 
 MEMORY = 8 << 30  # more than a check may take; a layer of 10^12 units then raises MemoryError
 MODELS_TOGETHER = 25
-MAKE = """
-import keras, sys
-from keras import layers as L
-folder = sys.argv[1]
-keras.utils.set_random_seed(1)
-image = keras.Input((8, 8, 3), name="image")
-features = L.Dense(4, activation="relu", name="features")(L.Flatten()(L.Conv2D(2, 3)(image)))
-keras.Model(image, [features, L.Dense(2, name="scores")(features)]).save(f"{folder}/vision.keras")
-steps = keras.Input((None, 2), name="steps")
-keras.Model(steps, L.LSTM(4, name="read")(L.BatchNormalization()(steps))).save(
-    f"{folder}/ear.keras")
-v = keras.Input((4,), name="v")
-keras.Model(v, L.Dense(3)(v)).export(f"{folder}/plain_net", verbose=False)
-"""
 
 
 class TooLong(BaseException):
