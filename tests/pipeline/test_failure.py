@@ -58,7 +58,7 @@ def raised(error: BaseException, cause: BaseException | None = None) -> BaseExce
                       "OSError: [Errno 28] No space left on device: '/runs/a'"),
          "no space", "free some space"),
         (RuntimeError("INTERNAL: mlmd: database or disk is full"), "no space", "free some space"),
-        (OSError(errno.EROFS, "Read-only file system", "/runs/a"), "cannot be written", "permissions"),
+        (OSError(errno.EROFS, "Read-only file system", "/runs/a"), "be written", "permissions"),
         (MemoryError(), "not enough memory", "smaller batches"),
         (RuntimeError("std::bad_alloc"), "not enough memory", "smaller batches"),
         (OSError(errno.EIO, "Input/output error", "/runs/a"), "the disk cannot", "check the disk"),
