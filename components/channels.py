@@ -1,4 +1,4 @@
-"""What artifacts carry from one component to another beside their files, and inputs of each name.
+"""Specs of components, and what artifacts carry from one to another beside their files.
 
 Facts are custom properties of artifacts: Kubeflow's compiler knows no declared properties but
 TFX's own.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tfx import types
-from tfx.types import artifact_utils, standard_component_specs
-from tfx.types.component_spec import ChannelParameter, ComponentSpec
+from tfx.types import artifact_utils, channel_utils, standard_component_specs
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
 from tfx_fusion.components.artifacts import Submodel
@@ -34,6 +34,20 @@ NOT_COMPARABLE_KEY = "not_comparable"
 # ... and of sub-models.
 DIGEST_KEY = "digest"
 INTERFACE_KEY = "interface"
+
+
+# The specs of components.
+
+
+def texts(*keys: str) -> dict[str, ExecutionParameter]:
+    """Parameters that are texts, most of them JSON."""
+    return {key: ExecutionParameter(type=str) for key in keys}
+
+
+def filled(spec: type[ComponentSpec], values: Mapping[str, Any]) -> ComponentSpec:
+    """A component's spec with its parameters and inputs, and a new artifact for each output."""
+    made = {key: channel_utils.as_channel([output.type()]) for key, output in spec.OUTPUTS.items()}
+    return spec(**values, **made)
 
 
 # The data that were read: on a cluster this is known only when a pipeline runs.
@@ -118,9 +132,7 @@ def with_submodels(spec: type[ComponentSpec], names: Iterable[str]) -> type[Comp
     return with_inputs(spec, map(submodel_key, names), Submodel)
 
 
-def submodel_channels(
-    channels: Mapping[str, types.BaseChannel],
-) -> dict[str, types.BaseChannel]:
+def submodel_channels(channels: Mapping[str, types.BaseChannel]) -> dict[str, types.BaseChannel]:
     """The channels of SubmodelImporters, by the keys of the spec."""
     return {submodel_key(name): channel for name, channel in channels.items()}
 

@@ -12,11 +12,14 @@ import os
 import re
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TextIO
+
+from tfx_fusion.modules.errors import RunError
 
 # The process that writes it is in the name, so that what a killed one left can be found. The name
 # that it will get is not: with it, a long one would be too long.
@@ -64,6 +67,36 @@ def folder_aside(path: Path) -> Iterator[Path]:
         yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+# TensorFlow and Beam take a path with these for a pattern, which other folders match as well.
+PATTERN = "*?[\\"
+UNUSABLE = ("Cc", "Cs")  # control characters, and what is no UTF-8 (as Python decodes it)
+# Linux allows 4,096; a run appends the names of its steps' files.
+MOST_BYTES = 3_500
+
+
+def check_path(path: Path, key: str) -> None:
+    """Raises RunError for a path that TensorFlow, Beam or the file system would not take as it is.
+
+    `key` says what the path is of.
+    """
+    found = sorted(set(PATTERN) & set(str(path)))
+    if found:
+        raise RunError(
+            f"{key}: {path}: TensorFlow reads {' and '.join(found)} in a path as a pattern: rename "
+            "the folder"
+        )
+    if any(unicodedata.category(character) in UNUSABLE for character in str(path)):
+        raise RunError(
+            f"{key}: {str(path)!r}: expected UTF-8 without control characters: rename the folder"
+        )
+    length = len(str(path).encode())
+    if length > MOST_BYTES:
+        raise RunError(
+            f"{key}: {path}: the path has {length:,} bytes, at most {MOST_BYTES:,} leave room for "
+            "the files of the steps: move the folder"
+        )
 
 
 def put_in_place(aside: Path, path: Path) -> None:

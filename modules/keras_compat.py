@@ -5,8 +5,6 @@ that fails when a new version changes it, and all callers stay as they are once 
 here. Everything else in `modules` uses public API only.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -51,7 +51,7 @@ def damage_on(console: Console) -> Iterator[None]:
 
 def quality_table(quality: Quality) -> Table:
     """A row for each metric of each slice; columns that would stay empty are left out."""
-    from tfx_fusion.modules.evaluation.quality_columns import BOUND, quality_columns
+    from tfx_fusion.modules.evaluation.quality import BOUND, quality_columns
 
     columns = quality_columns(quality.lines, quality.confidence)
     table = Table(box=None, pad_edge=False)
@@ -66,7 +66,7 @@ def quality_table(quality: Quality) -> Table:
 
 
 def _bounds(bounds: tuple[Bound, ...]) -> Text:
-    from tfx_fusion.modules.evaluation.quality_columns import VERDICTS
+    from tfx_fusion.modules.evaluation.quality import VERDICTS
 
     text = Text()
     for position, bound in enumerate(bounds):

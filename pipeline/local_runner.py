@@ -13,8 +13,9 @@ from typing import Any, Literal
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
-from tfx import v1 as tfx
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperator
 from tfx.orchestration.portable.data_types import ExecutionInfo
@@ -62,7 +63,7 @@ class _Progress(logging.Handler):
 class StepRun:
     """The steps of one pipeline run, updated while it goes on."""
 
-    def __init__(self, pipeline: tfx.dsl.Pipeline, on_change: Callable[[Step], None]) -> None:
+    def __init__(self, pipeline: Pipeline, on_change: Callable[[Step], None]) -> None:
         self._pipeline = pipeline
         self._on_change = on_change
         self.steps = {
@@ -81,7 +82,7 @@ class StepRun:
         own.addHandler(progress)
         try:
             with beam_arguments_aside(self._pipeline), only_whole_artifacts_reused():
-                tfx.orchestration.LocalDagRunner().run(self._pipeline)
+                LocalDagRunner().run(self._pipeline)
         except BaseException:
             for step in self.steps.values():
                 if step.status == "running":
@@ -167,7 +168,7 @@ def _seconds_to_make(
 
 
 @contextmanager
-def beam_arguments_aside(pipeline: tfx.dsl.Pipeline) -> Iterator[None]:
+def beam_arguments_aside(pipeline: Pipeline) -> Iterator[None]:
     """Inside it, steps run as their components say, but their cache keys do not hold it."""
     arguments: dict[str, list[str]] = {}
     for node in pipeline.components:
@@ -223,7 +224,7 @@ def only_whole_artifacts_reused() -> Iterator[None]:
         artifact_utils.verify_artifacts = before
 
 
-def continue_ids(pipeline: tfx.dsl.Pipeline) -> None:
+def continue_ids(pipeline: Pipeline) -> None:
     """Lets the ids of executions begin behind those that have a folder.
 
     They name the folders of artifacts, and begin at 1 in a new database: where the old one was

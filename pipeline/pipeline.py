@@ -1,13 +1,13 @@
 """The pipeline, wired once: which step feeds which. The work itself is in the components."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tfx import v1 as tfx
+# By module: `tfx.v1` imports the libraries of Google Cloud too, which takes seconds.
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
 
 from tfx_fusion.components.champion_resolver.component import ChampionResolver
 from tfx_fusion.components.data_gate.component import DataGate
@@ -172,14 +172,12 @@ def create_steps(
     return nodes
 
 
-def create_pipeline(name: str, steps: Sequence[BaseNode], place: Workplace) -> tfx.dsl.Pipeline:
+def create_pipeline(name: str, steps: Sequence[BaseNode], place: Workplace) -> Pipeline:
     """The steps as a pipeline of this machine, with its metadata in SQLite."""
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=name,
         pipeline_root=str(place.artifacts),
         components=list(steps),
         enable_cache=True,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            str(place.metadata)
-        ),
+        metadata_connection_config=sqlite_metadata_connection_config(str(place.metadata)),
     )

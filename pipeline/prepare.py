@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfx_fusion.modules.errors import Problem, RunError, SpecificationError
+from tfx_fusion.modules.files import check_path
 from tfx_fusion.modules.processes import ending_with_this
 from tfx_fusion.modules.spec import (
     ReadSpecification,
@@ -155,7 +156,11 @@ def _inspect(
 
 
 def check_writable(folder: Path, key: str) -> None:
-    """Raises RunError where nothing can be written below a folder that may not exist yet."""
+    """Raises RunError where nothing can be written below a folder that may not exist yet.
+
+    Nor may its path be one that some library takes for another.
+    """
+    check_path(folder, key)
     place = folder
     while not place.exists():
         place = place.parent

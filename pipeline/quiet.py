@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import sys
 import warnings
@@ -78,8 +77,6 @@ def log_everything() -> None:
 
     absl_logging.set_verbosity(absl_logging.INFO)
     absl_logging.use_absl_handler()
-    absl_logging.get_absl_handler().addFilter(_is_no_noise)
-
-
-def _is_no_noise(record: logging.LogRecord) -> bool:
-    return not any(words in record.getMessage() for words in NOISE)
+    absl_logging.get_absl_handler().addFilter(
+        lambda record: not any(words in record.getMessage() for words in NOISE)
+    )

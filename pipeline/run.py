@@ -26,7 +26,7 @@ from tfx_fusion.modules.registry.changes import clean_up
 from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.registry.versions import check_publish_folder
 from tfx_fusion.modules.report.finished import PROVENANCE_FILE
-from tfx_fusion.modules.report.record import RUN_FILE, RejectedRows, RunRecord
+from tfx_fusion.modules.report.record import RUN_FILE, RunRecord
 from tfx_fusion.pipeline import ending
 from tfx_fusion.pipeline.beam import check_options, choose, in_words, size_to_choose_by
 from tfx_fusion.pipeline.consoles import damage_on, print_line, quality_table, wide_console
@@ -162,10 +162,10 @@ def _keep_rejected(current: Run, error: BaseException) -> None:
     """Keeps the rejected rows that an error carries, since TFX has removed the step's own."""
     found = user_error(error)
     if isinstance(found, RejectedRowsError) and found.rejected:
-        from tfx_fusion.modules.data.write import write_rejected
+        from tfx_fusion.modules.data.rejected import write_rejected
 
         file = write_rejected(str(current.folder), found.rejected)
-        current.record.rejected = RejectedRows(rows=len(found.rejected), file=file)
+        current.record.count_rejected(len(found.rejected), file)
         current.record.error = f"{current.record.error}. Rejected rows with their reasons: {file}"
 
 

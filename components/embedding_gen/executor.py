@@ -35,7 +35,7 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
         targets = run.output_splits(EMBEDDINGS_KEY)
         with self._make_beam_pipeline() as pipeline:
             write_embeddings(pipeline, make, run.splits(EXAMPLES_KEY), targets, shards)
-        contents = collect(plan, shards, folder)
+        contents = collect(plan, shards, folder, run.rejected_rows(EXAMPLES_KEY))
         return EmbeddingsSummary(
             rows=sum(contents.rows.values()),
             bytes_per_row=contents.bytes_per_row,

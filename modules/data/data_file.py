@@ -7,8 +7,6 @@ The readers of Parquet and TFRecords are imported where they are needed: a check
 header must not wait for them.
 """
 
-from __future__ import annotations
-
 import csv
 import glob
 import gzip
@@ -152,8 +150,16 @@ def _header(path: Path, lines: Iterator[bytes]) -> list[str]:
 
 
 def tfrecord_files(path: Path) -> list[Path]:
-    """The files that a path or pattern names, in order. Raises RunError where there are none."""
-    files = sorted(file for file in map(Path, glob.glob(str(path))) if file.is_file())
+    """The files that a path or pattern names, in order. Raises RunError where there are none.
+
+    What exists under its very name is no pattern: a folder may be called `[2024]`.
+    """
+    there = path
+    while not there.exists():
+        there = there.parent
+    rest = str(path.relative_to(there))
+    found = [path] if there == path else [there / name for name in glob.glob(rest, root_dir=there)]
+    files = sorted(file for file in found if file.is_file())
     if not files:
         raise RunError(f"{path}: no such data file")
     return files

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ class InspectionCache:
                 # A file that was made only now had no state to key a record by before.
                 made = submodel.path is None
                 record = self._record(submodel, path) if made else records[name]
-                write_text(record, found[name].model_dump_json())
+                with suppress(OSError):  # read-only: the next look reads the sub-model again
+                    write_text(record, found[name].model_dump_json())
         if problems:
             raise SpecificationError(problems)
         return found

@@ -30,6 +30,7 @@ class State:
     `stages` holds the records of earlier stages, `epochs` that of this one. `variables` and
     `optimizer` are values in their owners' order, without frozen variables. `stopping` is the
     state of early stopping: `wait`, `best`, `best_epoch`; its best weights are `best_weights`.
+    `unusable` are the rows that training has left out.
     """
 
     stage: int
@@ -40,6 +41,7 @@ class State:
     optimizer: list[np.ndarray] = field(default_factory=list)
     stopping: dict[str, Any] = field(default_factory=dict)
     best_weights: list[np.ndarray] = field(default_factory=list)
+    unusable: list[Sequence[Any]] = field(default_factory=list)
 
 
 class Checkpoint:
@@ -57,7 +59,7 @@ class Checkpoint:
         }
         plain = {
             name: getattr(state, name)
-            for name in ("stage", "epoch", "stages", "epochs", "stopping")
+            for name in ("stage", "epoch", "stages", "epochs", "stopping", "unusable")
         }
         with whole_file(self._folder / STATE_FILE) as aside:
             np.savez(aside, plain=np.array(json.dumps(plain)), **arrays)

@@ -1,7 +1,5 @@
 """The search itself: KerasTuner proposes values, each trial trains one head on the embeddings."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout

@@ -48,7 +48,9 @@ def train_head(
     sources = StageDataSource(
         specification, replace(fused, submodels={}), stages, store, _no_raw_rows
     )
-    history = train(specification, interfaces, replace(fused, submodels={}), sources.of_stage)
+    history = train(
+        specification, interfaces, replace(fused, submodels={}), sources.of_stage, search=sources
+    )
     return history.kept_epoch
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tfx_fusion.modules.spec import Specification
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
     """Runs FusionTrainer's executor on imported copies; returns the artifacts that it filled."""
 
@@ -31,8 +31,7 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
         from tfx_fusion.components.fusion_trainer import executor
         from tfx_fusion.modules.embedding.plan import StagePlan
         from tfx_fusion.modules.spec.views import training_view
-        from tfx_fusion.modules.submodels.copy import copy_submodel
-        from tfx_fusion.modules.submodels.inspection import inspect_submodel
+        from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 
         raw = StagePlan(plan=None)
         stages = stages or [raw for _ in specification.training.stages]

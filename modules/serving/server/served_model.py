@@ -1,7 +1,5 @@
 """The version that is served: the newest, loaded before the one before it is freed."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import logging
@@ -34,12 +32,7 @@ class ServedModel:
     """The versions of one model in a publish folder; to be used within one event loop."""
 
     def __init__(self, name: str, folder: Path, on_load: Callable[[int, bool], None]) -> None:
-        """
-        Args:
-            name: the model's name for clients.
-            folder: the publish folder.
-            on_load: called with each version that was loaded, and whether it succeeded.
-        """
+        """`on_load` is called with each version that was loaded, and whether it succeeded."""
         self.name = name
         self._folder, self._on_load = folder, on_load
         self._current: Servable | None = None

@@ -27,9 +27,9 @@ class Remembered:
         self.reported: list[str] = []
         self.first = self.inspect(self.reported.append)
 
-    def inspect(self, tell: Callable[[str], None]) -> dict[str, Inspection]:
+    def inspect(self, report: Callable[[str], None]) -> dict[str, Inspection]:
         # A new object each time, as each command makes its own.
-        return InspectionCache(self.folder).inspect(self.specification, tell)
+        return InspectionCache(self.folder).inspect(self.specification, report)
 
 
 class ReadingError(Exception):
