@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 SECONDS = 600.0
 
@@ -140,12 +141,11 @@ def _set_clock(seconds: float) -> None:
     from tfx_fusion.modules.registry import publish
     from tfx_fusion.pipeline import run
 
-    true_time = time.time
-
     class Shifted(datetime.datetime):
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> Shifted:
-            return cls.fromtimestamp(true_time() + seconds, tz)
+            return cls.fromtimestamp(time.time() + seconds, tz)
 
-    time.time = lambda: true_time() + seconds
+    # Not `time.time` itself: Beam pickles it by its name.
+    publish.time = SimpleNamespace(time=lambda: time.time() + seconds)  # type: ignore[assignment]
     run.datetime = publish.datetime = Shifted  # type: ignore[attr-defined, misc]
