@@ -24,6 +24,10 @@ SIMPLE = (
     "LayerNormalization",
     "Embedding",
 )
+WEIGHTED = (
+    *SIMPLE, "Bidirectional", "TimeDistributed", "BatchNormalization", "DepthwiseConv2D",
+    "SelfAttention", "Residual", "OwnA", "OwnB",
+)  # fmt: skip
 RANDOM = ("Dropout", "Noise", "RandomFlip")
 
 
@@ -57,6 +61,14 @@ def draw_more_training(case: Case) -> None:
         case.training["kill"] = int(random.integers(1, epochs + 1))
     if random.random() < 0.25:
         case.training["warm_start"] = "champion"
+
+
+def has_weights(submodel: dict[str, Any]) -> bool:
+    """Whether something on the way to a sub-model's first output can be trained."""
+    chains = [*(entry["chain"] for entry in submodel["inputs"].values()), submodel["tail"]]
+    layers = [layer for chain in chains for item in chain for layer in item]
+    known = submodel["form"] in ("keras2", "module") or submodel["join"] == "attention"
+    return known or any(layer in WEIGHTED for layer in layers)
 
 
 def is_half(case: Case) -> bool:
