@@ -24,7 +24,7 @@ demo: setup ## pretrain two models, fuse them, train, check, publish, predict
 	@$(VENV)/python $(EXAMPLE)/show.py
 
 test: setup lint ## lint, types, import rules, then every test
-	@$(VENV)/python -m pytest -n 2 --dist loadfile
+	@$(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-unit: setup ## the tests that take seconds
 	@$(VENV)/python -m pytest -m "not end_to_end and not component"

@@ -1,12 +1,10 @@
 """Drawn fusions against plain Keras: predictions, training, embeddings, export and servers.
 
-    python benchmarks/differential.py --graphs 2000 --seed 0 --json found.json
+    python -m benchmarks.differential --graphs 2000 --seed 0 --json found.json
 
 Every seed draws one fusion. Most compare predictions; every 6th trains, every 30th goes through
 files, export and evaluation, every 60th through the model server.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -15,7 +13,6 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import apache_beam  # noqa: F401  before TensorFlow, which else crashes while Python shuts down
 import click

@@ -5,8 +5,6 @@ everything is imported. Run as `python -m benchmarks.embed_modes MODE FILE`, whe
 folders; prints one line of JSON.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -22,11 +20,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data.split import example_files
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.embedding.embedder import Embedder
 from tfx_fusion.modules.embedding.plan import plan_stages
 from tfx_fusion.modules.embedding.write import collect, write_embeddings
-from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
+from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.submodels.interface import Interface
@@ -88,8 +86,8 @@ class World:
 
 def embed(world: World, clock: _Clock) -> dict[str, Any]:
     """EmbeddingGen's work only."""
-    training = world.specification.training.model_copy(update={"embed_once": True})
-    specification = world.specification.model_copy(update={"training": training})
+    training = world.specification.training.changed(embed_once=True)
+    specification = world.specification.changed(training=training)
     stages = plan_stages(specification, build(specification, world.interfaces, open_interface))
     plan = stages[0].plan
     if plan is None:
@@ -130,19 +128,15 @@ def _train(world: World, stages: Any, embeddings: list[str]) -> dict[str, Any]:
     raw = partial(_raw, world)
     sources = StageDataSource(specification, fused, stages, EmbeddedStore(stages, embeddings), raw)
     history = train(specification, world.interfaces, fused, sources.of_stage)
+    head = [layer for made in fused.layers.values() for layer in made]
     return {
         "losses": [epoch["loss"] for epoch in history.stages[0].epochs],
-        "head": _head_weights(fused),
+        "head": [np.ravel(weight).tolist() for layer in head for weight in layer.get_weights()],
     }
 
 
 def _raw(world: World, split: str) -> RawRows:
     return RawRows(world.specification, world.transform(), world.examples[split])
-
-
-def _head_weights(fused: FusedModel) -> list[list[float]]:
-    layers = [layer for made in fused.layers.values() for layer in made]
-    return [np.ravel(weight).tolist() for layer in layers for weight in layer.get_weights()]
 
 
 def _plain_parts(world: World) -> tuple[keras.Model, Any]:

@@ -1,7 +1,5 @@
 """Embedding once: what it saves over plain Keras and over live training, and what it costs."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

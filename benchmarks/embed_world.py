@@ -1,7 +1,5 @@
 """The data and models of the benchmark of embedding once: images with words, two models."""
 
-from __future__ import annotations
-
 import csv
 import json
 import sys

@@ -1,7 +1,5 @@
 """What every benchmark does with its figures: a table side by side, and a JSON file."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

@@ -66,7 +66,8 @@ def measure(shape: Shape, rounds: int) -> dict[str, float]:
     fused = fuse(shape)
     forward = time_forward(shape, fused, rounds)
     names = [part.name for part in shape.parts]
-    step = time_step(shape, fused, rounds)
+    steps = {"fused": stepping(shape, fused.model), "keras": stepping(shape, compose(shape))}
+    step = interleaved(steps, rounds, WARM_UP)
     return {
         "forward_ms": 1e3 * forward.median("fused"),
         "parts_ms": 1e3 * forward.median(*names),
@@ -135,12 +136,6 @@ def time_forward(shape: Shape, fused: FusedModel, rounds: int) -> Timings:
         variants[part.name] = waiting(lambda given, part=part: called(part, given), taken)
         values[part.name] = tf.constant(variants[part.name]())
     variants["fused"] = waiting(lambda given: fused.model(given, training=False)["answer"], inputs)
-    return interleaved(variants, rounds, WARM_UP)
-
-
-def time_step(shape: Shape, fused: FusedModel, rounds: int) -> Timings:
-    """One training step of the fused model and of the one made by hand."""
-    variants = {"fused": stepping(shape, fused.model), "keras": stepping(shape, compose(shape))}
     return interleaved(variants, rounds, WARM_UP)
 
 

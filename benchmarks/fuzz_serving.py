@@ -1,8 +1,5 @@
 """Malformed requests to `fusion serve`: each must get a proper error, and none may harm it."""
 
-from __future__ import annotations
-
-import json
 import os
 import sys
 import tempfile
@@ -10,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 import click
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.figures import HELP, json_option, write_figures
 from benchmarks.malformed import Arrays, Fuzzer, Tally, Target, fuzz
 from benchmarks.malformed_grpc import GrpcFuzzer
 from benchmarks.malformed_rest import RestFuzzer, oversized
 from benchmarks.serving_load import mebibytes
-from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.serving.check.process import model_server
 from tfx_fusion.pipeline.consoles import wide_console
 
@@ -90,12 +85,10 @@ def fuzz_both(target: Target, requests: int, seed: int, memory: Any) -> dict[str
     return figures
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=HELP)
 @click.option("--requests", default=2000, show_default=True, type=click.IntRange(min=1))
 @click.option("--seed", default=1, show_default=True)
-@click.option(
-    "--json", "file", type=click.Path(path_type=Path), help="Also write the figures to a file."
-)
+@json_option
 def main(requests: int, seed: int, file: Path | None) -> None:
     """Send about so many malformed requests to a server, over gRPC and REST.
 
@@ -128,8 +121,7 @@ def main(requests: int, seed: int, file: Path | None) -> None:
     console = wide_console()
     for key, value in figures.items():
         console.print(f"{key}: {value}", highlight=False, markup=False)
-    if file:
-        write_text(file, json.dumps(figures, indent=1) + "\n")
+    write_figures(file, figures)
     if figures["wrong"] or figures["valid_requests_after"] != "right":
         sys.exit(1)
 

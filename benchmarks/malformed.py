@@ -1,11 +1,10 @@
 """Malformed requests: what they are sent to, and whether the answers are right."""
 
-from __future__ import annotations
-
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -40,18 +39,37 @@ class WrongAnswerError(Exception):
     """A request got a wrong answer, or none."""
 
 
-class Fuzzer(Protocol):
-    """Malformed requests over one protocol, by kind."""
+class Fuzzer(ABC):
+    """Malformed requests over one protocol, by kind. `answered` is the status of an answer."""
 
     kinds: tuple[str, ...]
+    answered: str
 
-    def requests(self, kind: str) -> st.SearchStrategy[Any]: ...
+    def __init__(self, target: Target) -> None:
+        self._target = target
 
-    def send(self, kind: str, request: Any) -> Verdict: ...
+    @abstractmethod
+    def good_request(self, signature: str) -> Any:
+        """A request that must be answered."""
 
-    def wrong_answer(self) -> str: ...
+    @abstractmethod
+    def requests(self, kind: str) -> st.SearchStrategy[Any]:
+        """The malformed requests of a kind."""
 
+    @abstractmethod
+    def send(self, kind: str, request: Any) -> Verdict:
+        """Sends a request; an answer must be that of the model in this process."""
+
+    @abstractmethod
     def close(self) -> None: ...
+
+    def wrong_answer(self) -> str:
+        """What is wrong with the answers to valid requests; empty where they are right."""
+        for signature in self._target.good:
+            verdict = self.send("not_a_number", self.good_request(signature))
+            if verdict.status != self.answered or verdict.wrong:
+                return f"{verdict.status} {verdict.wrong}"
+        return ""
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """Malformed requests over gRPC, sent as bytes: a client's stub would refuse most of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import grpc
@@ -12,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
-from benchmarks.malformed import Draw, Target, Verdict, damaged, differences, one_of
+from benchmarks.malformed import Draw, Fuzzer, Target, Verdict, damaged, differences, one_of
+from tfx_fusion.modules.serving.remote import predict_request
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 PROPER = {"INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "OUT_OF_RANGE"}
@@ -28,32 +27,26 @@ METHODS = (
 SECONDS = 60
 
 
-class GrpcFuzzer:
+class GrpcFuzzer(Fuzzer):
     """Malformed requests to `Predict`: pairs of a method's path and the message's bytes."""
 
+    answered = "answered"
+
     def __init__(self, target: Target) -> None:
+        super().__init__(target)
         self.kinds = (*CHANGES, "unknown_method", "changed_bytes", "random_bytes")
-        self._target = target
         self._channel = grpc.insecure_channel(target.grpc)
 
     def close(self) -> None:
         self._channel.close()
 
     def requests(self, kind: str) -> st.SearchStrategy[tuple[str, bytes]]:
-        """The malformed requests of a kind."""
         return _requests(self._target, kind)
 
-    def wrong_answer(self) -> str:
-        """What is wrong with the answers to valid requests; empty where they are right."""
-        for signature in self._target.good:
-            content = good_request(self._target, signature).SerializeToString()
-            verdict = self.send("not_a_number", (PREDICT, content))
-            if verdict.status != "answered" or verdict.wrong:
-                return f"{verdict.status} {verdict.wrong}"
-        return ""
+    def good_request(self, signature: str) -> tuple[str, bytes]:
+        return PREDICT, good_message(self._target, signature).SerializeToString()
 
     def send(self, kind: str, request: tuple[str, bytes]) -> Verdict:
-        """Sends a request; an answer must be that of the model in this process."""
         path, content = request
         call = self._channel.unary_unary(path, response_deserializer=PredictResponse.FromString)
         try:
@@ -71,18 +64,14 @@ class GrpcFuzzer:
         return Verdict("answered", differences(self._target, signature, inputs, found))
 
 
-def good_request(target: Target, signature: str) -> PredictRequest:
+def good_message(target: Target, signature: str) -> PredictRequest:
     """A request that must be answered."""
-    request = PredictRequest()
-    request.model_spec.name, request.model_spec.signature_name = target.name, signature
-    for name, values in target.good[signature].items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-    return request
+    return predict_request(target.name, target.good[signature], signature)
 
 
 @st.composite
 def _requests(draw: Draw, target: Target, kind: str) -> tuple[str, bytes]:
-    request = good_request(target, draw(one_of(target.good)))
+    request = good_message(target, draw(one_of(target.good)))
     if kind == "random_bytes":
         return PREDICT, b"\xff" + draw(st.binary(max_size=500))  # no field begins with 0xff
     if kind == "changed_bytes":

@@ -1,7 +1,5 @@
 """Malformed requests over REST."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import http.client
@@ -14,7 +12,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from benchmarks.malformed import Arrays, Draw, Target, Verdict, damaged, differences, one_of
+from benchmarks.malformed import Arrays, Draw, Fuzzer, Target, Verdict, damaged, differences, one_of
+from tfx_fusion.modules.serving.remote import in_json
 from tfx_fusion.modules.serving.server.rest import LARGEST_BODY
 
 # Kinds of which some requests are valid; all others must be refused.
@@ -37,12 +36,14 @@ class Request:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
-class RestFuzzer:
+class RestFuzzer(Fuzzer):
     """Malformed requests to `:predict`, `:classify` and `:regress`."""
 
+    answered = "200"
+
     def __init__(self, target: Target) -> None:
+        super().__init__(replace(target, oracle=lambda *asked: _as_json(target.oracle(*asked))))
         self.kinds = tuple(CHANGES)
-        self._target = replace(target, oracle=lambda *asked: _as_json(target.oracle(*asked)))
         self._connection = http.client.HTTPConnection(
             target.rest.removeprefix("http://"), timeout=SECONDS
         )
@@ -51,19 +52,12 @@ class RestFuzzer:
         self._connection.close()
 
     def requests(self, kind: str) -> st.SearchStrategy[Request]:
-        """The malformed requests of a kind."""
         return _requests(self._target, kind)
 
-    def wrong_answer(self) -> str:
-        """What is wrong with the answers to valid requests; empty where they are right."""
-        for signature in self._target.good:
-            verdict = self.send("not_a_number", good_request(self._target, signature))
-            if verdict.status != "200" or verdict.wrong:
-                return f"{verdict.status} {verdict.wrong}"
-        return ""
+    def good_request(self, signature: str) -> Request:
+        return good_request(self._target, signature)
 
     def send(self, kind: str, request: Request) -> Verdict:
-        """Sends a request; an answer must be that of the model in this process."""
         content = request.content()
         try:
             self._connection.request(request.method, request.path, content, request.headers)
@@ -94,7 +88,7 @@ class RestFuzzer:
 
 def good_request(target: Target, signature: str) -> Request:
     """A request that must be answered."""
-    columns = {name: _json(a.tolist()) for name, a in target.good[signature].items()}
+    columns = {name: in_json(a.tolist()) for name, a in target.good[signature].items()}
     body = {"signature_name": signature, "inputs": columns}
     return Request(body, f"/v1/models/{target.name}:predict")
 
@@ -104,12 +98,6 @@ def _error_in(text: bytes) -> bool:
         return bool(json.loads(text)["error"])
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_json(item) for item in value]
-    return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
 def _bytes(value: Any) -> Any:

@@ -1,7 +1,5 @@
 """Serving: a fused model against its parts, `fusion serve` against the model in this process."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,17 +1,16 @@
 """One call to a fused model against calls to its parts, whose answers the client forwards."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import grpc
 import numpy as np
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from benchmarks.serving_load import TIMEOUT, request_of
+from benchmarks.serving_load import TIMEOUT
 from benchmarks.serving_models import FUSED, PARTS, Inputs, some
 from benchmarks.timing import interleaved
 from tfx_fusion.modules.serving.check.process import Running
+from tfx_fusion.modules.serving.remote import predict_request
 
 WARM_UP = 20
 
@@ -37,7 +36,8 @@ class Chain:
     def fused(self, number: int) -> Any:
         """A row's probabilities, from a single call."""
         asked = some(self._inputs, number, 1)
-        return self._ask[FUSED](request_of(FUSED, asked), timeout=TIMEOUT).outputs["probabilities"]
+        answer = self._ask[FUSED](predict_request(FUSED, asked), timeout=TIMEOUT)
+        return answer.outputs["probabilities"]
 
     def one_by_one(self, number: int) -> Any:
         """The same from a call to each part, one after the other."""
@@ -60,8 +60,8 @@ class Chain:
         asked = some(self._inputs, number, 1)
         vision, text, _ = PARTS
         return {
-            vision: request_of(vision, {"image": asked["image"]}),
-            text: request_of(text, {"words": asked["words"]}),
+            vision: predict_request(vision, {"image": asked["image"]}),
+            text: predict_request(text, {"words": asked["words"]}),
         }
 
     def _head(self, seen: Any, read: Any) -> Any:

@@ -1,7 +1,5 @@
 """Clients that keep a served model busy: their rates, errors and latencies."""
 
-from __future__ import annotations
-
 import shutil
 import statistics
 import threading
@@ -20,20 +18,12 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from benchmarks.serving_models import FUSED, Inputs, some
 from tfx_fusion.modules.registry.rollback import roll_back
 from tfx_fusion.modules.serving.check.process import Running
+from tfx_fusion.modules.serving.remote import predict_request
 from tfx_fusion.modules.serving.server.rest import METRICS_PATH
 
 BATCHES = (1, 8, 32)
 TIMEOUT = 60.0
 SAMPLES = 6  # of the memory, during a load
-
-
-def request_of(name: str, inputs: dict[str, Any]) -> predict_pb2.PredictRequest:
-    """The request that asks a model for the answers to inputs."""
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = name
-    for key, value in inputs.items():
-        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
-    return request
 
 
 class Load:
@@ -47,7 +37,7 @@ class Load:
         self._channel = grpc.insecure_channel(running.grpc.removeprefix("grpc://"))
         self._ask = prediction_service_pb2_grpc.PredictionServiceStub(self._channel).Predict
         self._requests = [
-            request_of(FUSED, some(inputs, client, batch)) for client in range(clients)
+            predict_request(FUSED, some(inputs, client, batch)) for client in range(clients)
         ]
 
     def _client(self, request: predict_pb2.PredictRequest) -> None:

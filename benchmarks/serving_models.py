@@ -1,7 +1,5 @@
 """The models that serving is measured on: a fused model of images and words, and its parts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

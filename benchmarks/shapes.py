@@ -1,7 +1,5 @@
 """The three shapes of fusion at sensible sizes, each also as parts that plain Keras composes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

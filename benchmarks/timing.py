@@ -1,7 +1,5 @@
 """Times variants side by side, so that a noisy machine disturbs all of them equally."""
 
-from __future__ import annotations
-
 import gc
 import statistics
 import time

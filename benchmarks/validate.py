@@ -1,7 +1,5 @@
 """How long `fusion validate` takes on a graph of many sub-models whose interfaces are cached."""
 
-from __future__ import annotations
-
 import json
 import statistics
 import subprocess

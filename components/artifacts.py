@@ -4,8 +4,6 @@ Their names have the form that Kubeflow's compiler asks for, and their facts are
 since it knows no declared ones but TFX's own.
 """
 
-from __future__ import annotations
-
 from tfx.types.artifact import Artifact
 
 

@@ -1,21 +1,23 @@
 """The base of the executors: typed access to what a component is given, and its summary."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 from tfx import types
-from tfx.types import artifact_utils
+from tfx.types import artifact_utils, standard_artifacts
 
 from tfx_fusion.components.channels import Imported, submodel_key
+from tfx_fusion.modules.data.file_list import check_files, list_files
 from tfx_fusion.modules.data.split import SPLITS
-from tfx_fusion.modules.report.summaries import StepSummary, Summary
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.report.summaries import RowsSummary, StepSummary, Summary
 
 SUMMARY_KEY = "summary"  # property of a step's outputs, with the summary as JSON
+FILES_KEY = "files_digest"  # property of an artifact, of the list of its files
 SUMMARIES: TypeAdapter[StepSummary] = TypeAdapter(StepSummary)
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -73,6 +75,11 @@ class Execution:
         artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
         return {name: artifact_utils.get_split_uri([artifact], name) for name in SPLITS}
 
+    def rejected_rows(self, key: str) -> int:
+        """How many rows were rejected when examples were read; 0 where another component did."""
+        summary = summary_of([self.input(key)])
+        return summary.rejected if isinstance(summary, RowsSummary) else 0
+
     def parameter(self, key: str, kind: type[Model]) -> Model:
         """A parameter that is a model as JSON."""
         return kind.model_validate_json(self.parameters[key])
@@ -88,15 +95,59 @@ class StepExecutor:
     def Do(
         self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]
     ) -> None:
-        summary = self.execute(Execution(input_dict, output_dict, exec_properties))
+        with listed_files(input_dict, output_dict):
+            summary = self.execute(Execution(input_dict, output_dict, exec_properties))
         if summary is not None:
-            for artifacts in output_dict.values():
-                for artifact in artifacts:
-                    artifact.set_string_custom_property(SUMMARY_KEY, summary.model_dump_json())
+            for artifact in _all(output_dict):
+                artifact.set_string_custom_property(SUMMARY_KEY, summary.model_dump_json())
 
     @abstractmethod
     def execute(self, run: Execution) -> Summary | None:
         """Does the component's work."""
+
+
+# TFX reads the only file in the folder of a schema, so that none can lie beside it.
+SINGLE_FILE = (standard_artifacts.Schema.TYPE_NAME,)
+
+
+@contextmanager
+def listed_files(inputs: Artifacts, outputs: Artifacts) -> Iterator[None]:
+    """Checks the files of the inputs before and after a step, and lists those of the outputs.
+
+    Raises RunError, with the file, where an input is not as its step left it, or the folder of an
+    output is in use already. Inputs of components that list no files are taken as they are.
+    """
+    for artifact in _all(outputs):
+        _check_empty(Path(artifact.uri))
+    for artifact in _all(inputs):
+        check_artifact(artifact)
+    yield
+    for artifact in _all(inputs):
+        check_artifact(artifact)
+    for artifact in _all(outputs):
+        store = artifact.type_name not in SINGLE_FILE
+        artifact.set_string_custom_property(FILES_KEY, list_files(Path(artifact.uri), store))
+
+
+def check_artifact(artifact: types.Artifact) -> None:
+    """Raises RunError where an artifact whose files are listed has others."""
+    digest = artifact.get_string_custom_property(FILES_KEY)
+    if digest:
+        check_files(Path(artifact.uri), digest)
+
+
+def _check_empty(folder: Path) -> None:
+    found = next(folder.iterdir(), None) if folder.is_dir() else None
+    if found:
+        raise RunError(
+            f"{folder}: expected an empty folder for what the step makes, found {found.name} of "
+            "an earlier run: delete the folder and run again"
+        )
+
+
+def _all(artifacts: Artifacts) -> Iterator[types.Artifact]:
+    for found in artifacts.values():
+        yield from found
 
 
 def summary_of(outputs: Iterable[types.Artifact]) -> StepSummary | None:

@@ -1,4 +1,4 @@
-"""What artifacts carry from one component to another beside their files, and inputs of each name.
+"""Specs of components, and what artifacts carry from one to another beside their files.
 
 Facts are custom properties of artifacts: Kubeflow's compiler knows no declared properties but
 TFX's own.
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tfx import types
-from tfx.types import artifact_utils, standard_component_specs
-from tfx.types.component_spec import ChannelParameter, ComponentSpec
+from tfx.types import artifact_utils, channel_utils, standard_component_specs
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
 from tfx_fusion.components.artifacts import Submodel
-from tfx_fusion.modules.registry.champion import Champion
 from tfx_fusion.modules.registry.version_record import DataSource, model_digest
+from tfx_fusion.modules.registry.versions import Champion
 from tfx_fusion.modules.submodels.interface import Interface
 
 BASELINE_KEY = standard_component_specs.BASELINE_MODEL_KEY
@@ -34,6 +34,20 @@ NOT_COMPARABLE_KEY = "not_comparable"
 # ... and of sub-models.
 DIGEST_KEY = "digest"
 INTERFACE_KEY = "interface"
+
+
+# The specs of components.
+
+
+def texts(*keys: str) -> dict[str, ExecutionParameter]:
+    """Parameters that are texts, most of them JSON."""
+    return {key: ExecutionParameter(type=str) for key in keys}
+
+
+def filled(spec: type[ComponentSpec], values: Mapping[str, Any]) -> ComponentSpec:
+    """A component's spec with its parameters and inputs, and a new artifact for each output."""
+    made = {key: channel_utils.as_channel([output.type()]) for key, output in spec.OUTPUTS.items()}
+    return spec(**values, **made)
 
 
 # The data that were read: on a cluster this is known only when a pipeline runs.
@@ -65,11 +79,16 @@ def describe_champion(artifact: types.Artifact, champion: Champion | None) -> No
         artifact.set_string_custom_property(NOT_COMPARABLE_KEY, champion.not_comparable)
 
 
-def compared_version(champion: types.Artifact) -> str | None:
-    """The version that a candidate can be compared with; None where there is none."""
-    if champion.get_string_custom_property(NOT_COMPARABLE_KEY):
+def described_champion(artifact: types.Artifact) -> Champion | None:
+    """The champion that an artifact holds; None where there was none."""
+    version = artifact.get_string_custom_property(VERSION_KEY)
+    if not version:
         return None
-    return champion.get_string_custom_property(VERSION_KEY) or None
+    return Champion(
+        version,
+        artifact.get_string_custom_property(MODEL_DIGEST_KEY),
+        artifact.get_string_custom_property(NOT_COMPARABLE_KEY),
+    )
 
 
 def with_comparable_baseline(
@@ -80,11 +99,11 @@ def with_comparable_baseline(
     Whether there is one is known only when a pipeline runs: on Kubeflow it is compiled once for
     all runs. Nor is a model compared with itself: it cannot be better, and is published already.
     """
-    champion = artifact_utils.get_single_instance(input_dict[BASELINE_KEY])
+    champion = described_champion(artifact_utils.get_single_instance(input_dict[BASELINE_KEY]))
     candidate = artifact_utils.get_single_uri(input_dict[MODEL_KEY])
-    if compared_version(champion) is not None:
+    if champion and champion.compared:
         digest = model_digest(Path(path_utils.serving_model_path(candidate)))
-        if digest != champion.get_string_custom_property(MODEL_DIGEST_KEY):
+        if digest != champion.digest:
             return input_dict
     return {key: given for key, given in input_dict.items() if key != BASELINE_KEY}
 
@@ -113,9 +132,7 @@ def with_submodels(spec: type[ComponentSpec], names: Iterable[str]) -> type[Comp
     return with_inputs(spec, map(submodel_key, names), Submodel)
 
 
-def submodel_channels(
-    channels: Mapping[str, types.BaseChannel],
-) -> dict[str, types.BaseChannel]:
+def submodel_channels(channels: Mapping[str, types.BaseChannel]) -> dict[str, types.BaseChannel]:
     """The channels of SubmodelImporters, by the keys of the spec."""
     return {submodel_key(name): channel for name, channel in channels.items()}
 

@@ -4,16 +4,18 @@ A script fills `data/` and `models/`. They are made aside, renamed at the end an
 source that made them, so that the next run finds them already made.
 """
 
-from __future__ import annotations
-
 import argparse
+import csv
 import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
@@ -34,6 +36,34 @@ def start_keras(seed: int) -> None:
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+def ink_of(digit: np.ndarray, side: int) -> np.ndarray:
+    """How dark the ink is, (side, side) from 0 to 1, of a digit (64,) of 0 to 16."""
+    from PIL import Image
+
+    small = Image.fromarray((digit.reshape(8, 8) * (255 / 16)).astype(np.uint8))
+    return np.asarray(small.resize((side, side), Image.Resampling.BICUBIC)) / 255
+
+
+def as_pixels(image: np.ndarray) -> np.ndarray:
+    """An image of 0 to 1 as uint8."""
+    return (image.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def write_rows(data: Path, images: np.ndarray, others: Mapping[str, Sequence[Any]]) -> None:
+    """Writes rows.csv, with the other columns by their names, and one PNG file per row."""
+    from PIL import Image
+
+    (data / "images").mkdir()
+    with (data / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["id", "image_path", *others])
+        for row, (image, *cells) in enumerate(zip(images, *others.values(), strict=True), 1):
+            path = f"images/{row:05}.png"
+            Image.fromarray(image).save(data / path)
+            writer.writerow([row, path, *cells])
+    print(f"{len(images)} rows in data/rows.csv", flush=True)
 
 
 def make_once(script: Path, description: str | None, make: Make) -> None:

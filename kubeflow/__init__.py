@@ -1,7 +1,5 @@
 """The pipeline on a cluster: compiled for Kubeflow Pipelines 2, submitted, monitored, served."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 from tfx_fusion.modules.errors import UserError

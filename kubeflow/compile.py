@@ -1,7 +1,5 @@
 """`fusion compile`: a specification as a pipeline of Kubeflow, or of Vertex AI."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +74,7 @@ def compile_file(file: Path, log: Callable[[str], None], target: str = "kubeflow
     specification, kubeflow = prepared.specification, prepared.specification.kubeflow
     if kubeflow is None:
         raise SpecificationError(
-            ["kubeflow: this key is missing; it needs at least the `image`, see kubeflow/README.md"]
+            "kubeflow: this key is missing; it needs at least the `image`, see kubeflow/README.md"
         )
     if target == "vertex":
         _check_vertex(kubeflow)
@@ -126,15 +124,13 @@ def _check_vertex(kubeflow: Kubeflow) -> None:
 
 def pipeline_spec(name: str, steps: list[Any], image: str) -> dict[str, Any]:
     """The PipelineSpec that TFX's own compiler makes of steps."""
-    from tfx import v1 as tfx
     from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
         KubeflowV2DagRunner,
         KubeflowV2DagRunnerConfig,
     )
+    from tfx.orchestration.pipeline import Pipeline
 
-    pipeline = tfx.dsl.Pipeline(
-        pipeline_name=name, pipeline_root="given to the run", components=steps
-    )
+    pipeline = Pipeline(pipeline_name=name, pipeline_root="given to the run", components=steps)
     config = KubeflowV2DagRunnerConfig(
         default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True
     )

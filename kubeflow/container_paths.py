@@ -6,8 +6,6 @@ Whatever is read from files of this machine is therefore read before: the plans 
 stages (whose shapes depend on the length of vocabularies) and the digests of the vocabularies.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar

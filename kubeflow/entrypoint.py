@@ -12,8 +12,6 @@ in the repository kubeflow/pipelines, backend/src/v2.
    executor gets those, and the local URIs that it returns are left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging
@@ -42,12 +40,8 @@ def local_path(uri: str) -> str:
 
 
 def patch_invocation(invocation: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
-    """An ExecutorInput as TFX's entrypoint expects it.
-
-    Args:
-        invocation: the ExecutorInput that the driver made, as JSON.
-        inputs: the component's ComponentInputsSpec, as JSON.
-    """
+    """The driver's ExecutorInput as TFX's entrypoint expects it; `inputs` is the component's
+    ComponentInputsSpec."""
     given = invocation.get("inputs", {}).get("artifacts", {})
     wanted = {
         key: value
@@ -126,8 +120,7 @@ def run(argv: list[str]) -> None:
 
 
 @click.command(
-    "step",
-    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+    "step", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> None:

@@ -5,8 +5,6 @@ Google, and waits for ever where nothing answers: this one prints nothing, reads
 and has a time limit.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile

@@ -1,7 +1,5 @@
 """`fusion manifests`: Kubernetes manifests that serve the published model, for `kubectl apply`."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -197,9 +195,9 @@ def check_name(name: str, server: str) -> None:
     """Raises SpecificationError for a name that Kubernetes would refuse."""
     if not SERVICE_NAME.fullmatch(name) or len(name) > LONGEST[server]:
         raise SpecificationError(
-            [f"name: a server in Kubernetes has the pipeline's name: expected at most "
-             f"{LONGEST[server]} letters, digits and '-', a letter first, found '{name}'"]
-        )  # fmt: skip
+            f"name: a server in Kubernetes has the pipeline's name: expected at most "
+            f"{LONGEST[server]} letters, digits and '-', a letter first, found '{name}'"
+        )
 
 
 def published(specification: Specification) -> OnVolume:
@@ -209,13 +207,13 @@ def published(specification: Specification) -> OnVolume:
     """
     if specification.kubeflow is None:
         raise SpecificationError(
-            ["kubeflow: this key is missing; its `volumes` name the claim that holds publish.path, "
-             "see kubeflow/README.md; or give the model's address in a bucket as --model-uri"]
-        )  # fmt: skip
+            "kubeflow: this key is missing; its `volumes` name the claim that holds publish.path, "
+            "see kubeflow/README.md; or give the model's address in a bucket as --model-uri"
+        )
     path, volumes = specification.publish.path, specification.kubeflow.volumes
     volume, folder = volume_of(path, volumes), container_path(path, volumes)
     if volume is None or folder is None:
-        raise SpecificationError([on_no_volume("publish.path", path, volumes)])
+        raise SpecificationError(on_no_volume("publish.path", path, volumes))
     return OnVolume(volume.claim, volume.mount, PurePosixPath(folder))
 
 
@@ -270,8 +268,7 @@ def _memory(context: click.Context, parameter: click.Parameter, value: str) -> s
 )
 @click.option("--image", help=f"TF Serving's image.  [default: {IMAGE}]")
 @click.option(
-    "--model-uri",
-    help="A copy of the publish folder in a bucket: gs://, with KServe also s3://.",
+    "--model-uri", help="A copy of the publish folder in a bucket: gs://, with KServe also s3://."
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path),

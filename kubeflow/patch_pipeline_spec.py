@@ -4,8 +4,6 @@ It takes a compiled PipelineSpec as a dictionary. The names of its keys are thos
 `pipeline_spec.proto` in the repository kubeflow/pipelines.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from tfx_fusion.modules.errors import SpecificationError, suggestion

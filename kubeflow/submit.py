@@ -1,8 +1,8 @@
 """`fusion submit`: runs a specification on Kubeflow Pipelines."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,40 +10,31 @@ from tfx_fusion.kubeflow import require_packages
 from tfx_fusion.pipeline.consoles import wide_console
 
 
+def _option(name: str, text: str, required: bool = False) -> Callable[[Any], Any]:
+    """An option that a variable of the environment may give as well."""
+    return click.option(
+        f"--{name}", required=required, envvar=f"FUSION_KFP_{name.upper()}", show_envvar=True,
+        help=text,
+    )  # fmt: skip
+
+
 @click.command("submit")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--host",
+@_option(
+    "host",
+    "Address of KFP, for instance http://localhost:8080, where ml-pipeline-ui is forwarded.",
     required=True,
-    envvar="FUSION_KFP_HOST",
-    show_envvar=True,
-    help="Address of KFP, for instance http://localhost:8080, where ml-pipeline-ui is forwarded.",
 )
-@click.option(
-    "--root",
+@_option(
+    "root",
+    "Where in a bucket the run stores its artifacts: s3://, minio:// or gs://.",
     required=True,
-    envvar="FUSION_KFP_ROOT",
-    show_envvar=True,
-    help="Where in a bucket the run stores its artifacts: s3://, minio:// or gs://.",
 )
-@click.option(
-    "--namespace",
-    envvar="FUSION_KFP_NAMESPACE",
-    show_envvar=True,
-    help="The namespace of the run, where KFP has several users; that of KFP unless given.",
+@_option(
+    "namespace", "The namespace of the run, where KFP has several users; that of KFP unless given."
 )
-@click.option(
-    "--token",
-    envvar="FUSION_KFP_TOKEN",
-    show_envvar=True,
-    help="A token, where the server requires authentication.",
-)
-@click.option(
-    "--experiment",
-    envvar="FUSION_KFP_EXPERIMENT",
-    show_envvar=True,
-    help="The experiment of the run; the pipeline's name unless given.",
-)
+@_option("token", "A token, where the server requires authentication.")
+@_option("experiment", "The experiment of the run; the pipeline's name unless given.")
 @click.option("--no-wait", is_flag=True, help="Start the run, print its address and exit.")
 @click.option(
     "--report", type=click.Path(path_type=Path),

@@ -62,12 +62,14 @@ class SpecificationError(UserError):
     """The specification is invalid. Carries every problem found.
 
     Args:
-        problems: each a Problem, or a text that begins with its key: `outputs.x.loss: expected …`.
+        problems: one or several, each a Problem, or a text that begins with its key:
+            `outputs.x.loss: expected …`.
     """
 
-    def __init__(self, problems: Iterable[Problem | str]) -> None:
+    def __init__(self, problems: Problem | str | Iterable[Problem | str]) -> None:
+        several = [problems] if isinstance(problems, Problem | str) else problems
         self.found = [
-            item if isinstance(item, Problem) else Problem.from_text(item) for item in problems
+            item if isinstance(item, Problem) else Problem.from_text(item) for item in several
         ]
         self.problems = [str(problem) for problem in self.found]
         super().__init__(self.problems)

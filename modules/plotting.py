@@ -3,8 +3,6 @@
 Lengths are in points.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from itertools import accumulate, pairwise
 from pathlib import Path

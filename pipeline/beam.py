@@ -1,7 +1,5 @@
 """Which runner of Beam a step takes, the reason, and the arguments that say so."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from contextlib import redirect_stderr

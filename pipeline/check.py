@@ -7,7 +7,9 @@ Keras themselves since they train with another (`pipeline.prepare`).
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +17,36 @@ from typing import TYPE_CHECKING
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.errors import Problem, RunError, SpecificationError
 from tfx_fusion.modules.spec import Specification
-from tfx_fusion.pipeline.light_keras import import_light_keras
 from tfx_fusion.pipeline.prepare import Examined, examine
 
 if TYPE_CHECKING:  # it imports Keras
     from tfx_fusion.modules.graph.build import FusedModel
+
+
+# Keras imports these where they are installed, for wrappers and viewers that nobody needs here;
+# together they take a second and a half.
+OPTIONAL = ("sklearn", "IPython", "matplotlib", "pandas")
+
+
+def import_light_keras() -> None:
+    """Imports Keras on its NumPy backend, where weights stay zeros.
+
+    To be called before anything else imports Keras.
+    """
+    os.environ["KERAS_BACKEND"] = "numpy"
+    hidden = [name for name in OPTIONAL if name not in sys.modules]
+    for name in hidden:
+        # An entry of None makes an import fail as if the package were absent (Python's import
+        # reference, "The module cache").
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module("keras")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    from tfx_fusion.modules.keras_compat import skip_initializers
+
+    skip_initializers()
 
 
 def check_graph(examined: Examined) -> FusedModel:

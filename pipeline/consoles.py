@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from tfx_fusion.modules.files import damaged
 
 if TYPE_CHECKING:
     from tfx_fusion.modules.evaluation.quality import Bound, Quality
@@ -28,9 +33,25 @@ def print_line(console: Console, text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+@contextmanager
+def damage_on(console: Console) -> Iterator[None]:
+    """Inside it, the user sees what was found damaged and set aside."""
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            print_line(console, f"Warning: {record.getMessage()}", "yellow")
+
+    printer = Printer()
+    damaged.addHandler(printer)
+    try:
+        yield
+    finally:
+        damaged.removeHandler(printer)
+
+
 def quality_table(quality: Quality) -> Table:
     """A row for each metric of each slice; columns that would stay empty are left out."""
-    from tfx_fusion.modules.evaluation.quality_columns import BOUND, quality_columns
+    from tfx_fusion.modules.evaluation.quality import BOUND, quality_columns
 
     columns = quality_columns(quality.lines, quality.confidence)
     table = Table(box=None, pad_edge=False)
@@ -45,7 +66,7 @@ def quality_table(quality: Quality) -> Table:
 
 
 def _bounds(bounds: tuple[Bound, ...]) -> Text:
-    from tfx_fusion.modules.evaluation.quality_columns import VERDICTS
+    from tfx_fusion.modules.evaluation.quality import VERDICTS
 
     text = Text()
     for position, bound in enumerate(bounds):

@@ -1,27 +1,33 @@
 """Running a pipeline with LocalDagRunner while watching its steps."""
 
-from __future__ import annotations
-
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
-from tfx import v1 as tfx
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperator
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration.executable_spec_pb2 import BeamExecutableSpec
 from tfx.proto.orchestration.execution_result_pb2 import ExecutorOutput
 from tfx.proto.orchestration.placeholder_pb2 import PlaceholderExpression
+from tfx.types import artifact_utils
 
-from tfx_fusion.components.base import summary_of
+from tfx_fusion.components.base import check_artifact, summary_of
+from tfx_fusion.modules.errors import RunError
+from tfx_fusion.pipeline import ending
 from tfx_fusion.pipeline.steps import Step
+
+log = logging.getLogger(__name__)
 
 # LocalDagRunner's messages, by their templates: a test fails where TFX changes them.
 STARTED = "Component %s is running."
@@ -55,7 +61,7 @@ class _Progress(logging.Handler):
 class StepRun:
     """The steps of one pipeline run, updated while it goes on."""
 
-    def __init__(self, pipeline: tfx.dsl.Pipeline, on_change: Callable[[Step], None]) -> None:
+    def __init__(self, pipeline: Pipeline, on_change: Callable[[Step], None]) -> None:
         self._pipeline = pipeline
         self._on_change = on_change
         self.steps = {
@@ -67,23 +73,25 @@ class StepRun:
         """Runs every step in order; where one fails, it is marked, and its exception passes."""
         watcher = _Watcher(self._start, self._finish)
         progress = _Progress(self._note)
+        continue_ids(self._pipeline)
         absl, own = logging.getLogger("absl"), logging.getLogger("fusion.progress")
         own.setLevel(logging.INFO)
         absl.addHandler(watcher)
         own.addHandler(progress)
         try:
-            with beam_arguments_aside(self._pipeline):
-                tfx.orchestration.LocalDagRunner().run(self._pipeline)
+            with beam_arguments_aside(self._pipeline), only_whole_artifacts_reused():
+                LocalDagRunner().run(self._pipeline)
         except BaseException:
             for step in self.steps.values():
                 if step.status == "running":
-                    self._end(step, "failed")
+                    self._end(step, "interrupted" if ending.received() else "failed")
             raise
         finally:
             absl.removeHandler(watcher)
             own.removeHandler(progress)
 
     def _start(self, name: str) -> None:
+        ending.check()
         step = self.steps[name]
         step.status, step.started = "running", time.monotonic()
         self._on_change(step)
@@ -107,7 +115,7 @@ class StepRun:
             step.seconds_saved = round(_seconds_to_make(store, list(artifacts.values())), 3)
         self._end(step, "reused" if reused else "done")
 
-    def _end(self, step: Step, status: Literal["done", "reused", "failed"]) -> None:
+    def _end(self, step: Step, status: Literal["done", "reused", "failed", "interrupted"]) -> None:
         step.status, step.seconds = status, round(time.monotonic() - step.started, 3)
         self._on_change(step)
 
@@ -158,7 +166,7 @@ def _seconds_to_make(
 
 
 @contextmanager
-def beam_arguments_aside(pipeline: tfx.dsl.Pipeline) -> Iterator[None]:
+def beam_arguments_aside(pipeline: Pipeline) -> Iterator[None]:
     """Inside it, steps run as their components say, but their cache keys do not hold it."""
     arguments: dict[str, list[str]] = {}
     for node in pipeline.components:
@@ -187,3 +195,50 @@ def _as_placeholder(argument: str) -> PlaceholderExpression:
     expression = PlaceholderExpression()
     expression.value.string_value = argument
     return expression
+
+
+@contextmanager
+def only_whole_artifacts_reused() -> Iterator[None]:
+    """Inside it, a step whose files are no longer as it left them runs again.
+
+    TFX's cache asks only whether the folder of an artifact exists.
+    """
+    before = artifact_utils.verify_artifacts
+
+    def verify(artifacts: dict[str, list[types.Artifact]]) -> None:
+        before(artifacts)
+        for given in artifacts.values():
+            for artifact in given:
+                try:
+                    check_artifact(artifact)
+                except RunError as error:
+                    log.warning("%s", error)
+                    raise RuntimeError(str(error)) from error  # what TFX's cache expects
+
+    artifact_utils.verify_artifacts = verify
+    try:
+        yield
+    finally:
+        artifact_utils.verify_artifacts = before
+
+
+def continue_ids(pipeline: Pipeline) -> None:
+    """Lets the ids of executions begin behind those that have a folder.
+
+    They name the folders of artifacts, and begin at 1 in a new database: where the old one was
+    lost, a step would write into the folder of a former run.
+    """
+    root = Path(pipeline.pipeline_info.pipeline_root)
+    folders = [*root.glob("*/*/*"), *root.glob("*/.system/*/*")]
+    taken = [int(folder.name) for folder in folders if folder.name.isdecimal()]
+    if not taken:
+        return
+    config = pipeline.metadata_connection_config
+    mlmd.MetadataStore(config)  # makes the tables
+    with closing(sqlite3.connect(config.sqlite.filename_uri)) as database, database:
+        [(last,)] = database.execute(
+            "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'Execution'"
+        )
+        if last < max(taken):
+            database.execute("DELETE FROM sqlite_sequence WHERE name = 'Execution'")
+            database.execute("INSERT INTO sqlite_sequence VALUES ('Execution', ?)", (max(taken),))

@@ -1,13 +1,13 @@
 """The pipeline, wired once: which step feeds which. The work itself is in the components."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tfx import v1 as tfx
+# By module: `tfx.v1` imports the libraries of Google Cloud too, which takes seconds.
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
 
 from tfx_fusion.components.champion_resolver.component import ChampionResolver
 from tfx_fusion.components.data_gate.component import DataGate
@@ -18,6 +18,7 @@ from tfx_fusion.components.fusion_worth.component import FusionWorthGen
 from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
 from tfx_fusion.components.serving_check.component import ServingCheck
 from tfx_fusion.components.submodel_importer.component import SubmodelImporter
+from tfx_fusion.components.tfx_steps import ExampleValidator, StatisticsGen, Transform
 from tfx_fusion.components.version_pusher.component import VersionPusher
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
@@ -67,10 +68,10 @@ def create_steps(
         beam: how Beam runs each step; only from the specification unless given.
     """
     rows = ManifestExampleGen(RowSource.of(specification), seen.data_fingerprint).with_id("Rows")
-    statistics = tfx.components.StatisticsGen(
+    statistics = StatisticsGen(
         examples=rows.outputs["examples"], schema=rows.outputs["schema"]
     ).with_id("Statistics")
-    checks = tfx.components.ExampleValidator(
+    checks = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=rows.outputs["schema"]
     ).with_id("DataChecks")
     champion = ChampionResolver(
@@ -96,7 +97,7 @@ def create_steps(
         ).with_id(f"Import-{name.replace('_', '-')}")
         for name, (submodel, path) in specification.imported().items()
     }
-    transform = tfx.components.Transform(
+    transform = Transform(
         examples=rows.outputs["examples"],
         schema=rows.outputs["schema"],
         preprocessing_fn=PREPROCESSING_FN,
@@ -171,14 +172,12 @@ def create_steps(
     return nodes
 
 
-def create_pipeline(name: str, steps: Sequence[BaseNode], place: Workplace) -> tfx.dsl.Pipeline:
+def create_pipeline(name: str, steps: Sequence[BaseNode], place: Workplace) -> Pipeline:
     """The steps as a pipeline of this machine, with its metadata in SQLite."""
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=name,
         pipeline_root=str(place.artifacts),
         components=list(steps),
         enable_cache=True,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            str(place.metadata)
-        ),
+        metadata_connection_config=sqlite_metadata_connection_config(str(place.metadata)),
     )

@@ -1,7 +1,5 @@
 """The page that a run leaves: written when it ends, and again by `fusion report`."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

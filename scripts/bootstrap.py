@@ -8,8 +8,6 @@ TFX's wheels need the GNU C library 2.39. Where the system's is older (Debian 12
 the environment gets its own newer one, see `private_libc`.
 """
 
-from __future__ import annotations
-
 import argparse
 import fcntl
 import hashlib

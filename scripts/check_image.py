@@ -9,8 +9,6 @@ Needs root rights, about 20 GB on disk and 10 minutes. The base consists of the 
 the published `debian:trixie-slim`, but is not that image.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -24,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from private_libc import OS_RELEASE, renamed_sources
+from private_libc import release_facts, write_sources
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "kubeflow" / "Dockerfile"
@@ -147,17 +145,10 @@ def index_settings() -> tuple[dict[str, str], list[str]]:
 
 def make_base(buildah: Buildah, name: str, suite: str, settings: dict[str, str]) -> None:
     """A minimal Debian of a release, imported under the name that the Dockerfile starts from."""
-    facts = dict(line.split("=", 1) for line in OS_RELEASE.read_text().splitlines() if "=" in line)
-    codename = facts.get("VERSION_CODENAME", "").strip('"')
+    facts = release_facts()
+    codename = facts.get("VERSION_CODENAME", "")
     lists = buildah.work / "sources"
-    lists.mkdir()
-    etc = Path("/etc/apt")
-    for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
-        if path.suffix in (".list", ".sources") and path.is_file():
-            text = renamed_sources(path.read_text(), codename, suite)
-            if text:
-                (lists / path.name).write_text(text + "\n")
-    if facts.get("ID") != "debian" or not any(lists.iterdir()):
+    if not write_sources(lists, codename, suite) or facts.get("ID") != "debian":
         raise MachineError(f"a Debian machine is needed, with apt sources of {codename or suite}")
     dump = subprocess.run(["apt-config", "dump"], check=True, capture_output=True, text=True).stdout
     reach = [line for line in dump.splitlines() if re.match(r"Acquire::https?::", line)]

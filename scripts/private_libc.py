@@ -7,8 +7,6 @@ changed; apt checks the signatures as always. Then the environment's copy of the
 told, by patchelf, to load them. No root rights are needed.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -72,12 +70,30 @@ def renamed_sources(text: str, codename: str, successor: str) -> str:
     return "\n".join(suite.sub(successor, line) for line in lines if suite.search(line))
 
 
+def write_sources(folder: Path, codename: str, successor: str) -> bool:
+    """Writes the machine's apt sources of a release, renamed; returns whether there are any."""
+    folder.mkdir(parents=True)
+    etc = Path("/etc/apt")
+    for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
+        if path.suffix in (".list", ".sources") and path.is_file():
+            text = renamed_sources(path.read_text(), codename, successor)
+            if text:
+                (folder / path.name).write_text(text + "\n")
+    return any(folder.iterdir())
+
+
+def release_facts() -> dict[str, str]:
+    """What this system says of itself: `ID`, `VERSION_CODENAME` and others."""
+    lines = [line.split("=", 1) for line in OS_RELEASE.read_text().splitlines() if "=" in line]
+    return {key: value.strip('"') for key, value in lines}
+
+
 def _release() -> tuple[str, str]:
     """This system's codename and the release whose C library is new enough."""
-    facts = dict(line.split("=", 1) for line in OS_RELEASE.read_text().splitlines() if "=" in line)
-    codename = facts.get("VERSION_CODENAME", "").strip('"')
+    facts = release_facts()
+    codename = facts.get("VERSION_CODENAME", "")
     if codename not in NEXT_RELEASE or not shutil.which("apt-get"):
-        name = facts.get("PRETTY_NAME", "this system").strip('"')
+        name = facts.get("PRETTY_NAME", "this system")
         raise LibcError(
             f"TFX's wheels need the GNU C library {NEEDED[0]}.{NEEDED[1]}, and {name} has "
             f"{system_version()} with no known newer release to take it from through apt: "
@@ -93,16 +109,9 @@ def _apt(work: Path) -> Path:
     """
     codename, successor = _release()
     sources = work / "sources"
-    for folder in (sources, work / "state/lists/partial", work / "cache/archives/partial"):
+    for folder in (work / "state/lists/partial", work / "cache/archives/partial"):
         folder.mkdir(parents=True)
-    etc = Path("/etc/apt")
-    found = 0
-    for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
-        if path.suffix in (".list", ".sources") and path.is_file():
-            text = renamed_sources(path.read_text(), codename, successor)
-            found += bool(text)
-            (sources / path.name).write_text(text + "\n")
-    if not found:
+    if not write_sources(sources, codename, successor):
         raise LibcError(
             f"apt's source list has no entry of {codename} to derive one of {successor} from: "
             "add your distribution's own mirror to it, or use a system with a newer C library."

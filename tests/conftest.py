@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 # TensorFlow Transform crashes while Python shuts down, and with it pytest's exit code.
 import apache_beam
 import pytest
+from made_once import once
 from specs import COLOURS, WORDS, changed
 
 if TYPE_CHECKING:
@@ -31,6 +32,50 @@ IMAGE_SHAPE = (8, 8, 3)
 FUSION = Path(sys.executable).with_name("fusion")
 # Pinned as in a run: Beam's DirectRunner would look for another one.
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+# These take minutes. They come first, or one process would still run them when others have ended.
+LONGEST = (
+    "scripts/test_check_image.py",
+    "differential/test_differential.py",
+    "kubeflow/test_example.py",
+    "pipeline/test_run.py",
+    "examples/test_three_shapes.py",
+)
+# What TensorFlow Transform sets when it is imported, and pytest.
+SET_BY_OTHERS = {"TF_USE_LEGACY_KERAS", "PYTEST_CURRENT_TEST"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders files: the longest first, then all that have tests of components."""
+    here = Path(__file__).parent
+    long = {here / name: position for position, name in enumerate(LONGEST)}
+    components = {item.path for item in items if item.get_closest_marker("component")}
+    items.sort(key=lambda item: (long.get(item.path, len(LONGEST)), item.path not in components))
+
+
+@pytest.fixture(autouse=True)
+def process_state(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test neither sees what another has changed in the process, nor leaves a change itself.
+
+    Training makes TensorFlow's ops deterministic for good, which changes the texts of some errors.
+    A module's generator RANDOM draws the same numbers in a test whichever others have drawn before.
+    """
+    folder, environment = Path.cwd(), dict(os.environ)
+    random = getattr(request.module, "RANDOM", None)
+    drawn = random.bit_generator.state if random else None
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.framework import config
+
+        config.disable_op_determinism()
+    yield
+    if random:
+        random.bit_generator.state = drawn
+    assert Path.cwd() == folder
+    changed = {key for key, _ in environment.items() ^ os.environ.items()} - SET_BY_OTHERS
+    assert changed == set()
+    if "keras" in sys.modules:
+        import keras
+
+        assert keras.config.dtype_policy().name == "float32"
 
 
 def make_vision(path: Path) -> None:
@@ -60,7 +105,7 @@ def make_text(path: Path) -> None:
 
 
 def make_data(folder: Path) -> None:
-    """Rows whose image and words both tell the colour."""
+    """Rows whose image and words both show the colour."""
     import numpy as np
     import tensorflow as tf
 
@@ -79,20 +124,30 @@ def make_data(folder: Path) -> None:
             writer.writerow([number, name, words, CLASSES[colour]])
 
 
-@pytest.fixture(scope="session")
-def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made once; read only. `world` gives a copy to change."""
+def make_world(folder: Path) -> None:
+    """Two models, their data and a specification that fuses them."""
     import keras
 
     keras.utils.set_random_seed(3)
-    folder = tmp_path_factory.mktemp("world")
-    (folder / "models").mkdir()
+    (folder / "models").mkdir(parents=True)
     make_vision(folder / "models" / "vision.keras")
     make_text(folder / "models" / "text")
     (folder / "models" / "words.txt").write_text("\n".join(WORDS) + "\n")
     make_data(folder / "data")
     (folder / "fusion.yaml").write_text(COLOURS)
-    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test run share: pytest-xdist gives each one of its own."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def shared_world(shared_folder: Path) -> Path:
+    """Made once; read only. `world` gives a copy to change."""
+    return once(shared_folder / "world", make_world)
 
 
 @dataclass(frozen=True)
@@ -101,6 +156,12 @@ class TrainingInputs:
 
     splits: dict[str, Path]
     transform_graph: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> TrainingInputs:
+        """Those that `make_training_inputs` made."""
+        splits = {split: folder / "examples" / f"Split-{split}" for split in ("train", "eval")}
+        return cls(splits, folder / "transform")
 
 
 def write_examples(specification: Specification, folder: Path) -> dict[str, Path]:
@@ -153,46 +214,57 @@ def analyse(specification: Specification, examples: Path, folder: Path) -> Path:
     return folder
 
 
+def make_training_inputs(specification: Specification, folder: Path) -> None:
+    """What the trainer reads, from a specification's CSV file by the real analysis."""
+    splits = write_examples(specification, folder / "examples")
+    analyse(specification, splits["train"], folder / "transform")
+
+
 @pytest.fixture(scope="session")
 def prepare_training(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[Specification], TrainingInputs]:
-    """Makes what the trainer reads from a specification's CSV file, by the real analysis."""
+    """Makes what the trainer reads from a specification's CSV file."""
 
     def prepare(specification: Specification) -> TrainingInputs:
         folder = tmp_path_factory.mktemp("training_inputs")
-        splits = write_examples(specification, folder / "examples")
-        return TrainingInputs(splits, analyse(specification, splits["train"], folder / "transform"))
+        make_training_inputs(specification, folder)
+        return TrainingInputs.of(folder)
 
     return prepare
 
 
 @pytest.fixture(scope="session")
-def shared_training_inputs(
-    shared_world: Path, prepare_training: Callable[[Specification], TrainingInputs]
-) -> TrainingInputs:
+def shared_training_inputs(shared_folder: Path, shared_world: Path) -> TrainingInputs:
     """What the trainer reads for the shared world; made once, read only."""
     from tfx_fusion.modules.spec import load_specification
 
-    return prepare_training(load_specification(shared_world / "fusion.yaml"))
+    specification = load_specification(shared_world / "fusion.yaml")
+    make = partial(make_training_inputs, specification)
+    return TrainingInputs.of(once(shared_folder / "training_inputs", make))
 
 
 @pytest.fixture(scope="session")
 def shared_published(
-    shared_world: Path,
-    shared_training_inputs: TrainingInputs,
-    tmp_path_factory: pytest.TempPathFactory,
+    shared_folder: Path, shared_world: Path, shared_training_inputs: TrainingInputs
 ) -> Path:
     """A publish folder with version 1 of the shared world's model; made once, read only."""
+
+    def make(folder: Path) -> None:
+        train_version(shared_world, shared_training_inputs, folder)
+
+    return once(shared_folder / "published", make) / "serving"
+
+
+def train_version(world: Path, inputs: TrainingInputs, folder: Path) -> None:
+    """Trains a world's model as version 1 of a publish folder."""
     from tfx_fusion.modules.embedding.plan import StagePlan
     from tfx_fusion.modules.spec import load_specification
-    from tfx_fusion.modules.submodels.copy import copy_submodel
-    from tfx_fusion.modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
     from tfx_fusion.modules.training.checkpoint import Checkpoint
     from tfx_fusion.modules.training.run import fuse_and_train
 
-    folder = tmp_path_factory.mktemp("published")
-    specification = load_specification(shared_world / "fusion.yaml")
+    specification = load_specification(world / "fusion.yaml")
     paths = {name: path for name, (_, path) in specification.imported().items()}
     for name, path in paths.items():
         copy_submodel(path, folder / "submodels" / name)
@@ -201,15 +273,14 @@ def shared_published(
         interfaces={name: inspect_submodel(path).interface for name, path in paths.items()},
         submodels={name: folder / "submodels" / name for name in paths},
         submodel_digests=dict.fromkeys(paths, ""),
-        transform_path=str(shared_training_inputs.transform_graph / "transform_fn"),
-        splits={split: str(path) for split, path in shared_training_inputs.splits.items()},
+        transform_path=str(inputs.transform_graph / "transform_fn"),
+        splits={split: str(path) for split, path in inputs.splits.items()},
         stages=[StagePlan(plan=None) for _ in specification.training.stages],
         embeddings=[],
         model_path=folder / "serving" / "1",
         record_path=folder / "record",
         checkpoint=Checkpoint(folder / "checkpoint"),
     )
-    return folder / "serving"
 
 
 @dataclass(frozen=True)
@@ -222,7 +293,7 @@ class Addresses:
 
 @pytest.fixture(scope="session")
 def served_colours(shared_published: Path) -> Iterator[Addresses]:
-    """`fusion serve` in a process of its own, which must end well when it is told to."""
+    """`fusion serve` in a process of its own, which must end with 0 when it is asked to."""
     command = [str(FUSION), "serve", str(shared_published), "--grpc-port", "0", "--rest-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -259,12 +330,36 @@ def embed() -> Callable[..., list[str]]:
     return run
 
 
+@pytest.fixture(scope="session")
+def copy_world(shared_world: Path) -> Callable[[Path], Path]:
+    """Copies the shared world to a folder where its sub-models were inspected already.
+
+    Each first command in a copy would start a process for that, which imports TensorFlow.
+    """
+    from tfx_fusion.modules.files import write_text
+    from tfx_fusion.modules.spec import load_specification
+    from tfx_fusion.modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
+    from tfx_fusion.pipeline.prepare import Workplace
+
+    imported = load_specification(shared_world / "fusion.yaml").imported()
+    inspections = {name: inspect_submodel(path) for name, (_, path) in imported.items()}
+
+    def copy(folder: Path) -> Path:
+        shutil.copytree(shared_world, folder)
+        file = folder / "fusion.yaml"
+        cache = InspectionCache(Workplace.of(file).known_submodels)
+        for name, (submodel, path) in load_specification(file).imported().items():
+            write_text(cache._record(submodel, path), inspections[name].model_dump_json())
+        return folder
+
+    return copy
+
+
 @pytest.fixture
-def world(shared_world: Path, tmp_path: Path) -> Path:
+def world(copy_world: Callable[[Path], Path], tmp_path: Path) -> Path:
     """A folder with `fusion.yaml`, `data/rows.csv` and `models/`, to change at will."""
-    folder = tmp_path / "world"
-    shutil.copytree(shared_world, folder)
-    return folder
+    return copy_world(tmp_path / "world")
 
 
 @pytest.fixture

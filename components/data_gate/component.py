@@ -1,13 +1,12 @@
 """Data gate: nothing is trained on data that do not keep the specification's limits."""
 
-from __future__ import annotations
-
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import channel_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from tfx_fusion.components.artifacts import DataGateReport
+from tfx_fusion.components.channels import filled, texts
 from tfx_fusion.components.data_gate import executor
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.spec import Specification
@@ -16,10 +15,7 @@ from tfx_fusion.modules.spec import Specification
 class DataGateSpec(ComponentSpec):
     """The limits are parameters of this component only: a new one reruns no other."""
 
-    PARAMETERS = {
-        executor.SOURCE_KEY: ExecutionParameter(type=str),
-        executor.CHECKS_KEY: ExecutionParameter(type=str),
-    }
+    PARAMETERS = texts(executor.SOURCE_KEY, executor.CHECKS_KEY)
     INPUTS = {
         executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         executor.STATISTICS_KEY: ChannelParameter(type=standard_artifacts.ExampleStatistics),
@@ -55,16 +51,12 @@ class DataGate(base_component.BaseComponent):
             anomalies: ExampleValidator's.
             champion: the last published model, of a ChampionResolver.
         """
-        super().__init__(
-            spec=DataGateSpec(
-                **{
-                    executor.SOURCE_KEY: RowSource.of(specification).model_dump_json(),
-                    executor.CHECKS_KEY: specification.data.checks.model_dump_json(),
-                    executor.EXAMPLES_KEY: examples,
-                    executor.STATISTICS_KEY: statistics,
-                    executor.ANOMALIES_KEY: anomalies,
-                    executor.CHAMPION_KEY: champion,
-                    executor.GATE_KEY: channel_utils.as_channel([DataGateReport()]),
-                }
-            )
-        )
+        values = {
+            executor.SOURCE_KEY: RowSource.of(specification).model_dump_json(),
+            executor.CHECKS_KEY: specification.data.checks.model_dump_json(),
+            executor.EXAMPLES_KEY: examples,
+            executor.STATISTICS_KEY: statistics,
+            executor.ANOMALIES_KEY: anomalies,
+            executor.CHAMPION_KEY: champion,
+        }
+        super().__init__(filled(DataGateSpec, values))

@@ -1,15 +1,13 @@
 """Embed once: what is frozen is computed a single time, for all epochs and experiments."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import channel_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
-from tfx_fusion.components.channels import submodel_channels, with_submodels
+from tfx_fusion.components.channels import filled, submodel_channels, texts, with_submodels
 from tfx_fusion.components.embedding_gen import executor
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
 
@@ -17,7 +15,7 @@ from tfx_fusion.modules.embedding.plan import EmbeddingPlan
 class EmbeddingGenSpec(ComponentSpec):
     """Each pipeline adds one input channel for each sub-model of the plan."""
 
-    PARAMETERS = {executor.PLAN_KEY: ExecutionParameter(type=str)}
+    PARAMETERS = texts(executor.PLAN_KEY)
     INPUTS = {
         executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         executor.TRANSFORM_KEY: ChannelParameter(type=standard_artifacts.TransformGraph),
@@ -46,16 +44,10 @@ class EmbeddingGen(base_beam_component.BaseBeamComponent):
             submodels: the channel of each SubmodelImporter, by the sub-model's name.
         """
         names = list(plan.imported())
-        super().__init__(
-            spec=with_submodels(EmbeddingGenSpec, names)(
-                **{
-                    executor.PLAN_KEY: plan.model_dump_json(),
-                    executor.EXAMPLES_KEY: examples,
-                    executor.TRANSFORM_KEY: transform_graph,
-                    executor.EMBEDDINGS_KEY: channel_utils.as_channel(
-                        [standard_artifacts.Examples()]
-                    ),
-                    **submodel_channels({name: submodels[name] for name in names}),
-                }
-            )
-        )
+        values = {
+            executor.PLAN_KEY: plan.model_dump_json(),
+            executor.EXAMPLES_KEY: examples,
+            executor.TRANSFORM_KEY: transform_graph,
+            **submodel_channels({name: submodels[name] for name in names}),
+        }
+        super().__init__(filled(with_submodels(EmbeddingGenSpec, names), values))

@@ -1,16 +1,11 @@
 """Evaluate: the fused model measured by TFMA, and held to the specification's bounds."""
 
-from __future__ import annotations
-
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import channel_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import (
     BASELINE_MODEL_KEY,
-    BLESSING_KEY,
     EVAL_CONFIG_KEY,
-    EVALUATION_KEY,
     EXAMPLE_SPLITS_KEY,
     EXAMPLES_KEY,
     MODEL_KEY,
@@ -19,6 +14,7 @@ from tfx.types.standard_component_specs import (
 from tfx.utils import json_utils
 
 from tfx_fusion.components.artifacts import FusionWorth
+from tfx_fusion.components.channels import filled, texts
 from tfx_fusion.components.fusion_evaluator import executor
 from tfx_fusion.modules.evaluation.tfma_config import eval_config
 from tfx_fusion.modules.spec import Specification
@@ -29,7 +25,7 @@ class FusionEvaluatorSpec(ComponentSpec):
     """The Evaluator's, with the specification beside TFMA's configuration."""
 
     PARAMETERS = {
-        executor.SPECIFICATION_KEY: ExecutionParameter(type=str),
+        **texts(executor.SPECIFICATION_KEY),
         EVAL_CONFIG_KEY: EvaluatorSpec.PARAMETERS[EVAL_CONFIG_KEY],
         EXAMPLE_SPLITS_KEY: EvaluatorSpec.PARAMETERS[EXAMPLE_SPLITS_KEY],
     }
@@ -64,20 +60,13 @@ class FusionEvaluator(base_beam_component.BaseBeamComponent):
             baseline_model: the champion.
             worth: what the fusion is worth, where that was measured.
         """
-        super().__init__(
-            spec=FusionEvaluatorSpec(
-                **{
-                    executor.SPECIFICATION_KEY: evaluation_view(specification).model_dump_json(),
-                    EVAL_CONFIG_KEY: eval_config(specification, baseline_model is not None),
-                    EXAMPLE_SPLITS_KEY: json_utils.dumps([executor.SPLIT]),
-                    EXAMPLES_KEY: examples,
-                    MODEL_KEY: model,
-                    BASELINE_MODEL_KEY: baseline_model,
-                    executor.WORTH_KEY: worth,
-                    EVALUATION_KEY: channel_utils.as_channel(
-                        [standard_artifacts.ModelEvaluation()]
-                    ),
-                    BLESSING_KEY: channel_utils.as_channel([standard_artifacts.ModelBlessing()]),
-                }
-            )
-        )
+        values = {
+            executor.SPECIFICATION_KEY: evaluation_view(specification).model_dump_json(),
+            EVAL_CONFIG_KEY: eval_config(specification, baseline_model is not None),
+            EXAMPLE_SPLITS_KEY: json_utils.dumps([executor.SPLIT]),
+            EXAMPLES_KEY: examples,
+            MODEL_KEY: model,
+            BASELINE_MODEL_KEY: baseline_model,
+            executor.WORTH_KEY: worth,
+        }
+        super().__init__(filled(FusionEvaluatorSpec, values))

@@ -1,16 +1,20 @@
 """Train: the imported sub-models fused, the head trained, one SavedModel out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import channel_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from tfx_fusion.components.artifacts import TrainingRecord
-from tfx_fusion.components.channels import submodel_channels, with_inputs, with_submodels
+from tfx_fusion.components.channels import (
+    filled,
+    submodel_channels,
+    texts,
+    with_inputs,
+    with_submodels,
+)
 from tfx_fusion.components.fusion_trainer import executor
 from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.spec import Specification
@@ -20,13 +24,13 @@ from tfx_fusion.modules.spec.views import training_view
 class FusionTrainerSpec(ComponentSpec):
     """Each pipeline adds an input channel for each of its sub-models and its embeddings."""
 
-    PARAMETERS = {
-        executor.SPECIFICATION_KEY: ExecutionParameter(type=str),
-        executor.STAGES_KEY: ExecutionParameter(type=str),
-        executor.CHECKPOINTS_KEY: ExecutionParameter(type=str),
-        executor.PUBLISH_FOLDER_KEY: ExecutionParameter(type=str),
-        executor.CHAMPION_KEY: ExecutionParameter(type=str),
-    }
+    PARAMETERS = texts(
+        executor.SPECIFICATION_KEY,
+        executor.STAGES_KEY,
+        executor.CHECKPOINTS_KEY,
+        executor.PUBLISH_FOLDER_KEY,
+        executor.CHAMPION_KEY,
+    )
     INPUTS = {
         executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         executor.TRANSFORM_KEY: ChannelParameter(type=standard_artifacts.TransformGraph),
@@ -72,20 +76,15 @@ class FusionTrainer(base_component.BaseComponent):
             for position, channel in enumerate(embeddings)
         }
         spec = with_submodels(FusionTrainerSpec, submodels)
-        super().__init__(
-            spec=with_inputs(spec, embedded, standard_artifacts.Examples)(
-                **{
-                    executor.SPECIFICATION_KEY: training_view(specification).model_dump_json(),
-                    executor.STAGES_KEY: executor.STAGES.dump_json(list(stages)).decode(),
-                    executor.CHECKPOINTS_KEY: checkpoints,
-                    executor.PUBLISH_FOLDER_KEY: str(specification.publish.path) if warm else "",
-                    executor.CHAMPION_KEY: champion if warm else "",
-                    executor.EXAMPLES_KEY: examples,
-                    executor.TRANSFORM_KEY: transform_graph,
-                    executor.MODEL_KEY: channel_utils.as_channel([standard_artifacts.Model()]),
-                    executor.RECORD_KEY: channel_utils.as_channel([TrainingRecord()]),
-                    **submodel_channels(submodels),
-                    **embedded,
-                }
-            )
-        )
+        values = {
+            executor.SPECIFICATION_KEY: training_view(specification).model_dump_json(),
+            executor.STAGES_KEY: executor.STAGES.dump_json(list(stages)).decode(),
+            executor.CHECKPOINTS_KEY: checkpoints,
+            executor.PUBLISH_FOLDER_KEY: str(specification.publish.path) if warm else "",
+            executor.CHAMPION_KEY: champion if warm else "",
+            executor.EXAMPLES_KEY: examples,
+            executor.TRANSFORM_KEY: transform_graph,
+            **submodel_channels(submodels),
+            **embedded,
+        }
+        super().__init__(filled(with_inputs(spec, embedded, standard_artifacts.Examples), values))

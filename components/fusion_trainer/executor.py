@@ -1,7 +1,5 @@
 """FusionTrainer's work."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -12,7 +10,9 @@ from tfx.dsl.components.base import base_executor
 from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
+from tfx_fusion.components.champion_resolver.executor import current_state
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry.versions import newest_version
 from tfx_fusion.modules.report.summaries import TrainingSummary
 from tfx_fusion.modules.spec import Specification
@@ -64,6 +64,12 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         submodels = run.submodels(specification.imported())
         folder = run.parameters[PUBLISH_FOLDER_KEY]
         champion = newest_version(Path(folder)) if folder else None
+        seen = run.parameters[CHAMPION_KEY]
+        if folder and seen not in ("", current_state(Path(folder))):
+            raise RunError(
+                f"{folder}: another model was published or rolled back since the run began, and "
+                "training starts from the newest: run again"
+            )
         model = run.output(MODEL_KEY)
 
         record = fuse_and_train(
@@ -79,6 +85,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
             record_path=run.output_folder(RECORD_KEY),
             checkpoint=checkpoint_of(run, champion),
             champion=champion,
+            rejected_before=run.rejected_rows(EXAMPLES_KEY),
         )
         model.set_string_custom_property("frozen_digest", all_frozen(record.proof).exported)
         for name, part in record.proof.items():
@@ -95,4 +102,6 @@ def summary(record: TrainingRecord) -> TrainingSummary:
         loss=loss if math.isfinite(loss) else None,
         frozen_tensors=all_frozen(record.proof).tensors,
         warm_start=str(record.warm_start) if record.warm_start else "",
+        rejected=sum(record.rejected.values()),
+        rejected_train=record.rejected.get("train", 0),
     )

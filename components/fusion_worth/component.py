@@ -1,16 +1,20 @@
 """Worth: what each branch contributes to the fused model, before the model is judged."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import channel_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from tfx_fusion.components.artifacts import FusionWorth
-from tfx_fusion.components.channels import submodel_channels, with_inputs, with_submodels
+from tfx_fusion.components.channels import (
+    filled,
+    submodel_channels,
+    texts,
+    with_inputs,
+    with_submodels,
+)
 from tfx_fusion.components.fusion_trainer.executor import STAGES, embeddings_key
 from tfx_fusion.components.fusion_worth import executor
 from tfx_fusion.modules.embedding.plan import StagePlan
@@ -21,10 +25,7 @@ from tfx_fusion.modules.spec.views import ablation_view
 class FusionWorthGenSpec(ComponentSpec):
     """Each pipeline adds an input channel for each of its sub-models and its embeddings."""
 
-    PARAMETERS = {
-        executor.SPECIFICATION_KEY: ExecutionParameter(type=str),
-        executor.STAGES_KEY: ExecutionParameter(type=str),
-    }
+    PARAMETERS = texts(executor.SPECIFICATION_KEY, executor.STAGES_KEY)
     INPUTS = {
         executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         executor.TRANSFORM_KEY: ChannelParameter(type=standard_artifacts.TransformGraph),
@@ -63,17 +64,13 @@ class FusionWorthGen(base_component.BaseComponent):
             embeddings_key(position): channel for position, channel in enumerate(embeddings)
         }
         spec = with_submodels(FusionWorthGenSpec, submodels)
-        super().__init__(
-            spec=with_inputs(spec, embedded, standard_artifacts.Examples)(
-                **{
-                    executor.SPECIFICATION_KEY: ablation_view(specification).model_dump_json(),
-                    executor.STAGES_KEY: STAGES.dump_json(list(stages)).decode(),
-                    executor.EXAMPLES_KEY: examples,
-                    executor.TRANSFORM_KEY: transform_graph,
-                    executor.MODEL_KEY: model,
-                    executor.WORTH_KEY: channel_utils.as_channel([FusionWorth()]),
-                    **submodel_channels(submodels),
-                    **embedded,
-                }
-            )
-        )
+        values = {
+            executor.SPECIFICATION_KEY: ablation_view(specification).model_dump_json(),
+            executor.STAGES_KEY: STAGES.dump_json(list(stages)).decode(),
+            executor.EXAMPLES_KEY: examples,
+            executor.TRANSFORM_KEY: transform_graph,
+            executor.MODEL_KEY: model,
+            **submodel_channels(submodels),
+            **embedded,
+        }
+        super().__init__(filled(with_inputs(spec, embedded, standard_artifacts.Examples), values))

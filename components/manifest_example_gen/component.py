@@ -1,12 +1,11 @@
 """Rows in: a data file with media paths becomes tf.Examples by split, with their schema."""
 
-from __future__ import annotations
-
 from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import channel_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from tfx_fusion.components.artifacts import RejectedRows
+from tfx_fusion.components.channels import filled, texts
 from tfx_fusion.components.manifest_example_gen import executor
 from tfx_fusion.modules.data.source import RowSource
 
@@ -14,11 +13,7 @@ from tfx_fusion.modules.data.source import RowSource
 class ManifestExampleGenSpec(ComponentSpec):
     """The file comes as a parameter, with a fingerprint, since TFX's cache cannot see into it."""
 
-    PARAMETERS = {
-        executor.SOURCE_KEY: ExecutionParameter(type=str),
-        executor.PATH_KEY: ExecutionParameter(type=str),
-        executor.FINGERPRINT_KEY: ExecutionParameter(type=str),
-    }
+    PARAMETERS = texts(executor.SOURCE_KEY, executor.PATH_KEY, executor.FINGERPRINT_KEY)
     INPUTS: dict[str, ChannelParameter] = {}
     OUTPUTS = {
         executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
@@ -40,17 +35,9 @@ class ManifestExampleGen(base_beam_component.BaseBeamComponent):
             data_fingerprint: digest of the data's content (`modules.data.fingerprint`); empty
                 where the data cannot be seen before the component runs, which then takes it.
         """
-        super().__init__(
-            spec=ManifestExampleGenSpec(
-                **{
-                    executor.SOURCE_KEY: source.model_dump_json(),
-                    executor.PATH_KEY: str(source.data.path),
-                    executor.FINGERPRINT_KEY: data_fingerprint,
-                    executor.EXAMPLES_KEY: channel_utils.as_channel(
-                        [standard_artifacts.Examples()]
-                    ),
-                    executor.SCHEMA_KEY: channel_utils.as_channel([standard_artifacts.Schema()]),
-                    executor.REJECTED_KEY: channel_utils.as_channel([RejectedRows()]),
-                }
-            )
-        )
+        values = {
+            executor.SOURCE_KEY: source.model_dump_json(),
+            executor.PATH_KEY: str(source.data.path),
+            executor.FINGERPRINT_KEY: data_fingerprint,
+        }
+        super().__init__(filled(ManifestExampleGenSpec, values))

@@ -1,7 +1,5 @@
 """ManifestExampleGen's work."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tfx.dsl.components.base import base_beam_executor
@@ -9,7 +7,6 @@ from tfx.utils import io_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.components.channels import describe_data
-from tfx_fusion.modules.data.fingerprint import fingerprint
 from tfx_fusion.modules.data.schema import implied_schema
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.data.write import collect, write_examples
@@ -33,15 +30,16 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
     def execute(self, run: Execution) -> RowsSummary:
         path = Path(run.parameters[PATH_KEY])
         source = run.parameter(SOURCE_KEY, RowSource).at(path)
-        content = run.parameters[FINGERPRINT_KEY] or fingerprint(path, source.features)
-        describe_data(run.output(EXAMPLES_KEY), DataSource(path=str(path), fingerprint=content))
         rejected = run.output(REJECTED_KEY)
         shards = f"{rejected.uri}/shards"
 
         folders = run.output_splits(EXAMPLES_KEY)
         with self._make_beam_pipeline() as pipeline:
             write_examples(pipeline, source, folders, shards)
-        counts = collect(source, shards, rejected.uri)
+        # What was read, not what lies there now: a file may be changed and put back meanwhile.
+        counts = collect(source, shards, rejected.uri, run.parameters[FINGERPRINT_KEY])
+        data = DataSource(path=str(path), fingerprint=counts.fingerprint)
+        describe_data(run.output(EXAMPLES_KEY), data)
         io_utils.write_pbtxt_file(
             str(run.output_folder(SCHEMA_KEY) / "schema.pbtxt"),
             implied_schema(source.features, source.labels),

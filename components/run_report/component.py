@@ -1,15 +1,13 @@
 """Report: the record and the page of a run, made inside the pipeline where it runs on a cluster."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.types import channel_utils
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from tfx_fusion.components.artifacts import ReportPage, RunRecordFile
+from tfx_fusion.components.channels import filled, texts
 from tfx_fusion.components.run_report import executor
 from tfx_fusion.components.run_report.executor import STEPS, StepInputs
 from tfx_fusion.modules.registry.version_record import Provenance
@@ -21,11 +19,7 @@ LEFT_OUT = ("transform_graph", "embeddings", "schema")
 class RunReportSpec(ComponentSpec):
     """Each pipeline adds an input channel for each output of a step that the page shows."""
 
-    PARAMETERS = {
-        executor.STEPS_KEY: ExecutionParameter(type=str),
-        executor.PROVENANCE_KEY: ExecutionParameter(type=str),
-        executor.RUN_KEY: ExecutionParameter(type=str),
-    }
+    PARAMETERS = texts(executor.STEPS_KEY, executor.PROVENANCE_KEY, executor.RUN_KEY)
     INPUTS: dict[str, ChannelParameter] = {}
     OUTPUTS = {
         executor.REPORT_KEY: ChannelParameter(type=ReportPage),
@@ -59,15 +53,10 @@ class RunReport(base_component.BaseComponent):
             steps.append(StepInputs(name=node.id, component=type(node).__name__, inputs=inputs))
         declared = {name: ChannelParameter(type=given.type) for name, given in channels.items()}
         spec = type("RunReportSpec", (RunReportSpec,), {"INPUTS": declared})
-        super().__init__(
-            spec=spec(
-                **{
-                    executor.STEPS_KEY: STEPS.dump_json(steps).decode(),
-                    executor.PROVENANCE_KEY: provenance.model_dump_json(exclude={"run"}),
-                    executor.RUN_KEY: provenance.run,
-                    executor.REPORT_KEY: channel_utils.as_channel([ReportPage()]),
-                    executor.RECORD_KEY: channel_utils.as_channel([RunRecordFile()]),
-                    **channels,
-                }
-            )
-        )
+        values = {
+            executor.STEPS_KEY: STEPS.dump_json(steps).decode(),
+            executor.PROVENANCE_KEY: provenance.model_dump_json(exclude={"run"}),
+            executor.RUN_KEY: provenance.run,
+            **channels,
+        }
+        super().__init__(filled(spec, values))

@@ -1,7 +1,5 @@
 """RunReport's work."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, TypeAdapter
 from tfx.dsl.components.base import base_executor
 

@@ -1,12 +1,11 @@
 """Serving check: the candidate answers in a model server as it did in training, fast enough."""
 
-from __future__ import annotations
-
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import channel_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
+from tfx_fusion.components.channels import filled, texts
 from tfx_fusion.components.serving_check import executor
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.views import serving_check_view
@@ -15,7 +14,7 @@ from tfx_fusion.modules.spec.views import serving_check_view
 class ServingCheckSpec(ComponentSpec):
     """The blessing holds the model that was checked, with warm-up requests, as InfraValidator's."""
 
-    PARAMETERS = {executor.SPECIFICATION_KEY: ExecutionParameter(type=str)}
+    PARAMETERS = texts(executor.SPECIFICATION_KEY)
     INPUTS = {
         executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         executor.MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
@@ -30,10 +29,7 @@ class ServingCheck(base_component.BaseComponent):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
-        self,
-        specification: Specification,
-        examples: types.BaseChannel,
-        model: types.BaseChannel,
+        self, specification: Specification, examples: types.BaseChannel, model: types.BaseChannel
     ) -> None:
         """
         Args:
@@ -41,15 +37,9 @@ class ServingCheck(base_component.BaseComponent):
             examples: raw tf.Examples, of which the split `eval` is asked for.
             model: the candidate.
         """
-        super().__init__(
-            spec=ServingCheckSpec(
-                **{
-                    executor.SPECIFICATION_KEY: serving_check_view(specification).model_dump_json(),
-                    executor.EXAMPLES_KEY: examples,
-                    executor.MODEL_KEY: model,
-                    executor.BLESSING_KEY: channel_utils.as_channel(
-                        [standard_artifacts.InfraBlessing()]
-                    ),
-                }
-            )
-        )
+        values = {
+            executor.SPECIFICATION_KEY: serving_check_view(specification).model_dump_json(),
+            executor.EXAMPLES_KEY: examples,
+            executor.MODEL_KEY: model,
+        }
+        super().__init__(filled(ServingCheckSpec, values))

@@ -1,7 +1,5 @@
 """ServingCheck's work."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

@@ -1,29 +1,27 @@
 """Models in: a pretrained model becomes a checked copy with its interface, digest and origin."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import channel_utils
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from tfx_fusion.components.artifacts import Submodel
+from tfx_fusion.components.channels import filled, texts
 from tfx_fusion.components.submodel_importer import executor
 
 
 class SubmodelImporterSpec(ComponentSpec):
     """The digest is a parameter, so that TFX's cache sees a model that changed in its place."""
 
-    PARAMETERS = {
-        executor.NAME_KEY: ExecutionParameter(type=str),
-        executor.PATH_KEY: ExecutionParameter(type=str),
-        executor.SIGNATURE_KEY: ExecutionParameter(type=str),
-        executor.CUSTOM_OBJECTS_KEY: ExecutionParameter(type=str),
-        executor.DIGEST_KEY: ExecutionParameter(type=str),
-        executor.ORIGIN_KEY: ExecutionParameter(type=str),
-    }
+    PARAMETERS = texts(
+        executor.NAME_KEY,
+        executor.PATH_KEY,
+        executor.SIGNATURE_KEY,
+        executor.CUSTOM_OBJECTS_KEY,
+        executor.DIGEST_KEY,
+        executor.ORIGIN_KEY,
+    )
     INPUTS: dict[str, ChannelParameter] = {}
     OUTPUTS = {executor.SUBMODEL_KEY: ChannelParameter(type=Submodel)}
 
@@ -52,16 +50,12 @@ class SubmodelImporter(base_component.BaseComponent):
             custom_objects: classes that a `.keras` file may hold, as `package.module:Class`.
             origin: where the model comes from, for the record; None takes the path.
         """
-        super().__init__(
-            spec=SubmodelImporterSpec(
-                **{
-                    executor.NAME_KEY: name,
-                    executor.PATH_KEY: path,
-                    executor.SIGNATURE_KEY: signature or "",
-                    executor.CUSTOM_OBJECTS_KEY: json.dumps(list(custom_objects)),
-                    executor.DIGEST_KEY: digest,
-                    executor.ORIGIN_KEY: origin or path,
-                    executor.SUBMODEL_KEY: channel_utils.as_channel([Submodel()]),
-                }
-            )
-        )
+        values = {
+            executor.NAME_KEY: name,
+            executor.PATH_KEY: path,
+            executor.SIGNATURE_KEY: signature or "",
+            executor.CUSTOM_OBJECTS_KEY: json.dumps(list(custom_objects)),
+            executor.DIGEST_KEY: digest,
+            executor.ORIGIN_KEY: origin or path,
+        }
+        super().__init__(filled(SubmodelImporterSpec, values))

@@ -1,16 +1,15 @@
 """Publish: a blessed model becomes the newest version that TF Serving watches."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import channel_utils, standard_artifacts
+from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_component_specs import PusherSpec
 
 from tfx_fusion.components.artifacts import DataGateReport
+from tfx_fusion.components.channels import filled, texts
 from tfx_fusion.components.version_pusher import executor
 from tfx_fusion.modules.registry.version_record import Provenance
 
@@ -19,10 +18,8 @@ class VersionPusherSpec(ComponentSpec):
     """Pusher's channels, and what the version record holds beside."""
 
     PARAMETERS = {
-        executor.FOLDER_KEY: ExecutionParameter(type=str),
+        **texts(executor.FOLDER_KEY, executor.PROVENANCE_KEY, executor.RUN_KEY),
         executor.KEEP_KEY: ExecutionParameter(type=int),
-        executor.PROVENANCE_KEY: ExecutionParameter(type=str),
-        executor.RUN_KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
         **PusherSpec.INPUTS,
@@ -66,21 +63,15 @@ class VersionPusher(base_component.BaseComponent):
             champion: the model that the Evaluator compared it with, of a ChampionResolver.
             data_gate: DataGate's, with the statistics to keep beside the model.
         """
-        super().__init__(
-            spec=VersionPusherSpec(
-                **{
-                    executor.FOLDER_KEY: str(publish_folder),
-                    executor.KEEP_KEY: keep or 0,
-                    executor.PROVENANCE_KEY: provenance.model_dump_json(exclude={"run"}),
-                    executor.RUN_KEY: provenance.run,
-                    executor.MODEL_BLESSING_KEY: model_blessing,
-                    executor.INFRA_BLESSING_KEY: infra_blessing,
-                    executor.EVALUATION_KEY: evaluation,
-                    executor.CHAMPION_KEY: champion,
-                    executor.GATE_KEY: data_gate,
-                    executor.PUSHED_KEY: channel_utils.as_channel(
-                        [standard_artifacts.PushedModel()]
-                    ),
-                }
-            )
-        )
+        values = {
+            executor.FOLDER_KEY: str(publish_folder),
+            executor.KEEP_KEY: keep or 0,
+            executor.PROVENANCE_KEY: provenance.model_dump_json(exclude={"run"}),
+            executor.RUN_KEY: provenance.run,
+            executor.MODEL_BLESSING_KEY: model_blessing,
+            executor.INFRA_BLESSING_KEY: infra_blessing,
+            executor.EVALUATION_KEY: evaluation,
+            executor.CHAMPION_KEY: champion,
+            executor.GATE_KEY: data_gate,
+        }
+        super().__init__(filled(VersionPusherSpec, values))

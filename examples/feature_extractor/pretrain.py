@@ -8,7 +8,6 @@ third part, photographed, becomes the rows that fusion.yaml reads.
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from making import make_once, start_keras
+from making import as_pixels, ink_of, make_once, start_keras, write_rows
 
 if TYPE_CHECKING:
     import keras
@@ -31,22 +30,9 @@ SMALLEST = 60  # of the 64 pixels
 NOISE = 0.12
 
 
-def strength(digit: np.ndarray, side: int) -> np.ndarray:
-    """How dark the ink is, (side, side) from 0 to 1, of a digit (64,) of 0 to 16."""
-    from PIL import Image
-
-    small = Image.fromarray((digit.reshape(8, 8) * (255 / 16)).astype(np.uint8))
-    return np.asarray(small.resize((side, side), Image.Resampling.BICUBIC)) / 255
-
-
-def as_pixels(image: np.ndarray) -> np.ndarray:
-    """An image of 0 to 1 as uint8."""
-    return (image.clip(0, 1) * 255).round().astype(np.uint8)
-
-
 def scan(digit: np.ndarray) -> np.ndarray:
     """A digit (64,) in black on white, (64, 64, 3) of uint8."""
-    return as_pixels(np.repeat(1 - strength(digit, SIDE)[..., None], 3, axis=2))
+    return as_pixels(np.repeat(1 - ink_of(digit, SIDE)[..., None], 3, axis=2))
 
 
 def photograph(digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -54,7 +40,7 @@ def photograph(digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     side = int(rng.integers(SMALLEST, SIDE + 1))
     top, left = rng.integers(0, SIDE - side + 1, 2)
     inked = np.zeros((SIDE, SIDE, 1))
-    inked[top : top + side, left : left + side, 0] = strength(digit, side)
+    inked[top : top + side, left : left + side, 0] = ink_of(digit, side)
     ink, paper = rng.uniform(0.0, 0.45, 3), rng.uniform(0.55, 1.0, 3)
     return as_pixels(paper + (ink - paper) * inked + rng.normal(0, NOISE, (SIDE, SIDE, 3)))
 
@@ -124,21 +110,6 @@ def score(models: Path, images: np.ndarray, labels: np.ndarray) -> None:
     print(f"the two models joined as they came: accuracy {accuracy:.3f}")
 
 
-def write_rows(data: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Writes rows.csv and one PNG file per row."""
-    from PIL import Image
-
-    (data / "images").mkdir()
-    with (data / "rows.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "image_path", "digit"])
-        for row, (image, label) in enumerate(zip(images, labels, strict=True), 1):
-            path = f"images/{row:05}.png"
-            Image.fromarray(image).save(data / path)
-            writer.writerow([row, path, label])
-    print(f"{len(labels)} rows in data/rows.csv", flush=True)
-
-
 def make(data: Path, models: Path) -> None:
     """Fills the two folders."""
     start_keras(SEED)
@@ -161,7 +132,7 @@ def make(data: Path, models: Path) -> None:
     pretrained_classifier(features, labels[scanned]).save(models / "classifier.keras")
 
     images = photographs(digits[rest], SEED + 1)
-    write_rows(data, images, labels[rest])
+    write_rows(data, images, {"digit": labels[rest]})
     score(models, images, labels[rest])
 
 

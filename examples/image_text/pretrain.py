@@ -7,7 +7,6 @@ part of the digits pretrains the models, the other part becomes the rows that fu
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from making import make_once, start_keras
+from making import as_pixels, ink_of, make_once, start_keras, write_rows
 
 if TYPE_CHECKING:
     import keras
@@ -63,16 +62,12 @@ def vocabulary() -> list[str]:
 
 def spoil_image(digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A digit (64,) of 0 to 16 as a noisy, partly covered colour image (32, 32, 3) of uint8."""
-    from PIL import Image
-
-    small = Image.fromarray((digit.reshape(8, 8) * (255 / 16)).astype(np.uint8))
-    strength = np.asarray(small.resize((32, 32), Image.Resampling.BICUBIC))[..., None] / 255
     ink, paper = rng.uniform(0.0, 0.4, 3), rng.uniform(0.6, 1.0, 3)
-    image = paper + (ink - paper) * strength
+    image = paper + (ink - paper) * ink_of(digit, 32)[..., None]
     covered = np.rot90(image, int(rng.integers(4)))  # a view: from which of the four sides
     covered[: rng.integers(COVERED[0], COVERED[1] + 1)] = rng.uniform(0.2, 0.8, 3)
     image += rng.normal(0, NOISE, image.shape)
-    return (image.clip(0, 1) * 255).round().astype(np.uint8)
+    return as_pixels(image)
 
 
 def transcribe(digit: int, rng: np.random.Generator) -> str:
@@ -167,21 +162,6 @@ def score(folder: Path, images: np.ndarray, tokens: np.ndarray, labels: np.ndarr
         print(f"the {name} model alone: accuracy {(scores.argmax(1) == labels).mean():.3f}")
 
 
-def write_rows(folder: Path, images: np.ndarray, texts: list[str], labels: np.ndarray) -> None:
-    """Writes rows.csv and one PNG file per row."""
-    from PIL import Image
-
-    (folder / "images").mkdir()
-    with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "image_path", "transcript", "digit"])
-        for row, (image, text, label) in enumerate(zip(images, texts, labels, strict=True), 1):
-            path = f"images/{row:05}.png"
-            Image.fromarray(image).save(folder / path)
-            writer.writerow([row, path, text, label])
-    print(f"{len(labels)} rows in data/rows.csv", flush=True)
-
-
 def make(data: Path, models: Path) -> None:
     """Fills the two folders."""
     start_keras(SEED)
@@ -199,7 +179,7 @@ def make(data: Path, models: Path) -> None:
     pretrain(models, images, multi_hot(texts, words), labels[known])
 
     images, texts = spoil(digits[rest], labels[rest], SEED + 1)
-    write_rows(data, images, texts, labels[rest])
+    write_rows(data, images, {"transcript": texts, "digit": labels[rest]})
     score(models, images, multi_hot(texts, words), labels[rest])
 
 

@@ -4,8 +4,6 @@ Run after `fusion run examples/image_text/fusion.yaml`, which has measured each 
 of its own; measures the pretrained models as they came on the same rows.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -6,14 +6,12 @@ of 8 bytes, its checksum of 4, the record, its checksum of 4. A file compressed 
 read so; none that this project writes is.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import google_crc32c
 import numpy as np
@@ -71,6 +69,12 @@ class Records:
         return record
 
 
+def count_records(path: Path) -> int:
+    """How many records a file holds. Raises RunError where it is cut short or damaged."""
+    with path.open("rb") as stream:
+        return len(_starts(stream.fileno(), path))
+
+
 def _starts(descriptor: int, path: Path) -> np.ndarray:
     """Where each record of a file begins `(records,)` int64."""
     size = os.fstat(descriptor).st_size
@@ -94,6 +98,23 @@ def _starts(descriptor: int, path: Path) -> np.ndarray:
         starts.append(position)
         position = following
     return np.frombuffer(starts, np.int64) if starts else np.empty(0, np.int64)
+
+
+def framed(stream: BinaryIO) -> Iterator[bytes]:
+    """The records of a stream that can only be read on. Raises ValueError for a damaged one."""
+    while header := stream.read(HEADER.size):
+        if len(header) < HEADER.size:
+            raise ValueError("a record is cut short")
+        length, checksum = HEADER.unpack(header)
+        if checksum != _masked_checksum(header[:8]):
+            hint = ": the file is compressed with gzip, name it .tfrecord.gz"
+            raise ValueError(f"no record is there{hint if header.startswith(GZIP) else ''}")
+        record, tail = stream.read(length), stream.read(CHECKSUM.size)
+        if len(record) < length or len(tail) < CHECKSUM.size:
+            raise ValueError("a record is cut short")
+        if CHECKSUM.unpack(tail)[0] != _masked_checksum(record):
+            raise ValueError("the checksum of a record is wrong")
+        yield record
 
 
 def _masked_checksum(data: bytes) -> int:

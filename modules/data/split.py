@@ -1,10 +1,6 @@
-"""The splits of the rows: which one a row goes to, and the record files of each."""
-
-from __future__ import annotations
+"""The splits of the rows, and which one a row goes to."""
 
 import hashlib
-
-import tensorflow as tf
 
 from tfx_fusion.modules.data.data_file import Row
 from tfx_fusion.modules.data.rows import RowError
@@ -30,14 +26,3 @@ def split_of(row: Row, split: HashSplit | ColumnSplit) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     return "train" if share < split.train else "eval"
-
-
-def example_files(folder: str) -> list[str]:
-    """The record files of a split's folder, in the order of the data file's rows."""
-    return sorted(tf.io.gfile.glob(f"{folder}/data_tfrecord-*"))
-
-
-def temporary_file(file: str) -> str:
-    """Where a record file is written before its rename: no reader's pattern matches this name."""
-    folder, _, name = file.rpartition("/")
-    return f"{folder}/.{name}.tmp"

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.data import data_file
+from tfx_fusion.modules.data.file_list import finish, temporary_file
+from tfx_fusion.modules.data.fingerprint import (
+    ShardDigest,
+    combined,
+    media_paths,
+    media_states,
+)
+from tfx_fusion.modules.data.rejected import Rejected, check_limit, write_rejected
 from tfx_fusion.modules.data.rows import RowError, RowParser
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.data.split import SPLITS, split_of, temporary_file
+from tfx_fusion.modules.data.split import SPLITS, split_of
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.spec import ColumnSplit, NumberFeature
 
 log = logging.getLogger("fusion.data")
-REJECTED_FILE = "rejected_rows.csv"
-
 
 # The lowest and highest value of each column of a number feature, NaN where there is none.
 Ranges = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -39,6 +44,9 @@ class RowCounts:
     train: int
     eval: int
     rejected: int
+
+    # Of the data that were read, as `modules.data.fingerprint` takes it.
+    fingerprint: str = field(default="", compare=False)
 
     @property
     def total(self) -> int:
@@ -58,26 +66,29 @@ class _WriteShard(beam.DoFn):
     def setup(self) -> None:
         source = self._source
         self._parser = RowParser(source.features, source.labels, source.data.path.parent)
+        self._media = media_paths(source.data.path, source.features)
 
     def process(self, element: tuple[int, int, data_file.Shard]) -> Iterator[int]:
         index, total, shard = element
         suffix = f"-{index:05d}-of-{total:05d}"
         names = {split: f"{self._folders[split]}/data_tfrecord{suffix}" for split in SPLITS}
-        writers: dict[str, tf.io.TFRecordWriter] = {}
+        # A file in each split, if only an empty one: so a missing file is missed.
+        writers = {split: tf.io.TFRecordWriter(temporary_file(names[split])) for split in SPLITS}
         counts = dict.fromkeys(SPLITS, 0)
         rejected = []
         ranges: Ranges = {}
-        for row_id, row in data_file.read(shard):
+        digest = ShardDigest()
+        for row_id, row in data_file.read(shard, digest):
+            states = media_states(self._source.data.path.parent, row, self._media)
+            digest.add_media(states)
             try:
                 if isinstance(row, data_file.BadRow):
                     raise RowError("", row.reason)
                 split = split_of(row, self._source.data.split)
-                example = self._parser.example(row_id, row)
+                example = self._parser.example(row_id, row, states)
             except RowError as error:
                 rejected.append((row_id, error.column, error.reason))
                 continue
-            if split not in writers:
-                writers[split] = tf.io.TFRecordWriter(temporary_file(names[split]))
             writers[split].write(example.SerializeToString(deterministic=True))
             counts[split] += 1
             if split == "train":
@@ -86,10 +97,11 @@ class _WriteShard(beam.DoFn):
                     _widen(ranges, name, values, values)
         for split, writer in writers.items():
             writer.close()
-            tf.io.gfile.rename(temporary_file(names[split]), names[split], overwrite=True)
+            finish(names[split])
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
             plain = {name: [low.tolist(), high.tolist()] for name, (low, high) in ranges.items()}
-            json.dump({"counts": counts, "rejected": rejected, "ranges": plain}, stream)
+            summary = {"counts": counts, "rejected": rejected, "ranges": plain}
+            json.dump({**summary, "digest": digest.hexdigest()}, stream)
         yield sum(counts.values())
 
 
@@ -113,28 +125,45 @@ def write_examples(
     )
 
 
-def collect(source: RowSource, summaries: str, rejected_folder: str) -> RowCounts:
+def collect(
+    source: RowSource, summaries: str, rejected_folder: str, expected: str = ""
+) -> RowCounts:
     """Counts what was written and writes the rejected rows with their reasons to a CSV file.
 
     Logs a warning for each normalized column that does not vary in the training rows.
 
-    Raises RejectedRowsError where more rows were rejected than `data.max_rejected` allows, or a
-    split has no row.
+    Args:
+        source: what was read.
+        summaries: the folder of notes that `write_examples` left; it is deleted.
+        rejected_folder: where the rejected rows go.
+        expected: the fingerprint that the data had before they were read; empty where nobody took
+            it.
+
+    Raises RunError where other data were read than expected; RejectedRowsError where more rows
+    were rejected than `data.max_rejected` allows, or a split has no row.
     """
     counts = dict.fromkeys(SPLITS, 0)
-    rejected: list[tuple[str, str, str]] = []
+    rejected: list[Rejected] = []
     ranges: Ranges = {}
-    for path in sorted(tf.io.gfile.glob(f"{summaries}/*.json")):
-        with tf.io.gfile.GFile(path) as stream:
+    digests = []
+    for name in sorted(tf.io.gfile.listdir(summaries)):
+        with tf.io.gfile.GFile(f"{summaries}/{name}") as stream:
             summary = json.load(stream)
+        digests.append(summary["digest"])
         for split in SPLITS:
             counts[split] += summary["counts"][split]
-        rejected += [tuple(item) for item in summary["rejected"]]
+        rejected += [Rejected(*item) for item in summary["rejected"]]
         for name, (low, high) in summary["ranges"].items():
             _widen(ranges, name, np.array(low), np.array(high))
+    read = combined(digests)
+    if expected not in ("", read):
+        raise RunError(
+            f"{source.data.path}: the data file, or a media file that it names, was changed while "
+            "its rows were read: leave it as it is and run again"
+        )
     write_rejected(rejected_folder, rejected)
     tf.io.gfile.rmtree(summaries)
-    answer = RowCounts(counts["train"], counts["eval"], len(rejected))
+    answer = RowCounts(counts["train"], counts["eval"], len(rejected), read)
     _check_counts(source, answer, rejected)
     for name, part in _normalized(source).items():
         for column, low, high in zip(part.names, *ranges[name], strict=True):
@@ -154,35 +183,11 @@ def _normalized(source: RowSource) -> dict[str, NumberFeature]:
     }
 
 
-def write_rejected(folder: str, rejected: list[tuple[str, str, str]]) -> str:
-    """Writes rejected rows with their reasons as a CSV file; returns its path."""
-    tf.io.gfile.makedirs(folder)
-    file = f"{folder}/{REJECTED_FILE}"
-    with tf.io.gfile.GFile(file, "w") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["row", "column", "reason"])
-        writer.writerows(
-            [value.encode("utf-8", "replace").decode() for value in item] for item in rejected
-        )
-    return file
-
-
-def _check_counts(
-    source: RowSource, counts: RowCounts, rejected: list[tuple[str, str, str]]
-) -> None:
+def _check_counts(source: RowSource, counts: RowCounts, rejected: list[Rejected]) -> None:
     data = source.data
     if counts.total == 0:
         raise RunError(f"{data.path}: the data set is empty: expected rows, found none")
-    if counts.rejected / counts.total > data.max_rejected:
-        shown = "; ".join(
-            f"{row}, {f'column {column!r}: ' if column else ''}{reason}"
-            for row, column, reason in rejected[:3]
-        )
-        raise RejectedRowsError(
-            f"{data.path}: {counts.rejected} of {counts.total} rows were rejected, "
-            f"data.max_rejected allows {data.max_rejected * 100:g} %. First: {shown}",
-            rejected,
-        )
+    check_limit(rejected, data.max_rejected, counts.total, file=str(data.path))
     for split in SPLITS:
         if getattr(counts, split) == 0:
             how = (

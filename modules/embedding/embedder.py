@@ -1,7 +1,5 @@
 """The frozen part of a graph as one function, from stored rows to what a head learns from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +10,9 @@ import tensorflow as tf
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, values_per_row
 from tfx_fusion.modules.graph.build import build_part
 from tfx_fusion.modules.graph.precision import precision
-from tfx_fusion.modules.graph.topology import source_of, upstream
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import ImageFeature, missing_name, weighted_labels, weights_name
+from tfx_fusion.modules.spec.topology import source_of, upstream
 from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
 from tfx_fusion.modules.submodels.layer import opener
 

@@ -4,8 +4,6 @@ A sub-model that a stage leaves frozen gives the same output for a row in every 
 all before it does so too. What such sub-models give is computed once; the head learns from that.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Literal
@@ -13,14 +11,6 @@ from typing import Any, Literal
 import keras
 
 from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.graph.topology import (
-    ancestors,
-    in_order,
-    inputs_of,
-    replaced_at,
-    source_of,
-    upstream,
-)
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.keras_compat import takes_training
 from tfx_fusion.modules.spec import (
@@ -35,6 +25,14 @@ from tfx_fusion.modules.spec import (
     variable_sequences,
 )
 from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec.topology import (
+    ancestors,
+    in_order,
+    inputs_of,
+    replaced_at,
+    source_of,
+    upstream,
+)
 from tfx_fusion.modules.spec.views import embedded_submodels, features_in_rows, labels_in_rows
 from tfx_fusion.modules.submodels.interface import Interface
 
@@ -192,7 +190,7 @@ def _submodels(specification: Specification, needed: set[str]) -> dict[str, Subm
         if name in needed:
             found[name] = submodel
         elif using:
-            found[name] = submodel.model_copy(update={"inputs": using[0]})
+            found[name] = submodel.changed(inputs=using[0])
     return found
 
 

@@ -13,12 +13,7 @@ import keras
 import numpy as np
 
 from tfx_fusion.modules.embedding.columns import Contents
-from tfx_fusion.modules.embedding.plan import (
-    EmbeddingPlan,
-    StagePlan,
-    distinct_plans,
-    plan_stages,
-)
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, distinct_plans, plan_stages
 from tfx_fusion.modules.evaluation.ablation import Ablation, Comparison
 from tfx_fusion.modules.evaluation.metrics import (
     Counted,
@@ -31,18 +26,18 @@ from tfx_fusion.modules.evaluation.metrics import (
 from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
 from tfx_fusion.modules.graph.precision import precision
-from tfx_fusion.modules.graph.topology import ancestors
 from tfx_fusion.modules.keras_compat import run_graph
 from tfx_fusion.modules.metrics.table import larger_is_better
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec.topology import ancestors
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.data import RawRows
 from tfx_fusion.modules.training.embedded import EmbeddedRows
-from tfx_fusion.modules.training.stage_data import EmbeddedStore, StageData, StageDataSource
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, Places, StageData, StageDataSource
 from tfx_fusion.modules.training.train import seed_everything, train
-from tfx_fusion.modules.training.trained_values import read_trained, trained_variables
+from tfx_fusion.modules.training.trained_values import Trained, read_trained, trained_variables
 
 progress = logging.getLogger("fusion.progress")
 
@@ -73,12 +68,12 @@ def measure_ablation(
     """
     fusion = _Fusion(
         specification, interfaces, submodels, transform_path, splits, stages,
-        EmbeddedStore(stages, embeddings),
+        EmbeddedStore(stages, embeddings), model,
     )  # fmt: skip
     comparisons: list[Comparison] = []
     rows = 0
     for joint in joints_of(specification):
-        data, fused = fusion.trained(joint.merge, model)
+        data, fused = fusion.trained(joint.merge)
         labels = _labels(data)
         rows = len(next(iter(labels.values())))
         predictions = {"fused": _predictions(data)}
@@ -111,6 +106,11 @@ class _Fusion:
     splits: Mapping[str, str]
     stages: Sequence[StagePlan]
     store: EmbeddedStore
+    model: Path
+
+    @cached_property
+    def _trained(self) -> Trained:
+        return read_trained(self.model) or Trained({}, {})
 
     @cached_property
     def _transform(self) -> TransformGraph:
@@ -121,10 +121,7 @@ class _Fusion:
         return RawRows(self.specification, self._transform, self.splits[split])
 
     def _new(
-        self,
-        specification: Specification,
-        stages: Sequence[StagePlan],
-        imported: Mapping[str, str],
+        self, specification: Specification, stages: Sequence[StagePlan], imported: Mapping[str, str]
     ) -> FusedModel:
         """Built from interfaces, without weights, where nothing needs the sub-models themselves."""
         keras.backend.clear_session()
@@ -138,20 +135,30 @@ class _Fusion:
             fused = build(specification, interfaces, opening)
         return fused if needed else replace(fused, submodels={})
 
-    def trained(self, merge: str, model: Path) -> tuple[StageData, FusedModel]:
+    def _data(
+        self,
+        specification: Specification,
+        fused: FusedModel,
+        stages: Sequence[StagePlan],
+        store: EmbeddedStore,
+    ) -> StageDataSource:
+        """The rows that the fused model was trained on, for branches are compared on the same."""
+        unusable = self._trained.unusable
+        return StageDataSource(specification, fused, stages, store, self._raw, unusable)
+
+    def trained(self, merge: str) -> tuple[StageData, FusedModel]:
         """The fused model as it was exported, and its rows: embedded where they reach the merge."""
         last = self.stages[-1]
         if last.plan and merge in ancestors(self.specification, list(last.plan.embeddings)):
             last = StagePlan(plan=None, reason="the embeddings lie behind the merge")
         owners = {name: name for name in self.specification.imported()}
         fused = self._new(self.specification, [last], owners)
-        stored = read_trained(model)
-        values = stored.values if stored else {}
+        values = self._trained.values
         variables = trained_variables(fused, {name: {} for name in fused.submodels})
         for name, variable in variables.items():
             if name in values:
                 variable.assign(values[name])
-        data = StageDataSource(self.specification, fused, [last], self.store, self._raw)
+        data = self._data(self.specification, fused, [last], self.store)
         return data.of_stage(0), fused
 
     def trained_on(self, merge: str, branch: str) -> StageData:
@@ -162,7 +169,7 @@ class _Fusion:
         planned = plan_stages(single, build(single, interfaces, open_interface))
         stages = store.plans(planned, merge)
         fused = self._new(single, stages, imported)
-        data = StageDataSource(single, fused, stages, store, self._raw)
+        data = self._data(single, fused, stages, store)
         if _learns(fused, single):
             progress.info("only %s", branch)
             train(single, interfaces, fused, data.of_stage)
@@ -175,12 +182,7 @@ class _BranchStore(EmbeddedStore):
     def __init__(
         self, whole: EmbeddedStore, stages: Sequence[StagePlan], specification: Specification
     ) -> None:
-        """
-        Args:
-            whole: the embedded rows.
-            stages: what each stage of the whole fusion learns from.
-            specification: the whole.
-        """
+        """`stages` are what each stage of the whole fusion learns from."""
         self._whole, self._specification = whole, specification
         self._embedded = distinct_plans(list(stages))
 
@@ -207,9 +209,10 @@ class _BranchStore(EmbeddedStore):
         contents, rows = self._whole.open(covering)
         return contents.model_copy(update={"plan": plan}), rows
 
-    def rejected(self, scan: Callable[[], dict[str, set[int]]]) -> dict[str, set[int]]:
+    @cached_property
+    def rejected(self) -> Places:
         """Those of the whole fusion: branches are compared on the same rows."""
-        return self._whole.rejected(scan)
+        return self._whole.rejected
 
 
 def _learns(fused: FusedModel, specification: Specification) -> bool:
@@ -318,10 +321,7 @@ def _labels(data: StageData) -> Arrays:
 
 
 def _compare(
-    specification: Specification,
-    joint: Joint,
-    labels: Arrays,
-    predictions: Mapping[str, Arrays],
+    specification: Specification, joint: Joint, labels: Arrays, predictions: Mapping[str, Arrays]
 ) -> list[Comparison]:
     comparisons = []
     confidence, seed = specification.evaluation.confidence, specification.training.seed

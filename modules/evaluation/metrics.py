@@ -7,8 +7,6 @@ drawn with replacement, by a seed: TFMA's own jackknife and bootstrap draw witho
 rows has Wilson's interval instead, which drawing cannot give where all of a few rows are right.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import ge, le
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.metrics.baseline import baseline
 from tfx_fusion.modules.metrics.formulas import Interval
-from tfx_fusion.modules.metrics.table import larger_is_better
+from tfx_fusion.modules.metrics.table import baseline, larger_is_better
 from tfx_fusion.modules.spec import Bounds, Specification
 from tfx_fusion.modules.spec.base import Part
 
 # Imported by the functions that measure: who only reads a Quality needs no TensorFlow.
 if TYPE_CHECKING:
     from tfx_fusion.modules.evaluation.metrics import Counted
-    from tfx_fusion.modules.evaluation.predictions import EvaluatedRows, Slice
+    from tfx_fusion.modules.evaluation.predictions import EvaluatedRows, RowsBefore, Slice
 
 QUALITY_FILE = "quality.json"
 NO_GAIN = 1e-6  # a difference this small may come from rounding
@@ -136,16 +135,19 @@ def measured(folder: Path, specification: Specification) -> dict[Slice, Measured
 Intervals = dict[tuple[str, str, bool], Interval]
 
 
-def assess(specification: Specification, evaluation: Path) -> Quality:
+def assess(
+    specification: Specification, evaluation: Path, before: RowsBefore | None = None
+) -> Quality:
     """The quality of a model from the folder of its evaluation.
 
     Args:
         specification: says what is measured and bounded.
         evaluation: holds TFMA's results, and the predictions from which intervals are drawn.
+        before: the rows that were read and rejected by the steps before, where they are known.
     """
     from tfx_fusion.modules.evaluation.predictions import read_predictions, rejected_rows
 
-    rejected = rejected_rows(specification, evaluation)
+    rejected = rejected_rows(specification, evaluation, before)
     confidence = specification.evaluation.confidence
     slices = measured(evaluation, specification)
     rows = read_predictions(specification, evaluation)
@@ -332,3 +334,46 @@ def shown(
         return f"{value:{form}}"
     low, high = interval
     return f"{value:{form}} ({100 * confidence:g} % interval {low:{form}} to {high:{form}})"
+
+
+VERDICTS = {True: "pass", False: "fail", None: "no champion"}
+BOUND = "bound"
+
+
+class Column(NamedTuple):
+    """A column: its name, whether it holds numbers, and its text for a line."""
+
+    name: str
+    is_number: bool
+    text: Callable[[Line], str]
+
+
+def quality_columns(lines: Sequence[Line], confidence: float | None) -> list[Column]:
+    """The columns that some line fills; `BOUND` is the last where there is any bound."""
+    columns = [
+        Column("output", False, lambda line: line.output),
+        Column("metric", False, lambda line: line.metric),
+        Column("of", False, lambda line: line.of),
+        Column("slice", False, lambda line: line.where),
+        Column("rows", True, lambda line: f"{line.rows:,}"),
+        Column("value", True, lambda line: _number(line.value)),
+        Column(f"{100 * (confidence or 0):g} %", False, lambda line: _interval(line.interval)),
+        Column("constant", True, lambda line: _number(line.baseline)),
+        Column("champion", True, lambda line: _number(line.champion)),
+        Column("change", True, lambda line: _number(line.change, "+.4f")),
+        Column("of the change", False, lambda line: _interval(line.change_interval, "+.4f")),
+        Column(BOUND, False, _bounds),
+    ]
+    return [column for column in columns if any(column.text(line) for line in lines)]
+
+
+def _number(value: float | None, form: str = ".4f") -> str:
+    return "" if value is None else f"{value:{form}}"
+
+
+def _interval(interval: Interval | None, form: str = ".4f") -> str:
+    return "" if interval is None else " to ".join(f"{end:{form}}" for end in interval)
+
+
+def _bounds(line: Line) -> str:
+    return ", ".join(f"{bound.text} {VERDICTS[bound.met]}" for bound in line.bounds)

@@ -14,12 +14,7 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
 from tfx_fusion.modules.evaluation.metrics import measure
-from tfx_fusion.modules.evaluation.predictions import (
-    CANDIDATE,
-    CHAMPION,
-    label_key,
-    prediction_key,
-)
+from tfx_fusion.modules.evaluation.predictions import CANDIDATE, CHAMPION, label_key, prediction_key
 from tfx_fusion.modules.metrics.table import Kind, formula
 from tfx_fusion.modules.spec import Specification, Threshold
 
@@ -115,11 +110,7 @@ class SpecificationMetric(metric_types.Metric):
     """A metric of `metrics` as TFMA computes it: each row adds to totals, which give the value."""
 
     def __init__(self, name: str, kind: Kind) -> None:
-        """
-        Args:
-            name: the metric's in a specification.
-            kind: what the numbers of the output are.
-        """
+        """`name` is the metric's in a specification, `kind` what the numbers of the output are."""
         super().__init__(
             metric_util.merge_per_key_computations(_computations), name=name, kind=kind
         )
@@ -134,10 +125,7 @@ def _computations(
     example_weighted: bool = False,
 ) -> metric_types.MetricComputations:
     key = metric_types.MetricKey(
-        name=name,
-        model_name=model_name,
-        output_name=output_name,
-        example_weighted=example_weighted,
+        name=name, model_name=model_name, output_name=output_name, example_weighted=example_weighted
     )
     combiner = _Totals(key, kind, eval_config)
     return [metric_types.MetricComputation(keys=[key], preprocessors=None, combiner=combiner)]
@@ -154,10 +142,7 @@ class _Sum:
 
 class _Totals(beam.CombineFn):
     def __init__(
-        self,
-        key: metric_types.MetricKey,
-        kind: Kind,
-        eval_config: config_pb2.EvalConfig | None,
+        self, key: metric_types.MetricKey, kind: Kind, eval_config: config_pb2.EvalConfig | None
     ) -> None:
         self._key, self._kind, self._eval_config = key, kind, eval_config
 

@@ -4,65 +4,35 @@ The same code joins real sub-models for training and bare interfaces for a check
 check accepts is what training builds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import keras
 
-from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
+from tfx_fusion.modules import spec
+from tfx_fusion.modules.errors import Problem, SpecificationError, first_line, suggestion
 from tfx_fusion.modules.graph.layers import (
-    Cast,
     InterfaceLayer,
-    Prediction,
+    StepMask,
     check_dtype,
+    fitted,
     new_layer,
     own_seed,
+    shape_text,
 )
 from tfx_fusion.modules.graph.merges import check_inputs, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
+from tfx_fusion.modules.graph.outputs import LabelUnits, prediction
 from tfx_fusion.modules.graph.precision import precision
-from tfx_fusion.modules.graph.sequences import StepMask
-from tfx_fusion.modules.graph.topology import (
-    in_order,
-    inputs_of,
-    references,
-    replaced_at,
-    source_of,
-    upstream,
-    used_features,
-)
-from tfx_fusion.modules.graph.units import LabelUnits
-from tfx_fusion.modules.spec import (
-    CategoryLabel,
-    Graph,
-    Layers,
-    Merge,
-    Missing,
-    MultiLabel,
-    NumberLabel,
-    Specification,
-    length_name,
-    missing_name,
-    variable_sequences,
-)
 from tfx_fusion.modules.submodels.flatten import scope_name
-from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel, TensorInfo
+from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel
 from tfx_fusion.modules.submodels.keras_file import activation_of
-
-# The activations whose values Poisson's loss takes: none of them is below 0.
-ABOVE_ZERO = ("exponential", "softplus", "relu", "sigmoid")
 
 
 @dataclass
-class FusedModel:
-    """The fused graph and its parts by the names of the specification.
-
-    `model` leads from `{feature: (batch, …)}` to `{output: (batch, …)}`: probabilities
-    `(batch, classes)` or `(batch, 1)` for a category, `(batch, classes)` that do not exclude one
-    another for several of them, numbers `(batch, 1)` for a number.
+class Joined:
+    """The parts of a fused graph by the names of the specification.
 
     `tensors` has a sub-model's outputs as `NAME.TAP`; `resolved` has for each reference its key in
     there, `taps` the outputs that are taken of each imported sub-model. `replacements` has, by
@@ -70,9 +40,8 @@ class FusedModel:
     output, the layer that gives predictions in the units of a label that is normalized.
     """
 
-    model: keras.Model
     tensors: dict[str, keras.KerasTensor]
-    interfaces: dict[str, Interface] = field(default_factory=dict)
+    interfaces: dict[str, Interface]
     resolved: dict[str, str] = field(default_factory=dict)
     taps: dict[str, list[str]] = field(default_factory=dict)
     submodels: dict[str, keras.layers.Layer] = field(default_factory=dict)
@@ -85,13 +54,27 @@ class FusedModel:
         return self.tensors[self.resolved[reference]]
 
 
+@dataclass
+class FusedModel(Joined):
+    """The fused graph and its parts.
+
+    `model` leads from `{feature: (batch, …)}` to `{output: (batch, …)}`: probabilities
+    `(batch, classes)` or `(batch, 1)` for a category, `(batch, classes)` that do not exclude one
+    another for several of them, numbers `(batch, 1)` for a number.
+    """
+
+    model: keras.Model = field(kw_only=True)
+
+
 def open_interface(name: str, interface: Interface, taps: list[str]) -> keras.layers.Layer:
     """For `build`: an interface in place of the sub-model itself."""
     return InterfaceLayer(interface, taps, name)
 
 
 def build(
-    specification: Specification, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
+    specification: spec.Specification,
+    interfaces: Mapping[str, Interface],
+    open_submodel: OpenSubmodel,
 ) -> FusedModel:
     """Joins the fused model.
 
@@ -104,42 +87,45 @@ def build(
     that clash, each with the key, what was expected and what was found. All problems that do not
     follow from another are in it.
     """
+    fused, problems = build_valid(specification, interfaces, open_submodel)
+    if fused is None:
+        raise SpecificationError(problems)
+    return fused
+
+
+def build_valid(
+    specification: spec.Specification,
+    interfaces: Mapping[str, Interface],
+    open_submodel: OpenSubmodel,
+) -> tuple[FusedModel | None, list[Problem]]:
+    """Joins all of a model that can be joined; the arguments are those of `build`.
+
+    Returns the model, None where some of it cannot be joined or nothing is predicted, and all
+    problems that do not follow from another.
+    """
     join = _Join(specification, interfaces, open_submodel)
     outputs = {}
     for name in specification.outputs:
         with join.recording(f"outputs.{name}"):
             if join.is_joined(specification.outputs[name].from_):
                 outputs[name] = _output(specification, name, join)
-    return FusedModel(
-        join.model(outputs),
-        join.tensors,
-        join.interfaces,
-        join.resolved,
-        join.taps,
-        join.submodels,
-        join.layers,
-        join.replacements,
-        join.units,
-    )
+    if join.problems or not outputs:
+        return None, join.problems
+    parts = {part.name: getattr(join, part.name) for part in fields(Joined)}
+    return FusedModel(**parts, model=join.model(outputs)), []
 
 
 def build_part(
-    graph: Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
+    graph: spec.Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
 ) -> keras.Model:
     """A part of a graph as a model, from its features to `{reference: (batch, …)}` of its ends."""
     join = _Join(graph, interfaces, open_submodel)
-    return join.model(
-        {ref: join.tensor_of(ref) for _, _, ref in graph.ends() if join.is_joined(ref)}
-    )
+    if join.problems:
+        raise SpecificationError(join.problems)
+    return join.model({reference: join.tensor_of(reference) for _, _, reference in graph.ends()})
 
 
-def shape_text(tensor: keras.KerasTensor) -> str:
-    """A tensor's shape without the batch and its dtype, as messages show it: `(8, ?) float32`."""
-    sizes = ", ".join("?" if size is None else str(size) for size in tensor.shape[1:])
-    return f"({sizes}) {keras.backend.standardize_dtype(tensor.dtype)}"
-
-
-class _Join:
+class _Join(Joined):
     """Joins the sub-models and nodes of a graph, each after all that feeds it.
 
     A node that cannot be joined is recorded in `problems` and `failed`, and so is not what is
@@ -147,38 +133,32 @@ class _Join:
     """
 
     def __init__(
-        self, graph: Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
+        self, graph: spec.Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
     ) -> None:
-        self.graph = graph
-        self.interfaces = {name: interfaces[graph.owner(name)] for name in graph.submodels}
-        self.open_submodel = open_submodel
-        self.upstream = upstream(graph)
-        self.problems: list[str] = []
-        self.failed: set[str] = set()
         self.inputs = {
             name: keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)
             for name, feature in graph.features.items()
         }
-        self.tensors: dict[str, keras.KerasTensor] = dict(self.inputs)
-        self.resolved: dict[str, str] = {}
-        self.taps: dict[str, list[str]] = {}
-        self.submodels: dict[str, keras.layers.Layer] = {}
-        self.layers: dict[str, list[keras.layers.Layer]] = {}
-        self.replacements: dict[str, Replacement] = {}
-        self.units: dict[str, LabelUnits] = {}
+        owners = {name: interfaces[graph.owner(name)] for name in graph.submodels}
+        super().__init__(dict(self.inputs), owners)
+        self.graph = graph
+        self.open_submodel = open_submodel
+        self.upstream = spec.topology.upstream(graph)
+        self.problems: list[Problem] = []
+        self.failed: set[str] = set()
         self._replaced: dict[str, keras.KerasTensor] = {}
         self._missing_inputs: dict[str, keras.KerasTensor] = {}
         self._absent: dict[str, keras.KerasTensor] = {}
         self._resolve()
         self._length_inputs: dict[str, keras.KerasTensor] = {}
-        for name in variable_sequences(graph.features):
-            length = keras.Input((), dtype="int64", name=length_name(name))
+        for name in spec.variable_sequences(graph.features):
+            length = keras.Input((), dtype="int64", name=spec.length_name(name))
             self._length_inputs[name] = length
             self.tensors[name] = StepMask(dtype="float32", name=f"{name}.mask")(
                 [self.inputs[name], length]
             )
-        seed = graph.training.seed if isinstance(graph, Specification) else 0
-        for name in in_order(graph):
+        seed = graph.training.seed if isinstance(graph, spec.Specification) else 0
+        for name in spec.topology.in_order(graph):
             with self.recording(name), own_seed(seed, name):
                 self._add(name)
 
@@ -188,37 +168,28 @@ class _Join:
         try:
             yield
         except SpecificationError as error:
-            self.problems += error.problems
+            self.problems += error.found
             self.failed.add(name)
 
     def is_joined(self, reference: str) -> bool:
         """Whether the tensor of a reference is there; else it, or what feeds it, has failed."""
-        return reference in self.resolved and source_of(reference) not in self.failed
-
-    def tensor_of(self, reference: str) -> keras.KerasTensor:
-        """The tensor of a reference, `(batch, …)`."""
-        return self.tensors[self.resolved[reference]]
+        return reference in self.resolved and spec.topology.source_of(reference) not in self.failed
 
     def model(self, outputs: dict[str, keras.KerasTensor]) -> keras.Model:
-        """The model from the features that are used to some outputs.
-
-        Raises SpecificationError with all problems so far, if any.
-        """
-        if self.problems:
-            raise SpecificationError(self.problems)
+        """The model from the features that are used to some outputs."""
         inputs = {}
-        for name in used_features(self.graph):
+        for name in spec.topology.used_features(self.graph):
             inputs[name] = self.inputs[name]
             if name in self._length_inputs:
-                inputs[length_name(name)] = self._length_inputs[name]
+                inputs[spec.length_name(name)] = self._length_inputs[name]
         return keras.Model({**inputs, **self._missing_inputs}, outputs, name="fused")
 
     def _resolve(self) -> None:
         """Finds the tensor that each reference names, and the outputs to take of each sub-model."""
         seen: set[str] = set()
         taps: dict[str, set[str]] = {name: set() for name in self.graph.submodels}
-        for key, _, reference in references(self.graph):
-            source = source_of(reference)
+        for key, _, reference in spec.topology.references(self.graph):
+            source = spec.topology.source_of(reference)
             if reference in seen:
                 continue
             seen.add(reference)
@@ -228,7 +199,7 @@ class _Join:
             try:
                 tap = self._tap(key, reference)
             except SpecificationError as error:
-                self.problems += error.problems
+                self.problems += error.found
                 continue
             self.resolved[reference] = f"{source}.{tap}"
             taps[self.graph.owner(source)].add(tap)
@@ -243,21 +214,17 @@ class _Join:
         if not wanted:
             if len(interface.outputs) > 1:
                 raise SpecificationError(
-                    [
-                        f"submodels.{name}.output: the model has the outputs "
-                        f"{', '.join(interface.outputs)}: name one here, or write "
-                        f"'{name}.OUTPUT' in {key}"
-                    ]
+                    f"submodels.{name}.output: the model has the outputs "
+                    f"{', '.join(interface.outputs)}: name one here, or write "
+                    f"'{name}.OUTPUT' in {key}"
                 )
             return next(iter(interface.outputs))
         if wanted not in interface.taps():
             kind = "output" if interface.format == "saved_model" else "output or inner layer"
             place = key if "." in reference else f"submodels.{name}.output"
             raise SpecificationError(
-                [
-                    f"{place}: the model has no {kind} '{wanted}'; "
-                    f"{suggestion(wanted, interface.taps())}"
-                ]
+                f"{place}: the model has no {kind} '{wanted}'; "
+                f"{suggestion(wanted, interface.taps())}"
             )
         return wanted
 
@@ -267,13 +234,15 @@ class _Join:
             self._check_connections(name)
             if self.graph.owner(name) not in self.taps:  # a wrong output, recorded already
                 self.failed.add(name)
-        if not all(self.is_joined(reference) for _, reference in inputs_of(self.graph, name)):
+        if not all(
+            self.is_joined(reference) for _, reference in spec.topology.inputs_of(self.graph, name)
+        ):
             self.failed.add(name)
         elif is_submodel:
             self._add_submodel(name)
         else:
             node = self.graph.graph[name]
-            if isinstance(node, Merge):
+            if isinstance(node, spec.Merge):
                 self._add_merge(name, node)
             else:
                 self._add_layers(name, node)
@@ -301,7 +270,7 @@ class _Join:
             with self.recording(name):
                 tensor = self._input(key, name, reference)
                 wanted = interface.inputs[entry]
-                inputs[entry] = _fitted(key, f"{name}.{entry}", tensor, reference, wanted)
+                inputs[entry] = fitted(key, f"{name}.{entry}", tensor, reference, wanted)
         if name in self.failed:
             return
         # The precision is that of new layers. A file does not store that of all layers in it: those
@@ -314,7 +283,7 @@ class _Join:
         for tap, tensor in outputs.items():
             self.tensors[f"{name}.{tap}"] = tensor
 
-    def _add_merge(self, name: str, node: Merge) -> None:
+    def _add_merge(self, name: str, node: spec.Merge) -> None:
         key = f"graph.{name}"
         tensors = [self._input(f"{key}.inputs", name, reference) for reference in node.inputs]
         try:
@@ -327,11 +296,11 @@ class _Join:
                 for reference, tensor in zip(node.inputs, tensors, strict=True)
             )
             raise SpecificationError(
-                [f"{key}: {node.merge} cannot join {shapes}: {first_line(error)}"]
+                f"{key}: {node.merge} cannot join {shapes}: {first_line(error)}"
             ) from error
         self.layers[name] = [layer]
 
-    def _add_layers(self, name: str, node: Layers) -> None:
+    def _add_layers(self, name: str, node: spec.Layers) -> None:
         key = f"graph.{name}"
         tensor = self.tensor_of(node.inputs)
         self.layers[name] = []
@@ -346,14 +315,11 @@ class _Join:
                 received, tensor = tensor, layer(tensor)
             except Exception as error:  # given another shape, a layer may raise anything
                 raise SpecificationError(
-                    [
-                        f"{place}: it does not fit its input {shape_text(tensor)}: "
-                        f"{first_line(error)}"
-                    ]
+                    f"{place}: it does not fit its input {shape_text(tensor)}: {first_line(error)}"
                 ) from error
             if not isinstance(tensor, keras.KerasTensor):
                 raise SpecificationError(
-                    [f"{place}: it gives several tensors for {shape_text(received)}, one is needed"]
+                    f"{place}: it gives several tensors for {shape_text(received)}, one is needed"
                 )
             self.layers[name].append(layer)
         self.tensors[name] = tensor
@@ -361,7 +327,7 @@ class _Join:
     def _input(self, key: str, name: str, reference: str) -> keras.KerasTensor:
         """The tensor that a node takes for a reference: replaced where a feature is missing."""
         tensor = self.tensor_of(reference)
-        feature = replaced_at(self.graph, self.upstream, name, reference)
+        feature = spec.topology.replaced_at(self.graph, self.upstream, name, reference)
         missing = self.graph.features[feature].missing if feature else None
         if missing is None:
             return tensor
@@ -370,119 +336,40 @@ class _Join:
                 check_replaceable(missing, tensor)
             except ValueError as error:
                 raise SpecificationError(
-                    [f"features.{feature}.missing: at {key}, '{reference}' "
-                     f"{shape_text(tensor)}: {error}"]
-                ) from error  # fmt: skip
+                    f"features.{feature}.missing: at {key}, '{reference}' "
+                    f"{shape_text(tensor)}: {error}"
+                ) from error
             layer = Replacement(missing.replace, scope_name(f"{self.resolved[reference]}.replaced"))
             self.replacements[reference] = layer
             self._replaced[reference] = layer(tensor, self._rows_without(feature, missing))
         return self._replaced[reference]
 
-    def _rows_without(self, feature: str, missing: Missing) -> keras.KerasTensor:
+    def _rows_without(self, feature: str, missing: spec.Missing) -> keras.KerasTensor:
         """Which rows lack a feature; one draw for all places where it is replaced."""
         if feature not in self._absent:
-            column = missing_name(feature)
+            column = spec.missing_name(feature)
             self._missing_inputs[column] = keras.Input((), dtype="int64", name=column)
             layer = Absence(missing.drop, f"{feature}.absent")
             self._absent[feature] = layer(self._missing_inputs[column])
         return self._absent[feature]
 
 
-def _fitted(
-    key: str, name: str, tensor: keras.KerasTensor, reference: str, wanted: TensorInfo
-) -> keras.KerasTensor:
-    """The tensor as a sub-model's input wants it; integers and floats may change their width."""
-    sizes, found = wanted.shape, tuple(tensor.shape[1:])
-    fits = len(sizes) == len(found) and all(
-        None in (one, other) or one == other for one, other in zip(sizes, found, strict=True)
-    )
-    dtype = keras.backend.standardize_dtype(tensor.dtype)
-    kinds = {
-        name.rstrip("0123456789").removeprefix("u").replace("bfloat", "float")
-        for name in (dtype, wanted.dtype)
-    }
-    if not fits or len(kinds) > 1:
-        raise SpecificationError(
-            [f"{key}: the model expects {wanted}, '{reference}' is {shape_text(tensor)}"]
-        )
-    return tensor if dtype == wanted.dtype else Cast(wanted.dtype, name=scope_name(name))(tensor)
-
-
-def _output(specification: Specification, name: str, join: _Join) -> keras.KerasTensor:
+def _output(specification: spec.Specification, name: str, join: _Join) -> keras.KerasTensor:
     """The prediction of an output, `(batch, units)` as its label and its loss need it."""
-    output, label = specification.outputs[name], specification.label_of(name)
-    tensor = join.tensor_of(output.from_)
-    binary = specification.kind_of(name) in ("binary", "multi_label")
-    units, reason = 1, f"a label of type number, {output.loss}"
-    if isinstance(label, CategoryLabel) and binary:
-        reason = output.loss.name
-        if len(label.classes) != 2:
-            raise SpecificationError(
-                [
-                    f"outputs.{name}.loss: {output.loss.name} needs a label of two classes, found "
-                    f"{len(label.classes)}: use categorical_crossentropy"
-                ]
-            )
-    elif isinstance(label, CategoryLabel | MultiLabel):
-        units, reason = len(label.classes), f"{len(label.classes)} classes"
-    if tuple(tensor.shape[1:]) != (units,):
-        raise SpecificationError(
-            [f"outputs.{name}.from: expected ({units}) for {reason}, found {shape_text(tensor)}"]
-        )
-    if output.loss.name == "poisson":
-        _check_above_zero(specification, name, join)
-    activation = "linear"
-    if not isinstance(label, NumberLabel) and _gives_logits(specification, name, join):
-        activation = "sigmoid" if binary else "softmax"
-    layer = Prediction(activation, name=f"{name}.prediction")
-    if not isinstance(label, NumberLabel) or label.normalize == "none":
+    reference, label = specification.outputs[name].from_, specification.label_of(name)
+    tensor = join.tensor_of(reference)
+    layer = prediction(specification, name, tensor, _last_activation(reference, join))
+    if not isinstance(label, spec.NumberLabel) or label.normalize == "none":
         return layer(tensor)
     join.units[name] = LabelUnits(name=f"{name}.units")
     return join.units[name](layer(tensor))
 
 
-def _last_activation(specification: Specification, reference: str, join: _Join) -> str | None:
+def _last_activation(reference: str, join: _Join) -> str | None:
     """The activation that the node of a reference ends in; None where it is not known."""
     source, _, tap = join.resolved[reference].partition(".")
     if tap:
         return join.interfaces[source].taps()[tap].activation
-    if isinstance(specification.graph.get(source), Layers):
+    if isinstance(join.graph.graph.get(source), spec.Layers):
         return activation_of(join.layers[source][-1])
     return None
-
-
-def _check_above_zero(specification: Specification, name: str, join: _Join) -> None:
-    reference = specification.outputs[name].from_
-    activation = _last_activation(specification, reference, join)
-    if activation not in ABOVE_ZERO:
-        raise SpecificationError(
-            [
-                f"outputs.{name}.from: poisson needs predictions above 0, '{reference}' ends in "
-                f"{activation or 'an unknown activation'}: end it in a layer with the activation "
-                "exponential or softplus"
-            ]
-        )
-
-
-def _gives_logits(specification: Specification, name: str, join: _Join) -> bool:
-    """Whether an output's node gives logits: as stated, else by the activation it ends in."""
-    output = specification.outputs[name]
-    if output.from_logits is not None:
-        return output.from_logits
-    source = source_of(join.resolved[output.from_])
-    activation = _last_activation(specification, output.from_, join)
-    if activation is None:
-        raise SpecificationError(
-            [
-                f"outputs.{name}.from_logits: whether '{source}' gives logits or probabilities is "
-                "not known: write from_logits: true or false"
-            ]
-        )
-    if activation == "softmax" and isinstance(specification.label_of(name), MultiLabel):
-        raise SpecificationError(
-            [
-                f"outputs.{name}.from: '{source}' ends in softmax, whose classes exclude one "
-                "another: a label of type multi_label needs logits or sigmoid"
-            ]
-        )
-    return activation not in ("softmax", "sigmoid")

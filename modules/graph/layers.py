@@ -11,21 +11,14 @@ from typing import Any
 import keras
 
 from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
-from tfx_fusion.modules.submodels.interface import Interface
+from tfx_fusion.modules.submodels.flatten import scope_name
+from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
 
 # Layers that hold code, load files, or are no step of a graph.
 NOT_FOR_GRAPHS = frozenset(
-    {
-        "FlaxLayer",
-        "InputLayer",
-        "JaxLayer",
-        "Lambda",
-        "Layer",
-        "TFSMLayer",
-        "TorchModuleWrapper",
-        "Wrapper",
-    }
-)
+    {"FlaxLayer", "InputLayer", "JaxLayer", "Lambda", "Layer", "TFSMLayer", "TorchModuleWrapper",
+     "Wrapper"}
+)  # fmt: skip
 # The layers that take text.
 OF_TEXT = frozenset({"Hashing", "HashedCrossing", "StringLookup", "TextVectorization"})
 
@@ -56,7 +49,7 @@ def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers
     """A layer of Keras by its class's name. Raises SpecificationError where it cannot be made."""
     if class_name == "Lambda":
         raise SpecificationError(
-            [f"{key}: a Lambda layer holds code, and a specification holds none: use another layer"]
+            f"{key}: a Lambda layer holds code, and a specification holds none: use another layer"
         )
     usable = {
         name
@@ -67,10 +60,7 @@ def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers
     }
     if class_name not in usable:
         raise SpecificationError(
-            [
-                f"{key}: Keras has no layer of this name for use here; "
-                f"{suggestion(class_name, usable)}"
-            ]
+            f"{key}: Keras has no layer of this name for use here; {suggestion(class_name, usable)}"
         )
     try:
         return getattr(keras.layers, class_name)(**config)
@@ -94,6 +84,32 @@ def _arguments(layer: type[keras.layers.Layer]) -> set[str]:
     return found - {"self", "args", "kwargs"}
 
 
+def shape_text(tensor: keras.KerasTensor) -> str:
+    """A tensor's shape without the batch and its dtype, as messages show it: `(8, ?) float32`."""
+    sizes = ", ".join("?" if size is None else str(size) for size in tensor.shape[1:])
+    return f"({sizes}) {keras.backend.standardize_dtype(tensor.dtype)}"
+
+
+def fitted(
+    key: str, name: str, tensor: keras.KerasTensor, reference: str, wanted: TensorInfo
+) -> keras.KerasTensor:
+    """The tensor as a sub-model's input wants it; integers and floats may change their width."""
+    sizes, found = wanted.shape, tuple(tensor.shape[1:])
+    fits = len(sizes) == len(found) and all(
+        None in (one, other) or one == other for one, other in zip(sizes, found, strict=True)
+    )
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    kinds = {
+        name.rstrip("0123456789").removeprefix("u").replace("bfloat", "float")
+        for name in (dtype, wanted.dtype)
+    }
+    if not fits or len(kinds) > 1:
+        raise SpecificationError(
+            f"{key}: the model expects {wanted}, '{reference}' is {shape_text(tensor)}"
+        )
+    return tensor if dtype == wanted.dtype else Cast(wanted.dtype, name=scope_name(name))(tensor)
+
+
 @keras.saving.register_keras_serializable(package="tfx_fusion")
 class Cast(keras.layers.Layer):
     """The same values in another dtype, `(batch, …)` to `(batch, …)`."""
@@ -112,24 +128,29 @@ class Cast(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")
-class Prediction(keras.layers.Activation):
-    """What an output ends in, `(batch, units)` to `(batch, units)` in float32, without a mask.
+class StepMask(keras.layers.Layer):
+    """Masks what is no step, given `[values (batch, steps, width), lengths (batch,)]`.
 
-    The loss and the metrics of Keras would leave out the rows that a mask leaves out; every row
-    counts here, as it does in the evaluation.
+    Returns the values as they are, with the mask `(batch, steps)`. Unlike Keras's `Masking`, which
+    goes by the values, it keeps a step that equals the padding.
     """
 
-    def __init__(self, activation: str, **options: Any) -> None:
-        super().__init__(activation, **{**options, "dtype": "float32"})
+    def __init__(self, name: str, **options: Any) -> None:
+        # In half precision Keras would round the values on their way to a float32 sub-model.
+        super().__init__(name=name, **{**options, "autocast": False})
+        self.supports_masking = True
 
-    def call(self, inputs: Any) -> Any:
-        # A copy of what comes in: `linear` returns the tensor itself, with the mask that it has
-        # elsewhere. Not of what goes out: softmax and sigmoid note the logits on their output, and
-        # Keras's losses compute from these, without a loss of precision.
-        return super().call(keras.ops.copy(inputs))
+    def call(self, inputs: list[Any]) -> Any:
+        return keras.ops.copy(inputs[0])
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        return None
+    def compute_mask(self, inputs: list[Any], previous_mask: Any = None) -> Any:
+        """Which steps `(batch, steps)` each row has."""
+        values, lengths = inputs
+        steps = keras.ops.arange(values.shape[1], dtype="int64")
+        return keras.ops.less(steps[None, :], keras.ops.cast(lengths, "int64")[:, None])
+
+    def compute_output_spec(self, inputs: list[Any]) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs[0].shape, dtype=inputs[0].dtype)
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")

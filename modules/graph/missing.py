@@ -4,8 +4,6 @@ The same layers run in training, in evaluation and in the served model. Dropping
 random in training follows ModDrop (Neverova et al. 2015, arXiv:1501.00102).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras
@@ -56,10 +54,7 @@ class Replacement(keras.layers.Layer):
         self.vector = None
         if self.replace != "zeros":
             self.vector = self.add_weight(
-                shape=shape,
-                initializer="zeros",
-                trainable=self.replace == "learned",
-                name="vector",
+                shape=shape, initializer="zeros", trainable=self.replace == "learned", name="vector"
             )
 
     def call(self, value: Any, absent: Any) -> Any:

@@ -1,9 +1,8 @@
 """The fusion graph as a picture: features left, outputs right, frozen parts hatched."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from matplotlib import rc_context
@@ -16,9 +15,19 @@ from matplotlib.path import Path as Curve
 from tfx_fusion.modules import plotting
 from tfx_fusion.modules.graph import layout
 from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.graph.describe import describe, graph_boxes, parameter_text
-from tfx_fusion.modules.graph.layout import NAME_SIZE, STRIP, TEXT_LINE, TEXT_SIZE, Box
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.graph.describe import NodeRow, describe, outputs_of
+from tfx_fusion.modules.graph.layers import shape_text
+from tfx_fusion.modules.graph.layout import (
+    NAME_SIZE,
+    STRIP,
+    TEXT_LINE,
+    TEXT_SIZE,
+    Box,
+    Kind,
+    Learning,
+)
+from tfx_fusion.modules.spec import Merge, Specification
+from tfx_fusion.modules.spec.topology import in_order, inputs_of, source_of, used_features
 from tfx_fusion.modules.submodels.interface import Interface
 
 COLOURS = {  # fill and outline, after the colour-blind-safe palette of Okabe and Ito
@@ -31,6 +40,7 @@ COLOURS = {  # fill and outline, after the colour-blind-safe palette of Okabe an
 FROZEN: dict[str, Any] = {"facecolor": "white", "hatch": "//////"}
 TRAINED: dict[str, Any] = {"facecolor": "#e69f00"}
 MARKS = {"frozen": [FROZEN], "partly trainable": [FROZEN, TRAINED], "trainable": [TRAINED]}
+CHARACTERS = 26  # of a line in a box
 LINE, ARROW, MARGIN, TITLE, LEGEND = "#5f6b76", 7.0, 16.0, 40.0, 32.0
 
 
@@ -124,3 +134,75 @@ def _legend(boxes: list[Box]) -> dict[str, Any]:
     }
     legend |= {word: tuple(Patch(ec=LINE, **mark) for mark in MARKS[word]) for word in MARKS}
     return {word: handle for word, handle in legend.items() if word in used}
+
+
+def parameter_text(count: int) -> str:
+    """A number of parameters with its noun."""
+    return f"{count:,} parameter{'' if count == 1 else 's'}"
+
+
+def graph_boxes(specification: Specification, rows: list[NodeRow], fused: FusedModel) -> list[Box]:
+    """A box for each node, after those that feed it; features that only slices use have none.
+
+    `rows` are what `describe` returns for the graph.
+    """
+    by_name = {row.name: row for row in rows[: -len(specification.outputs)]}
+    boxes: dict[str, Box] = {}
+    for name in (*used_features(specification), *in_order(specification)):
+        row = by_name[name]
+        learning: Learning = ""
+        inputs: list[tuple[str, str]] = []
+        if name in specification.features:
+            kind: Kind = "feature"
+            missing = ["may be missing"] if specification.features[name].missing else []
+            lines = [f"{row.kind} feature", *missing]
+        else:
+            inputs = list(inputs_of(specification, name))
+        if name in specification.submodels:
+            kind, owner = "sub-model", specification.owner(name)
+            learning, lines = _submodel_learning(specification, by_name[owner])
+            lines += _parameter_lines(row) if owner == name else [f"same weights as {owner}"]
+            if len(inputs) > 1:
+                lines += [f"{key.split('.', 3)[-1]} ← {reference}" for key, reference in inputs]
+        elif name in specification.graph:
+            kind = "merge" if isinstance(specification.graph[name], Merge) else "new layers"
+            # What new layers hold and do not train follows the data, such as the statistics of
+            # BatchNormalization: it is not frozen.
+            learning = "trainable" if row.trainable else ""
+            # No line of a chain begins with an arrow.
+            lines = [row.kind.replace(" →", "\u00a0→"), *_parameter_lines(row)]
+        outputs = outputs_of(fused, name)
+        for output, tensor in outputs.items():
+            shape = shape_text(tensor).removesuffix(" float32")
+            lines.append(f"→ {output} {shape}" if len(outputs) > 1 else f"→ {shape}")
+        boxes[name] = _box(name, kind, lines, learning, [boxes[source_of(r)] for _, r in inputs])
+    ends = [
+        _box(name, "output", ["output", str(output.loss)], "", [boxes[source_of(output.from_)]])
+        for name, output in specification.outputs.items()
+    ]
+    return [*boxes.values(), *ends]
+
+
+def _box(name: str, kind: Kind, lines: list[str], learning: Learning, sources: list[Box]) -> Box:
+    wrapped = [line for text in lines for line in wrap(text, CHARACTERS)]
+    return Box(name, kind, wrapped, learning, list(dict.fromkeys(sources)))
+
+
+def _submodel_learning(specification: Specification, row: NodeRow) -> tuple[Learning, list[str]]:
+    stages = specification.training.stages
+    unfreezing = [stage.name for stage in stages if row.name in stage.unfreeze]
+    if not unfreezing:
+        return "frozen", ["frozen sub-model"]
+    if len(unfreezing) == len(stages):
+        return "partly trainable" if row.frozen else "trainable", [
+            "sub-model",
+            "unfrozen in every stage",
+        ]
+    noun = "stage" if len(unfreezing) == 1 else "stages"
+    return "partly trainable", ["sub-model", f"unfrozen in {noun} {', '.join(unfreezing)}"]
+
+
+def _parameter_lines(row: NodeRow) -> list[str]:
+    if row.trainable and row.frozen:
+        return [f"{parameter_text(row.trainable + row.frozen)},", f"{row.trainable:,} trainable"]
+    return [parameter_text(row.trainable + row.frozen)] if row.trainable + row.frozen else []

@@ -1,7 +1,5 @@
 """The precision that new layers compute in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Which weights of a sub-model a stage unfreezes, by name; the interface is enough for it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
@@ -24,12 +22,12 @@ def chosen_layers(
     kind = "variables" if interface.format == "saved_model" else "layers with weights"
     if unfreeze.all:
         if not names:
-            raise SpecificationError([f"{key}: the sub-model has no {kind} to unfreeze"])
+            raise SpecificationError(f"{key}: the sub-model has no {kind} to unfreeze")
         return names
     if unfreeze.last is not None:
         if unfreeze.last > len(names):
             raise SpecificationError(
-                [f"{key}.last: expected at most {len(names)} ({kind}), found {unfreeze.last}"]
+                f"{key}.last: expected at most {len(names)} ({kind}), found {unfreeze.last}"
             )
         return names[-unfreeze.last :]
     chosen: set[str] = set()

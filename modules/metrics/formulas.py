@@ -7,8 +7,6 @@ Labels are class indices `(rows,)` with probabilities `(rows, classes)`, or noes
 `(rows, classes)` with the probability of each yes, or numbers `(rows, 1)` with predicted ones.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -201,38 +199,31 @@ def right_answers(threshold: float) -> Ratio:
     )
 
 
-def _hits(true: Rows, said: Rows) -> Rows:
-    return np.sum(true & said, axis=1)
+def _of_yeses(
+    threshold: float, parts: Callable[[Rows, Rows, Rows], tuple[Rows, Rows]], is_share: bool = True
+) -> Ratio:
+    """A ratio of a row's counts of hits, of true and of given yeses, `(rows,)` each."""
+
+    def counted(labels: Rows, chances: Rows) -> tuple[Rows, Rows]:
+        true, said = labels == 1, chances > threshold
+        return parts(*(np.sum(yeses, axis=1) for yeses in (true & said, true, said)))
+
+    return Ratio(counted, is_share)
 
 
 def precision(threshold: float) -> Ratio:
     """The share of the given yeses that are true; all classes count alike."""
-
-    def parts(labels: Rows, chances: Rows) -> tuple[Rows, Rows]:
-        true, said = labels == 1, chances > threshold
-        return _hits(true, said), said.sum(axis=1)
-
-    return Ratio(parts, is_share=True)
+    return _of_yeses(threshold, lambda hits, true, said: (hits, said))
 
 
 def recall(threshold: float) -> Ratio:
     """The share of the true yeses that are given; all classes count alike."""
-
-    def parts(labels: Rows, chances: Rows) -> tuple[Rows, Rows]:
-        true, said = labels == 1, chances > threshold
-        return _hits(true, said), true.sum(axis=1)
-
-    return Ratio(parts, is_share=True)
+    return _of_yeses(threshold, lambda hits, true, said: (hits, true))
 
 
 def f1(threshold: float) -> Ratio:
     """The harmonic mean of precision and recall; all classes count alike."""
-
-    def parts(labels: Rows, chances: Rows) -> tuple[Rows, Rows]:
-        true, said = labels == 1, chances > threshold
-        return 2 * _hits(true, said), true.sum(axis=1) + said.sum(axis=1)
-
-    return Ratio(parts)
+    return _of_yeses(threshold, lambda hits, true, said: (2 * hits, true + said), is_share=False)
 
 
 Of = Literal["precision", "recall", "f1", "recall of present"]
@@ -281,11 +272,6 @@ class Macro(Formula):
 # By thresholds
 
 
-def reached(chances: Rows) -> np.ndarray:
-    """How many of Keras's thresholds each chance exceeds; Keras computes in float32 too."""
-    return np.ceil(np.float32(chances) * np.float32(THRESHOLDS - 1)).astype(int)
-
-
 @dataclass(frozen=True)
 class ByThreshold(Formula):
     """Counts by class and by the number of thresholds reached, `(no or yes, classes, reached)`."""
@@ -294,9 +280,10 @@ class ByThreshold(Formula):
 
     def prepare(self, labels: Rows, predictions: Rows) -> Any:
         classes = labels.shape[1] if self.by_class else 1
-        kind = (labels == 1).astype(int) * classes
-        kind = kind + np.arange(classes) if self.by_class else kind
-        return kind * (THRESHOLDS + 1) + np.clip(reached(predictions), 0, THRESHOLDS), classes
+        kind = (labels == 1).astype(int) * classes + np.arange(classes)
+        # How many of Keras's thresholds each exceeds; Keras computes in float32 too.
+        reached = np.ceil(np.float32(predictions) * np.float32(THRESHOLDS - 1)).astype(int)
+        return kind * (THRESHOLDS + 1) + np.clip(reached, 0, THRESHOLDS), classes
 
     def totals(self, prepared: Any, counts: np.ndarray) -> np.ndarray:
         place, classes = prepared
@@ -366,12 +353,12 @@ class AtConstraint(ByThreshold):
         [false], [true] = self.above(totals)
         precisions = divide(true, true + false)
         recalls = divide(true, np.full(THRESHOLDS, totals[1].sum()))
-        constrained = recalls if self.wanted == "precision" else precisions
+        both = (recalls, precisions)
+        constrained, found = both if self.wanted == "precision" else reversed(both)
         # float32, as Keras compares them.
         feasible = np.float32(constrained) >= np.float32(self.limit)
         if self.wanted == "threshold":
             return float(np.argmax(feasible) / (THRESHOLDS - 1)) if feasible.any() else 1.0
-        found = precisions if self.wanted == "precision" else recalls
         return float(found[feasible].max()) if feasible.any() else 0.0
 
 

@@ -1,7 +1,5 @@
 """What the model answered on the evaluation split, counted: which classes it takes for which."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 Every text here is untrusted: the template escapes it.
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass

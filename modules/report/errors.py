@@ -1,7 +1,5 @@
 """The model's errors: by class or by size of the error, and row by row."""
 
-from __future__ import annotations
-
 from tfx_fusion.modules.report.answers import (
     MOST_ROWS,
     Answers,
@@ -57,10 +55,7 @@ def output_blocks(answers: Answers, output: str) -> list[Block]:
         caption = f"{output}: rows by class"
         if len(label.classes) > SHOWN_CLASSES:
             caption += f", the first {SHOWN_CLASSES} of {len(label.classes)}"
-        return [
-            classes_picture(output, found, shown),
-            Table(caption, header, cells, (1, 2, 3)),
-        ]
+        return [classes_picture(output, found, shown), Table(caption, header, cells, (1, 2, 3))]
     counts = confusion(truth, chances.argmax(axis=1), len(label.classes))
     pairs = [
         [label.classes[true], label.classes[chosen], f"{rows:,}"]

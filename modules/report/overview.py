@@ -1,7 +1,5 @@
 """A run at a glance, the model's card, the run's steps, and its lineage."""
 
-from __future__ import annotations
-
 import json
 
 from tfx_fusion.modules.report.blocks import Block, Cell, Folded, Section, Table, Text, Tone

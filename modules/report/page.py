@@ -1,7 +1,5 @@
 """The page, from a run's folder to one HTML file that needs no other."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,15 +1,18 @@
 """The model's metrics, slice by slice, against bounds and champion; what each branch is worth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
-from tfx_fusion.modules.evaluation.quality import Line, Quality, read_quality
-from tfx_fusion.modules.evaluation.quality_columns import BOUND, quality_columns
+from tfx_fusion.modules.evaluation.quality import (
+    BOUND,
+    Line,
+    Quality,
+    quality_columns,
+    read_quality,
+)
 from tfx_fusion.modules.report.blocks import Block, Cell, Section, Table, Text
 from tfx_fusion.modules.report.finished import FinishedRun
+from tfx_fusion.modules.report.pictures import worth_picture
 from tfx_fusion.modules.report.summaries import ChampionSummary, ServingSummary
-from tfx_fusion.modules.report.worth_picture import worth_picture
 
 SHOWN_SLICES = 300
 

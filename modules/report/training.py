@@ -1,7 +1,5 @@
 """The graph that was trained, its training, and the proof of what stayed frozen."""
 
-from __future__ import annotations
-
 from tfx_fusion.modules.report.blocks import Block, Cell, Section, Table, Text, svg
 from tfx_fusion.modules.report.finished import FinishedRun
 from tfx_fusion.modules.report.summaries import TrainingSummary

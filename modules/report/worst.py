@@ -1,10 +1,8 @@
 """The rows with the largest errors, as a person would see them: pictures, text, numbers."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 
-from tfx_fusion.modules.data.split import example_files
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.report.answers import ROW_ID, YES, Answers
 from tfx_fusion.modules.report.blocks import Example, Picture, data_uri
 from tfx_fusion.modules.spec import (

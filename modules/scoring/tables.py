@@ -5,8 +5,6 @@ several classes `OUTPUT` (those above 0.5, joined as in the data) and `OUTPUT.CL
 `OUTPUT`; `error`, the reason where a row has no prediction.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import shutil

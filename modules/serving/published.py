@@ -1,13 +1,12 @@
 """A published model folder: finding it, reading its specification, asking it for predictions."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import check_path
 from tfx_fusion.modules.registry.versions import holds_model, newest_version
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
 from tfx_fusion.modules.spec import Specification
@@ -19,6 +18,7 @@ def find_version(folder: Path) -> Path:
 
     Raises RunError where it is neither.
     """
+    check_path(folder, "the published model")
     if holds_model(folder):
         return folder
     if not folder.is_dir():

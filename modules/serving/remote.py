@@ -1,9 +1,8 @@
 """A model behind a server: TF Serving or `fusion serve`, over gRPC or REST."""
 
-from __future__ import annotations
-
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -11,11 +10,7 @@ import grpc
 import numpy as np
 import requests
 import tensorflow as tf
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
@@ -45,15 +40,23 @@ def typed(stored: Stored, values: np.ndarray) -> np.ndarray:
     return values.astype(DTYPES[stored.dtype])
 
 
+def predict_request(
+    model: str, inputs: Mapping[str, Any], signature: str = ""
+) -> predict_pb2.PredictRequest:
+    """The request for the answers to inputs; by the default signature unless one is given."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = model, signature
+    for name, values in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+    return request
+
+
 class OverGrpc(Predictor):
     """Asks with TF Serving's own stubs."""
 
     def __init__(self, specification: Specification, address: str) -> None:
         self._address, self._name = address, specification.name
-        unbounded = [
-            ("grpc.max_send_message_length", -1),
-            ("grpc.max_receive_message_length", -1),
-        ]
+        unbounded = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         channel = grpc.insecure_channel(urlsplit(address).netloc, options=unbounded)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
@@ -67,11 +70,8 @@ class OverGrpc(Predictor):
         super().__init__(specification, signatures.signature_def["serving_default"].inputs)
 
     def ask(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name = self._name
-        for name, values in inputs.items():
-            array = typed(self._columns[name], values)
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+        arrays = {name: typed(self._columns[name], values) for name, values in inputs.items()}
+        request = predict_request(self._name, arrays)
         try:
             response = self._stub.Predict(request, timeout=SECONDS)
         except grpc.RpcError as error:
@@ -97,7 +97,7 @@ class OverRest(Predictor):
 
     def ask(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         columns = {
-            name: _in_json(typed(self._columns[name], values).tolist())
+            name: in_json(typed(self._columns[name], values).tolist())
             for name, values in inputs.items()
         }
         outputs = self._answer("POST", ":predict", {"inputs": columns})["outputs"]
@@ -126,7 +126,8 @@ def _failed(address: str, code: str, message: str) -> str:
     )
 
 
-def _in_json(value: Any) -> Any:
+def in_json(value: Any) -> Any:
+    """Values of a tensor as JSON, bytes as base64."""
     if isinstance(value, list):
-        return [_in_json(item) for item in value]
+        return [in_json(item) for item in value]
     return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value

@@ -1,7 +1,5 @@
 """What every part of a specification shares: exact keys, plain names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
@@ -32,6 +30,10 @@ class Part(BaseModel):
         validate_by_name=True,
         serialize_by_alias=True,
     )
+
+    def changed(self, **values: Any) -> Self:
+        """The same part with other values, which must be valid: they are not checked."""
+        return self.model_copy(update=values)
 
     @model_validator(mode="wrap")
     @classmethod

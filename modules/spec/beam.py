@@ -43,16 +43,14 @@ BUCKET = re.compile(r"gs://[a-z0-9][-_a-z0-9.]+[a-z0-9]/.*")
 def _option(value: JsonValue) -> JsonValue:
     items = value if isinstance(value, list) else [value]
     flag = value is True  # as an item of a list it is none
-    if not flag and any(isinstance(item, bool) or not _is_scalar(item) for item in items):
+    if not flag and any(
+        isinstance(item, bool) or not isinstance(item, str | int | float) for item in items
+    ):
         hint = ": omit a flag that is not set" if value is False else ""
         raise ValueError(
             f"expected a text, a number, true, or a list of texts or numbers, found {value!r}{hint}"
         )
     return value
-
-
-def _is_scalar(value: JsonValue) -> bool:
-    return isinstance(value, str | int | float)
 
 
 OptionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -83,16 +81,13 @@ class Runner(Part):
                 raise ValueError(f"options.{name}: {HAVE_KEYS[name]} sets it; remove it")
             readers = next((who for start, who in READ_BY.items() if name.startswith(start)), None)
             if readers and self.runner not in readers:
+                image = name == "sdk_container_image" and self.runner in ("flink", "spark")
+                hint = "; write environment_type: DOCKER, environment_config: IMAGE" * image
                 raise ValueError(
                     f"options.{name}: runner {self.runner} ignores it; it is for "
-                    f"{' and '.join(readers)}{self._image_hint(name)}"
+                    f"{' and '.join(readers)}{hint}"
                 )
         return self
-
-    def _image_hint(self, name: str) -> str:
-        if name == "sdk_container_image" and self.runner in ("flink", "spark"):
-            return "; write environment_type: DOCKER, environment_config: IMAGE"
-        return ""
 
     @model_validator(mode="after")
     def _options_are_complete(self) -> Runner:

@@ -1,7 +1,5 @@
 """What people should know of a model before they use it."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import StringConstraints

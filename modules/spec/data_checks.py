@@ -1,7 +1,5 @@
 """The limits that data must be within to be trained on."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from tfx_fusion.modules.spec.base import Fraction, Name, Part

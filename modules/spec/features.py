@@ -7,7 +7,7 @@ Shapes leave the batch out: an image of `shape: [32, 32, 3]` is a tensor `(batch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -29,11 +29,9 @@ class Missing(Part):
     unreadable: Literal["reject", "missing"] = "reject"
 
 
-def _word(value: Any) -> Any:
-    return {} if value == "allowed" else value
-
-
-MissingOrNot = Annotated[Missing | None, BeforeValidator(_word)]
+MissingOrNot = Annotated[
+    Missing | None, BeforeValidator(lambda value: {} if value == "allowed" else value)
+]
 
 
 class FeaturePart(Part):

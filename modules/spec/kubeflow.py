@@ -1,7 +1,5 @@
 """How a specification runs on Kubeflow Pipelines: image, volumes, and each step's resources."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Reads a specification from YAML. Every problem is reported with its key and its line."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator
@@ -103,16 +101,16 @@ def read_tree(path: Path) -> CommentedMap:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SpecificationError([f"{path}: no such file"]) from None
+        raise SpecificationError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecificationError([f"{path}: cannot be read as UTF-8 text: {error}"]) from error
+        raise SpecificationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     try:
         tree = _parse(path, text)
         _weigh(path, tree, {}, 0)
     except RecursionError:
-        raise SpecificationError([f"{path}: {TOO_DEEP}"]) from None
+        raise SpecificationError(f"{path}: {TOO_DEEP}") from None
     if not isinstance(tree, CommentedMap):
-        raise SpecificationError([f"{path}: expected a mapping of keys to values"])
+        raise SpecificationError(f"{path}: expected a mapping of keys to values")
     return tree
 
 
@@ -128,7 +126,7 @@ def _check_depth(path: Path, text: str) -> None:
         starts = isinstance(event, CollectionStartEvent)
         depth += starts - isinstance(event, CollectionEndEvent)
         if depth > DEEPEST:
-            raise SpecificationError([f"{path}: {TOO_DEEP}"])
+            raise SpecificationError(f"{path}: {TOO_DEEP}")
 
 
 def _weigh(path: Path, node: Any, known: dict[int, int], depth: int) -> int:
@@ -145,17 +143,17 @@ def _weigh(path: Path, node: Any, known: dict[int, int], depth: int) -> int:
     if not isinstance(node, dict | list):
         return 1
     if depth > DEEPEST:
-        raise SpecificationError([f"{path}: {TOO_DEEP}"])
+        raise SpecificationError(f"{path}: {TOO_DEEP}")
     if id(node) not in known:
         known[id(node)] = 0
         inside = [*node, *node.values()] if isinstance(node, dict) else node
         known[id(node)] = 1 + sum(_weigh(path, item, known, depth + 1) for item in inside)
     found = known[id(node)]
     if found == 0:
-        raise SpecificationError([f"{path}: an alias refers to what it stands in: write it out"])
+        raise SpecificationError(f"{path}: an alias refers to what it stands in: write it out")
     if found > MOST_VALUES:
         raise SpecificationError(
-            [f"{path}: its aliases stand for more than {MOST_VALUES:,} values: write them out"]
+            f"{path}: its aliases stand for more than {MOST_VALUES:,} values: write them out"
         )
     return found
 
@@ -186,20 +184,20 @@ def _parse(path: Path, text: str) -> Any:
         line = error.problem_mark.line + 1
         key = error.problem.removeprefix('found duplicate key "').split('" with value')[0]
         raise SpecificationError(
-            [f"{path}:{line}: duplicate key '{key}': remove or rename one of the two"]
+            f"{path}:{line}: duplicate key '{key}': remove or rename one of the two"
         ) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise SpecificationError(
-            [f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}"]
+            f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem}"
         ) from None
     except YAMLError as error:
-        raise SpecificationError([f"{path}: not valid YAML: {error}"]) from None
+        raise SpecificationError(f"{path}: not valid YAML: {error}") from None
     except (RecursionError, SpecificationError):
         raise
     except Exception as error:
         cause = first_line(error)
-        raise SpecificationError([f"{path}: it cannot be read as YAML: {cause}"]) from error
+        raise SpecificationError(f"{path}: it cannot be read as YAML: {cause}") from error
 
 
 # Valid stand-ins for what a file must have, so that the rest of it can be checked without.

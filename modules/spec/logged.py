@@ -3,8 +3,6 @@
 The check of `early_stopping.monitor`, early stopping itself and a search's objective all ask here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal
 

@@ -114,6 +114,5 @@ def _as_loss(value: Any) -> Any:
 
 
 NamedLoss = Annotated[
-    Loss,
-    BeforeValidator(_as_loss, json_schema_input_type=str | dict[str, dict[str, float]]),
+    Loss, BeforeValidator(_as_loss, json_schema_input_type=str | dict[str, dict[str, float]])
 ]

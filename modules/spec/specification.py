@@ -113,16 +113,8 @@ def data_file_format(path: LocalPath) -> str | None:
 
 # The names in `modules.graph.merges`, which imports Keras; a test compares the two.
 MERGES = (
-    "add",
-    "attention",
-    "average",
-    "bilinear",
-    "concatenate",
-    "dot",
-    "gated",
-    "maximum",
-    "multiply",
-)
+    "add", "attention", "average", "bilinear", "concatenate", "dot", "gated", "maximum", "multiply",
+)  # fmt: skip
 
 
 def _known_merge(merge: str) -> str:
@@ -231,8 +223,10 @@ class Unfreeze(Part):
         return self
 
 
-def _all_as_word(value: Any) -> Any:
-    return {"all": True} if value == "all" else value
+# All of a sub-model may also be written as just that word.
+UnfreezeOrAll = Annotated[
+    Unfreeze, BeforeValidator(lambda value: {"all": True} if value == "all" else value)
+]
 
 
 class EarlyStopping(Part):
@@ -260,7 +254,7 @@ class Stage(Part):
     name: Name
     epochs: Count
     learning_rate: PositiveNumber
-    unfreeze: dict[Name, Annotated[Unfreeze, BeforeValidator(_all_as_word)]] = {}
+    unfreeze: dict[Name, UnfreezeOrAll] = {}
     optimizer: ByName = {"Adam": {}}
     schedule: ByName | None = None
     early_stopping: EarlyStopping | None = None

@@ -1,11 +1,10 @@
 """Vocabulary files: one token a line, in UTF-8; a token's id is the number of its line from 0."""
 
-from __future__ import annotations
-
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.errors import RunError, UserError
 
 UNKNOWN = "[UNK]"
 PADDING = ("", "[PAD]")
@@ -13,8 +12,12 @@ PADDING = ("", "[PAD]")
 
 @lru_cache(maxsize=64)
 def _read(path: Path, _changed: int) -> tuple[str, ...]:
+    return _parse(path, path.read_bytes())
+
+
+def _parse(path: Path, content: bytes) -> tuple[str, ...]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"vocabulary {path}: expected UTF-8 text, found {error.reason}") from error
     tokens = tuple(line.rstrip("\r") for line in text.removesuffix("\n").split("\n"))
@@ -31,11 +34,24 @@ def _read(path: Path, _changed: int) -> tuple[str, ...]:
     return tokens
 
 
-def read_vocabulary(path: Path) -> tuple[str, ...]:
+def read_vocabulary(path: Path, digest: str = "") -> tuple[str, ...]:
     """The tokens of a vocabulary file in the order of their ids.
 
-    Raises UserError where the file is missing, empty, not UTF-8, or names a token twice.
+    Args:
+        path: the file.
+        digest: the SHA-256 of the content that is wanted; empty takes any.
+
+    Raises UserError where the file is missing, empty, not UTF-8, or names a token twice; RunError
+    where it has another content.
     """
     if not path.is_file():
         raise UserError(f"vocabulary {path}: no such file")
+    if digest:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise RunError(
+                f"vocabulary {path}: the file changed since the run began, or since its pipeline "
+                "was compiled: run again, or compile again"
+            )
+        return _parse(path, content)
     return _read(path, path.stat().st_mtime_ns)

@@ -5,8 +5,6 @@ are called once more, with the outer tensors, so that each of its layers can be 
 like any other. Layers and weights stay the model's own.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,9 +76,7 @@ def scope_name(name: str) -> str:
 
 
 def flatten(
-    model: keras.Model,
-    inputs: dict[str, keras.KerasTensor],
-    outputs: dict[str, keras.KerasTensor],
+    model: keras.Model, inputs: dict[str, keras.KerasTensor], outputs: dict[str, keras.KerasTensor]
 ) -> FlatModel:
     """Makes a functional model flat; its inputs and outputs get the names given.
 

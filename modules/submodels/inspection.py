@@ -5,10 +5,9 @@ As a program it reads sub-models in a process of its own, for `inspection_cache`
 presets are made first.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -18,9 +17,14 @@ from typing import Any
 import numpy as np
 
 from tfx_fusion.modules.errors import SpecificationError, UserError, library_cause
+from tfx_fusion.modules.files import whole_folder
 from tfx_fusion.modules.spec import Submodel
 from tfx_fusion.modules.submodels import keras_file, saved_model
 from tfx_fusion.modules.submodels.interface import Inspection
+
+# A sub-model's copy inside its artifact.
+KERAS_NAME = "model.keras"
+SAVED_MODEL_NAME = "model"
 
 
 def detect_format(path: Path) -> str:
@@ -37,6 +41,23 @@ def detect_format(path: Path) -> str:
         f"{path}: expected a .keras file or a SavedModel folder; a model of another format can be "
         "saved as either by Keras (`model.save('model.keras')` or `model.export('folder')`)"
     )
+
+
+def copy_submodel(path: Path, folder: Path) -> Path:
+    """Copies a `.keras` file or SavedModel folder into `folder`, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if detect_format(path) == "keras":
+        shutil.copy2(path, folder / KERAS_NAME)
+        return folder / KERAS_NAME
+    with whole_folder(folder / SAVED_MODEL_NAME) as aside:
+        shutil.copytree(path, aside, dirs_exist_ok=True)
+    return folder / SAVED_MODEL_NAME
+
+
+def copied_submodel(folder: Path) -> Path:
+    """The copy inside an artifact's folder."""
+    keras_file = folder / KERAS_NAME
+    return keras_file if keras_file.is_file() else folder / SAVED_MODEL_NAME
 
 
 def inspect_submodel(

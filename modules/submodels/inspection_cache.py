@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ from pydantic import ValidationError
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.processes import ending_with_this
 from tfx_fusion.modules.spec import Specification, Submodel
 from tfx_fusion.modules.submodels.interface import Inspection
+
+MODEL_FILES = ("saved_model.pb", "config.json")  # of a SavedModel, and of a preset
 
 
 def _key(submodel: Submodel, path: Path) -> str:
@@ -74,16 +79,26 @@ class InspectionCache:
                 notify(f"making {name} from {placed.origin}")
         if unread:
             notify(f"reading the sub-models {', '.join(unread)}")
+            before = {name: _versions(submodel) for name, (submodel, _) in unread.items()}
             for name, answer in _read_in_process(unread).items():
+                submodel, path = unread[name]
+                if _versions(submodel) != before[name]:
+                    key, source = submodel.source
+                    problems.append(
+                        f"submodels.{name}.{key}: {source}: it changed while it was read: run again"
+                    )
+                    if submodel.path is None:
+                        path.unlink(missing_ok=True)  # made of whatever was there
+                    continue
                 if "problems" in answer:
                     problems += [f"submodels.{name}.{problem}" for problem in answer["problems"]]
                     continue
                 found[name] = Inspection.model_validate(answer["inspection"])
-                submodel, path = unread[name]
                 # A file that was made only now had no state to key a record by before.
                 made = submodel.path is None
                 record = self._record(submodel, path) if made else records[name]
-                write_text(record, found[name].model_dump_json())
+                with suppress(OSError):  # read-only: the next look reads the sub-model again
+                    write_text(record, found[name].model_dump_json())
         if problems:
             raise SpecificationError(problems)
         return found
@@ -93,12 +108,10 @@ class InspectionCache:
 
 
 def _read_record(file: Path) -> Inspection | None:
-    """A record's inspection; None where there is none, or one that another version wrote."""
-    if not file.is_file():
-        return None
+    """A record's inspection; None where there is none, it is damaged, or of another version."""
     try:
-        return Inspection.model_validate_json(file.read_text())
-    except ValidationError:
+        return Inspection.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):  # a damaged one is written anew
         return None
 
 
@@ -112,7 +125,7 @@ def _read_in_process(submodels: dict[str, tuple[Submodel, Path]]) -> dict[str, d
         for name, (submodel, path) in submodels.items()
     }
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "tfx_fusion.modules.submodels.inspection"],
+        ending_with_this([sys.executable, "-P", "-m", "tfx_fusion.modules.submodels.inspection"]),
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -167,7 +180,27 @@ def with_path(submodel: Submodel, folder: Path) -> Submodel:
 
 
 def file_states(path: Path) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of a file, or of each file in a folder, as Git's index has."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    states = [(file, file.stat()) for file in files if file.is_file()]
-    return [(str(file), state.st_size, state.st_mtime_ns) for file, state in states]
+    """Path, size and time of change of a file, or of each file in a folder, as Git's index has.
+
+    None of a folder that holds no model, such as `/`: who reads it says so.
+    """
+    return [(file, state.st_size, state.st_mtime_ns) for file, state in _stats(path)]
+
+
+def _stats(path: Path) -> list[tuple[str, os.stat_result]]:
+    if path.is_dir():
+        is_model = any((path / name).is_file() for name in MODEL_FILES)
+        files = sorted(path.rglob("*")) if is_model else []
+    else:
+        files = [path]
+    return [(str(file), file.stat()) for file in files if file.is_file()]
+
+
+def _versions(submodel: Submodel) -> list[tuple[str, int, int]]:
+    """What changes with every writing or renaming of a sub-model's files, put back or not.
+
+    The time of change of a file's entry cannot be set, as that of its content can.
+    """
+    _, source = submodel.source
+    found = _stats(source) if source else []
+    return [(file, state.st_ino, state.st_ctime_ns) for file, state in found]

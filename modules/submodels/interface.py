@@ -4,8 +4,6 @@ An interface is plain data: it can be stored beside the model's digest, and a fu
 checked against it without loading the model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 

@@ -1,7 +1,5 @@
 """Sub-models from `.keras` files: Sequential and functional models, cut where asked."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json
@@ -195,7 +193,8 @@ def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """
     if _is_flat_dict(model.output):
         return {str(key): tensor for key, tensor in model.output.items()}
-    if isinstance(model.output, dict) or any(map(keras.tree.is_nested, _items(model.output))):
+    several = isinstance(model.output, list | tuple)
+    if isinstance(model.output, dict) or (several and any(map(keras.tree.is_nested, model.output))):
         places = keras.tree.flatten_with_path(model.output)
         names = [".".join(map(str, place)) for place, _ in places]
     else:
@@ -212,10 +211,6 @@ def named_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     return dict(zip(unique_names(names), model.outputs, strict=True))
 
 
-def _items(structure: Any) -> Sequence[Any]:
-    return structure if isinstance(structure, list | tuple) else [structure]
-
-
 def _is_flat_dict(structure: Any) -> bool:
     return isinstance(structure, dict) and not any(map(keras.tree.is_nested, structure.values()))
 
@@ -223,15 +218,6 @@ def _is_flat_dict(structure: Any) -> bool:
 def make_flat(model: keras.Model) -> FlatModel:
     """A functional model as one graph, nested models with it. To be done once to a model."""
     return flatten(model, named_inputs(model), named_outputs(model))
-
-
-def tapped(flat: FlatModel, taps: list[str]) -> keras.Model:
-    """The part of a model that computes the named outputs or inner layers.
-
-    Takes and gives dictionaries by name; its layers and weights are the model's own.
-    """
-    tensors = {**flat.cuts(), **flat.outputs}
-    return keras.Model(flat.inputs, {tap: tensors[tap] for tap in taps}, name=flat.name)
 
 
 def activation_of(layer: Any) -> str | None:

@@ -1,7 +1,5 @@
 """Sub-models from SavedModel folders: any signature, from Keras, Keras 2 or plain TensorFlow."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from pathlib import Path
@@ -14,6 +12,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfx_fusion.modules.errors import UserError, first_line, suggestion
+from tfx_fusion.modules.files import check_path
 from tfx_fusion.modules.submodels.interface import (
     Interface,
     LayerInfo,
@@ -62,6 +61,7 @@ def check_graph(path: Path) -> None:
 
 def load(path: Path) -> Any:
     """The loaded SavedModel. Raises UserError where its graph is unsafe or it does not load."""
+    check_path(path, "the SavedModel")
     check_graph(path)
     try:
         return tf.saved_model.load(str(path))

@@ -3,8 +3,6 @@
 An application is an architecture of keras.applications, a preset a backbone of KerasHub's.
 """
 
-from __future__ import annotations
-
 import inspect
 import socket
 from collections.abc import Callable, Iterator
@@ -42,7 +40,7 @@ def write_model(submodel: Submodel, file: Path) -> None:
             model.save(aside)
     except Exception as error:
         raise SpecificationError(
-            [f"{submodel.source[0]}: {file}: it cannot be written: {first_line(error)}"]
+            f"{submodel.source[0]}: {file}: it cannot be written: {first_line(error)}"
         ) from error
 
 
@@ -79,14 +77,12 @@ def _new_application(submodel: Submodel) -> keras.Model:
     except Exception as error:
         if from_imagenet and _is_download_error(error):
             raise SpecificationError(
-                [
-                    f"weights: imagenet: the weights of {name} cannot be fetched: "
-                    f"{first_line(error)}; try again where there is a network, or name a local "
-                    "file of weights, or write weights: random"
-                ]
+                f"weights: imagenet: the weights of {name} cannot be fetched: "
+                f"{first_line(error)}; try again where there is a network, or name a local "
+                "file of weights, or write weights: random"
             ) from error
         raise SpecificationError(
-            [f"config: keras.applications.{name} refuses it: {first_line(error)}"]
+            f"config: keras.applications.{name} refuses it: {first_line(error)}"
         ) from error
     if weights is not None:
         _load_weights(name, model, weights)
@@ -97,7 +93,7 @@ def _application(name: str) -> Callable[..., keras.Model]:
     functions = {key: f for key, f in vars(keras.applications).items() if inspect.isfunction(f)}
     if name not in functions:
         raise SpecificationError(
-            [f"application: keras.applications has no '{name}'; {suggestion(name, functions)}"]
+            f"application: keras.applications has no '{name}'; {suggestion(name, functions)}"
         )
     return functions[name]
 
@@ -130,10 +126,7 @@ def _load_weights(name: str, model: keras.Model, file: Path) -> None:
         model.load_weights(file)
     except Exception as error:
         raise SpecificationError(
-            [
-                f"weights: {file}: the weights do not fit {name} with this config: "
-                f"{first_line(error)}"
-            ]
+            f"weights: {file}: the weights do not fit {name} with this config: {first_line(error)}"
         ) from error
 
 
@@ -152,24 +145,20 @@ def _new_backbone(submodel: Submodel) -> keras.Model:
     try:
         backbone_class = loader.check_backbone_class()
     except Exception as error:
-        raise SpecificationError([f"preset: {preset}: {first_line(error)}"]) from error
+        raise SpecificationError(f"preset: {preset}: {first_line(error)}") from error
     if not issubclass(backbone_class, hub.models.Backbone):
         raise SpecificationError(
-            [
-                f"preset: {preset}: expected a backbone of KerasHub's, found "
-                f"{backbone_class.__name__}: save it by model.save('model.keras') and name it by "
-                "'path'"
-            ]
+            f"preset: {preset}: expected a backbone of KerasHub's, found "
+            f"{backbone_class.__name__}: save it by model.save('model.keras') and name it by "
+            "'path'"
         )
     load_weights, arguments = _preset_arguments(backbone_class, submodel.config)
     try:
         return loader.load_backbone(backbone_class, load_weights, **arguments)
     except Exception as error:
         raise SpecificationError(
-            [
-                f"preset: {preset}: KerasHub cannot load {backbone_class.__name__}: "
-                f"{first_line(error)}; {_preset_advice(local)}"
-            ]
+            f"preset: {preset}: KerasHub cannot load {backbone_class.__name__}: "
+            f"{first_line(error)}; {_preset_advice(local)}"
         ) from error
 
 
@@ -178,28 +167,24 @@ def _checked_loader(hub: Any, preset: str, local: bool) -> Any:
     names = hub.models.Backbone.presets
     if not local and "://" not in preset and preset not in names:
         raise SpecificationError(
-            [
-                f"preset: KerasHub has none of the name '{preset}' (a folder is written with a "
-                f"slash: ./{preset}); {suggestion(preset, names)}"
-            ]
+            f"preset: KerasHub has none of the name '{preset}' (a folder is written with a "
+            f"slash: ./{preset}); {suggestion(preset, names)}"
         )
     try:
         loader = hub_preset_loader(preset)
     except Exception as error:
         raise SpecificationError(
-            [f"preset: {preset}: it cannot be read: {first_line(error)}; {_preset_advice(local)}"]
+            f"preset: {preset}: it cannot be read: {first_line(error)}; {_preset_advice(local)}"
         ) from error
     try:
         check_code(preset, loader.config)
     except UserError as error:
-        raise SpecificationError([f"preset: {error}"]) from error
+        raise SpecificationError(f"preset: {error}") from error
     for class_name, _ in foreign_classes(loader.config):
         raise SpecificationError(
-            [
-                f"preset: {preset}: it holds the class {class_name}, which is neither Keras's nor "
-                "KerasHub's: save the model by model.save('model.keras'), name it by 'path' and "
-                "list the class in custom_objects"
-            ]
+            f"preset: {preset}: it holds the class {class_name}, which is neither Keras's nor "
+            "KerasHub's: save the model by model.save('model.keras'), name it by 'path' and "
+            "list the class in custom_objects"
         )
     return loader
 

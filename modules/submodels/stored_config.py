@@ -1,7 +1,5 @@
 """Checks of a stored Keras architecture before anything of it is made: it comes from outside."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import zipfile
@@ -88,13 +86,7 @@ def import_custom_objects(names: Sequence[str]) -> dict[str, Any]:
 
 
 def check_classes(path: Path, config: Mapping[str, Any], listed: Mapping[str, Any]) -> None:
-    """Raises UserError for a class that is neither Keras's nor KerasHub's nor listed.
-
-    Args:
-        path: the file, for the message.
-        config: the stored architecture.
-        listed: the user's own classes by name.
-    """
+    """Raises UserError for a class that is neither Keras's nor KerasHub's nor `listed` by name."""
     for class_name, module in foreign_classes(config):
         if class_name not in listed:
             where = f"{module}:{class_name}" if module else f"your.module:{class_name}"

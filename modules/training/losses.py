@@ -5,8 +5,6 @@ them: the same number as of the categorical ones, without a one-hot copy of ever
 type multi_label hold 0 or 1 for each class.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.graph.units import LabelUnits
+from tfx_fusion.modules.graph.outputs import LabelUnits
 from tfx_fusion.modules.metrics.table import Kind, as_rows, formula, larger_is_better, split
 from tfx_fusion.modules.spec import NumberLabel, Specification
 from tfx_fusion.modules.spec.losses import Loss

@@ -1,7 +1,5 @@
 """The trials of a search as a picture: the scores in their order, and against each value."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A specification with other values at the keys that a search names."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -43,9 +41,9 @@ def _set(tree: Any, key: str, value: Any) -> None:
     *parents, last = steps = key.split(".")
     if steps[0] not in SEARCHABLE or not parents:
         raise SpecificationError(
-            [f"tuning.search.{key}: expected a key in one of {', '.join(SEARCHABLE)}, since others "
-             f"change what is embedded; {suggestion(steps[0], SEARCHABLE)}"]
-        )  # fmt: skip
+            f"tuning.search.{key}: expected a key in one of {', '.join(SEARCHABLE)}, since others "
+            f"change what is embedded; {suggestion(steps[0], SEARCHABLE)}"
+        )
     node = tree
     for number in range(len(parents)):
         node = node[_index(key, node, number)]
@@ -67,7 +65,7 @@ def _index(key: str, node: Any, number: int) -> int | str:
         problem = f"{at} has no '{step}'; {suggestion(step, map(str, node))}"
     else:
         problem = f"{at} is a single value"
-    raise SpecificationError([f"tuning.search.{key}: {problem}"])
+    raise SpecificationError(f"tuning.search.{key}: {problem}")
 
 
 def searched_values(tuning: Tuning) -> Iterator[tuple[str, Any]]:

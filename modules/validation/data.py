@@ -1,7 +1,5 @@
 """Whether vocabularies fit their features, and the checks of the data what is measured."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from tfx_fusion.modules.errors import Problem, UserError, suggestion
@@ -23,8 +21,7 @@ def data_problems(specification: Specification) -> Iterator[Problem]:
             yield Problem(key, f"no feature or label has this name; {hint}", undefined=name)
         elif name not in measured:
             yield Problem(
-                key,
-                f"drift is measured of classes and numbers, not of type {part.type}; remove it",
+                key, f"drift is measured of classes and numbers, not of type {part.type}; remove it"
             )
 
 

@@ -1,12 +1,9 @@
 """What can be seen of a whole specification without Keras: that all its parts fit one another."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError
 
-from tfx_fusion.modules.errors import Problem, SpecificationError, suggestion
-from tfx_fusion.modules.graph.topology import in_order, references, source_of, upstream
+from tfx_fusion.modules.errors import Problem, suggestion
 from tfx_fusion.modules.spec import (
     Specification,
     length_name,
@@ -16,19 +13,13 @@ from tfx_fusion.modules.spec import (
     variable_sequences,
 )
 from tfx_fusion.modules.spec.load import NAMED
+from tfx_fusion.modules.spec.topology import in_order, references, source_of, upstream
 from tfx_fusion.modules.validation.data import data_problems
 from tfx_fusion.modules.validation.evaluation import evaluation_problems
 from tfx_fusion.modules.validation.outputs import output_problems
 from tfx_fusion.modules.validation.part import buildable_part
 
 RESERVED = {"row_id": "every message identifies a row by it"}
-
-
-def check_names(specification: Specification) -> None:
-    """Raises SpecificationError with all that can be seen without Keras."""
-    problems = specification_problems(specification)
-    if problems:
-        raise SpecificationError(problems)
 
 
 def specification_problems(

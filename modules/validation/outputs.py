@@ -1,7 +1,5 @@
 """Whether losses, class weights and metrics of outputs fit the labels that they learn."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from tfx_fusion.modules.errors import Problem, suggestion

@@ -1,14 +1,12 @@
 """What of a specification can still be built, so that one problem does not hide the others."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from graphlib import CycleError
 from typing import Any
 
 from tfx_fusion.modules.errors import UserError
-from tfx_fusion.modules.graph.topology import downstream, in_order, references, source_of
 from tfx_fusion.modules.spec import Feature, Specification
+from tfx_fusion.modules.spec.topology import downstream, in_order, references, source_of
 
 
 def without(specification: Specification, names: Collection[str]) -> Specification:
@@ -26,13 +24,12 @@ def without(specification: Specification, names: Collection[str]) -> Specificati
     def rest(parts: dict[str, Any]) -> dict[str, Any]:
         return {name: part for name, part in parts.items() if name not in left_out}
 
-    update = {
-        "features": rest(specification.features),
-        "submodels": rest(specification.submodels),
-        "graph": rest(specification.graph),
-        "outputs": outputs,
-    }
-    return specification.model_copy(update=update)
+    return specification.changed(
+        features=rest(specification.features),
+        submodels=rest(specification.submodels),
+        graph=rest(specification.graph),
+        outputs=outputs,
+    )
 
 
 def buildable_part(specification: Specification) -> Specification:

@@ -3,16 +3,14 @@
 The graph is built from interfaces, on whatever backend Keras was imported with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 from tfx_fusion.modules.errors import Problem, SpecificationError
 from tfx_fusion.modules.graph.branches import joints_of, single_branch
-from tfx_fusion.modules.graph.build import FusedModel, build, build_part, open_interface
+from tfx_fusion.modules.graph.build import FusedModel, build, build_valid, open_interface
 from tfx_fusion.modules.graph.layers import new_layer
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
-from tfx_fusion.modules.spec import Graph, Layers, Specification
+from tfx_fusion.modules.spec import Layers, Specification
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.optimizers import new_optimizer
 from tfx_fusion.modules.validation.names import specification_problems
@@ -52,8 +50,10 @@ def graph_problems(
 
     Returns the graph, None where some of it cannot be built, and every problem that shows.
     """
-    fused, problems = _build_valid(specification, interfaces)
-    if invalid:
+    unread = {name for name in specification.imported() if name not in interfaces}
+    part = without(buildable_part(specification), unread)
+    fused, problems = build_valid(part, interfaces, open_interface)
+    if invalid or part != specification:
         fused = None  # of a part only
     if fused is None:
         problems += _layer_problems(specification)
@@ -61,33 +61,6 @@ def graph_problems(
     if fused is not None:
         problems += ablation_problems(specification, interfaces)
     return fused, list(dict.fromkeys(problems))
-
-
-def _build_valid(
-    specification: Specification, interfaces: Mapping[str, Interface]
-) -> tuple[FusedModel | None, list[Problem]]:
-    """Builds a graph again and again, each time without what has failed and what depends on it.
-
-    So a node that fails hides nothing but the nodes behind it. A valid graph is built once.
-    """
-    unread = {name for name in specification.imported() if name not in interfaces}
-    part = without(buildable_part(specification), unread)
-    whole = part == specification
-    problems: list[Problem] = []
-    while part.features:
-        try:
-            if part.outputs:
-                fused = build(part, interfaces, open_interface)
-                return (fused if whole else None), problems
-            build_part(_Vertices.of(part), interfaces, open_interface)
-            break
-        except SpecificationError as error:
-            problems += error.found
-            smaller = without(part, set(map(_vertex, error.found)))
-            if smaller == part:
-                break  # a problem of no vertex: nothing to build without
-            part, whole = smaller, False
-    return None, problems
 
 
 def _layer_problems(specification: Specification) -> Iterator[Problem]:
@@ -101,29 +74,12 @@ def _layer_problems(specification: Specification) -> Iterator[Problem]:
                 yield from error.found
 
 
-class _Vertices(Graph):
-    """The vertices of a graph where no output is left: it ends in its own features."""
-
-    @classmethod
-    def of(cls, graph: Graph) -> _Vertices:
-        return cls(features=graph.features, submodels=graph.submodels, graph=graph.graph)
-
-    def ends(self) -> Iterator[tuple[str, str, str]]:
-        """The features."""
-        for name in self.features:
-            yield f"features.{name}", name, name
-
-
-def _vertex(problem: Problem) -> str:
-    """The name of the vertex that a problem of the graph is at; of an output, `outputs.NAME`."""
-    section, name, *_ = [*problem.key.split("."), ""]
-    return f"{section}.{name}" if section == "outputs" else name
-
-
 def _stage_problems(
     specification: Specification, interfaces: Mapping[str, Interface], fused: FusedModel | None
 ) -> Iterator[Problem]:
     """What Keras refuses in a stage, or is not there to be trained."""
+    layers = [layer for some in fused.layers.values() for layer in some] if fused else []
+    weighted = any(layer.weights for layer in layers)
     for position, stage in enumerate(specification.training.stages):
         key = f"training.stages.{position}"
         try:
@@ -139,16 +95,12 @@ def _stage_problems(
                 chosen_layers(f"{key}.unfreeze.{name}", interfaces[name], taps, unfreeze)
             except SpecificationError as error:
                 yield from error.found
-        if fused and not stage.unfreeze and not _has_weights(fused):
+        if fused and not stage.unfreeze and not weighted:
             yield Problem(
                 key,
                 f"the stage '{stage.name}' trains nothing: add new layers to the graph, or "
                 "unfreeze a sub-model",
             )
-
-
-def _has_weights(fused: FusedModel) -> bool:
-    return any(layer.weights for layers in fused.layers.values() for layer in layers)
 
 
 def ablation_problems(

@@ -12,8 +12,9 @@ from rich.table import Table
 from ruamel.yaml import YAML
 
 from tfx_fusion.modules.registry.versions import statuses
-from tfx_fusion.pipeline.commands.versions import measured, publish_folder
-from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.modules.report.summaries import metrics_text
+from tfx_fusion.pipeline.commands.versions import publish_folder
+from tfx_fusion.pipeline.consoles import print_line, wide_console
 from tfx_fusion.pipeline.prepare import Workplace
 
 if TYPE_CHECKING:  # it imports ML Metadata
@@ -57,9 +58,9 @@ def lineage(file: Path, version: str | None, submodel: str | None) -> None:
             )  # fmt: skip
         console.print(table)
         for unknown, reason in found.unknown.items():
-            _line(console, f"version {unknown}: {reason}")
+            print_line(console, f"version {unknown}: {reason}")
     if found.missing:
-        _line(console, f"{found.missing}; read from the version records only")
+        print_line(console, f"{found.missing}; read from the version records only")
 
 
 def _print_lineage(found: Lineage, status: dict[str, str], console: Console) -> None:
@@ -77,13 +78,9 @@ def _print_lineage(found: Lineage, status: dict[str, str], console: Console) -> 
     for name, source in found.submodels.items():
         table.add_row(f"sub-model {name}", source.origin)
         table.add_row("", f"digest {source.digest}")
-    table.add_row("metrics", measured(found.metrics))
+    table.add_row("metrics", metrics_text(found.metrics))
     table.add_row("recorded in", found.recorded_in)
     console.print(table, highlight=False)
     stream = StringIO()
     YAML(typ="safe").dump({"specification": found.specification}, stream)
-    _line(console, stream.getvalue().rstrip())
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    print_line(console, stream.getvalue().rstrip())

@@ -1,7 +1,5 @@
 """`fusion report`: the page of a run, written again."""
 
-from __future__ import annotations
-
 import webbrowser
 from pathlib import Path
 

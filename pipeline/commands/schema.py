@@ -1,7 +1,5 @@
 """`fusion schema`: the JSON schema of a specification, or of a run's record."""
 
-from __future__ import annotations
-
 import json
 
 import click

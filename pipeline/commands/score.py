@@ -1,7 +1,5 @@
 """`fusion score`: all rows of a data file through a published model, on Beam."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """`fusion serve`: a published model behind TF Serving's interfaces."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`fusion tune`: the best values for a head, searched on the embeddings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

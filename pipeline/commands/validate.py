@@ -1,7 +1,5 @@
 """`fusion validate`: the whole specification checked without TFX and without the data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """`fusion versions`: the published versions, with the one served and those rolled back."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
@@ -10,8 +8,9 @@ from rich.table import Table
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry.version_record import VersionRecord, read_version_record
 from tfx_fusion.modules.registry.versions import all_versions, statuses
+from tfx_fusion.modules.report.summaries import metrics_text
 from tfx_fusion.modules.spec import load_specification
-from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.consoles import print_line, wide_console
 
 
 @click.command()
@@ -45,7 +44,7 @@ def versions(file: Path) -> None:
         table.add_row(version.name, status[version.name], *cells, style=style)
     console.print(table)
     for problem in damaged:
-        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, problem, "red")
 
 
 def publish_folder(file: Path) -> Path:
@@ -60,16 +59,6 @@ def record_cells(record: VersionRecord) -> list[str]:
     """The time of publication, the metrics and the sub-models."""
     return [
         f"{record.published.astimezone():%Y-%m-%d %H:%M:%S}",
-        measured(record.metrics),
+        metrics_text(record.metrics),
         ", ".join(f"{name} {source.digest[:12]}" for name, source in record.submodels.items()),
     ]
-
-
-def measured(metrics: dict[str, dict[str, float]]) -> str:
-    """Metrics in one line."""
-    return ", ".join(
-        f"{output}.{name} {value:.4f}"
-        for output, values in metrics.items()
-        for name, value in values.items()
-        if name != "example_count"
-    )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tfx_fusion.modules.spec import Specification
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
     """Runs FusionTrainer's executor on imported copies; returns the artifacts that it filled."""
 
@@ -26,12 +26,12 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
         from tfx.types import artifact_utils, standard_artifacts
 
         from tfx_fusion.components.artifacts import Submodel, TrainingRecord
+        from tfx_fusion.components.champion_resolver.executor import current_state
         from tfx_fusion.components.channels import submodel_key
         from tfx_fusion.components.fusion_trainer import executor
         from tfx_fusion.modules.embedding.plan import StagePlan
         from tfx_fusion.modules.spec.views import training_view
-        from tfx_fusion.modules.submodels.copy import copy_submodel
-        from tfx_fusion.modules.submodels.inspection import inspect_submodel
+        from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 
         raw = StagePlan(plan=None)
         stages = stages or [raw for _ in specification.training.stages]
@@ -68,7 +68,7 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
                 executor.STAGES_KEY: executor.STAGES.dump_json(stages).decode(),
                 executor.CHECKPOINTS_KEY: str(folder / "checkpoints"),
                 executor.PUBLISH_FOLDER_KEY: str(champion.parent) if champion else "",
-                executor.CHAMPION_KEY: champion.name if champion else "",
+                executor.CHAMPION_KEY: current_state(champion.parent) if champion else "",
             },
         )
         return outputs

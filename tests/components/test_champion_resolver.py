@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tfx_fusion.modules.registry.champion import champion_state
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry.publish import publish
 from tfx_fusion.modules.registry.version_record import model_digest
 from tfx_fusion.modules.report.summaries import ChampionSummary
@@ -36,20 +37,21 @@ def comparable(candidate: Any, champion: Any) -> bool:
 def resolve(shared_world: Path, tmp_path: Path) -> Callable[..., Any]:
     """Runs the executor; returns the artifact that it filled."""
 
-    def run(serving: Path) -> Any:
+    def run(serving: Path, state: str = "") -> Any:
         from tfx.types import standard_artifacts
 
         from tfx_fusion.components.champion_resolver import executor
 
         artifact = standard_artifacts.Model()
         artifact.uri = str(tmp_path / "champion")
+        shutil.rmtree(artifact.uri, ignore_errors=True)  # as TFX does where a step fails
         task = TaskView.of(load_specification(shared_world / "fusion.yaml"))
         executor.Executor().Do(
             {},
             {executor.CHAMPION_KEY: [artifact]},
             {
                 executor.FOLDER_KEY: str(serving),
-                executor.STATE_KEY: champion_state(serving),
+                executor.STATE_KEY: state or executor.current_state(serving),
                 executor.TASK_KEY: task.model_dump_json(),
             },
         )
@@ -102,8 +104,7 @@ def test_on_a_first_run_a_mark_and_a_property_say_that_there_is_none(
 
     assert artifact.has_custom_property("model_exists")
     assert artifact.get_int_custom_property("model_exists") == 0
-    [mark] = Path(artifact.uri).iterdir()
-    assert mark.name == "no_champion.txt"
+    mark = Path(artifact.uri, "no_champion.txt")
     assert summary_of([artifact]) == ChampionSummary()
     assert mark.read_text() == f"No model has been published to {tmp_path / 'serving'} yet.\n"
     assert not comparable(candidate, artifact)
@@ -118,7 +119,8 @@ def test_the_last_published_model_is_handed_on_as_a_copy(
     from tfx.utils import path_utils
 
     from tfx_fusion.components.base import summary_of
-    from tfx_fusion.components.channels import compared_version
+    from tfx_fusion.components.channels import described_champion
+    from tfx_fusion.modules.registry.versions import Champion
 
     version = publish_candidate()
     model = Path(path_utils.serving_model_dir(candidate.uri))
@@ -132,8 +134,30 @@ def test_the_last_published_model_is_handed_on_as_a_copy(
     copy = Path(path_utils.serving_model_path(artifact.uri))
     assert (copy / "saved_model.pb").read_text() == "candidate"
     assert artifact.get_string_custom_property("model_digest") == model_digest(copy)
-    assert compared_version(artifact) == version.name
+    assert described_champion(artifact) == Champion(version.name, model_digest(copy))
     assert comparable(candidate, artifact)
+
+
+def test_a_champion_published_since_the_run_began_fails_the_step(
+    resolve: Callable[..., Any],
+    candidate: Any,
+    publish_candidate: Callable[[], Path],
+    tmp_path: Path,
+) -> None:
+    """Else the cache would give it to a later run in place of the one that its key names."""
+    from tfx_fusion.components.champion_resolver.executor import current_state
+
+    serving = tmp_path / "serving"
+    seen = [current_state(serving)]
+    for content in ("one", "two"):
+        Path(candidate.uri, "Format-Serving", "saved_model.pb").write_text(content)
+        publish_candidate()
+        seen.append(current_state(serving))
+
+    for state in seen[:-1]:
+        with pytest.raises(RunError, match=f"{serving}: another model was published .* run again"):
+            resolve(serving, state)
+    assert len(set(seen)) == 3
 
 
 def test_a_candidate_is_not_compared_with_itself(
@@ -153,7 +177,7 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
     publish_candidate: Callable[[], Path],
     tmp_path: Path,
 ) -> None:
-    from tfx_fusion.components.channels import compared_version
+    from tfx_fusion.components.channels import described_champion
     from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
     version = publish_candidate()
@@ -167,7 +191,9 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
     assert artifact.get_string_custom_property("not_comparable") == (
         "the label 'colour' has another type or other classes in it"
     )
-    assert compared_version(artifact) is None
+    champion = described_champion(artifact)
+    assert champion is not None
+    assert champion.compared is None
     assert not comparable(candidate, artifact)
 
 

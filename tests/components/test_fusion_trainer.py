@@ -21,9 +21,6 @@ from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.report.summaries import TrainingSummary
 from tfx_fusion.modules.spec import (
-    DataChecks,
-    Evaluation,
-    Publish,
     Specification,
     Training,
     load_specification,
@@ -58,16 +55,24 @@ def train(
     return lambda specification: run_trainer(specification, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def trained(
+    run_trainer: Callable[..., dict[str, Any]],
+    specification: Specification,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Any]:
+    """What the executor makes of the specification; made once, read only."""
+    return run_trainer(specification, tmp_path_factory.mktemp("trained"))
+
+
 def test_the_model_lies_where_tfx_expects_it_and_the_record_beside(
-    train: Callable[[Specification], Any], specification: Specification
+    trained: dict[str, Any],
 ) -> None:
     from tfx.utils import path_utils
 
-    artifacts = train(specification)
-
-    loaded = tf.saved_model.load(path_utils.serving_model_path(artifacts["model"].uri))
+    loaded = tf.saved_model.load(path_utils.serving_model_path(trained["model"].uri))
     assert set(loaded.signatures) == {"serving_default", "predict_examples", "transform_labels"}
-    record = json.loads(Path(artifacts["training_record"].uri, "history.json").read_text())
+    record = json.loads(Path(trained["training_record"].uri, "history.json").read_text())
     assert [stage["name"] for stage in record["stages"]] == ["head"]
     assert len(record["stages"][0]["epochs"]) == 1
 
@@ -76,15 +81,13 @@ def sha256(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def test_the_summary_and_the_model_artifact_hold_what_was_proven_frozen(
-    train: Callable[[Specification], Any], specification: Specification
+def test_the_summary_and_the_model_artifact_hold_what_was_verified_frozen(
+    trained: dict[str, Any],
 ) -> None:
     from tfx_fusion.components.base import summary_of
 
-    artifacts = train(specification)
-    model = artifacts["model"]
-
-    record = json.loads(Path(artifacts["training_record"].uri, "history.json").read_text())
+    model = trained["model"]
+    record = json.loads(Path(trained["training_record"].uri, "history.json").read_text())
     # The cut vision model has 8 tensors, moving statistics included, the whole text model has 4.
     summary = summary_of([model])
     assert isinstance(summary, TrainingSummary)
@@ -92,7 +95,7 @@ def test_the_summary_and_the_model_artifact_hold_what_was_proven_frozen(
     assert summary.frozen_tensors == counted == 8 + 4
     assert summary.learned_from == ("rows",)
     assert summary.loss == record["stages"][-1]["epochs"][-1]["loss"]
-    assert summary_of([artifacts["training_record"]]) == summary
+    assert summary_of([trained["training_record"]]) == summary
     parts = {
         name: sha256([tensor_digest(variable) for variable in held])
         for name, held in frozen_in(Path(model.uri, "Format-Serving")).items()
@@ -118,14 +121,13 @@ def tensor_digest(value: np.ndarray) -> str:
 
 
 def test_a_readable_record_has_stages_proof_and_links_to_the_rest(
-    train: Callable[[Specification], Any], specification: Specification
+    trained: dict[str, Any],
 ) -> None:
-    artifacts = train(specification)
-    folder = Path(artifacts["training_record"].uri)
+    folder = Path(trained["training_record"].uri)
 
     text = (folder / "record.md").read_text()
 
-    digest = artifacts["model"].get_string_custom_property("frozen_digest")[:12]
+    digest = trained["model"].get_string_custom_property("frozen_digest")[:12]
     assert text.startswith("# Training of colours\n")
     assert "| head | raw data | nothing | Adam | 0.01 | 1 of 1 |" in text
     assert f"| all | 12 | 201 | `{digest}` | `{digest}` | `{digest}` |" in text
@@ -176,7 +178,7 @@ class Moving:
 
 
 @pytest.mark.parametrize(
-    ("submodel", "weight", "told"),
+    ("submodel", "weight", "message"),
     [
         ("vision", "conv/kernel", "vision: 0/conv/kernel"),
         ("vision", "norm/moving_variance", "vision: 5/norm/moving_variance"),
@@ -186,7 +188,7 @@ class Moving:
 def test_an_optimizer_step_that_moves_a_frozen_weight_fails_the_run_by_its_name(
     submodel: str,
     weight: str,
-    told: str,
+    message: str,
     train: Callable[[Specification], Any],
     specification: Specification,
     tmp_path: Path,
@@ -197,7 +199,7 @@ def test_an_optimizer_step_that_moves_a_frozen_weight_fails_the_run_by_its_name(
     with pytest.raises(RunError) as caught:
         train(specification)
 
-    assert str(caught.value) == f"frozen tensors changed in stage head: {told}"
+    assert str(caught.value) == f"frozen tensors changed in stage head: {message}"
     assert not list((tmp_path / "model").rglob("saved_model.pb"))
     assert not (tmp_path / "training_record").exists()
 
@@ -213,8 +215,8 @@ def test_a_frozen_weight_that_is_saved_otherwise_fails_the_run_by_its_name(
     with pytest.raises(RunError) as caught:
         train(specification)
 
-    told = "frozen tensors changed in the exported model: vision: 1/conv/bias"
-    assert str(caught.value) == told
+    message = "frozen tensors changed in the exported model: vision: 1/conv/bias"
+    assert str(caught.value) == message
     assert not list((tmp_path / "model").rglob("saved_model.pb"))
     assert not (tmp_path / "training_record").exists()
 
@@ -278,125 +280,3 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
     assert place(specification, "rows/2") != same
     assert place(with_rate(specification, 0.5), "rows/1") != same
     assert place(specification, "rows/1", champion=Path("serving/1")) != same
-
-
-# ------------------------------------------------------------------------------ the component
-
-
-def component_of(specification: Specification, embeddings: int = 0, **options: Any) -> Any:
-    from tfx.types import channel_utils, standard_artifacts
-
-    from tfx_fusion.components.artifacts import Submodel
-    from tfx_fusion.components.fusion_trainer.component import FusionTrainer
-
-    return FusionTrainer(
-        specification,
-        examples=channel_utils.as_channel([standard_artifacts.Examples()]),
-        transform_graph=channel_utils.as_channel([standard_artifacts.TransformGraph()]),
-        submodels={
-            name: channel_utils.as_channel([Submodel()]) for name in specification.imported()
-        },
-        stages=[RAW],
-        embeddings=[
-            channel_utils.as_channel([standard_artifacts.Examples()]) for _ in range(embeddings)
-        ],
-        checkpoints="checkpoints",
-        **options,
-    )
-
-
-def test_each_sub_model_and_each_plans_embeddings_have_a_channel_of_their_own(
-    specification: Specification,
-) -> None:
-    from tfx.types import standard_artifacts
-
-    from tfx_fusion.components.artifacts import Submodel, TrainingRecord
-
-    component = component_of(specification, embeddings=2)
-
-    assert {key: channel.type for key, channel in component.inputs.items()} == {
-        "examples": standard_artifacts.Examples,
-        "transform_graph": standard_artifacts.TransformGraph,
-        "submodel_vision": Submodel,
-        "submodel_text": Submodel,
-        "embeddings_0": standard_artifacts.Examples,
-        "embeddings_1": standard_artifacts.Examples,
-    }
-    assert {key: channel.type for key, channel in component.outputs.items()} == {
-        "model": standard_artifacts.Model,
-        "training_record": TrainingRecord,
-    }
-
-
-def test_two_trainers_of_one_process_keep_their_own_channels(specification: Specification) -> None:
-    fewer = specification.model_copy(
-        update={"submodels": {"text": specification.submodels["text"]}}
-    )
-
-    small, whole = component_of(fewer), component_of(specification)
-
-    assert "submodel_vision" not in small.inputs
-    assert "submodel_vision" in whole.inputs
-
-
-def test_the_champion_is_a_parameter_so_that_the_cache_sees_a_new_one(
-    specification: Specification,
-) -> None:
-    training = specification.training.model_copy(update={"warm_start": "champion"})
-    warm = specification.model_copy(update={"training": training})
-
-    cold = component_of(specification, champion="7 d1").exec_properties
-    found = component_of(warm, champion="7 d1").exec_properties
-
-    assert (cold["champion"], cold["publish_folder"]) == ("", "")
-    assert (found["champion"], found["publish_folder"]) == ("7 d1", str(warm.publish.path))
-
-
-def part(specification: Specification) -> str:
-    from tfx_fusion.modules.spec.views import training_view
-
-    return training_view(specification).model_dump_json()
-
-
-def test_what_training_reads_is_a_whole_specification(specification: Specification) -> None:
-    read = Specification.model_validate_json(part(specification))
-
-    assert read.training == specification.training
-    assert read.submodels == specification.submodels
-    assert read.graph == specification.graph
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"evaluation": Evaluation(slices=())},
-        {"publish": Publish(path=Path("/elsewhere"))},
-        {"data": DataChecks(max_leakage=0.1)},
-    ],
-    ids=["evaluation", "publish", "data.checks"],
-)
-def test_a_threshold_a_limit_of_the_data_or_a_publishing_folder_trains_nothing_again(
-    change: dict[str, Any], specification: Specification
-) -> None:
-    if "data" in change:
-        change = {"data": specification.data.model_copy(update={"checks": change["data"]})}
-    changed = specification.model_copy(update=change)
-
-    assert changed != specification
-    assert part(changed) == part(specification)
-
-
-def test_what_training_depends_on_trains_again(specification: Specification) -> None:
-    outputs = specification.outputs
-    heavier = outputs["colour"].model_copy(update={"weight": 2.0})
-    graph = {**specification.graph}
-    hidden = graph["hidden"].model_copy(update={"layers": ({"Dense": {"units": 9}},)})
-
-    parts = {
-        part(specification),
-        part(with_rate(specification, 0.5)),
-        part(specification.model_copy(update={"outputs": {"colour": heavier}})),
-        part(specification.model_copy(update={"graph": {**graph, "hidden": hidden}})),
-    }
-
-    assert len(parts) == 4

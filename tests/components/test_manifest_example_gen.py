@@ -31,7 +31,7 @@ RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 def generate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Runs the executor; returns the artifacts that it filled."""
 
-    def run(source: RowSource, known_fingerprint: str = "known") -> dict[str, Any]:
+    def run(source: RowSource, known_fingerprint: str = "") -> dict[str, Any]:
         from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
         from tfx.types import standard_artifacts
 
@@ -101,17 +101,26 @@ def test_every_row_becomes_one_example_of_one_split(
     assert counts(rejected) == {"train": len(train), "eval": len(evaluation), "rejected": 0}
 
 
-@pytest.mark.parametrize("known", ["known", ""], ids=["known before", "seen by the component"])
+@pytest.mark.parametrize("known", [True, False], ids=["known before", "seen by the component"])
 def test_the_examples_record_what_they_were_read_from(
-    generate: Callable[..., dict[str, Any]], shared_world: Path, known: str
+    generate: Callable[..., dict[str, Any]], shared_world: Path, known: bool
+) -> None:
+    source = RowSource.of(load_specification(shared_world / "fusion.yaml"))
+    content = fingerprint(source.data.path, source.features)
+
+    examples = generate(source, content if known else "")["examples"]
+
+    assert examples.get_string_custom_property("read_from") == str(source.data.path)
+    assert examples.get_string_custom_property("data_fingerprint") == content
+
+
+def test_other_rows_than_the_fingerprint_says_fail_the_step(
+    generate: Callable[..., dict[str, Any]], shared_world: Path
 ) -> None:
     source = RowSource.of(load_specification(shared_world / "fusion.yaml"))
 
-    examples = generate(source, known)["examples"]
-
-    assert examples.get_string_custom_property("read_from") == str(source.data.path)
-    content = examples.get_string_custom_property("data_fingerprint")
-    assert content == (known or fingerprint(source.data.path, source.features))
+    with pytest.raises(RunError, match=f"{source.data.path}: .* was changed while"):
+        generate(source, "a fingerprint of before")
 
 
 def test_the_schema_is_the_one_that_the_specification_implies(
@@ -140,7 +149,8 @@ def test_rejected_rows_are_counted_and_saved_with_their_reasons(
     found = counts(rejected)
     assert found["rejected"] == 1
     assert found["train"] + found["eval"] == 89
-    assert [path.name for path in Path(rejected.uri).iterdir()] == ["rejected_rows.csv"]
+    names = sorted(path.name for path in Path(rejected.uri).iterdir())
+    assert names == ["files.json", "rejected_rows.csv"]
     with Path(rejected.uri, "rejected_rows.csv").open(newline="") as stream:
         [row] = csv.DictReader(stream)
     assert row["row"] == "row 5"

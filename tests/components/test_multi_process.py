@@ -88,8 +88,7 @@ def test_embeddings_are_the_same_from_several_processes(
     from tfx_fusion.modules.embedding.plan import distinct_plans, plan_stages
     from tfx_fusion.modules.embedding.write import collect, write_embeddings
     from tfx_fusion.modules.graph.build import build, open_interface
-    from tfx_fusion.modules.submodels.copy import copy_submodel
-    from tfx_fusion.modules.submodels.inspection import inspect_submodel
+    from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 
     places, interfaces = {}, {}
     for name, (_, path) in specification.imported().items():

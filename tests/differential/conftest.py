@@ -1,4 +1,4 @@
-"""Makes the campaign importable as `tests.differential`, as `benchmarks/differential.py` does."""
+"""Makes the campaign importable as `tests.differential`, from any working folder."""
 
 from __future__ import annotations
 

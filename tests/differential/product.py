@@ -33,8 +33,7 @@ from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.graph.missing import Absence
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.spec import load_specification
-from tfx_fusion.modules.submodels.copy import copy_submodel
-from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.data import evaluation_rows, training_rows

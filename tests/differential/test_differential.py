@@ -1,6 +1,6 @@
 """Sixty drawn fusions give what plain Keras, composed by hand, gives.
 
-`python benchmarks/differential.py --graphs N --seed S` tries more.
+`python -m benchmarks.differential --graphs N --seed S` tries more.
 """
 
 from __future__ import annotations

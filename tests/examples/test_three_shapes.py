@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_examples import made
+from fusion_command import fusion
+from made_examples import made, ran
 
 pytestmark = pytest.mark.end_to_end
 SHAPES = ("feature_extractor", "stacked_sequence", "image_text")
-FUSION = Path(sys.executable).with_name("fusion")
 
 
 def fuse(folder: Path) -> Any:
@@ -143,7 +143,7 @@ def test_a_shape_is_the_model_composed_by_hand(name: str) -> None:
     given = inputs if name == "image_text" else next(iter(inputs.values()))
     measure = keras.losses.get(loss)
 
-    # As training calls both; by hand the frozen part must be told not to drop out.
+    # As training calls both; by hand the frozen part must be called without dropout.
     with tf.GradientTape() as tape:
         [ours] = fused.model(inputs, training=True).values()
         our_loss = keras.ops.mean(measure(labels, ours))
@@ -168,18 +168,16 @@ def test_a_shape_is_the_model_composed_by_hand(name: str) -> None:
 def test_a_shape_runs_to_a_published_model(name: str, tmp_path: Path) -> None:
     folder = tmp_path / name
     shutil.copytree(made(name), folder, ignore=shutil.ignore_patterns("runs", "serving"))
-    done = subprocess.run(
-        [str(FUSION), "run", "fusion.yaml"], cwd=folder, capture_output=True, text=True
-    )
+    done = fusion("run", "fusion.yaml", folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     [record] = folder.glob("runs/*/run.json")
     assert Path(json.loads(record.read_text())["published"], "saved_model.pb").is_file()
 
 
-def test_the_demo_shows_that_the_fusion_beats_its_better_branch_by_5_points() -> None:
-    folder = made("image_text")
-    run = subprocess.run([str(FUSION), "run", str(folder / "fusion.yaml")], capture_output=True)
-    assert run.returncode == 0, run.stdout + run.stderr
+def test_the_demo_shows_that_the_fusion_beats_its_better_branch_by_5_points(
+    shared_folder: Path,
+) -> None:
+    folder = ran("image_text", shared_folder)
     shown = subprocess.run(
         [sys.executable, str(folder / "show.py")], capture_output=True, text=True
     )

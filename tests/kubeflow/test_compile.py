@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -42,11 +41,8 @@ kubeflow:
 
 
 @pytest.fixture(scope="module")
-def folder(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world of its own, whose sub-models are inspected once."""
-    folder = tmp_path_factory.mktemp("compile") / "world"
-    shutil.copytree(shared_world, folder)
-    return folder
+def folder(copy_world: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_world(tmp_path_factory.mktemp("compile") / "world")
 
 
 @pytest.fixture(scope="module")

@@ -8,20 +8,17 @@ machine publishes, however often steps die or are repeated.
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
 from cluster import ROOT, Cluster
-from made_examples import made
+from made_examples import ran as ran_here
 
 from tfx_fusion.kubeflow.compile import command
 
 pytestmark = pytest.mark.end_to_end
-FUSION = Path(sys.executable).with_name("fusion")
 SECTION = """\
 kubeflow:
   image: fusion:0.1.0
@@ -33,7 +30,7 @@ kubeflow:
 
 
 class Ran(NamedTuple):
-    """The example's folder on this machine, the claim, and the run."""
+    """The folders of the example after a run on this machine and on the cluster, and this run."""
 
     here: Path
     claim: Path
@@ -41,22 +38,20 @@ class Ran(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def ran(shared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """The example trained here, then on the cluster, where training dies once on the way."""
-    example = made("image_text")
-    here, claim = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("claim")
-    for folder in (here, claim):
+    here = ran_here("image_text", shared_folder)
+    compiling, claim = tmp_path_factory.mktemp("compiling"), tmp_path_factory.mktemp("claim")
+    for folder in (compiling, claim):
         for part in ("data", "models"):
-            shutil.copytree(example / part, folder / part)
-    file = here / "fusion.yaml"
-    file.write_text((example / "fusion.yaml").read_text() + SECTION)
-    done = subprocess.run([str(FUSION), "run", str(file)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    compiled = CliRunner().invoke(command, [str(file), "-o", str(here / "pipeline.yaml")])
+            shutil.copytree(here / part, folder / part)
+    file, pipeline = compiling / "fusion.yaml", compiling / "pipeline.yaml"
+    file.write_text((here / "fusion.yaml").read_text() + SECTION)
+    compiled = CliRunner().invoke(command, [str(file), "-o", str(pipeline)])
     assert compiled.exit_code == 0, compiled.output
 
     cluster = Cluster(tmp_path_factory.mktemp("cluster"), claims={"fusion": claim})
-    run = cluster.run(here / "pipeline.yaml", kill_first_attempt={"Train": "epoch 5/15"})
+    run = cluster.run(pipeline, kill_first_attempt={"Train": "epoch 5/15"})
 
     print(run)  # with `-s`, or where a test fails
     return Ran(here, claim, run)

@@ -18,11 +18,10 @@ import tfx_fusion.modules
 from tfx_fusion.modules.errors import UserError
 from tfx_fusion.modules.evaluation.measure_ablation import Constant
 from tfx_fusion.modules.graph.build import FusedModel, build
-from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, Prediction
+from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, StepMask
 from tfx_fusion.modules.graph.merges import MERGES, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement
-from tfx_fusion.modules.graph.sequences import StepMask
-from tfx_fusion.modules.graph.units import LabelUnits
+from tfx_fusion.modules.graph.outputs import LabelUnits, Prediction
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.flatten import Entry
 from tfx_fusion.modules.submodels.inspection import inspect_submodel

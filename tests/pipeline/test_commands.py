@@ -10,17 +10,20 @@ from pathlib import Path
 import jsonschema
 import pytest
 from click.testing import CliRunner
+from fusion_command import fusion
 
 from tfx_fusion import cli
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.pipeline.commands.schema import schema
+from tfx_fusion.pipeline.prepare import check_writable
 
 FUSION = Path(sys.executable).with_name("fusion")
 
 
-def fusion(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(FUSION), *map(str, arguments)], cwd=folder, capture_output=True, text=True
-    )
+def validate(folder: Path) -> subprocess.CompletedProcess[str]:
+    """In a process that has not imported Keras, which is to be imported on NumPy."""
+    command = [str(FUSION), "validate", "fusion.yaml"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
 def change(world: Path, old: str, new: str) -> None:
@@ -31,7 +34,7 @@ def change(world: Path, old: str, new: str) -> None:
 
 
 def test_validate_prints_every_node_with_shape_and_parameter_counts(world: Path) -> None:
-    done = fusion("validate", "fusion.yaml", folder=world)
+    done = validate(world)
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
     assert "features (6) float32" in lines["vision"]
@@ -44,12 +47,12 @@ def test_validate_prints_every_node_with_shape_and_parameter_counts(world: Path)
     assert "fusion.yaml is valid" in done.stdout
 
 
-def test_validate_imports_neither_tensorflow_nor_tfx_once_interfaces_are_known(world: Path) -> None:
-    fusion("validate", "fusion.yaml", folder=world)
+def test_validate_imports_nothing_large_once_interfaces_are_known(world: Path) -> None:
+    validate(world)
     code = (
         "import sys; sys.argv = ['fusion', 'validate', 'fusion.yaml']\n"
         "import atexit; atexit.register(lambda: print('imported:', sorted("
-        "{'tensorflow', 'tfx', 'apache_beam'} & set(sys.modules))))\n"
+        "{'tensorflow', 'tfx', 'apache_beam', 'matplotlib'} & set(sys.modules))))\n"
         "from tfx_fusion.cli import main; main()"
     )
     done = subprocess.run(
@@ -90,7 +93,7 @@ def test_an_invalid_specification_is_reported_with_its_key_and_exits_with_2(
     world: Path, old: str, new: str, message: str
 ) -> None:
     change(world, old, new)
-    done = fusion("validate", "fusion.yaml", folder=world)
+    done = validate(world)
     assert done.stderr.startswith("the specification is invalid\n")
     assert message in done.stderr
     assert done.returncode == 2
@@ -109,7 +112,7 @@ def test_unrelated_mistakes_are_shown_at_once_each_with_its_line(world: Path, co
     ):
         change(world, old, new)
 
-    done = fusion(command, "fusion.yaml", folder=world)
+    done = validate(world) if command == "validate" else fusion("run", "fusion.yaml", folder=world)
 
     assert [line.strip() for line in done.stderr.splitlines()[1:]] == [
         f"fusion.yaml:9: labels.colour: {world / 'data/rows.csv'} has no column 'color'; did you "
@@ -217,3 +220,19 @@ def test_predict_refuses_a_folder_that_holds_no_model(world: Path) -> None:
     done = fusion("predict", "models", "data/rows.csv", folder=world)
     assert "expected version folders as TF Serving reads them, found none" in done.stderr
     assert done.returncode == 1
+
+
+def test_a_folder_that_tensorflow_would_read_as_a_pattern_is_refused_by_its_path(
+    world: Path,
+) -> None:
+    from tfx_fusion.modules.serving.published import find_version
+
+    folder = world.rename(world.with_name("st*r"))
+    done = fusion("validate", "fusion.yaml", folder=folder)
+    assert done.returncode == 2
+    refused = "TensorFlow reads * in a path as a pattern: rename the folder"
+    assert f"{folder / 'models' / 'text'}: {refused}" in done.stderr
+    with pytest.raises(RunError, match=r"^the folder of the runs: .*: rename the folder"):
+        check_writable(folder / "runs", "the folder of the runs")
+    with pytest.raises(RunError, match=r"^the published model: .*: rename the folder"):
+        find_version(folder / "serving")  # of predict, score and serve

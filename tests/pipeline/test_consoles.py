@@ -1,4 +1,4 @@
-"""The table that ends a run: what there is to tell, and no empty column."""
+"""The table that ends a run: every figure there is, and no empty column."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_each_slice_and_comparison_has_a_row() -> None:
     assert of_text == ["digit", "accuracy", "text", "alone", "1,234"]
 
 
-@pytest.mark.parametrize(("kept", "word"), [(True, "pass"), (False, "fail")])
-def test_a_bound_is_kept_or_missed(kept: bool, word: str) -> None:
-    line = WHOLE.model_copy(update={"bounds": (Bound(text="≤ 1", met=kept),)})
+@pytest.mark.parametrize(("met", "word"), [(True, "pass"), (False, "fail")])
+def test_a_bound_passes_or_fails(met: bool, word: str) -> None:
+    line = WHOLE.model_copy(update={"bounds": (Bound(text="≤ 1", met=met),)})
 
     assert printed(line)[1][-3:] == ["≤", "1", word]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rows_step import run_rows
 
-from tfx_fusion.modules.spec import Beam, load_specification
+from tfx_fusion.modules.spec import Beam
 
 pytestmark = pytest.mark.component
 
@@ -15,16 +16,10 @@ def test_a_step_runs_as_its_component_says_and_is_reused_by_another_runner(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from absl import logging
-    from tfx import v1 as tfx
     from tfx.orchestration.portable import launcher
 
     from tfx_fusion.components.manifest_example_gen import executor
-    from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
-    from tfx_fusion.modules.data.source import RowSource
     from tfx_fusion.modules.report.summaries import RowsSummary
-    from tfx_fusion.pipeline.beam import choose
-    from tfx_fusion.pipeline.local_runner import StepRun
-    from tfx_fusion.pipeline.steps import Step
 
     logging.set_verbosity(logging.INFO)  # a run's steps are known by what is logged
     given: list[list[str]] = []
@@ -35,37 +30,21 @@ def test_a_step_runs_as_its_component_says_and_is_reused_by_another_runner(
         return make(self)
 
     monkeypatch.setattr(executor.Executor, "_make_beam_pipeline", spied)
-    specification = load_specification(world / "fusion.yaml")
-
-    def run(beam: Beam, fingerprint: str = "f1") -> Step:
-        rows = ManifestExampleGen(RowSource.of(specification), fingerprint).with_id("Rows")
-        choices = choose(specification.model_copy(update={"beam": beam}), None)
-        rows.with_beam_pipeline_args(choices["Rows"].arguments)
-        pipeline = tfx.dsl.Pipeline(
-            pipeline_name="rows",
-            pipeline_root=str(world / "artifacts"),
-            components=[rows],
-            enable_cache=True,
-            metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-                str(world / "metadata.sqlite")
-            ),
-        )
-        step_run = StepRun(pipeline, lambda _: None)
-        step_run.run()
-        return step_run.steps["Rows"]
 
     operators = dict(launcher.DEFAULT_EXECUTOR_OPERATORS)
     repeated = Beam(options={"direct_runner_bundle_repeat": 1})
-    first = run(repeated)
+    first = run_rows(world, beam=repeated)
     assert first.status == "done"
     assert isinstance(first.summary, RowsSummary)
     assert first.text == first.summary.text
     assert "--direct_runner_bundle_repeat=1" in given[0]
-    again = run(Beam(runner="multi_process"))
+    again = run_rows(world, beam=Beam(runner="multi_process"))
     assert again.status == "reused"
     assert again.seconds_saved
     assert (again.summary, again.outputs) == (first.summary, first.outputs)
-    assert run(Beam(), "f2").status == "done"
+    with (world / "data" / "rows.csv").open("a") as stream:
+        stream.write("\n")
+    assert run_rows(world).status == "done"
     assert len(given) == 2
     assert not any("repeat" in argument for argument in given[1])
     assert operators == launcher.DEFAULT_EXECUTOR_OPERATORS

@@ -5,20 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fusion_command import fusion
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import load_specification, read_tree
 from tfx_fusion.pipeline.prepare import prepare
 from tfx_fusion.pipeline.tune import _checker, _logged_objective
 
-FUSION = Path(sys.executable).with_name("fusion")
 UNITS = "graph.hidden.layers.0.Dense.units"
 RATE = "training.stages.0.learning_rate"
 HEAD = "    - {name: head, epochs: 3, learning_rate: 1e-2}\n"
@@ -27,22 +24,6 @@ BEFORE_TRAINING = {
     "Rows", "Statistics", "DataChecks", "Champion", "DataGate", "Import-vision", "Import-text",
     "Transform", "Embed",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def known(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world whose sub-models are read once for all tests here."""
-    folder = tmp_path_factory.mktemp("tune") / "world"
-    shutil.copytree(shared_world, folder)
-    prepare(folder / "fusion.yaml", lambda _: None)
-    return folder
-
-
-@pytest.fixture
-def world(known: Path, shared_world: Path) -> Path:
-    """That world with the specification as it was."""
-    shutil.copy(shared_world / "fusion.yaml", known / "fusion.yaml")
-    return known
 
 
 def with_tuning(world: Path, search: str, *changes: tuple[str, str], objective: str = "") -> Path:
@@ -54,12 +35,6 @@ def with_tuning(world: Path, search: str, *changes: tuple[str, str], objective: 
     chosen = f"  objective: {objective}\n" if objective else ""
     file.write_text(f"{text}tuning:\n  trials: 3\n{chosen}  search: {search}\n")
     return file
-
-
-def fusion(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([str(FUSION), *arguments], cwd=folder, capture_output=True, text=True)
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
 
 
 # ------------------------------------------------------------------------- what is refused
@@ -193,20 +168,18 @@ def test_an_invalid_search_exits_with_2_before_any_stage(
 
 @pytest.mark.end_to_end
 def test_a_search_trains_heads_only_and_a_run_of_the_best_reuses_the_embeddings(
-    shared_world: Path, tmp_path: Path
+    world: Path,
 ) -> None:
-    folder = tmp_path / "world"
-    shutil.copytree(shared_world, folder)
     search = f"{{{RATE}: {{min: 1e-3, max: 0.1, scale: log}}, {UNITS}: [4, 8]}}"
     file = with_tuning(
-        folder, search, ("  seed: 7\n", "  seed: 7  # a lucky one\n"), objective="colour.accuracy"
+        world, search, ("  seed: 7\n", "  seed: 7  # a lucky one\n"), objective="colour.accuracy"
     )
     before = file.read_text()
 
-    done = fusion("tune", "fusion.yaml", folder=folder)
+    done = fusion("tune", "fusion.yaml", folder=world)
     assert done.returncode == 0, done.stdout + done.stderr
 
-    record = json.loads(next(folder.glob("runs/*/run.json")).read_text())
+    record = json.loads(next(world.glob("runs/*/run.json")).read_text())
     steps = {step["name"]: step for step in record["steps"]}
     assert set(steps) == BEFORE_TRAINING
     assert record["status"] == "tuned"
@@ -214,7 +187,7 @@ def test_a_search_trains_heads_only_and_a_run_of_the_best_reuses_the_embeddings(
     lines = re.findall(r"^trial (\d)/3: colour\.accuracy ([\d.]+) in", done.stdout, re.MULTILINE)
     assert [number for number, _ in lines] == ["1", "2", "3"]
 
-    table = next(folder.glob("runs/*/trials.csv"))
+    table = next(world.glob("runs/*/trials.csv"))
     assert table.with_suffix(".svg").is_file()
     with table.open(newline="") as stream:
         trials = list(csv.DictReader(stream))
@@ -223,7 +196,7 @@ def test_a_search_trains_heads_only_and_a_run_of_the_best_reuses_the_embeddings(
     assert [f"{score:.4f}" for score in scores] == [score for _, score in lines]
     best = trials[scores.index(max(scores))]
 
-    tuned = folder / "fusion.tuned.yaml"
+    tuned = world / "fusion.tuned.yaml"
     assert f"best {tuned}" in done.stdout
     specification = load_specification(tuned)
     assert specification.training.stages[0].learning_rate == float(best[RATE])
@@ -232,9 +205,9 @@ def test_a_search_trains_heads_only_and_a_run_of_the_best_reuses_the_embeddings(
     assert re.search(r"^  seed: 7 +# a lucky one$", tuned.read_text(), re.MULTILINE)
     assert file.read_text() == before
 
-    ran = fusion("run", "fusion.tuned.yaml", folder=folder)
+    ran = fusion("run", "fusion.tuned.yaml", folder=world)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    record = json.loads(max(folder.glob("runs/*/run.json")).read_text())
+    record = json.loads(max(world.glob("runs/*/run.json")).read_text())
     steps = {step["name"]: step for step in record["steps"]}
     assert {name for name, step in steps.items() if step["status"] == "reused"} == (BEFORE_TRAINING)
     assert steps["Embed"]["seconds_saved"] > 0

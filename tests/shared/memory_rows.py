@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from specs import specification_of
 
 from tfx_fusion.modules.embedding.plan import LearnsFrom
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
@@ -47,20 +48,15 @@ def specify(
 ) -> Specification:
     """Outputs that each predict by one Dense layer from a vector `x` of three numbers."""
     units = units or {}
-    return Specification.model_validate(
-        {
-            "name": "memory",
-            "data": {"path": "rows.csv", "split": {"column": "split"}},
-            "features": {"x": {"type": "raw", "column": "x", "dtype": "float32", "shape": [3]}},
-            "labels": {name: {"column": name, **label} for name, label in labels.items()},
-            "graph": {
-                f"of_{name}": {"layers": [{"Dense": {"units": units.get(name, 1)}}], "inputs": "x"}
-                for name in outputs
-            },
-            "outputs": {n: {"from": f"of_{n}", **output} for n, output in outputs.items()},
-            "training": training,
-            "publish": {"path": "serving"},
-        }
+    return specification_of(
+        features={"x": {"type": "raw", "column": "x", "dtype": "float32", "shape": [3]}},
+        labels={name: {"column": name, **label} for name, label in labels.items()},
+        graph={
+            f"of_{name}": {"layers": [{"Dense": {"units": units.get(name, 1)}}], "inputs": "x"}
+            for name in outputs
+        },
+        outputs={name: {"from": f"of_{name}", **output} for name, output in outputs.items()},
+        training=training,
     )
 
 

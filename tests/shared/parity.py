@@ -13,8 +13,7 @@ import tensorflow as tf
 from tfx_fusion.modules.embedding.plan import StagePlan, plan_stages
 from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.spec import Specification
-from tfx_fusion.modules.submodels.copy import copy_submodel
-from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.record import TrainingRecord
 from tfx_fusion.modules.training.run import fuse_and_train

@@ -10,6 +10,7 @@ import pytest
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
+from tfx_fusion.modules.validation.names import specification_problems
 
 Change = tuple[str, str]
 
@@ -68,6 +69,25 @@ def write_colours(folder: Path, *changes: Change) -> Path:
     return file
 
 
+def rewritten(file: Path, *changes: Change) -> Specification:
+    """Replaces pieces of the text of a specification file, each once, and loads it."""
+    file.write_text(changed(file.read_text(), *changes))
+    return load_specification(file)
+
+
+def specification_of(**sections: Any) -> Specification:
+    """A specification of sections as a file has them; those that are not given play no part."""
+    return Specification.model_validate(
+        {
+            "name": "small",
+            "data": {"path": "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
+            "training": {"stages": [{"name": "head", "epochs": 1, "learning_rate": 0.1}]},
+            "publish": {"path": "serving"},
+            **sections,
+        }
+    )
+
+
 def numbers(graph: dict[str, Any], **sections: Any) -> Specification:
     """Vectors of four numbers, and an output of one number for some nodes of a graph.
 
@@ -79,22 +99,16 @@ def numbers(graph: dict[str, Any], **sections: Any) -> Specification:
     outputs = sections.pop("outputs", {"y": "y"})
     features = sections.pop("features", ("a", "b", "c"))
     error = "mean_squared_error"
-    return Specification.model_validate(
-        {
-            "name": "numbers",
-            "data": {"path": "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
-            "features": {
-                name: {"type": "raw", "dtype": "float32", "shape": [4], "column": name}
-                for name in features
-            },
+    vector = {"type": "raw", "dtype": "float32", "shape": [4]}
+    return specification_of(
+        **{
+            "features": {name: {**vector, "column": name} for name in features},
             "labels": {name: {"type": "number", "column": name} for name in outputs},
             "graph": graph,
             "outputs": {
                 name: {"from": node, "loss": error, "metrics": [error]}
                 for name, node in outputs.items()
             },
-            "training": {"stages": [{"name": "s", "epochs": 1, "learning_rate": 0.1}]},
-            "publish": {"path": "serving"},
             **sections,
         }
     )
@@ -157,3 +171,10 @@ def assert_refused(path: Path, marker: str, expected: str) -> None:
     found = problems_of(path)
     assert len(found) == 1, found
     assert_reported(found[0], f"{path}:{line_of(path, marker)}: {expected}")
+
+
+def check_names(specification: Specification) -> None:
+    """Raises SpecificationError with all that can be seen of a specification without Keras."""
+    problems = specification_problems(specification)
+    if problems:
+        raise SpecificationError(problems)

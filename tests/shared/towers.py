@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from specs import specification_of
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
@@ -40,18 +41,12 @@ def specify(
     output: dict[str, Any] = CROSSENTROPY,
 ) -> Specification:
     """A specification of one output, `answer`; the data and the training play no part here."""
-    return Specification.model_validate(
-        {
-            "name": "built",
-            "data": {"path": "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
-            "features": features,
-            "labels": {"answer": label},
-            "submodels": submodels or {},
-            "graph": graph,
-            "outputs": {"answer": output},
-            "training": {"stages": [{"name": "head", "epochs": 1, "learning_rate": 0.1}]},
-            "publish": {"path": "serving"},
-        }
+    return specification_of(
+        features=features,
+        labels={"answer": label},
+        submodels=submodels or {},
+        graph=graph,
+        outputs={"answer": output},
     )
 
 
@@ -78,7 +73,7 @@ def sketch(specification: Specification) -> FusedModel:
 
 
 def problems_of(specification: Specification) -> list[str]:
-    """What is told; a check on interfaces and a build of the real models must say the same."""
+    """The problems; a check on interfaces and a build of the real models must say the same."""
     with pytest.raises(SpecificationError) as checked:
         sketch(specification)
     with pytest.raises(SpecificationError) as built:

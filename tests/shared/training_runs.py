@@ -17,8 +17,7 @@ from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.graph.build import build
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import Specification, Training
-from tfx_fusion.modules.submodels.copy import copy_submodel
-from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.data import RawRows

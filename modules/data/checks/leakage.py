@@ -1,7 +1,5 @@
 """Eval rows whose media are in a training row too, byte for byte."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -10,9 +8,9 @@ import tensorflow as tf
 from pydantic import BaseModel
 
 from tfx_fusion.modules.data import data_file
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.data.rows import is_file_of_numbers
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.data.split import example_files
 from tfx_fusion.modules.spec import ImageFeature, SequenceFeature, missing_name
 
 # How far to look for a row that has a sequence which may be missing.

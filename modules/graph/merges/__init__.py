@@ -4,8 +4,6 @@ A plain merge is a line in MERGES; one that needs a layer of its own has a file 
 `modules.spec` lists the names once more, so that reading a file imports no Keras.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -2,20 +2,18 @@
 
 Each branch is a token that attends to all (Vaswani et al. 2017, arXiv:1706.03762), added to itself;
 the mean over the branches is the result. A branch that a mask `(batch,)` leaves out is not attended
-to, nor does it count in the mean. The result has no mask.
+to, nor does it count in the mean.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
 import keras
 
-from tfx_fusion.modules.graph.merges.row_masks import present
+from tfx_fusion.modules.graph.merges.vectors import VectorMerge, present
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")
-class BranchAttention(keras.layers.Layer):
+class BranchAttention(VectorMerge):
     """Lets branches of equal width attend to each other."""
 
     def __init__(self, heads: int = 1, **options: Any) -> None:
@@ -43,14 +41,6 @@ class BranchAttention(keras.layers.Layer):
         )
         weights = there / keras.ops.maximum(keras.ops.sum(there, axis=1, keepdims=True), 1)
         return keras.ops.sum((tokens + attended) * keras.ops.expand_dims(weights, -1), axis=1)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        return None
-
-    def compute_output_shape(
-        self, input_shape: list[tuple[int | None, ...]]
-    ) -> tuple[int | None, ...]:
-        return tuple(input_shape[0])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "heads": self._heads}

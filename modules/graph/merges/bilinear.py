@@ -4,15 +4,15 @@ The outer product of bilinear pooling (Lin et al. 2015, arXiv:1504.07889), witho
 Keras's Dot it takes no account of masks, and the result has none.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras
 
+from tfx_fusion.modules.graph.merges.vectors import VectorMerge
+
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")
-class Bilinear(keras.layers.Layer):
+class Bilinear(VectorMerge):
     """The flattened outer product of two vectors."""
 
     def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
@@ -23,9 +23,6 @@ class Bilinear(keras.layers.Layer):
         first, second = inputs
         outer = keras.ops.expand_dims(first, 2) * keras.ops.expand_dims(second, 1)
         return keras.ops.reshape(outer, (-1, outer.shape[1] * outer.shape[2]))
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        return None
 
     def compute_output_shape(
         self, input_shape: list[tuple[int | None, ...]]

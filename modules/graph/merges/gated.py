@@ -2,20 +2,18 @@
 
 After the gated multimodal unit (Arevalo et al. 2017, arXiv:1702.01992): the gates see every
 branch, and sum to one. A branch that a mask `(batch,)` leaves out counts as zeros and its gate is
-shut; the others' sum to one. The result has no mask.
+shut; the others' sum to one.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
 import keras
 
-from tfx_fusion.modules.graph.merges.row_masks import present
+from tfx_fusion.modules.graph.merges.vectors import VectorMerge, present
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")
-class Gated(keras.layers.Layer):
+class Gated(VectorMerge):
     """Weighs equal shapes by gates that it learns."""
 
     def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
@@ -24,8 +22,7 @@ class Gated(keras.layers.Layer):
         self._gates = keras.layers.Dense(
             len(input_shape), activation="softmax", dtype=self.dtype_policy, name="gates"
         )
-        width = (input_shape[0][-1] or 0) * len(input_shape)
-        self._gates.build((None, width))
+        self._gates.build((None, (input_shape[0][-1] or 0) * len(input_shape)))
 
     def call(self, inputs: list[Any], mask: list[Any] | None = None) -> Any:
         branches = keras.ops.stack(inputs, axis=1)
@@ -39,11 +36,3 @@ class Gated(keras.layers.Layer):
             total = keras.ops.sum(weights, axis=1, keepdims=True)
             weights = keras.ops.divide_no_nan(weights, total)
         return keras.ops.sum(branches * keras.ops.expand_dims(weights, -1), axis=1)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        return None
-
-    def compute_output_shape(
-        self, input_shape: list[tuple[int | None, ...]]
-    ) -> tuple[int | None, ...]:
-        return tuple(input_shape[0])

@@ -1,7 +1,5 @@
 """Whether a server gives the expected answers, and refuses malformed requests without harm."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

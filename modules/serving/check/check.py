@@ -1,12 +1,9 @@
 """The whole check: a candidate with warm-up requests, in a model server of its own."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from pathlib import Path
 
-import tensorflow as tf
 from pydantic import BaseModel
 from tensorflow_serving.apis import predict_pb2
 
@@ -16,7 +13,7 @@ from tfx_fusion.modules.serving.check.answers import not_refused, wrong_answers
 from tfx_fusion.modules.serving.check.expected import Expected, expected
 from tfx_fusion.modules.serving.check.process import model_server
 from tfx_fusion.modules.serving.check.speed import Speed, measure
-from tfx_fusion.modules.serving.remote import typed
+from tfx_fusion.modules.serving.remote import predict_request, typed
 from tfx_fusion.modules.serving.server.servable import write_warmup
 from tfx_fusion.modules.spec import Specification, stored_columns
 
@@ -75,11 +72,6 @@ def warmup_requests(
     found = []
     columns = stored_columns(specification.features)
     for count in sorted({1, len(wanted.row_ids)}):
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name = specification.name
-        request.model_spec.signature_name = "serving_default"
-        for name, values in wanted.inputs.items():
-            array = typed(columns[name], values[:count])
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
-        found.append(request)
+        arrays = {n: typed(columns[n], values[:count]) for n, values in wanted.inputs.items()}
+        found.append(predict_request(specification.name, arrays, "serving_default"))
     return found

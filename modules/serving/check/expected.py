@@ -1,7 +1,5 @@
 """The answers expected of a served model: those of the exported model, from the examples."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data.split import example_files
+from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import DTYPES
 from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification, stored_columns

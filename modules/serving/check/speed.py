@@ -1,7 +1,5 @@
 """The speed of a server."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Errors of requests, with gRPC's codes, which TF Serving uses for both protocols."""
 
-from __future__ import annotations
-
 import grpc
 import tensorflow as tf
 

@@ -1,7 +1,5 @@
 """Classify and Regress: tf.Examples in, classes with scores or numbers out, also as JSON."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -5,8 +5,6 @@ Rows: `{"instances": [{name: value, …}, …]}` to `{"predictions": […]}`; co
 one. Bytes are `{"b64": "…"}`; NaN and Infinity stand as they are, as JavaScript writes them.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json

@@ -1,7 +1,5 @@
 """The REST side: TF Serving's paths, health for a load balancer, and Prometheus's page."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import zlib
@@ -84,11 +82,7 @@ class RestServer:
     async def _ask(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
         body = await _body(request)
-        answers = {
-            "predict": self._predict,
-            "classify": self._classify,
-            "regress": self._regress,
-        }
+        answers = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
         with self._metrics.request("rest", method):
             return _json(await answers[method](_spec(request), body))
 

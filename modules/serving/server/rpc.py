@@ -1,17 +1,13 @@
 """The gRPC side: TF Serving's services, and gRPC's own for health."""
 
-from __future__ import annotations
-
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from inspect import isawaitable
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import (
-    model_service_pb2_grpc,
-    prediction_service_pb2_grpc,
-)
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.server.errors import RequestError
@@ -33,10 +29,11 @@ class _Rpc:
     def __init__(self, service: Service, metrics: Metrics) -> None:
         self._service, self._metrics = service, metrics
 
-    async def _answer(self, context: Any, method: str, answer: Callable[[], Awaitable[Any]]) -> Any:
+    async def _answer(self, context: Any, method: str, answer: Callable[[], Any]) -> Any:
         try:
             with self._metrics.request("grpc", method):
-                return await answer()
+                found = answer()
+                return await found if isawaitable(found) else found
         except RequestError as error:
             message = error.message
             if len(message) > LONGEST:
@@ -55,10 +52,7 @@ class _Prediction(_Rpc, prediction_service_pb2_grpc.PredictionServiceServicer):
         return await self._answer(context, "regress", lambda: self._service.regress(request))
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
-        async def answer() -> Any:
-            return self._service.metadata(request)
-
-        return await self._answer(context, "metadata", answer)
+        return await self._answer(context, "metadata", lambda: self._service.metadata(request))
 
     async def MultiInference(self, request: Any, context: Any) -> None:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "MultiInference: send several requests")
@@ -66,10 +60,7 @@ class _Prediction(_Rpc, prediction_service_pb2_grpc.PredictionServiceServicer):
 
 class _Model(_Rpc, model_service_pb2_grpc.ModelServiceServicer):
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
-        async def answer() -> Any:
-            return self._service.status(request)
-
-        return await self._answer(context, "status", answer)
+        return await self._answer(context, "status", lambda: self._service.status(request))
 
     async def HandleReloadConfigRequest(self, request: Any, context: Any) -> None:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the served folder cannot be changed")

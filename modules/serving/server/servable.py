@@ -1,7 +1,5 @@
 """One loaded version: its signatures, asked with arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any

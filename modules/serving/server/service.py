@@ -1,7 +1,5 @@
 """The server's operations for both protocols, in TF Serving's own messages."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 from google.protobuf import any_pb2
 from tensorflow_serving.apis import (
@@ -55,25 +53,25 @@ class Service:
     async def classify(
         self, request: classification_pb2.ClassificationRequest
     ) -> classification_pb2.ClassificationResponse:
-        servable = self.servable(request.model_spec)
-        signature = request.model_spec.signature_name
-        examples = serialized(servable, signature, request.input)
-        outputs = await self.outputs(servable, signature, examples)
+        spec, outputs = await self._of_examples(request)
         return classification_pb2.ClassificationResponse(
-            model_spec=_spec(self.model.name, servable, signature),
-            result=classifications(outputs),
+            model_spec=spec, result=classifications(outputs)
         )
 
     async def regress(
         self, request: regression_pb2.RegressionRequest
     ) -> regression_pb2.RegressionResponse:
+        spec, outputs = await self._of_examples(request)
+        return regression_pb2.RegressionResponse(model_spec=spec, result=regressions(outputs))
+
+    async def _of_examples(
+        self, request: classification_pb2.ClassificationRequest | regression_pb2.RegressionRequest
+    ) -> tuple[model_pb2.ModelSpec, Arrays]:
         servable = self.servable(request.model_spec)
         signature = request.model_spec.signature_name
         examples = serialized(servable, signature, request.input)
         outputs = await self.outputs(servable, signature, examples)
-        return regression_pb2.RegressionResponse(
-            model_spec=_spec(self.model.name, servable, signature), result=regressions(outputs)
-        )
+        return _spec(self.model.name, servable, signature), outputs
 
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest

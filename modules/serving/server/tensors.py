@@ -1,7 +1,5 @@
 """Tensors as they travel over gRPC, to and from arrays."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

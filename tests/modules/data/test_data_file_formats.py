@@ -188,3 +188,22 @@ def test_a_folder_named_as_tfrecords_is_refused(tmp_path: Path) -> None:
     path.mkdir()
 
     assert refusal(path) == f"{path}: no such data file"
+
+
+def test_a_folder_is_no_pattern_where_it_exists_under_its_name(tmp_path: Path) -> None:
+    for number, folder in enumerate(["st*r", "star", "[1]", "1"]):
+        (tmp_path / folder).mkdir()
+        for part in ("a", "b"):
+            write_tfrecords(tmp_path / folder / f"{part}.tfrecord", [{"id": number}])
+
+    found = {
+        pattern: [row["id"] for row in values_of(tmp_path / pattern)]
+        for pattern in ("st*r/*.tfrecord", "[1]/a.tfrecord", "[1]/[ab].tfrecord", "s*/a.tfrecord")
+    }
+
+    assert found == {
+        "st*r/*.tfrecord": [0, 0],
+        "[1]/a.tfrecord": [2],
+        "[1]/[ab].tfrecord": [2, 2],
+        "s*/a.tfrecord": [0, 1],
+    }

@@ -1,4 +1,4 @@
-"""Columns of embedded rows come back bit for bit, and a contents page tells what is there."""
+"""Columns of embedded rows come back bit for bit, and a contents page lists what is there."""
 
 from __future__ import annotations
 

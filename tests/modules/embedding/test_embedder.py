@@ -23,8 +23,7 @@ from tfx_fusion.modules.embedding.embedder import (
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, plan_stages
 from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.spec import Specification, load_specification
-from tfx_fusion.modules.submodels.copy import copy_submodel
-from tfx_fusion.modules.submodels.inspection import inspect_submodel
+from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 from tfx_fusion.modules.submodels.interface import Interface, OutputInfo, TensorInfo
 
 pytestmark = pytest.mark.component

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from specs import specification_of
 
 from tfx_fusion.modules.spec import Specification
 
@@ -37,9 +38,8 @@ def make_rows() -> list[dict[str, Any]]:
 
 def specify(folder: Path) -> Specification:
     head = {"inputs": "size"}
-    return Specification.model_validate(
-        {
-            "name": "several",
+    return specification_of(
+        **{
             "data": {
                 "path": folder / "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5},
             },

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from specs import Change, rewritten
 
 from tfx_fusion.modules.embedding.columns import parse, read_contents
 from tfx_fusion.modules.embedding.plan import StagePlan, plan_stages
@@ -25,7 +26,7 @@ from tfx_fusion.modules.evaluation.ablation import (
 from tfx_fusion.modules.evaluation.measure_ablation import measure_ablation
 from tfx_fusion.modules.evaluation.quality import Line, Quality
 from tfx_fusion.modules.graph.build import build, open_interface
-from tfx_fusion.modules.spec import Evaluation, Specification, load_specification
+from tfx_fusion.modules.spec import Evaluation, Specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.run import fuse_and_train
@@ -35,7 +36,7 @@ from tfx_fusion.modules.tuning.trial import train_head
 
 pytestmark = pytest.mark.component
 
-# The row's number is a second label: its error tells what the accuracy of few rows would hide.
+# The row's number is a second label: its error shows what the accuracy of few rows would hide.
 CHANGES = (
     ("labels:\n", "labels:\n  number: {type: number, column: id}\n"),
     ("  scores:", "  size: {layers: [Dense: {units: 1}], inputs: hidden}\n  scores:"),
@@ -82,7 +83,7 @@ def interfaces_of(specification: Specification) -> dict[str, Any]:
 
 
 def folders_of(specification: Specification, folder: Path) -> dict[str, Path]:
-    from tfx_fusion.modules.submodels.copy import copy_submodel
+    from tfx_fusion.modules.submodels.inspection import copy_submodel
 
     found = {}
     for name, (_, path) in specification.imported().items():
@@ -102,15 +103,12 @@ def place(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def specify(place: Path) -> Callable[..., Specification]:
     """The shared specification with a number for a second output, and further changes."""
-    text = (place / "fusion.yaml").read_text()
+    file = place / "fusion.yaml"
+    text = file.read_text()
 
-    def write(*changes: tuple[str, str]) -> Specification:
-        changed = text
-        for old, new in (*CHANGES, *changes):
-            assert old in changed, old
-            changed = changed.replace(old, new, 1)
-        (place / "fusion.yaml").write_text(changed)
-        return load_specification(place / "fusion.yaml")
+    def write(*changes: Change) -> Specification:
+        file.write_text(text)
+        return rewritten(file, *CHANGES, *changes)
 
     return write
 

@@ -4,42 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from specs import check_names, numbers
+
 from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
-from tfx_fusion.modules.graph.topology import in_order
 from tfx_fusion.modules.spec import Specification
-from tfx_fusion.modules.validation.names import check_names
+from tfx_fusion.modules.spec.topology import in_order
 
 ERROR = "mean_squared_error"
-VECTOR = {"type": "raw", "dtype": "float32", "shape": [4]}
 HEAD = {"layers": [{"Dense": {"units": 1}}]}
-
-
-def specify(graph: dict[str, Any], **more: Any) -> Specification:
-    """Three vectors, and an output of each number that a node of `graph` is named for."""
-    outputs = more.pop("outputs", {"y": "y"})
-    submodels = more.pop("submodels", {})
-    features = more.pop("features", ("a", "b", "c"))
-    return Specification.model_validate(
-        {
-            "name": "joined",
-            "data": {"path": "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
-            "features": {name: {**VECTOR, "column": name} for name in features},
-            "labels": {name: {"type": "number", "column": name} for name in outputs},
-            "submodels": submodels,
-            "graph": graph,
-            "outputs": {
-                name: {
-                    "from": node,
-                    "loss": "mean_squared_error",
-                    "metrics": ["mean_squared_error"],
-                }
-                for name, node in outputs.items()
-            },
-            "training": {"stages": [{"name": "s", "epochs": 1, "learning_rate": 0.1}]},
-            "publish": {"path": "serving"},
-            **more,
-        }
-    )
 
 
 def merge(*inputs: str, kind: str = "concatenate") -> dict[str, Any]:
@@ -50,7 +22,7 @@ def merge(*inputs: str, kind: str = "concatenate") -> dict[str, Any]:
 
 
 def test_the_branches_are_the_inputs_of_the_last_merge() -> None:
-    given = specify(
+    given = numbers(
         {"first": merge("a", "b"), "last": merge("first", "c"), "y": {**HEAD, "inputs": "last"}}
     )
 
@@ -58,7 +30,7 @@ def test_the_branches_are_the_inputs_of_the_last_merge() -> None:
 
 
 def test_layers_and_submodels_of_one_source_come_behind_the_branches() -> None:
-    given = specify(
+    given = numbers(
         {
             "joined": merge("a", "b", "c"),
             "thin": {**HEAD, "inputs": "joined"},
@@ -71,7 +43,7 @@ def test_layers_and_submodels_of_one_source_come_behind_the_branches() -> None:
 
 
 def test_each_output_has_the_merge_before_it() -> None:
-    given = specify(
+    given = numbers(
         {
             "early": merge("a", "b"), "late": merge("early", "c"),
             "x": {**HEAD, "inputs": "early"}, "y": {**HEAD, "inputs": "late"},
@@ -87,7 +59,7 @@ def test_each_output_has_the_merge_before_it() -> None:
 
 
 def test_a_submodel_of_several_sources_is_no_merge() -> None:
-    given = specify(
+    given = numbers(
         {"joined": merge("a", "b"), "y": {**HEAD, "inputs": "probe"}},
         submodels={"probe": {"path": "t.keras", "inputs": {"in": "joined", "more": "c"}}},
     )
@@ -96,7 +68,7 @@ def test_a_submodel_of_several_sources_is_no_merge() -> None:
 
 
 def test_one_thing_merged_with_itself_has_no_branches() -> None:
-    given = specify({"twice": merge("a", "a"), "y": {**HEAD, "inputs": "twice"}}, features=("a",))
+    given = numbers({"twice": merge("a", "a"), "y": {**HEAD, "inputs": "twice"}}, features=("a",))
 
     assert joints_of(given) == []
 
@@ -105,7 +77,7 @@ def test_one_thing_merged_with_itself_has_no_branches() -> None:
 
 
 def test_a_single_branch_stands_in_place_of_the_merge() -> None:
-    given = specify(
+    given = numbers(
         {
             "wide": {**HEAD, "inputs": "a"}, "joined": merge("wide", "b", "c"),
             "y": {**HEAD, "inputs": "joined"},
@@ -125,7 +97,7 @@ def test_a_single_branch_stands_in_place_of_the_merge() -> None:
 
 
 def test_other_merges_that_took_the_merge_take_the_branch() -> None:
-    given = specify(
+    given = numbers(
         {
             "early": merge("a", "b"), "late": merge("early", "c"),
             "x": {**HEAD, "inputs": "early"}, "y": {**HEAD, "inputs": "late"},
@@ -140,7 +112,7 @@ def test_other_merges_that_took_the_merge_take_the_branch() -> None:
 
 
 def test_an_output_may_come_from_the_merge_itself() -> None:
-    given = specify(
+    given = numbers(
         {"one": {**HEAD, "inputs": "a"}, "two": {**HEAD, "inputs": "b"},
          "y": merge("one", "two", kind="average")},
         features=("a", "b"),
@@ -157,7 +129,7 @@ def test_a_single_branch_cannot_be_missing() -> None:
     features = {
         name: {"type": "number", "column": name, "missing": {"drop": 0.1}} for name in ("a", "b")
     }
-    given = specify(
+    given = numbers(
         {"pair": merge("a", "b"), "joined": merge("pair", "c"), "y": {**HEAD, "inputs": "joined"}}
     )
     content = given.model_dump(mode="json")
@@ -188,7 +160,7 @@ def twins(*joined: str, **more: Any) -> Specification:
         "pair": merge("right", "third"), "joined": merge(*joined),
         "y": {**HEAD, "inputs": "joined"},
     }  # fmt: skip
-    return specify(graph, submodels=TWINS, **more)
+    return numbers(graph, submodels=TWINS, **more)
 
 
 def test_a_branch_that_shares_weights_keeps_them_without_the_one_that_owned_them() -> None:
@@ -215,7 +187,7 @@ def test_stages_unfreeze_what_is_left_by_its_new_name() -> None:
 
 def test_stages_unfreeze_nothing_that_is_gone() -> None:
     stage = {"name": "s", "epochs": 1, "learning_rate": 0.1, "unfreeze": {"probe": "all"}}
-    given = specify(
+    given = numbers(
         {"joined": merge("probe", "b"), "y": {**HEAD, "inputs": "joined"}},
         submodels={"probe": {"path": "t.keras", "inputs": {"in": "a"}}},
         features=("a", "b"),

@@ -12,9 +12,10 @@ import tensorflow as tf
 from towers import CROSSENTROPY, SCORES, fuse, layers, raw, specify
 
 from tfx_fusion.modules.evaluation.measure_ablation import Constant
-from tfx_fusion.modules.graph.layers import Cast, Prediction
+from tfx_fusion.modules.graph.layers import Cast
 from tfx_fusion.modules.graph.merges import new_merge
 from tfx_fusion.modules.graph.missing import Replacement
+from tfx_fusion.modules.graph.outputs import Prediction
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.spec import length_name
 

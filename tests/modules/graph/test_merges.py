@@ -10,9 +10,9 @@ import pytest
 from tfx_fusion.modules.graph.merges import MERGES, check_inputs, new_merge
 from tfx_fusion.modules.spec.specification import MERGES as SPECIFIED
 
-random = np.random.default_rng(1)
-A, B, C = (random.normal(size=(5, 4)).astype("float32") for _ in range(3))
-WIDE = random.normal(size=(5, 7)).astype("float32")
+RANDOM = np.random.default_rng(1)
+A, B, C = (RANDOM.normal(size=(5, 4)).astype("float32") for _ in range(3))
+WIDE = RANDOM.normal(size=(5, 7)).astype("float32")
 
 
 def merged(merge: str, *inputs: np.ndarray, **config: Any) -> np.ndarray:

@@ -8,14 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from specs import Change, check_names, rewritten
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
 from tfx_fusion.modules.graph.describe import describe
 from tfx_fusion.modules.graph.missing import Absence, Replacement
-from tfx_fusion.modules.spec import Specification, load_specification
+from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Interface, OutputInfo, TensorInfo
-from tfx_fusion.modules.validation.names import check_names
 
 IMAGE = "image: {type: image, column: image_path, shape: [8, 8, 3]"
 WORDS = "words: {type: text, column: transcript, vocabulary: models/words.txt, encoding: multi_hot"
@@ -33,14 +33,8 @@ def interface(entry: str, shape: tuple[int, ...]) -> Interface:
 INTERFACES = {"vision": interface("image", (8, 8, 3)), "text": interface("tokens", (6,))}
 
 
-def specify(world: Path, *changes: tuple[str, str]) -> Specification:
-    file = world / "fusion.yaml"
-    text = file.read_text()
-    for old, new in changes:
-        assert old in text, old
-        text = text.replace(old, new, 1)
-    file.write_text(text)
-    return load_specification(file)
+def specify(world: Path, *changes: Change) -> Specification:
+    return rewritten(world / "fusion.yaml", *changes)
 
 
 def fuse(specification: Specification) -> FusedModel:

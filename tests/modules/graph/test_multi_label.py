@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from specs import specification_of
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
@@ -22,17 +23,11 @@ LABELS[0] = 0
 
 
 def specify(*layers: Any, **output: Any) -> Specification:
-    return Specification.model_validate(
-        {
-            "name": "several",
-            "data": {"path": "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
-            "features": {"one": {"type": "raw", "column": "one", "dtype": "float32", "shape": [4]}},
-            "labels": {"tags": {"type": "multi_label", "column": "t", "classes": ["a", "b", "c"]}},
-            "graph": {"scores": {"layers": list(layers), "inputs": "one"}},
-            "outputs": {"tags": {"from": "scores", "loss": "binary_crossentropy", **output}},
-            "training": {"stages": [{"name": "head", "epochs": 1, "learning_rate": 0.1}]},
-            "publish": {"path": "serving"},
-        }
+    return specification_of(
+        features={"one": {"type": "raw", "column": "one", "dtype": "float32", "shape": [4]}},
+        labels={"tags": {"type": "multi_label", "column": "t", "classes": ["a", "b", "c"]}},
+        graph={"scores": {"layers": list(layers), "inputs": "one"}},
+        outputs={"tags": {"from": "scores", "loss": "binary_crossentropy", **output}},
     )
 
 

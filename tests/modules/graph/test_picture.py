@@ -12,13 +12,14 @@ from xml.etree import ElementTree as Tree
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from specs import specification_of
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph import picture
 from tfx_fusion.modules.graph.build import build, open_interface
-from tfx_fusion.modules.graph.describe import describe, graph_boxes
+from tfx_fusion.modules.graph.describe import describe
 from tfx_fusion.modules.graph.layout import Box
-from tfx_fusion.modules.graph.picture import draw_graph
+from tfx_fusion.modules.graph.picture import draw_graph, graph_boxes
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
@@ -62,7 +63,6 @@ def specify(**changes: Any) -> Specification:
     """An image network used at two places, one that takes two inputs, and two outputs."""
     parts = {
         "name": "pictured",
-        "data": {"path": "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
         "features": {
             "image": {"type": "image", "column": "image", "shape": [8, 8, 3]},
             "place": {"type": "number", "columns": ["a", "b", "c", "d"]},
@@ -84,9 +84,8 @@ def specify(**changes: Any) -> Specification:
         "outputs": {"size": {"from": "size", "loss": "huber"}},
         "training": {"stages": STAGES},
         "evaluation": {"slices": ["country"]},
-        "publish": {"path": "serving"},
     }  # fmt: skip
-    return Specification.model_validate({**parts, **changes})
+    return specification_of(**{**parts, **changes})
 
 
 def staged(*unfreeze: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,14 @@ import pytest
 from sklearn import metrics as sk
 
 from tfx_fusion.modules.evaluation.metrics import Measure, measure
-from tfx_fusion.modules.metrics.baseline import baseline
-from tfx_fusion.modules.metrics.table import METRICS, Kind, facts, larger_is_better, printed_name
+from tfx_fusion.modules.metrics.table import (
+    METRICS,
+    Kind,
+    baseline,
+    facts,
+    larger_is_better,
+    printed_name,
+)
 
 RANDOM = np.random.default_rng(11)
 CLASSES = 5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,7 +107,9 @@ Steps = dict[str, tuple[dict[str, Any], set[str]]]
 
 
 @pytest.fixture(scope="module")
-def steps_of(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Steps]:
+def steps_of(
+    copy_world: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Steps]:
     """The steps of the pipeline for the specification above with pieces of its text replaced."""
     from tfx_fusion.modules.registry.version_record import Provenance
     from tfx_fusion.modules.spec import load_specification
@@ -116,9 +117,7 @@ def steps_of(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
     from tfx_fusion.pipeline.prepare import Prepared, prepare
     from tfx_fusion.pipeline.run import stage_plans
 
-    folder = tmp_path_factory.mktemp("views") / "world"
-    shutil.copytree(shared_world, folder)
-    file = folder / "fusion.yaml"
+    file = copy_world(tmp_path_factory.mktemp("views") / "world") / "fusion.yaml"
     file.write_text(TEXT)
     whole = prepare(file, lambda _: None)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.errors import RunError, UserError
 from tfx_fusion.modules.spec.vocabulary import read_vocabulary
 
 
@@ -49,6 +50,19 @@ def test_a_byte_order_mark_is_no_part_of_the_first_token(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf[UNK]\nred\n")
 
     assert read_vocabulary(file) == ("[UNK]", "red")
+
+
+def test_another_content_than_the_wanted_is_refused_by_its_path(file: Path) -> None:
+    file.write_text("red\n")
+    digest = hashlib.sha256(b"red\n").hexdigest()
+    assert read_vocabulary(file, digest) == ("red",)
+    changed = file.stat().st_mtime_ns
+
+    file.write_text("rad\n")
+    os.utime(file, ns=(changed, changed))
+
+    with pytest.raises(RunError, match=f"vocabulary {file}: the file changed .*: run again"):
+        read_vocabulary(file, digest)
 
 
 def test_a_changed_file_is_read_again(file: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from memory_rows import MemoryRows, new_model, train_in_memory
 from memory_rows import specify as specify_in_memory
+from specs import specification_of
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import build, open_interface
@@ -24,17 +24,11 @@ PRICES = (13 + 2 * RANDOM.normal(size=400)).astype("float32")
 
 def specify(loss: str = "mean_squared_error", **label: Any) -> Specification:
     last = {"units": 1, "activation": "softplus"}
-    return Specification.model_validate(
-        {
-            "name": "prices",
-            "data": {"path": "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
-            "features": {"x": {"type": "number", "column": "x"}},
-            "labels": {"price": {"type": "number", "column": "price", **label}},
-            "graph": {"y": {"layers": [{"Dense": last}], "inputs": "x"}},
-            "outputs": {"price": {"from": "y", "loss": loss}},
-            "training": {"stages": [{"name": "a", "epochs": 1, "learning_rate": 0.1}]},
-            "publish": {"path": Path("serving")},
-        }
+    return specification_of(
+        features={"x": {"type": "number", "column": "x"}},
+        labels={"price": {"type": "number", "column": "price", **label}},
+        graph={"y": {"layers": [{"Dense": last}], "inputs": "x"}},
+        outputs={"price": {"from": "y", "loss": loss}},
     )
 
 

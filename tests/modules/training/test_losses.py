@@ -1,4 +1,4 @@
-"""Losses and metrics by name: on class indices they give what Keras gives on one-hot labels."""
+"""Losses by name: on class indices they give what Keras gives on one-hot labels."""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from drawn_labels import (
+    ALONE,
+    CHANCES,
+    CLASSES,
+    GUESSES,
+    INDICES,
+    NUMBERS,
+    ONE_HOT,
+    PROBABILITIES,
+    RANDOM,
+    SEVERAL,
+    WRITTEN,
+    YES_NO,
+)
+from specs import check_names, specification_of
 
 from tfx_fusion.modules.errors import SpecificationError
-from tfx_fusion.modules.evaluation.metrics import measure
-from tfx_fusion.modules.graph.units import LabelUnits
-from tfx_fusion.modules.metrics.table import METRICS, Kind
+from tfx_fusion.modules.graph.outputs import LabelUnits
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.losses import LOSSES, Loss
 from tfx_fusion.modules.training.losses import (
@@ -19,38 +32,7 @@ from tfx_fusion.modules.training.losses import (
     compile_arguments,
     is_binary,
     new_loss,
-    new_metric,
 )
-from tfx_fusion.modules.validation.names import check_names
-
-CLASSES = 4
-RANDOM = np.random.default_rng(9)
-INDICES = RANDOM.integers(CLASSES, size=40)
-ONE_HOT = np.eye(CLASSES, dtype="float32")[INDICES]
-PROBABILITIES = RANDOM.dirichlet(np.ones(CLASSES), size=40).astype("float32")
-
-YES_NO = RANDOM.integers(2, size=40)
-CHANCES = RANDOM.uniform(0.01, 0.99, size=(40, 1)).astype("float32")
-
-SEVERAL = RANDOM.integers(2, size=(40, CLASSES)).astype("float32")
-SEVERAL[:5] = 0  # rows without any class
-ALONE = RANDOM.uniform(0.01, 0.99, size=(40, CLASSES)).astype("float32")
-
-NUMBERS = RANDOM.normal(size=(40, 1)).astype("float32")
-GUESSES = RANDOM.normal(size=(40, 1)).astype("float32")
-
-
-def measured(
-    name: str,
-    labels: np.ndarray,
-    predictions: np.ndarray,
-    kind: Kind = "category",
-) -> float:
-    metric = new_metric(name, kind, predictions.shape[-1])
-    # In two batches, as in training.
-    metric.update_state(labels[:25], predictions[:25])
-    metric.update_state(labels[25:], predictions[25:])
-    return float(metric.result())
 
 
 def specify(**outputs: dict[str, Any]) -> Specification:
@@ -60,16 +42,10 @@ def specify(**outputs: dict[str, Any]) -> Specification:
         "tags": {"type": "multi_label", "column": "tags", "classes": ["a", "b", "c", "d"]},
         "size": {"type": "number", "column": "size"},
     }
-    return Specification.model_validate(
-        {
-            "name": "losses",
-            "data": {"path": "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
-            "features": {"x": {"type": "number", "column": "x"}},
-            "labels": {name: labels[name] for name in outputs},
-            "outputs": {name: {"from": "x", **output} for name, output in outputs.items()},
-            "training": {"stages": [{"name": "head", "epochs": 1, "learning_rate": 0.1}]},
-            "publish": {"path": "serving"},
-        }
+    return specification_of(
+        features={"x": {"type": "number", "column": "x"}},
+        labels={name: labels[name] for name in outputs},
+        outputs={name: {"from": "x", **output} for name, output in outputs.items()},
     )
 
 
@@ -81,13 +57,6 @@ def refusals(specification: Specification) -> list[str]:
     return []
 
 
-# Every metric, with a value where it needs one.
-WRITTEN = [
-    f"{name}@0.8" if known.parameter and known.parameter.default is None else name
-    for name, known in METRICS.items()
-]
-
-
 def loss_of(name: str, **options: float) -> keras.losses.Loss:
     return new_loss(Loss(name=name, options=options))
 
@@ -96,9 +65,6 @@ KIND = {"loss": "categorical_crossentropy"}
 CERTAIN = {"loss": "binary_crossentropy"}
 TAGS = {"loss": "binary_crossentropy"}
 SIZE = {"loss": "huber"}
-
-
-# ------------------------------------------------------------------------------------- losses
 
 
 def test_the_crossentropy_of_indices_is_that_of_one_hot_labels() -> None:
@@ -237,112 +203,6 @@ def test_the_loss_of_a_normalized_label_is_that_of_scaled_numbers(name: str) -> 
 
 def test_every_loss_of_the_table_can_be_computed() -> None:
     assert OF_ROW.keys() == LOSSES.keys()
-
-
-# ------------------------------------------------------------------------------------ metrics
-
-
-@pytest.mark.parametrize(
-    ("kind", "labels", "predictions"),
-    [
-        ("category", INDICES, PROBABILITIES),
-        ("binary", YES_NO, CHANCES),
-        ("multi_label", SEVERAL, ALONE),
-        ("number", NUMBERS + 13, GUESSES + 13),
-    ],
-)
-def test_training_measures_what_the_evaluation_does(
-    kind: Kind, labels: np.ndarray, predictions: np.ndarray
-) -> None:
-    for name in WRITTEN:
-        if kind in METRICS[name.partition("@")[0]].formulas:
-            wanted = measure(kind, name, labels, predictions)(np.ones((1, 40)))[0]
-            found = measured(name, labels, predictions, kind)
-            assert found == pytest.approx(wanted, abs=1e-5), name
-
-
-def test_a_metric_is_reset_between_epochs() -> None:
-    metric = new_metric("f1", "binary")
-    metric.update_state(YES_NO, CHANCES)
-    first = float(metric.result())
-    metric.reset_state()
-    assert float(metric.result()) == 0
-    metric.update_state(YES_NO, CHANCES)
-    assert float(metric.result()) == first
-
-
-def test_the_accuracy_of_indices_is_that_of_one_hot_labels() -> None:
-    oracle = keras.metrics.CategoricalAccuracy()
-    oracle.update_state(ONE_HOT, PROBABILITIES)
-
-    given = measured("accuracy", INDICES, PROBABILITIES)
-
-    assert given == pytest.approx(float(oracle.result()))
-    assert given == pytest.approx(np.mean(PROBABILITIES.argmax(axis=1) == INDICES))
-
-
-def test_the_top_3_accuracy_of_indices_is_that_of_one_hot_labels() -> None:
-    oracle = keras.metrics.TopKCategoricalAccuracy(3)
-    oracle.update_state(ONE_HOT, PROBABILITIES)
-
-    given = measured("top_3_accuracy", INDICES, PROBABILITIES)
-
-    assert given == pytest.approx(float(oracle.result()))
-    assert 0 < given < 1
-
-
-def test_the_accuracy_of_a_binary_output_counts_from_one_half() -> None:
-    given = measured("accuracy", YES_NO, CHANCES, "binary")
-
-    assert given == pytest.approx(np.mean((CHANCES[:, 0] > 0.5) == YES_NO))
-
-
-def test_the_auc_of_a_binary_output_is_the_share_of_pairs_in_order() -> None:
-    given = measured("auc", YES_NO, CHANCES, "binary")
-
-    of_yes, of_no = CHANCES[YES_NO == 1, 0], CHANCES[YES_NO == 0, 0]
-    in_order = np.mean(of_yes[:, None] > of_no[None, :])
-    # Keras counts at 200 thresholds.
-    assert given == pytest.approx(in_order, abs=0.01)
-
-
-@pytest.mark.parametrize(
-    ("name", "by_hand"),
-    [
-        ("accuracy", np.mean((ALONE > 0.5) == SEVERAL)),
-        ("precision", np.mean(SEVERAL[ALONE > 0.5])),
-        ("recall", np.mean((ALONE > 0.5)[SEVERAL == 1])),
-    ],
-)
-def test_of_several_classes_every_yes_or_no_counts_alike(name: str, by_hand: float) -> None:
-    given = measured(name, SEVERAL, ALONE, "multi_label")
-
-    assert given == pytest.approx(by_hand)
-
-
-def test_the_auc_of_several_classes_is_the_mean_of_theirs() -> None:
-    given = measured("auc", SEVERAL, ALONE, "multi_label")
-
-    single = [measured("auc", SEVERAL[:, n], ALONE[:, n : n + 1], "binary") for n in range(CLASSES)]
-    assert given == pytest.approx(np.mean(single), rel=1e-6)
-    assert given != pytest.approx(measured("auc", SEVERAL, ALONE, "binary"), abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("name", "by_hand"),
-    [
-        ("mean_squared_error", np.mean((NUMBERS - GUESSES) ** 2)),
-        ("mean_absolute_error", np.mean(np.abs(NUMBERS - GUESSES))),
-        ("root_mean_squared_error", np.sqrt(np.mean((NUMBERS - GUESSES) ** 2))),
-    ],
-)
-def test_the_errors_of_numbers_are_what_they_are_called(name: str, by_hand: float) -> None:
-    assert measured(name, NUMBERS, GUESSES, "number") == pytest.approx(by_hand, rel=1e-5)
-
-
-def test_a_metric_is_called_in_the_record_as_in_the_specification() -> None:
-    for name in ("accuracy", "auc", "precision@0.3", "precision_at_recall@0.9", "f1"):
-        assert new_metric(name, "binary").name == name
 
 
 # ------------------------------------------------------------------------- a whole specification

@@ -8,11 +8,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from specs import rewritten
 
 from tfx_fusion.modules.embedding.plan import LearnsFrom
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.graph.build import FusedModel, build
-from tfx_fusion.modules.spec import Specification, load_specification
+from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
@@ -38,10 +39,8 @@ def nested_world(world: Path) -> Path:
 
 
 def specify(world: Path, output: str, stage: str = STAGE) -> Specification:
-    file = world / "fusion.yaml"
-    text = file.read_text().replace(OUTPUT, OUTPUT.replace("features", output), 1)
-    file.write_text(text.replace(STAGE, stage))
-    return load_specification(file)
+    changes = (OUTPUT, OUTPUT.replace("features", output)), (STAGE, stage)
+    return rewritten(world / "fusion.yaml", *changes)
 
 
 def fuse(specification: Specification) -> tuple[FusedModel, dict[str, Interface]]:

@@ -10,11 +10,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from specs import rewritten
 
 from tfx_fusion.modules.embedding.plan import LearnsFrom
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel, build
-from tfx_fusion.modules.spec import Specification, load_specification
+from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
 from tfx_fusion.modules.training.checkpoint import Checkpoint
@@ -31,12 +32,12 @@ Specify = Callable[..., Specification]
 def specify(world: Path) -> Specify:
     """The small specification with stages of its own."""
 
-    original = (world / "fusion.yaml").read_text()
+    file = world / "fusion.yaml"
+    original = file.read_text()
 
     def change(*stages: str) -> Specification:
-        file = world / "fusion.yaml"
-        file.write_text(original.replace(STAGE, "\n    - ".join(stages)))
-        return load_specification(file)
+        file.write_text(original)
+        return rewritten(file, (STAGE, "\n    - ".join(stages)))
 
     return change
 

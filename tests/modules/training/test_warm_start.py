@@ -10,11 +10,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from specs import rewritten
 
 from tfx_fusion.modules.embedding.plan import LearnsFrom
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel, build
-from tfx_fusion.modules.spec import Specification, load_specification
+from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
 from tfx_fusion.modules.training.checkpoint import Checkpoint
@@ -43,15 +44,12 @@ TEXT = ["submodels/text/features/kernel", "submodels/text/features/bias"]
 @pytest.fixture
 def specify(world: Path) -> Callable[..., Specification]:
     """The small specification with pieces of its text replaced."""
-    original = (world / "fusion.yaml").read_text()
+    file = world / "fusion.yaml"
+    original = file.read_text()
 
     def change(*changes: tuple[str, str]) -> Specification:
-        text = original
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        (world / "fusion.yaml").write_text(text)
-        return load_specification(world / "fusion.yaml")
+        file.write_text(original)
+        return rewritten(file, *changes)
 
     return change
 
@@ -205,14 +203,14 @@ def test_a_sub_model_from_another_file_starts_from_the_imported_weights(
 
 
 def test_without_a_champion_training_starts_from_scratch_and_says_so(tmp_path: Path) -> None:
-    outcome = Champion.read(None, DIGESTS).start(FusedModel(None, {}), {})
+    outcome = Champion.read(None, DIGESTS).start(FusedModel({}, {}, model=None), {})
 
     assert str(outcome) == "from scratch: no model has been published yet"
     assert (outcome.taken, outcome.anew) == ([], {})
 
 
 def test_a_champion_of_an_older_layout_is_the_reason_for_scratch(tmp_path: Path) -> None:
-    outcome = Champion.read(tmp_path, DIGESTS).start(FusedModel(None, {}), {})
+    outcome = Champion.read(tmp_path, DIGESTS).start(FusedModel({}, {}, model=None), {})
 
     assert str(outcome) == (
         "from scratch: an older layout without assets.extra/trained.npz was published last"

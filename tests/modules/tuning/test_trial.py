@@ -48,7 +48,7 @@ def test_a_head_is_trained_through_its_stages_without_loading_a_sub_model(
     embed: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tfx_fusion.modules.submodels.copy import copy_submodel
+    from tfx_fusion.modules.submodels.inspection import copy_submodel
 
     file = world / "fusion.yaml"
     stages = (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from specs import colours
 
-from tfx_fusion.modules.graph.topology import downstream, in_order, references, source_of
 from tfx_fusion.modules.spec import Merge, Specification
+from tfx_fusion.modules.spec.topology import downstream, in_order, references, source_of
 
 Specify = Callable[..., Specification]
 

@@ -1,6 +1,7 @@
-"""Masks of whole rows `(batch,)`, as a Masking layer gives a vector `(batch, d)`."""
+"""What merges of vectors share: their result, and masks of whole rows `(batch,)`.
 
-from __future__ import annotations
+A Masking layer gives such a mask to a vector `(batch, d)`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,3 +22,18 @@ def present(inputs: Sequence[Any], masks: Sequence[Any] | None) -> Any:
         for values, mask in zip(inputs, given, strict=True)
     ]
     return keras.ops.stack(known, axis=1)
+
+
+class VectorMerge(keras.layers.Layer):
+    """Makes one vector of several; unless it says otherwise, as wide as each: `(batch, d)`.
+
+    The result has no mask.
+    """
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        return None
+
+    def compute_output_shape(
+        self, input_shape: list[tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
+        return tuple(input_shape[0])
