@@ -76,6 +76,8 @@ class _Draw(GraphDraw):
             end = self.layers(joined, [*hidden, {"Dense": last}], (units,))
             output["from"] = end.reference
             draw_more(output, generator(self.case.seed, "more", str(position)))
+            if output["loss"] == "poisson":
+                last["activation"] = "softplus"  # of numbers above 0
             self.case.outputs[f"o{position}"] = output
 
     def training(self) -> None:
@@ -93,7 +95,7 @@ class _Draw(GraphDraw):
             and not found.get("quantize") and not found.get("lora") and found["policy"] == FLOAT
             and has_weights(found)
         ]  # fmt: skip
-        if whole and self.chance(0.35):
+        if whole and self.chance(0.6):
             stages.append({
                 "name": "fine", "epochs": 1, "learning_rate": 0.02, "optimizer": {"SGD": {}},
                 "unfreeze": {self.one(*whole): {"all": True}},
