@@ -6,8 +6,6 @@ Every chain disturbs one folder in each of its steps, a run each, and then lets 
 must predict what that of an undisturbed run predicts. Full disks need the right to mount.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import tempfile

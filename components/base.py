@@ -1,7 +1,5 @@
 """The base of the executors: typed access to what a component is given, and its summary."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 Everything that gets its name by a rename goes through this module; a test looks for other renames.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import logging

@@ -4,8 +4,6 @@ This file is also the program that such a process begins with: it asks the syste
 becomes what was wanted. It imports nothing of the project, so that it takes ten milliseconds.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal

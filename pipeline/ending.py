@@ -1,7 +1,5 @@
 """Signals that end a command: as an exception, so that everything is cleaned up on the way out."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

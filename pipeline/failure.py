@@ -1,7 +1,5 @@
 """Why a run failed, in one paragraph."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

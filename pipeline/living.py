@@ -4,8 +4,6 @@ A run holds the lock of a file in its folder, which the system releases however 
 file holds the path of the folder for temporary files of the run and of all its processes.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

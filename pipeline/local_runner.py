@@ -1,7 +1,5 @@
 """Running a pipeline with LocalDagRunner while watching its steps."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 import time

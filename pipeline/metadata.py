@@ -1,7 +1,5 @@
 """The database of the runs' metadata: checked before a run, and freed of what killed runs left."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 from contextlib import closing

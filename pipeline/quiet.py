@@ -1,7 +1,5 @@
 """The libraries' flood of messages goes to a log file; the terminal is for the user."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """The `fusion` command: each subcommand is a file in `pipeline/commands` or `kubeflow`."""
 
-from __future__ import annotations
-
 import importlib
 import signal
 import sys

@@ -1,7 +1,5 @@
 """EmbeddingGen's work."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from tfx.dsl.components.base import base_beam_executor

@@ -1,7 +1,5 @@
 """FusionEvaluator's work."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tfx import types

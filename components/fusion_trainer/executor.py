@@ -1,7 +1,5 @@
 """FusionTrainer's work."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """VersionPusher's work."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -5,8 +5,6 @@ the number of rows. The digest of that file is a property of the artifact. A rea
 these files, or fails: a folder may have been used twice, a copy may have been cut short.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

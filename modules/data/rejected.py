@@ -1,7 +1,5 @@
 """Rows that cannot be used: how they are listed, and how many all steps together may reject."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The champion: the last published model, as the candidate is compared with it."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from pathlib import Path

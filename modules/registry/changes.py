@@ -4,8 +4,6 @@ Intermediate files are in `.registry`, on the same file system, so that a rename
 system releases the lock of a killed process; the next change cleans up after it.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator, Sequence

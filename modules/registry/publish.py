@@ -1,7 +1,5 @@
 """Publishing a version: copied beside, then renamed into the folder that TF Serving watches."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A version that was rolled back is beside them, under a name that TF Serving does not read.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The data of a run: what the rows hold, split by split, and those that could not be used."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path

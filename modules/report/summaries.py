@@ -4,8 +4,6 @@ The table of steps and the report show a summary's one line, `text`. A new compo
 here and to `StepSummary`; nothing else has to know of it.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Annotated, Literal
 

@@ -27,6 +27,8 @@ from tfx_fusion.modules.processes import ending_with_this
 from tfx_fusion.modules.spec import Specification, Submodel
 from tfx_fusion.modules.submodels.interface import Inspection
 
+MODEL_FILES = ("saved_model.pb", "config.json")  # of a SavedModel, and of a preset
+
 
 def _key(submodel: Submodel, path: Path) -> str:
     identity = json.dumps(
@@ -178,12 +180,19 @@ def with_path(submodel: Submodel, folder: Path) -> Submodel:
 
 
 def file_states(path: Path) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of a file, or of each file in a folder, as Git's index has."""
+    """Path, size and time of change of a file, or of each file in a folder, as Git's index has.
+
+    None of a folder that holds no model, such as `/`: who reads it says so.
+    """
     return [(file, state.st_size, state.st_mtime_ns) for file, state in _stats(path)]
 
 
 def _stats(path: Path) -> list[tuple[str, os.stat_result]]:
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    if path.is_dir():
+        is_model = any((path / name).is_file() for name in MODEL_FILES)
+        files = sorted(path.rglob("*")) if is_model else []
+    else:
+        files = [path]
     return [(str(file), file.stat()) for file in files if file.is_file()]
 
 

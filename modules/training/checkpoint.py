@@ -1,7 +1,5 @@
 """Resuming training after it was killed, from the state at the end of the last whole epoch."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import zipfile

@@ -5,8 +5,6 @@ of all rows, computed number by number: rows that the data file sorts, by class 
 any size, and nothing is buffered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 

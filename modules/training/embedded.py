@@ -1,7 +1,5 @@
 """Learning from embeddings: their rows in batches, and the head as a model of its own."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -8,8 +8,6 @@ Signatures:
   `transform_labels`: serialized tf.Examples (batch,) to the labels as the loss takes them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path

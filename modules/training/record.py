@@ -1,7 +1,5 @@
 """The training record: what training did, as typed facts in one JSON file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tfx_fusion.modules.embedding.plan import LearnsFrom

@@ -1,7 +1,5 @@
 """The training record as Markdown, beside the pictures and the numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What replaces a missing feature by its mean, taken from the rows to train on."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """The whole of training, from examples and sub-models to the exported model and its record."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

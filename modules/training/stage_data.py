@@ -1,7 +1,5 @@
 """The data of each stage of training: embeddings where that is exact, else raw rows."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Training: the stages of a specification, one after the other, on the fused model."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time

@@ -5,8 +5,6 @@ A name is a variable's place in the specification, `graph/NODE/POSITION/VARIABLE
 the same in every process, and in specifications that differ elsewhere.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 import zlib

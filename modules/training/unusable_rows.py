@@ -1,7 +1,5 @@
 """The rows that training cannot learn from: a prediction or a loss of theirs is not finite."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 

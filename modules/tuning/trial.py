@@ -1,7 +1,5 @@
 """One trial: a head trained on the embeddings, without the sub-models that computed them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """`fusion run`: the pipeline, on this machine."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -199,7 +199,7 @@ class _Levels:
             seen = np.sort(np.concatenate(epoch))
             self.check("order of rows", {"rows": seen}, {"rows": self.data.train}, 0)
         oracle = Oracle(self.case, self.paths)
-        self.begin(oracle, self.product.fuse())
+        self.begin(oracle, self.fused)
         oracle.set_means(self.data)
         by_hand = Trainer(oracle, self.data)
         losses = by_hand.train(order)
@@ -218,7 +218,7 @@ class _Levels:
             fused, record = self.product.train(
                 self.product.fuse(), killed == "embedded", champion=champion
             )
-            for name, state in self.product.seeds(self.product.fuse()).items():
+            for name, state in self.product.seeds(self.fused).items():
                 oracle.seeds[name].state.assign(state)
             oracle.set_means(self.data)
             self._trained("warm start", fused, record, by_hand, by_hand.train(order))

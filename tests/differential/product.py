@@ -327,6 +327,7 @@ class Product:
         """A trained model as the version that a warm start begins with."""
         digests = {name: found.digest for name, found in self.inspections.items()}
         version = self.folder / "champion"
+        (version / "assets.extra").mkdir(parents=True)
         trained = values_of(trained_variables(fused, record.frozen))
         write_trained(Trained(trained, digests), version)
         return Champion.read(version, digests)

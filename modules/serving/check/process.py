@@ -1,7 +1,5 @@
 """A model server in a process of its own: TF Serving where it is installed, else ours."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 import subprocess
