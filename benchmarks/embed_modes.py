@@ -5,8 +5,6 @@ everything is imported. Run as `python -m benchmarks.embed_modes MODE FILE`, whe
 folders; prints one line of JSON.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -88,8 +86,8 @@ class World:
 
 def embed(world: World, clock: _Clock) -> dict[str, Any]:
     """EmbeddingGen's work only."""
-    training = world.specification.training.model_copy(update={"embed_once": True})
-    specification = world.specification.model_copy(update={"training": training})
+    training = world.specification.training.changed(embed_once=True)
+    specification = world.specification.changed(training=training)
     stages = plan_stages(specification, build(specification, world.interfaces, open_interface))
     plan = stages[0].plan
     if plan is None:

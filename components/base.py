@@ -1,7 +1,5 @@
 """The base of the executors: typed access to what a component is given, and its summary."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from tfx_fusion.components.channels import Imported, submodel_key
 from tfx_fusion.modules.data.file_list import check_files, list_files
 from tfx_fusion.modules.data.split import SPLITS
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.report.summaries import StepSummary, Summary
+from tfx_fusion.modules.report.summaries import RowsSummary, StepSummary, Summary
 
 SUMMARY_KEY = "summary"  # property of a step's outputs, with the summary as JSON
 FILES_KEY = "files_digest"  # property of an artifact, of the list of its files
@@ -76,6 +74,11 @@ class Execution:
         artifact = self.output(key)
         artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
         return {name: artifact_utils.get_split_uri([artifact], name) for name in SPLITS}
+
+    def rejected_rows(self, key: str) -> int:
+        """How many rows were rejected when examples were read; 0 where another component did."""
+        summary = summary_of([self.input(key)])
+        return summary.rejected if isinstance(summary, RowsSummary) else 0
 
     def parameter(self, key: str, kind: type[Model]) -> Model:
         """A parameter that is a model as JSON."""

@@ -16,8 +16,8 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import path_utils
 
 from tfx_fusion.components.artifacts import Submodel
-from tfx_fusion.modules.registry.champion import Champion
 from tfx_fusion.modules.registry.version_record import DataSource, model_digest
+from tfx_fusion.modules.registry.versions import Champion
 from tfx_fusion.modules.submodels.interface import Interface
 
 BASELINE_KEY = standard_component_specs.BASELINE_MODEL_KEY
@@ -79,11 +79,16 @@ def describe_champion(artifact: types.Artifact, champion: Champion | None) -> No
         artifact.set_string_custom_property(NOT_COMPARABLE_KEY, champion.not_comparable)
 
 
-def compared_version(champion: types.Artifact) -> str | None:
-    """The version that a candidate can be compared with; None where there is none."""
-    if champion.get_string_custom_property(NOT_COMPARABLE_KEY):
+def described_champion(artifact: types.Artifact) -> Champion | None:
+    """The champion that an artifact holds; None where there was none."""
+    version = artifact.get_string_custom_property(VERSION_KEY)
+    if not version:
         return None
-    return champion.get_string_custom_property(VERSION_KEY) or None
+    return Champion(
+        version,
+        artifact.get_string_custom_property(MODEL_DIGEST_KEY),
+        artifact.get_string_custom_property(NOT_COMPARABLE_KEY),
+    )
 
 
 def with_comparable_baseline(
@@ -94,11 +99,11 @@ def with_comparable_baseline(
     Whether there is one is known only when a pipeline runs: on Kubeflow it is compiled once for
     all runs. Nor is a model compared with itself: it cannot be better, and is published already.
     """
-    champion = artifact_utils.get_single_instance(input_dict[BASELINE_KEY])
+    champion = described_champion(artifact_utils.get_single_instance(input_dict[BASELINE_KEY]))
     candidate = artifact_utils.get_single_uri(input_dict[MODEL_KEY])
-    if compared_version(champion) is not None:
+    if champion and champion.compared:
         digest = model_digest(Path(path_utils.serving_model_path(candidate)))
-        if digest != champion.get_string_custom_property(MODEL_DIGEST_KEY):
+        if digest != champion.digest:
             return input_dict
     return {key: given for key, given in input_dict.items() if key != BASELINE_KEY}
 

@@ -1,7 +1,5 @@
 """TFX's own components, whose artifacts are checked as those of this project are."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tfx.components.example_validator import component as validator_component

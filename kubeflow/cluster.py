@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import urllib3
 from kubernetes import client, config
 
+from tfx_fusion.kubeflow.pods import Pod
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec.kubeflow import Kubeflow
 
@@ -62,11 +64,15 @@ class Cluster:
         read = self._core.read_namespaced_persistent_volume_claim
         return self._read(read, name, self.namespace) is not None
 
-    def pods_of_run(self, run_id: str) -> list[dict[str, Any]]:
-        """The pods of a run, as Kubernetes writes them."""
-        selector = f"pipeline/runid={run_id}"
-        found = self._read(self._core.list_namespaced_pod, self.namespace, label_selector=selector)
-        return list((found or {}).get("items") or [])
+    def of_steps(self, steps: Iterable[str], run_id: str, workflow: str | None) -> list[Pod]:
+        """The pods of some steps of a run; none where they cannot be read."""
+        wanted, run = set(steps), f"pipeline/runid={run_id}"
+        try:
+            found = self._read(self._core.list_namespaced_pod, self.namespace, label_selector=run)
+        except ClusterAccessError:
+            return []
+        seen = map(Pod.of, (found or {}).get("items") or ())
+        return [pod for pod in seen if pod is not None and pod.step in wanted]
 
     def log(self, pod: str) -> str | None:
         """The log of a pod's main container; None where it is gone."""

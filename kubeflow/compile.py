@@ -1,7 +1,5 @@
 """`fusion compile`: a specification as a pipeline of Kubeflow, or of Vertex AI."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -40,12 +40,8 @@ def local_path(uri: str) -> str:
 
 
 def patch_invocation(invocation: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
-    """An ExecutorInput as TFX's entrypoint expects it.
-
-    Args:
-        invocation: the ExecutorInput that the driver made, as JSON.
-        inputs: the component's ComponentInputsSpec, as JSON.
-    """
+    """The driver's ExecutorInput as TFX's entrypoint expects it; `inputs` is the component's
+    ComponentInputsSpec."""
     given = invocation.get("inputs", {}).get("artifacts", {})
     wanted = {
         key: value

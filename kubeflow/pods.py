@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tfx_fusion.kubeflow.cluster import Cluster, ClusterAccessError
 from tfx_fusion.kubeflow.kfp_server import LostServerError, Server
 from tfx_fusion.modules.errors import user_error
 
@@ -94,24 +93,6 @@ class Pods(Protocol):
 
     def log(self, pod: str) -> str | None:
         """The log of a pod's main container; None where it cannot be read."""
-
-
-class ClusterPods:
-    """Pods read from the Kubernetes API."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-
-    def of_steps(self, steps: Iterable[str], run_id: str, workflow: str | None) -> list[Pod]:
-        wanted = set(steps)
-        try:
-            seen = self._cluster.pods_of_run(run_id)
-        except ClusterAccessError:
-            return []
-        return [pod for pod in map(Pod.of, seen) if pod is not None and pod.step in wanted]
-
-    def log(self, pod: str) -> str | None:
-        return self._cluster.log(pod)
 
 
 class UserInterfacePods:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -39,28 +39,20 @@ class Pace:
     lost: float = 120.0
 
 
+@dataclass
 class RunMonitor:
     """One run, its steps kept up to date."""
 
-    def __init__(
-        self,
-        server: Server,
-        run_id: str,
-        steps: Mapping[str, Step],
-        pods: Pods,
-        image: str,
-        pace: Pace,
-    ) -> None:
-        self._server = server
-        self._run_id = run_id
-        self._steps = steps
-        self._pods = pods
-        self._image = image
-        self._pace = pace
-        self._workflow: str | None = None
-        self._pods_read = time.monotonic()
-        self._notes: dict[str, str] = {}  # by step, why it does not start
-        self._stuck_since: float | None = None
+    server: Server
+    run_id: str
+    steps: Mapping[str, Step]
+    pods: Pods
+    image: str
+    pace: Pace
+    _workflow: str | None = None
+    _pods_read: float = field(default_factory=time.monotonic)
+    _notes: dict[str, str] = field(default_factory=dict)  # by step, why it does not start
+    _stuck_since: float | None = None
 
     def until_ended(
         self, changed: Callable[[Step], None], log: Callable[[str], None]
@@ -74,61 +66,60 @@ class RunMonitor:
             run = self._current()
             details = run.run_details.task_details if run.run_details else None
             self._workflow = self._workflow or workflow_of(details)
-            for name, state in step_states(self._steps, details).items():
-                if _update(self._steps[name], state):
-                    changed(self._steps[name])
+            for name, state in step_states(self.steps, details).items():
+                if _update(self.steps[name], state):
+                    changed(self.steps[name])
             if run.state in ENDED:
                 return run
-            if time.monotonic() - self._pods_read >= self._pace.pods:
+            if time.monotonic() - self._pods_read >= self.pace.pods:
                 self._check_pods(log)
-            time.sleep(self._pace.run)
+            time.sleep(self.pace.run)
 
     def failure(self, run: V2beta1Run, folder: Path, kubectl: str) -> RunError:
         """Why the run failed. Writes the log of the failed step into `folder` where it has one."""
-        failed = [name for name, step in self._steps.items() if step.status == "failed"]
+        failed = [name for name, step in self.steps.items() if step.status == "failed"]
         if not failed:
             if run.state == "CANCELED":
-                return RunError(f"the run was stopped\nrun: {self._server.run_url(self._run_id)}")
+                return RunError(f"the run was stopped\nrun: {self.server.run_url(self.run_id)}")
             return RunError(
                 f"the run failed before any step: {_error_of(run)}\n"
-                f"run: {self._server.run_url(self._run_id)}"
+                f"run: {self.server.run_url(self.run_id)}"
             )
         step = failed[0]
-        pods = self._pods.of_steps([step], self._run_id, self._workflow)
+        pods = self.pods.of_steps([step], self.run_id, self._workflow)
         # A step that was retried has several pods: the last failure counts.
         pod = max(pods, key=lambda pod: pod.ended_at, default=None)
-        log = self._pods.log(pod.name) if pod else None
+        log = self.pods.log(pod.name) if pod else None
         place = f"{kubectl} {pod.name} -c main" if pod else "the Logs of the step on the run's page"
         if log:
             file = folder / f"{step}.log"
             write_text(file, log)
             place = str(file)
         return RunError(
-            f"step {step} failed: {cause(pod, log, self._image)}\nlog: {place}\n"
-            f"run: {self._server.run_url(self._run_id)}"
+            f"step {step} failed: {cause(pod, log, self.image)}\nlog: {place}\n"
+            f"run: {self.server.run_url(self.run_id)}"
         )
 
     def _current(self) -> V2beta1Run:
         """The run as it is; an interruption, as by a restarted port-forward, is waited out."""
-        deadline = time.monotonic() + self._pace.lost
+        deadline = time.monotonic() + self.pace.lost
         while True:
             try:
-                return self._server.run(self._run_id)
+                return self.server.run(self.run_id)
             except RunError as error:
                 lost_server = isinstance(error, LostServerError)
                 if not lost_server or time.monotonic() >= deadline:
                     raise RunError(
-                        f"{error}\nthe run may still be active: "
-                        f"{self._server.run_url(self._run_id)}"
+                        f"{error}\nthe run may still be active: {self.server.run_url(self.run_id)}"
                     ) from error
-            time.sleep(self._pace.run)
+            time.sleep(self.pace.run)
 
     def _check_pods(self, log: Callable[[str], None]) -> None:
         """Logs why pods do not start; raises RunError where only the user can help."""
         self._pods_read = time.monotonic()
-        running = [name for name, step in self._steps.items() if step.status == "running"]
+        running = [name for name, step in self.steps.items() if step.status == "running"]
         names = running or [ROOT]
-        pods = self._pods.of_steps(names, self._run_id, self._workflow)
+        pods = self.pods.of_steps(names, self.run_id, self._workflow)
         waiting = {pod.step: pod for pod in pods if pod.waiting}
         for name in names:
             pod = waiting.get(name)
@@ -136,8 +127,8 @@ class RunMonitor:
             if note and note != self._notes.get(name):
                 log(f"{name} cannot start yet: {note}")
             self._notes[name] = note
-            if name in self._steps:
-                self._steps[name].note = note
+            if name in self.steps:
+                self.steps[name].note = note
         self._raise_if_stuck([pod for pod in waiting.values() if pod.stuck])
 
     def _raise_if_stuck(self, stuck: list[Pod]) -> None:
@@ -146,11 +137,11 @@ class RunMonitor:
             return
         if self._stuck_since is None:
             self._stuck_since = time.monotonic()
-        if time.monotonic() - self._stuck_since >= self._pace.stuck:
+        if time.monotonic() - self._stuck_since >= self.pace.stuck:
             raise RunError(
-                f"{stuck_message(stuck[0], self._image)}\n"
+                f"{stuck_message(stuck[0], self.image)}\n"
                 f"pod: {stuck[0].name}\n"
-                f"the run is still waiting for it: {self._server.run_url(self._run_id)}"
+                f"the run is still waiting for it: {self.server.run_url(self.run_id)}"
             )
 
 

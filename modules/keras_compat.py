@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.backend import set_keras_mask
 from keras.src.backend.common import global_state
 from keras.src.models.functional import Functional
@@ -107,6 +108,20 @@ def fresh_layer_names() -> Iterator[None]:
         yield
     finally:
         global_state.set_global_attribute(_NAME_COUNTS, before)
+
+
+def skip_initializers() -> None:
+    """From now on, weights on Keras's NumPy backend are zeros that take neither time nor memory.
+
+    For inferring shapes only. Else an LSTM of 2,000 units is decomposed (QR) to be made orthogonal.
+    """
+    from keras.src.backend.numpy.core import Variable
+
+    def zeros(variable: Any, initializer: Any) -> None:
+        zero = variable._convert_to_tensor(0, dtype=variable._dtype)
+        variable._initialize(np.broadcast_to(zero, variable._shape))
+
+    Variable._initialize_with_initializer = zeros
 
 
 def hub_preset_loader(preset: str) -> Any:

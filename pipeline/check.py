@@ -29,7 +29,10 @@ OPTIONAL = ("sklearn", "IPython", "matplotlib", "pandas")
 
 
 def import_light_keras() -> None:
-    """Imports Keras on its NumPy backend. To be called before anything else imports Keras."""
+    """Imports Keras on its NumPy backend, where weights stay zeros.
+
+    To be called before anything else imports Keras.
+    """
     os.environ["KERAS_BACKEND"] = "numpy"
     hidden = [name for name in OPTIONAL if name not in sys.modules]
     for name in hidden:
@@ -41,6 +44,9 @@ def import_light_keras() -> None:
     finally:
         for name in hidden:
             del sys.modules[name]
+    from tfx_fusion.modules.keras_compat import skip_initializers
+
+    skip_initializers()
 
 
 def check_graph(examined: Examined) -> FusedModel:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from tfx_fusion.modules.files import damaged
 
 if TYPE_CHECKING:
     from tfx_fusion.modules.evaluation.quality import Bound, Quality
@@ -26,6 +31,22 @@ def wide_console(file: TextIO | None = None, terminal: bool | None = None) -> Co
 def print_line(console: Console, text: str, style: str | None = None) -> None:
     """Prints a text as it is: unbroken, uncoloured, its brackets no markup."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def damage_on(console: Console) -> Iterator[None]:
+    """Inside it, the user sees what was found damaged and set aside."""
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            print_line(console, f"Warning: {record.getMessage()}", "yellow")
+
+    printer = Printer()
+    damaged.addHandler(printer)
+    try:
+        yield
+    finally:
+        damaged.removeHandler(printer)
 
 
 def quality_table(quality: Quality) -> Table:

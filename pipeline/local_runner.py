@@ -1,7 +1,5 @@
 """Running a pipeline with LocalDagRunner while watching its steps."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 import time
@@ -26,6 +24,7 @@ from tfx.types import artifact_utils
 
 from tfx_fusion.components.base import check_artifact, summary_of
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.pipeline import ending
 from tfx_fusion.pipeline.steps import Step
 
 log = logging.getLogger(__name__)
@@ -85,13 +84,14 @@ class StepRun:
         except BaseException:
             for step in self.steps.values():
                 if step.status == "running":
-                    self._end(step, "failed")
+                    self._end(step, "interrupted" if ending.received() else "failed")
             raise
         finally:
             absl.removeHandler(watcher)
             own.removeHandler(progress)
 
     def _start(self, name: str) -> None:
+        ending.check()
         step = self.steps[name]
         step.status, step.started = "running", time.monotonic()
         self._on_change(step)
@@ -115,7 +115,7 @@ class StepRun:
             step.seconds_saved = round(_seconds_to_make(store, list(artifacts.values())), 3)
         self._end(step, "reused" if reused else "done")
 
-    def _end(self, step: Step, status: Literal["done", "reused", "failed"]) -> None:
+    def _end(self, step: Step, status: Literal["done", "reused", "failed", "interrupted"]) -> None:
         step.status, step.seconds = status, round(time.monotonic() - step.started, 3)
         self._on_change(step)
 

@@ -1,7 +1,5 @@
 """The pipeline, wired once: which step feeds which. The work itself is in the components."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tfx_fusion.modules.errors import Problem, RunError, SpecificationError
 from tfx_fusion.modules.files import check_path
+from tfx_fusion.modules.processes import ending_with_this
 from tfx_fusion.modules.spec import (
     ReadSpecification,
     Specification,
@@ -118,7 +119,7 @@ def _whole_error(examined: Examined) -> SpecificationError:
     """
     file = str(examined.read.file.path)
     command = [sys.executable, "-P", "-m", "tfx_fusion.pipeline.check", file]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(ending_with_this(command), capture_output=True, text=True)
     if done.returncode:
         return examined.error()
     return SpecificationError(Problem(**item) for item in json.loads(done.stdout.splitlines()[-1]))

@@ -1,7 +1,5 @@
 """The libraries' flood of messages goes to a log file; the terminal is for the user."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys
@@ -49,11 +47,26 @@ def output_to(path: Path) -> Iterator[TextIO]:
         try:
             yield terminal
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
             for descriptor, original in zip((1, 2), saved, strict=True):
                 os.dup2(original, descriptor)
                 os.close(original)
+
+
+def _flush() -> None:
+    """Flushes both streams into the log; what a full disk does not take is dropped.
+
+    It would else be printed on the terminal, where the streams lead next.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+            sys.stdout.flush()
+            sys.stderr.flush()
 
 
 def log_everything() -> None:

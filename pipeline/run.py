@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
+import signal
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,14 +21,17 @@ from tfx_fusion.modules.errors import (
     SpecificationError,
     user_error,
 )
-from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.files import remove_unfinished, write_text
+from tfx_fusion.modules.registry.changes import clean_up
 from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.registry.versions import check_publish_folder
 from tfx_fusion.modules.report.finished import PROVENANCE_FILE
-from tfx_fusion.modules.report.record import RejectedRows, RunRecord
+from tfx_fusion.modules.report.record import RUN_FILE, RunRecord
+from tfx_fusion.pipeline import ending
 from tfx_fusion.pipeline.beam import check_options, choose, in_words, size_to_choose_by
-from tfx_fusion.pipeline.consoles import print_line, quality_table, wide_console
+from tfx_fusion.pipeline.consoles import damage_on, print_line, quality_table, wide_console
 from tfx_fusion.pipeline.failure import cause_of
+from tfx_fusion.pipeline.living import alone, living, release_reserve, remove_leftovers
 from tfx_fusion.pipeline.prepare import Prepared, Workplace, check_writable, prepare
 from tfx_fusion.pipeline.quiet import log_everything, output_to
 from tfx_fusion.pipeline.report import report_on
@@ -77,7 +80,9 @@ def recorded(specification_file: Path, console: Console, action: Action) -> Run:
     check_publish_folder(specification.publish.path)
     with prepared.locating():
         RowSource.of(specification).check_columns()
-    with _one_at_a_time(place.folder):
+    with alone(place.folder):
+        remove_leftovers(place)
+        clean_up(specification.publish.path)
         folder = _new_folder(place.folder)
         log = folder / "run.log"
         record = RunRecord(
@@ -87,21 +92,26 @@ def recorded(specification_file: Path, console: Console, action: Action) -> Run:
         )
         print_line(console, f"run {folder}")
         print_line(console, f"log {log}")
-        with output_to(log) as stream:
+        with living(folder), output_to(log) as stream:
+            record.write(folder)
             terminal = wide_console(stream, console.is_terminal or None)
             current = Run(prepared, place, folder, record, terminal)
             try:
-                action(current)
+                with damage_on(terminal):
+                    action(current)
             except BaseException as error:
-                record.status = "failed"
-                record.error = cause_of(error)
+                release_reserve(folder)
+                with suppress(OSError):
+                    traceback.print_exc()  # goes to the log
+                if isinstance(error, KeyboardInterrupt) or ending.received():
+                    raise _interrupted(current) from error
+                record.status, record.error = "failed", cause_of(error)
                 _keep_rejected(current, error)
-                traceback.print_exc()  # goes to the log
                 invalid = isinstance(error, SpecificationError) and not record.steps
                 if invalid or not isinstance(error, Exception):
                     raise
             finally:
-                record.write(folder)
+                _write_record(current)
             if (folder / PROVENANCE_FILE).is_file():  # written once the steps start
                 report_on(record, folder, terminal)
     if record.error is not None:
@@ -109,6 +119,31 @@ def recorded(specification_file: Path, console: Console, action: Action) -> Run:
         at = f"step {failed[0]} failed: " if failed else ""
         raise RunError(f"{at}{record.error}\nlog: {log}")
     return current
+
+
+def _interrupted(current: Run) -> ending.Interrupted:
+    """Marks the run as interrupted, and removes what its unfinished step has written."""
+    number = ending.received() or signal.SIGINT
+    current.record.interrupt(number.name)
+    if current.record.steps:  # so TFX is imported
+        from tfx_fusion.pipeline.metadata import cancel_unfinished
+
+        cancel_unfinished(current.place)
+    remove_unfinished(current.place.folder)
+    error = ending.Interrupted(number.name)
+    error.message = (
+        f"the same command goes on with the steps that are not finished\nlog: {current.record.log}"
+    )
+    return error
+
+
+def _write_record(current: Run) -> None:
+    """Writes the record of a run that has ended, as far as the disk lets it."""
+    try:
+        current.record.write(current.folder)
+    except OSError as error:
+        file = current.folder / RUN_FILE
+        print_line(current.terminal, f"{file} could not be written: {cause_of(error)}", "red")
 
 
 def _new_folder(runs: Path) -> Path:
@@ -127,24 +162,11 @@ def _keep_rejected(current: Run, error: BaseException) -> None:
     """Keeps the rejected rows that an error carries, since TFX has removed the step's own."""
     found = user_error(error)
     if isinstance(found, RejectedRowsError) and found.rejected:
-        from tfx_fusion.modules.data.write import write_rejected
+        from tfx_fusion.modules.data.rejected import write_rejected
 
         file = write_rejected(str(current.folder), found.rejected)
-        current.record.rejected = RejectedRows(rows=len(found.rejected), file=file)
+        current.record.count_rejected(len(found.rejected), file)
         current.record.error = f"{current.record.error}. Rejected rows with their reasons: {file}"
-
-
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"another run is going on in {folder}: wait until it has ended"
-            ) from None
-        yield
 
 
 def run_steps(current: Run, train: bool) -> list[StagePlan]:
@@ -157,6 +179,7 @@ def run_steps(current: Run, train: bool) -> list[StagePlan]:
         # TFX takes ten seconds to import, so it is imported when all else is known to be valid.
         from tfx_fusion.components.champion_resolver.executor import current_state
         from tfx_fusion.pipeline.local_runner import StepRun
+        from tfx_fusion.pipeline.metadata import cancel_unfinished, check_metadata
         from tfx_fusion.pipeline.pipeline import Seen, create_pipeline, create_steps
 
         log_everything()
@@ -183,10 +206,13 @@ def run_steps(current: Run, train: bool) -> list[StagePlan]:
 
     def changed(step: Step) -> None:
         table.changed(step)
-        if step.status != "running":
-            record.write(current.folder)
+        if step.status != "running" or not step.note:
+            with suppress(OSError):  # a full disk fails the step, which is reported then
+                record.write(current.folder)
 
     step_run = StepRun(create_pipeline(specification.name, nodes, current.place), changed)
+    check_metadata(current.place)
+    cancel_unfinished(current.place)
     record.steps = list(step_run.steps.values())
     with StepTable(current.terminal, step_run.steps) as table:
         step_run.run()

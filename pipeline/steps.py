@@ -14,7 +14,10 @@ from rich.table import Table
 from tfx_fusion.modules.report.record import StepRecord
 from tfx_fusion.pipeline.consoles import print_line
 
-STYLES = {"waiting": "dim", "running": "yellow", "done": "green", "reused": "cyan", "failed": "red"}
+STYLES = {
+    "waiting": "dim", "running": "yellow", "done": "green", "reused": "cyan", "failed": "red",
+    "interrupted": "red",
+}  # fmt: skip
 
 
 class Step(StepRecord):

@@ -14,18 +14,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from ruamel.yaml import YAML
 
+from tfx_fusion.modules import spec
 from tfx_fusion.modules.errors import SpecificationError, suggestion
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.spec import (
-    Specification,
-    Tuning,
-    load_specification,
-    logged,
-    logged_as,
-    read_tree,
-)
 from tfx_fusion.modules.spec.views import search_view
 from tfx_fusion.modules.tuning.space import invalid_values, searched_values, with_values
+from tfx_fusion.pipeline.consoles import print_line
 from tfx_fusion.pipeline.prepare import Prepared
 from tfx_fusion.pipeline.run import Run, recorded, run_steps, stage_plans
 
@@ -52,7 +46,7 @@ def tune(specification_file: Path, console: Console) -> Tuned:
     Raises SpecificationError before anything starts where a key or a value is invalid, RunError
     where a step failed or no trial succeeded.
     """
-    specification = load_specification(specification_file)
+    specification = spec.load_specification(specification_file)
     tuning = specification.tuning
     if tuning is None:
         raise SpecificationError(
@@ -61,7 +55,7 @@ def tune(specification_file: Path, console: Console) -> Tuned:
             "scale: log}}}"
         )
     _logged_objective(specification, tuning)
-    tree = read_tree(specification_file)
+    tree = spec.read_tree(specification_file)
     for key, value in searched_values(tuning):
         with_values(specification_file, tree, {key: value})
     tuned: list[Tuned] = []
@@ -77,26 +71,26 @@ def tune(specification_file: Path, console: Console) -> Tuned:
     return tuned[0]
 
 
-def _logged_objective(specification: Specification, tuning: Tuning) -> tuple[str, bool]:
+def _logged_objective(specification: spec.Specification, tuning: spec.Tuning) -> tuple[str, bool]:
     """The name under which Keras logs the objective, and whether larger is better."""
     known = {"loss": "loss"}
     for name, output in specification.outputs.items():
         for metric in output.metrics:
-            known[f"{name}.{metric}"] = logged_as(specification, name, metric)
+            known[f"{name}.{metric}"] = spec.logged_as(specification, name, metric)
     if tuning.objective not in known:
         raise SpecificationError(
             f"tuning.objective: expected a loss or metric of an output, found "
             f"'{tuning.objective}'; {suggestion(tuning.objective, known)}"
         )
     name = f"val_{known[tuning.objective]}"
-    return name, logged(specification)[name] == "max"
+    return name, spec.logged(specification)[name] == "max"
 
 
 # From values by key to the checked specification that has them.
-Checked = Callable[[dict[str, Any]], Specification]
+Checked = Callable[[dict[str, Any]], spec.Specification]
 
 
-def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Checked:
+def _checker(prepared: Prepared, tuning: spec.Tuning, file: Path, tree: Any) -> Checked:
     """The check of a trial's values; every single value of the search is checked at once.
 
     The check raises SpecificationError where values are invalid or change what is embedded.
@@ -123,9 +117,9 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
                     "earlier stage"
                 )
 
-    def checked(values: dict[str, Any]) -> Specification:
+    def checked(values: dict[str, Any]) -> spec.Specification:
         _, changed = with_values(file, tree, values)
-        changed = changed.model_copy(update={"submodels": specification.submodels})  # with paths
+        changed = changed.changed(submodels=specification.submodels)  # with paths
         try:
             found = stage_plans(Prepared(changed, prepared.inspections))
         except SpecificationError as error:
@@ -142,7 +136,7 @@ def _checker(prepared: Prepared, tuning: Tuning, file: Path, tree: Any) -> Check
 
 
 def _search(
-    run: Run, tuning: Tuning, checked: Checked, plans: list[StagePlan]
+    run: Run, tuning: spec.Tuning, checked: Checked, plans: list[StagePlan]
 ) -> tuple[list[Trial], Trial]:
     from tfx_fusion.modules.training.stage_data import EmbeddedStore
     from tfx_fusion.modules.tuning.search import search
@@ -159,11 +153,8 @@ def _search(
     def print_trial(number: int, trial: Trial) -> None:
         result = "failed" if trial.score is None else f"{tuning.objective} {trial.score:.4f}"
         values = ", ".join(f"{key} {value_text(value)}" for key, value in trial.values.items())
-        run.terminal.print(
-            f"trial {number}/{tuning.trials}: {result} in {trial.seconds:.1f} s  "
-            f"{values}{trial.error and f': {trial.error}'}",
-            highlight=False, soft_wrap=True, markup=False,
-        )  # fmt: skip
+        text = f"trial {number}/{tuning.trials}: {result} in {trial.seconds:.1f} s  {values}"
+        print_line(run.terminal, f"{text}: {trial.error}" if trial.error else text)
 
     # The same search continues where it was stopped; any change of what it depends on starts anew.
     depends = search_view(specification)
@@ -173,7 +164,7 @@ def _search(
 
 
 def _written(
-    trials: list[Trial], best: Trial, run: Run, tuning: Tuning, tree: Any, file: Path
+    trials: list[Trial], best: Trial, run: Run, tuning: spec.Tuning, tree: Any, file: Path
 ) -> Tuned:
     """Writes the trials into the run's folder, and the best values beside the file searched."""
     from tfx_fusion.modules.tuning.picture import draw_trials
@@ -199,7 +190,7 @@ def value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _table(trials: list[Trial], tuning: Tuning) -> str:
+def _table(trials: list[Trial], tuning: spec.Tuning) -> str:
     stream = StringIO()
     writer = csv.writer(stream)
     writer.writerow(["trial", *tuning.search, tuning.objective, "seconds", "error"])

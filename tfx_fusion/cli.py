@@ -1,14 +1,16 @@
 """The `fusion` command: each subcommand is a file in `pipeline/commands` or `kubeflow`."""
 
-from __future__ import annotations
-
 import importlib
+import signal
 import sys
+from contextlib import suppress
 from typing import NamedTuple, cast
 
 import click
 
 from tfx_fusion.modules.errors import SpecificationError, UserError
+from tfx_fusion.pipeline import ending
+from tfx_fusion.pipeline.failure import machine_problem
 
 
 class Place(NamedTuple):
@@ -72,28 +74,50 @@ def fusion() -> None:
 def main() -> None:
     """Runs the command; a user's error becomes a message and an exit code, never a traceback.
 
-    2 for an invalid specification, 1 for anything else that failed.
+    2 for an invalid specification, 128 and its number for a signal, 1 for anything else that
+    failed.
     """
+    ending.install()
     try:
         sys.exit(fusion.main(standalone_mode=False))
-    except click.ClickException as error:
+    except BaseException as error:
+        code = _report(error)
+        if code is None:
+            raise
+        sys.exit(code)
+
+
+def _report(error: BaseException) -> int | None:
+    """Prints why a command ended; returns its exit code, or None for a fault of ours."""
+    number = ending.received()
+    if number is not None or isinstance(error, click.Abort):
+        number = number or signal.SIGINT
+        _print_error(f"interrupted by {number.name}", _texts(error))
+        return ending.exit_code(number)
+    if isinstance(error, click.ClickException):
         error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        _print_error("stopped")
-        sys.exit(130)
-    except SpecificationError as error:
+        return error.exit_code
+    if isinstance(error, SpecificationError):
         _print_error("the specification is invalid", [f"  {line}" for line in error.problems])
-        sys.exit(2)
-    except UserError as error:
-        _print_error("failed", [str(error)])
-        sys.exit(1)
+        return 2
+    problem = str(error) if isinstance(error, UserError) else machine_problem(error)
+    if problem is None:
+        return None
+    _print_error("failed", [problem])
+    return 1
+
+
+def _texts(error: BaseException) -> list[str]:
+    """What a command says of its interruption; click raises an exception of its own for it."""
+    found = error.__cause__ or error
+    return [found.message] if isinstance(found, ending.Interrupted) and found.message else []
 
 
 def _print_error(title: str, lines: list[str] | None = None) -> None:
     from rich.console import Console
 
     console = Console(stderr=True)
-    console.print(title, style="red" if lines else None)
-    for line in lines or ():
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    with suppress(OSError):  # the terminal may be closed
+        console.print(title, style="red" if lines else None)
+        for line in lines or ():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)

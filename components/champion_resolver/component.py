@@ -1,7 +1,5 @@
 """Compare: a copy of the last published model, for the Evaluator to measure the candidate by."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tfx.dsl.components.base import base_component, executor_spec

@@ -1,7 +1,5 @@
 """EmbeddingGen's work."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from tfx.dsl.components.base import base_beam_executor
@@ -35,7 +33,7 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
         targets = run.output_splits(EMBEDDINGS_KEY)
         with self._make_beam_pipeline() as pipeline:
             write_embeddings(pipeline, make, run.splits(EXAMPLES_KEY), targets, shards)
-        contents = collect(plan, shards, folder)
+        contents = collect(plan, shards, folder, run.rejected_rows(EXAMPLES_KEY))
         return EmbeddingsSummary(
             rows=sum(contents.rows.values()),
             bytes_per_row=contents.bytes_per_row,

@@ -1,7 +1,5 @@
 """FusionEvaluator's work."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tfx import types
@@ -11,18 +9,19 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.standard_component_specs import BLESSING_KEY, EXAMPLES_KEY
 from tfx.utils import path_utils
 
-from tfx_fusion.components.base import Artifacts, Execution, StepExecutor
+from tfx_fusion.components.base import Artifacts, Execution, StepExecutor, summary_of
 from tfx_fusion.components.channels import BASELINE_KEY, MODEL_KEY, with_comparable_baseline
 from tfx_fusion.modules.evaluation.ablation import read_ablation, with_ablation
 from tfx_fusion.modules.evaluation.predictions import (
     CANDIDATE,
     CHAMPION,
+    RowsBefore,
     predictions_folder,
     write_predictions,
 )
 from tfx_fusion.modules.evaluation.quality import Quality, assess, write_quality
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.report.summaries import EvaluationSummary
+from tfx_fusion.modules.report.summaries import EvaluationSummary, RowsSummary, TrainingSummary
 from tfx_fusion.modules.spec import Specification
 
 SPECIFICATION_KEY = "specification"
@@ -45,7 +44,7 @@ class Executor(StepExecutor, evaluator.Executor):
         evaluator.Executor.Do(
             self, {**inputs, EXAMPLES_KEY: [predicted]}, run.outputs, run.parameters
         )
-        quality = assess(specification, results)
+        quality = assess(specification, results, _rows_before(run))
         if run.has_input(WORTH_KEY):
             ablation = read_ablation(run.input_folder(WORTH_KEY))
             quality = with_ablation(quality, ablation, specification)
@@ -74,6 +73,15 @@ class Executor(StepExecutor, evaluator.Executor):
         predicted.uri = str(folder.parent)
         predicted.split_names = artifact_utils.encode_split_names([SPLIT])
         return predicted
+
+
+def _rows_before(run: Execution) -> RowsBefore | None:
+    """None where other components have read the rows or trained the model."""
+    rows, trained = (summary_of([run.input(key)]) for key in (EXAMPLES_KEY, MODEL_KEY))
+    if not isinstance(rows, RowsSummary) or not isinstance(trained, TrainingSummary):
+        return None
+    read = rows.train + rows.eval + rows.rejected
+    return RowsBefore(read, rows.rejected + trained.rejected_train)
 
 
 def _serving_model(artifacts: list[types.Artifact]) -> Path:

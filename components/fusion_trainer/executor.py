@@ -1,7 +1,5 @@
 """FusionTrainer's work."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -87,6 +85,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
             record_path=run.output_folder(RECORD_KEY),
             checkpoint=checkpoint_of(run, champion),
             champion=champion,
+            rejected_before=run.rejected_rows(EXAMPLES_KEY),
         )
         model.set_string_custom_property("frozen_digest", all_frozen(record.proof).exported)
         for name, part in record.proof.items():
@@ -103,4 +102,6 @@ def summary(record: TrainingRecord) -> TrainingSummary:
         loss=loss if math.isfinite(loss) else None,
         frozen_tensors=all_frozen(record.proof).tensors,
         warm_start=str(record.warm_start) if record.warm_start else "",
+        rejected=sum(record.rejected.values()),
+        rejected_train=record.rejected.get("train", 0),
     )

@@ -1,7 +1,5 @@
 """ManifestExampleGen's work."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tfx.dsl.components.base import base_beam_executor

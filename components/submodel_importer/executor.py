@@ -7,7 +7,7 @@ from tfx.dsl.components.base import base_executor
 
 from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.components.channels import INTERFACE_KEY
-from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.errors import RunError, UserError
 from tfx_fusion.modules.report.summaries import SubmodelSummary
 from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 
@@ -28,11 +28,14 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         artifact = run.output(SUBMODEL_KEY)
 
         copied = copy_submodel(path, Path(artifact.uri))
-        inspection = inspect_submodel(
-            copied,
-            run.parameters[SIGNATURE_KEY] or None,
-            json.loads(run.parameters[CUSTOM_OBJECTS_KEY]),
-        )
+        try:
+            inspection = inspect_submodel(
+                copied,
+                run.parameters[SIGNATURE_KEY] or None,
+                json.loads(run.parameters[CUSTOM_OBJECTS_KEY]),
+            )
+        except UserError as error:  # the copy is removed with the failed step
+            raise RunError(str(error).replace(str(copied), str(path))) from error
         if inspection.digest != run.parameters[DIGEST_KEY]:
             raise RunError(
                 f"{path}: the model changed while the run was starting (expected digest "

@@ -1,7 +1,5 @@
 """VersionPusher's work."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -9,7 +7,7 @@ from tfx.components.pusher import executor
 from tfx.types import standard_component_specs
 
 from tfx_fusion.components.base import Execution, StepExecutor
-from tfx_fusion.components.channels import compared_version, described_data
+from tfx_fusion.components.channels import described_champion, described_data
 from tfx_fusion.modules.data.checks.gate import STATISTICS_FILE
 from tfx_fusion.modules.evaluation.quality import read_quality
 from tfx_fusion.modules.files import write_text
@@ -57,7 +55,7 @@ class Executor(StepExecutor, executor.Executor):
             folder=Path(run.parameters[FOLDER_KEY]),
             provenance=provenance.of_run(run.parameters[RUN_KEY], described_data(gate)),
             metrics=metrics,
-            champion=compared_version(run.input(CHAMPION_KEY)),
+            champion=described_champion(run.input(CHAMPION_KEY)),
             keep=run.parameters[KEEP_KEY] or None,
             statistics=Path(gate.uri, STATISTICS_FILE),
         )

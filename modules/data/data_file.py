@@ -7,8 +7,6 @@ The readers of Parquet and TFRecords are imported where they are needed: a check
 header must not wait for them.
 """
 
-from __future__ import annotations
-
 import csv
 import glob
 import gzip

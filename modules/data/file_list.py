@@ -5,18 +5,17 @@ the number of rows. The digest of that file is a property of the artifact. A rea
 these files, or fails: a folder may have been used twice, a copy may have been cut short.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
 from pathlib import Path
 
+import tensorflow as tf
 from pydantic import BaseModel, ValidationError
 
 from tfx_fusion.modules.data.records import count_records
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.files import put_in_place, write_text
 
 LIST_FILE = "files.json"
 PREFIX = "data_tfrecord-"
@@ -106,6 +105,14 @@ def temporary_file(file: str) -> str:
     """Where a record file is written before its rename: no reader takes a file of this name."""
     folder, _, name = file.rpartition("/")
     return f"{folder}/.{name}.tmp"
+
+
+def finish(file: str) -> None:
+    """Gives a record file that was written under its temporary name its own."""
+    if "://" in file:  # in a store of objects, where TensorFlow's rename is all there is
+        tf.io.gfile.rename(temporary_file(file), file, overwrite=True)
+    else:
+        put_in_place(Path(temporary_file(file)), Path(file))
 
 
 def _files(folder: Path) -> dict[str, Path]:

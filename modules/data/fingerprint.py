@@ -5,8 +5,6 @@ reads is neither. So the digest is given to the component as a parameter, and th
 it with the digest of what it has read.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterable, Mapping

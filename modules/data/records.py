@@ -6,8 +6,6 @@ of 8 bytes, its checksum of 4, the record, its checksum of 4. A file compressed 
 read so; none that this project writes is.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 from array import array

@@ -1,7 +1,5 @@
 """From a row of the data file to a tf.Example: every cell is checked against the specification."""
 
-from __future__ import annotations
-
 import json
 import math
 import operator
@@ -14,29 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfx_fusion.modules import spec
 from tfx_fusion.modules.data.data_file import Row
 from tfx_fusion.modules.data.fingerprint import file_state
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.spec import (
-    CategoryFeature,
-    CategoryLabel,
-    Feature,
-    ImageFeature,
-    Label,
-    MultiLabel,
-    NumberFeature,
-    NumberLabel,
-    RawFeature,
-    SequenceFeature,
-    TextFeature,
-    columns_of,
-    length_name,
-    missing_name,
-    stored,
-    stored_columns,
-    weighted_labels,
-    weights_name,
-)
 from tfx_fusion.modules.spec.features import FeaturePart
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -117,7 +96,7 @@ def _class(column: str, value: Any, classes: tuple[str, ...], wanted: str = "one
     return name
 
 
-def _multi_hot(row: Row, part: MultiLabel) -> list[int]:
+def _multi_hot(row: Row, part: spec.MultiLabel) -> list[int]:
     """1 for each class that a cell names and 0 for the others, in the order of `classes`."""
     column, value = part.column, row.get(part.column)
     if not isinstance(value, list):
@@ -141,13 +120,14 @@ class RowParser:
     """
 
     def __init__(
-        self, features: dict[str, Feature], labels: dict[str, Label], folder: Path
+        self, features: dict[str, spec.Feature], labels: dict[str, spec.Label], folder: Path
     ) -> None:
-        self._parts: dict[str, Feature | Label] = {**features, **labels}
+        self._parts: dict[str, spec.Feature | spec.Label] = {**features, **labels}
         self._folder = folder
         self._states: Mapping[str, str] = {}
         self._weights = {
-            weights_name(name): labels[name].row_weights or "" for name in weighted_labels(labels)
+            spec.weights_name(name): labels[name].row_weights or ""
+            for name in spec.weighted_labels(labels)
         }
 
     def example(
@@ -173,7 +153,7 @@ class RowParser:
                 continue
             found = self._optional(row, name, part)
             feature |= found or _nothing(name, part)
-            feature[missing_name(name)] = tf.train.Feature(
+            feature[spec.missing_name(name)] = tf.train.Feature(
                 int64_list=tf.train.Int64List(value=[found is None])
             )
         for name, column in self._weights.items():
@@ -184,7 +164,7 @@ class RowParser:
         """One row without labels, as the served model takes it: `{input: value}`, no batch."""
         encoded = self.example("", row).features.feature
         answer: dict[str, np.ndarray] = {}
-        for name, (shape, _) in stored_columns(self._parts).items():
+        for name, (shape, _) in spec.stored_columns(self._parts).items():
             kind = encoded[name].WhichOneof("kind")
             # As objects, for NumPy's own strings lose the zero bytes that a picture may end in.
             dtype = object if kind == "bytes_list" else None
@@ -192,40 +172,44 @@ class RowParser:
             answer[name] = values.reshape(shape)
         return answer
 
-    def _columns(self, row: Row, name: str, part: Feature | Label) -> dict[str, tf.train.Feature]:
-        if not isinstance(part, SequenceFeature):
+    def _columns(
+        self, row: Row, name: str, part: spec.Feature | spec.Label
+    ) -> dict[str, tf.train.Feature]:
+        if not isinstance(part, spec.SequenceFeature):
             return {name: self._feature(row, part)}
         steps = self._sequence(row, part)
         padding = ((0, part.shape[0] - len(steps)), (0, 0))
         padded = np.pad(steps, padding, constant_values=part.padding)
         found = {name: _float_feature(padded.ravel())}
         if part.variable:
-            found[length_name(name)] = _int_feature([len(steps)])
+            found[spec.length_name(name)] = _int_feature([len(steps)])
         return found
 
-    def _feature(self, row: Row, part: Feature | Label) -> tf.train.Feature:
-        if isinstance(part, ImageFeature):
+    def _feature(self, row: Row, part: spec.Feature | spec.Label) -> tf.train.Feature:
+        if isinstance(part, spec.ImageFeature):
             return _bytes_feature([self._image(row, part)])
-        if isinstance(part, TextFeature):
+        if isinstance(part, spec.TextFeature):
             return _bytes_feature([_text(row, part.column).encode()])
-        if isinstance(part, CategoryFeature | CategoryLabel):
+        if isinstance(part, spec.CategoryFeature | spec.CategoryLabel):
             name = _class(part.column, _cell(row, part.column), part.classes)
             return _bytes_feature([name.encode()])
-        if isinstance(part, MultiLabel):
+        if isinstance(part, spec.MultiLabel):
             return _int_feature(_multi_hot(row, part))
-        if isinstance(part, NumberLabel):
+        if isinstance(part, spec.NumberLabel):
             return _float_feature([_number(part.column, _cell(row, part.column))])
-        if isinstance(part, NumberFeature):
+        if isinstance(part, spec.NumberFeature):
             return _float_feature([_number(name, _cell(row, name)) for name in part.names])
-        if isinstance(part, RawFeature):
+        if isinstance(part, spec.RawFeature):
             return self._raw(row, part)
         raise TypeError(f"a {part.type} has columns of its own")
 
-    def _optional(self, row: Row, name: str, part: Feature) -> dict[str, tf.train.Feature] | None:
+    def _optional(
+        self, row: Row, name: str, part: spec.Feature
+    ) -> dict[str, tf.train.Feature] | None:
         """The columns of a feature that the row may lack; None where it does."""
-        if all(row.get(column) in (None, "", b"") for column in columns_of(part)):
+        if all(row.get(column) in (None, "", b"") for column in spec.columns_of(part)):
             return None
-        if isinstance(part, SequenceFeature) and _has_no_steps(row, part):
+        if isinstance(part, spec.SequenceFeature) and _has_no_steps(row, part):
             return None
         try:
             return self._columns(row, name, part)
@@ -249,7 +233,7 @@ class RowParser:
             raise RunError(f"{path}: the file changed while the rows were read: run again")
         return content, path
 
-    def _image(self, row: Row, part: ImageFeature) -> bytes:
+    def _image(self, row: Row, part: spec.ImageFeature) -> bytes:
         value = _cell(row, part.column)
         if isinstance(value, bytes):
             encoded, shown = value, "the image"
@@ -269,7 +253,7 @@ class RowParser:
             ) from None
         return encoded
 
-    def _sequence(self, row: Row, part: SequenceFeature) -> np.ndarray:
+    def _sequence(self, row: Row, part: spec.SequenceFeature) -> np.ndarray:
         """The steps that a row has `(steps, width)`, without padding."""
         value = _cell(row, part.column)
         if is_file_of_numbers(value):
@@ -307,7 +291,7 @@ class RowParser:
             raise RowError(part.column, "expected finite numbers, found NaN or infinity")
         return array
 
-    def _raw(self, row: Row, part: RawFeature) -> tf.train.Feature:
+    def _raw(self, row: Row, part: spec.RawFeature) -> tf.train.Feature:
         value = _cell(row, part.column)
         if part.shape and isinstance(value, str):
             value = _json_list(part.column, value)
@@ -326,20 +310,20 @@ class RowParser:
             raise RowError(part.column, f"expected int64 numbers, found {_short(value)}") from None
 
 
-def _nothing(name: str, part: Feature) -> dict[str, tf.train.Feature]:
+def _nothing(name: str, part: spec.Feature) -> dict[str, tf.train.Feature]:
     """What a tf.Example holds for a feature that a row lacks: the Transform graph detects it."""
-    shape, dtype = stored(part)
+    shape, dtype = spec.stored(part)
     if dtype == "string":
         return {name: _bytes_feature([b""] * math.prod(shape))}
     found = {name: _float_feature([math.nan] * math.prod(shape))}
-    if isinstance(part, SequenceFeature) and part.variable:
-        found[length_name(name)] = _int_feature([0])
+    if isinstance(part, spec.SequenceFeature) and part.variable:
+        found[spec.length_name(name)] = _int_feature([0])
     return found
 
 
-def _given_length(row: Row, part: SequenceFeature, found: int) -> int:
+def _given_length(row: Row, part: spec.SequenceFeature, found: int) -> int:
     """How many of the steps found in a row are steps: all, or as many as another column says."""
-    column = length_name(part.column)
+    column = spec.length_name(part.column)
     value = row.get(column)
     if value is None or value == "":
         return found
@@ -353,8 +337,8 @@ def _given_length(row: Row, part: SequenceFeature, found: int) -> int:
     return int(number)
 
 
-def _has_no_steps(row: Row, part: SequenceFeature) -> bool:
-    if part.variable and row.get(length_name(part.column)) in (0, "0"):
+def _has_no_steps(row: Row, part: spec.SequenceFeature) -> bool:
+    if part.variable and row.get(spec.length_name(part.column)) in (0, "0"):
         return True
     value = row[part.column]
     return isinstance(value, list) and not value

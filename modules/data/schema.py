@@ -1,25 +1,8 @@
 """The schema that a specification implies for its tf.Examples."""
 
-from __future__ import annotations
-
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from tfx_fusion.modules.spec import (
-    CategoryFeature,
-    CategoryLabel,
-    Feature,
-    ImageFeature,
-    Label,
-    MultiLabel,
-    TextFeature,
-    length_name,
-    may_be_missing,
-    missing_name,
-    stored,
-    variable_sequences,
-    weighted_labels,
-    weights_name,
-)
+from tfx_fusion.modules import spec
 
 TYPES = {
     "float32": schema_pb2.FLOAT,
@@ -28,7 +11,9 @@ TYPES = {
 }
 
 
-def implied_schema(features: dict[str, Feature], labels: dict[str, Label]) -> schema_pb2.Schema:
+def implied_schema(
+    features: dict[str, spec.Feature], labels: dict[str, spec.Label]
+) -> schema_pb2.Schema:
     """Every feature present in every row, with its type, shape and, for classes, its domain.
 
     Anything else in the data is an anomaly to ExampleValidator. `image_domain` excludes
@@ -37,28 +22,28 @@ def implied_schema(features: dict[str, Feature], labels: dict[str, Label]) -> sc
     schema = schema_pb2.Schema()
     _add(schema, "row_id", schema_pb2.BYTES, ())
     for name, part in {**features, **labels}.items():
-        added = _add(schema, name, TYPES[stored(part).dtype], stored(part).shape)
-        if isinstance(part, ImageFeature):
+        added = _add(schema, name, TYPES[spec.stored(part).dtype], spec.stored(part).shape)
+        if isinstance(part, spec.ImageFeature):
             added.image_domain.SetInParent()
-        elif isinstance(part, TextFeature):
+        elif isinstance(part, spec.TextFeature):
             added.natural_language_domain.SetInParent()
-        elif isinstance(part, CategoryFeature | CategoryLabel):
+        elif isinstance(part, spec.CategoryFeature | spec.CategoryLabel):
             added.string_domain.name = name
             added.string_domain.value.extend(part.classes)
-            if isinstance(part, CategoryFeature) and part.missing:
+            if isinstance(part, spec.CategoryFeature) and part.missing:
                 added.string_domain.value.append("")
-        elif isinstance(part, MultiLabel):
+        elif isinstance(part, spec.MultiLabel):
             added.int_domain.min, added.int_domain.max = 0, 1
-    for name, sequence in variable_sequences(features).items():
-        added = _add(schema, length_name(name), schema_pb2.INT, ())
+    for name, sequence in spec.variable_sequences(features).items():
+        added = _add(schema, spec.length_name(name), schema_pb2.INT, ())
         added.int_domain.min, added.int_domain.max = 0, sequence.shape[0]
         if not sequence.missing:
             added.int_domain.min = 1
-    for name in may_be_missing(features):
-        added = _add(schema, missing_name(name), schema_pb2.INT, ())
+    for name in spec.may_be_missing(features):
+        added = _add(schema, spec.missing_name(name), schema_pb2.INT, ())
         added.int_domain.min, added.int_domain.max = 0, 1
-    for name in weighted_labels(labels):
-        _add(schema, weights_name(name), schema_pb2.FLOAT, ())
+    for name in spec.weighted_labels(labels):
+        _add(schema, spec.weights_name(name), schema_pb2.FLOAT, ())
     return schema
 
 

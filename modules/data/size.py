@@ -1,7 +1,5 @@
 """An estimate of the data's size, by which a run chooses how many processes read them."""
 
-from __future__ import annotations
-
 import gzip
 import struct
 import zlib

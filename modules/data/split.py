@@ -1,7 +1,5 @@
 """The splits of the rows, and which one a row goes to."""
 
-from __future__ import annotations
-
 import hashlib
 
 from tfx_fusion.modules.data.data_file import Row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -13,13 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.data import data_file
-from tfx_fusion.modules.data.file_list import temporary_file
+from tfx_fusion.modules.data.file_list import finish, temporary_file
 from tfx_fusion.modules.data.fingerprint import (
     ShardDigest,
     combined,
     media_paths,
     media_states,
 )
+from tfx_fusion.modules.data.rejected import Rejected, check_limit, write_rejected
 from tfx_fusion.modules.data.rows import RowError, RowParser
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.data.split import SPLITS, split_of
@@ -27,8 +27,6 @@ from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.spec import ColumnSplit, NumberFeature
 
 log = logging.getLogger("fusion.data")
-REJECTED_FILE = "rejected_rows.csv"
-
 
 # The lowest and highest value of each column of a number feature, NaN where there is none.
 Ranges = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -99,7 +97,7 @@ class _WriteShard(beam.DoFn):
                     _widen(ranges, name, values, values)
         for split, writer in writers.items():
             writer.close()
-            tf.io.gfile.rename(temporary_file(names[split]), names[split], overwrite=True)
+            finish(names[split])
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
             plain = {name: [low.tolist(), high.tolist()] for name, (low, high) in ranges.items()}
             summary = {"counts": counts, "rejected": rejected, "ranges": plain}
@@ -145,7 +143,7 @@ def collect(
     were rejected than `data.max_rejected` allows, or a split has no row.
     """
     counts = dict.fromkeys(SPLITS, 0)
-    rejected: list[tuple[str, str, str]] = []
+    rejected: list[Rejected] = []
     ranges: Ranges = {}
     digests = []
     for name in sorted(tf.io.gfile.listdir(summaries)):
@@ -154,7 +152,7 @@ def collect(
         digests.append(summary["digest"])
         for split in SPLITS:
             counts[split] += summary["counts"][split]
-        rejected += [tuple(item) for item in summary["rejected"]]
+        rejected += [Rejected(*item) for item in summary["rejected"]]
         for name, (low, high) in summary["ranges"].items():
             _widen(ranges, name, np.array(low), np.array(high))
     read = combined(digests)
@@ -185,35 +183,11 @@ def _normalized(source: RowSource) -> dict[str, NumberFeature]:
     }
 
 
-def write_rejected(folder: str, rejected: list[tuple[str, str, str]]) -> str:
-    """Writes rejected rows with their reasons as a CSV file; returns its path."""
-    tf.io.gfile.makedirs(folder)
-    file = f"{folder}/{REJECTED_FILE}"
-    with tf.io.gfile.GFile(file, "w") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["row", "column", "reason"])
-        writer.writerows(
-            [value.encode("utf-8", "replace").decode() for value in item] for item in rejected
-        )
-    return file
-
-
-def _check_counts(
-    source: RowSource, counts: RowCounts, rejected: list[tuple[str, str, str]]
-) -> None:
+def _check_counts(source: RowSource, counts: RowCounts, rejected: list[Rejected]) -> None:
     data = source.data
     if counts.total == 0:
         raise RunError(f"{data.path}: the data set is empty: expected rows, found none")
-    if counts.rejected / counts.total > data.max_rejected:
-        shown = "; ".join(
-            f"{row}, {f'column {column!r}: ' if column else ''}{reason}"
-            for row, column, reason in rejected[:3]
-        )
-        raise RejectedRowsError(
-            f"{data.path}: {counts.rejected} of {counts.total} rows were rejected, "
-            f"data.max_rejected allows {data.max_rejected * 100:g} %. First: {shown}",
-            rejected,
-        )
+    check_limit(rejected, data.max_rejected, counts.total, file=str(data.path))
     for split in SPLITS:
         if getattr(counts, split) == 0:
             how = (

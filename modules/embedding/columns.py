@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data.file_list import temporary_file
+from tfx_fusion.modules.data.file_list import finish, temporary_file
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
 from tfx_fusion.modules.errors import RunError, first_line
 from tfx_fusion.modules.spec.base import Part
@@ -141,7 +141,7 @@ def write_rows(
                     example.features.feature[column.name].CopyFrom(feature)
                 writer.write(example.SerializeToString(deterministic=True))
                 rows += 1
-    tf.io.gfile.rename(temporary_file(path), path, overwrite=True)
+    finish(path)
     return rows, columns
 
 

@@ -1,7 +1,5 @@
 """The frozen part of a graph as one function, from stored rows to what a head learns from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple

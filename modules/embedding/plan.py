@@ -4,8 +4,6 @@ A sub-model that a stage leaves frozen gives the same output for a row in every 
 all before it does so too. What such sub-models give is computed once; the head learns from that.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Literal
@@ -192,7 +190,7 @@ def _submodels(specification: Specification, needed: set[str]) -> dict[str, Subm
         if name in needed:
             found[name] = submodel
         elif using:
-            found[name] = submodel.model_copy(update={"inputs": using[0]})
+            found[name] = submodel.changed(inputs=using[0])
     return found
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
 from tfx_fusion.modules.data.file_list import example_files
-from tfx_fusion.modules.data.write import write_rejected
+from tfx_fusion.modules.data.rejected import Rejected, check_limit, shown, write_rejected
 from tfx_fusion.modules.embedding.columns import (
     CONTENTS_FILE,
     Column,
@@ -101,16 +101,22 @@ def write_embeddings(
     )
 
 
-def collect(plan: EmbeddingPlan, summaries: str, folder: str) -> Contents:
+def collect(plan: EmbeddingPlan, summaries: str, folder: str, earlier: int = 0) -> Contents:
     """Writes the contents page and the rejected rows into `folder`, and deletes the notes.
 
-    Raises RejectedRowsError where the share of rejected rows exceeds the plan's `max_rejected`, or
-    a split has no row left.
+    Args:
+        plan: what was embedded.
+        summaries: the folder of notes on each file.
+        folder: where the embedded rows are.
+        earlier: how many rows were rejected before, when they were read.
+
+    Raises RejectedRowsError where the share of rejected rows, these included, exceeds the plan's
+    `max_rejected`, or a split has no row left.
     """
     rows: dict[str, int] = {}
     given: dict[str, int] = {}
     places: dict[str, tuple[int, ...]] = {}
-    rejected: list[tuple[str, str, str]] = []
+    rejected: list[Rejected] = []
     columns: tuple[Column, ...] = ()
     for name in sorted(tf.io.gfile.listdir(summaries)):
         with tf.io.gfile.GFile(f"{summaries}/{name}") as stream:
@@ -120,33 +126,20 @@ def collect(plan: EmbeddingPlan, summaries: str, folder: str) -> Contents:
         rows[split] = rows.get(split, 0) + summary["rows"]
         given[split] = first + summary["rows"] + len(bad)
         places[split] = (*places.get(split, ()), *(first + row.place for row in bad))
-        rejected += [(row.row_id, row.embedding, row.reason) for row in bad]
+        rejected += [Rejected(row.row_id, row.embedding, row.reason) for row in bad]
         found = tuple(Column.model_validate(column) for column in summary["columns"])
         if found:  # a file may have no usable row
             check_same(columns or found, found)
             columns = found
     write_rejected(folder, rejected)
-    _check_counts(plan, rows, sum(given.values()), rejected)
+    check_limit(rejected, plan.max_rejected, sum(given.values()) + earlier, earlier)
+    for split, count in rows.items():
+        if rejected and not count:
+            raise RejectedRowsError(
+                f"no row of the split '{split}' can be embedded. First: {shown(rejected)}", rejected
+            )
     contents = Contents(plan=plan, columns=columns, rows=rows, rejected=places)
     with tf.io.gfile.GFile(f"{folder}/{CONTENTS_FILE}", "w") as stream:
         stream.write(contents.model_dump_json(indent=1))
     tf.io.gfile.rmtree(summaries)
     return contents
-
-
-def _check_counts(
-    plan: EmbeddingPlan, rows: dict[str, int], given: int, rejected: list[tuple[str, str, str]]
-) -> None:
-    row, embedding, reason = rejected[0] if rejected else ("", "", "")
-    first = f"First: {row}, {embedding}: {reason}"
-    if len(rejected) > plan.max_rejected * given:
-        raise RejectedRowsError(
-            f"{len(rejected)} of {given} rows cannot be embedded, data.max_rejected allows "
-            f"{plan.max_rejected * 100:g} %. {first}",
-            rejected,
-        )
-    for split, count in rows.items():
-        if rejected and not count:
-            raise RejectedRowsError(
-                f"no row of the split '{split}' can be embedded. {first}", rejected
-            )

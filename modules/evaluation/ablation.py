@@ -77,7 +77,7 @@ def with_ablation(quality: Quality, ablation: Ablation, specification: Specifica
         margin = margins.get(item.output, {}).get(item.metric)
         if margin is not None:
             met = item.gain >= margin
-            line = line.model_copy(update={"bounds": (Bound(text=f"≥ {margin:g}", met=met),)})
+            line = line.changed(bounds=(Bound(text=f"≥ {margin:g}", met=met),))
             if not met:
                 gain = shown(item.gain, item.gain_interval, quality.confidence, "+.4f")
                 missed.append(
@@ -85,8 +85,7 @@ def with_ablation(quality: Quality, ablation: Ablation, specification: Specifica
                     f"'{item.branch}' alone, at least {margin:g} is needed"
                 )
         lines.append(line)
-    update = {"lines": (*quality.lines, *lines), "missed": (*quality.missed, *missed)}
-    return quality.model_copy(update=update)
+    return quality.changed(lines=(*quality.lines, *lines), missed=(*quality.missed, *missed))
 
 
 def _line(

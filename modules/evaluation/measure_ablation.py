@@ -35,9 +35,9 @@ from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.data import RawRows
 from tfx_fusion.modules.training.embedded import EmbeddedRows
-from tfx_fusion.modules.training.stage_data import EmbeddedStore, StageData, StageDataSource
+from tfx_fusion.modules.training.stage_data import EmbeddedStore, Places, StageData, StageDataSource
 from tfx_fusion.modules.training.train import seed_everything, train
-from tfx_fusion.modules.training.trained_values import read_trained, trained_variables
+from tfx_fusion.modules.training.trained_values import Trained, read_trained, trained_variables
 
 progress = logging.getLogger("fusion.progress")
 
@@ -68,12 +68,12 @@ def measure_ablation(
     """
     fusion = _Fusion(
         specification, interfaces, submodels, transform_path, splits, stages,
-        EmbeddedStore(stages, embeddings),
+        EmbeddedStore(stages, embeddings), model,
     )  # fmt: skip
     comparisons: list[Comparison] = []
     rows = 0
     for joint in joints_of(specification):
-        data, fused = fusion.trained(joint.merge, model)
+        data, fused = fusion.trained(joint.merge)
         labels = _labels(data)
         rows = len(next(iter(labels.values())))
         predictions = {"fused": _predictions(data)}
@@ -106,6 +106,11 @@ class _Fusion:
     splits: Mapping[str, str]
     stages: Sequence[StagePlan]
     store: EmbeddedStore
+    model: Path
+
+    @cached_property
+    def _trained(self) -> Trained:
+        return read_trained(self.model) or Trained({}, {})
 
     @cached_property
     def _transform(self) -> TransformGraph:
@@ -130,20 +135,30 @@ class _Fusion:
             fused = build(specification, interfaces, opening)
         return fused if needed else replace(fused, submodels={})
 
-    def trained(self, merge: str, model: Path) -> tuple[StageData, FusedModel]:
+    def _data(
+        self,
+        specification: Specification,
+        fused: FusedModel,
+        stages: Sequence[StagePlan],
+        store: EmbeddedStore,
+    ) -> StageDataSource:
+        """The rows that the fused model was trained on, for branches are compared on the same."""
+        unusable = self._trained.unusable
+        return StageDataSource(specification, fused, stages, store, self._raw, unusable)
+
+    def trained(self, merge: str) -> tuple[StageData, FusedModel]:
         """The fused model as it was exported, and its rows: embedded where they reach the merge."""
         last = self.stages[-1]
         if last.plan and merge in ancestors(self.specification, list(last.plan.embeddings)):
             last = StagePlan(plan=None, reason="the embeddings lie behind the merge")
         owners = {name: name for name in self.specification.imported()}
         fused = self._new(self.specification, [last], owners)
-        stored = read_trained(model)
-        values = stored.values if stored else {}
+        values = self._trained.values
         variables = trained_variables(fused, {name: {} for name in fused.submodels})
         for name, variable in variables.items():
             if name in values:
                 variable.assign(values[name])
-        data = StageDataSource(self.specification, fused, [last], self.store, self._raw)
+        data = self._data(self.specification, fused, [last], self.store)
         return data.of_stage(0), fused
 
     def trained_on(self, merge: str, branch: str) -> StageData:
@@ -154,7 +169,7 @@ class _Fusion:
         planned = plan_stages(single, build(single, interfaces, open_interface))
         stages = store.plans(planned, merge)
         fused = self._new(single, stages, imported)
-        data = StageDataSource(single, fused, stages, store, self._raw)
+        data = self._data(single, fused, stages, store)
         if _learns(fused, single):
             progress.info("only %s", branch)
             train(single, interfaces, fused, data.of_stage)
@@ -167,12 +182,7 @@ class _BranchStore(EmbeddedStore):
     def __init__(
         self, whole: EmbeddedStore, stages: Sequence[StagePlan], specification: Specification
     ) -> None:
-        """
-        Args:
-            whole: the embedded rows.
-            stages: what each stage of the whole fusion learns from.
-            specification: the whole.
-        """
+        """`stages` are what each stage of the whole fusion learns from."""
         self._whole, self._specification = whole, specification
         self._embedded = distinct_plans(list(stages))
 
@@ -199,9 +209,10 @@ class _BranchStore(EmbeddedStore):
         contents, rows = self._whole.open(covering)
         return contents.model_copy(update={"plan": plan}), rows
 
-    def rejected(self, scan: Callable[[], dict[str, set[int]]]) -> dict[str, set[int]]:
+    @cached_property
+    def rejected(self) -> Places:
         """Those of the whole fusion: branches are compared on the same rows."""
-        return self._whole.rejected(scan)
+        return self._whole.rejected
 
 
 def _learns(fused: FusedModel, specification: Specification) -> bool:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -24,8 +25,9 @@ import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
 from tfx_fusion.modules.data.file_list import example_files
+from tfx_fusion.modules.data.rejected import Rejected, check_limit, shown
 from tfx_fusion.modules.embedding.columns import write_rows
-from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
@@ -34,6 +36,10 @@ CANDIDATE, CHAMPION = "candidate", "champion"
 ROW_ID = "row_id"
 READ_AT_ONCE = 1024
 REJECTED_FOLDER = "rejected"
+NO_PREDICTION = (
+    "expected a finite prediction, found NaN or infinity: look at the row, or whether training has "
+    "diverged"
+)
 
 # A slice by the names that made it, in their order, each with its value; () is the whole split.
 Slice = tuple[tuple[str, str], ...]
@@ -58,11 +64,7 @@ class Predictor:
     """Asks exported models for the rows of a file; loads them once, when it is made."""
 
     def __init__(self, specification: Specification, models: Mapping[str, Path]) -> None:
-        """
-        Args:
-            specification: what the candidate was made from.
-            models: the SavedModel of the candidate, and of the champion if there is one.
-        """
+        """`models` are the SavedModel of the candidate, and of the champion if there is one."""
         self._specification = specification
         self._names = (ROW_ID, *{name: 0 for names in specification.sliced_by() for name in names})
         self._models = {name: tf.saved_model.load(str(path)) for name, path in models.items()}
@@ -171,34 +173,40 @@ class EvaluatedRows:
         return rows
 
 
-def rejected_rows(specification: Specification, evaluation: Path) -> list[str]:
+class RowsBefore(NamedTuple):
+    """How many rows were read in all, and how many were rejected before they were evaluated.
+
+    Without those to evaluate on that training has left out: they have no prediction here either.
+    """
+
+    read: int
+    rejected: int
+
+
+def rejected_rows(
+    specification: Specification, evaluation: Path, before: RowsBefore | None = None
+) -> list[str]:
     """The ids of the evaluated rows of which the candidate gives no finite prediction.
 
-    Raises RunError where these are more than `data.max_rejected` allows, or all.
+    `before` is None where nothing is known of other rows than these. Raises RejectedRowsError where
+    all steps together reject more rows than `data.max_rejected` allows, or these are all.
     """
     files = sorted((evaluation / "predictions" / REJECTED_FOLDER).glob("*.json"))
     notes = [json.loads(file.read_text()) for file in files]
-    rejected = [str(row) for note in notes for row in note["rejected"]]
-    usable, allowed = sum(note["rows"] for note in notes), specification.data.max_rejected
-    total = usable + len(rejected)
-    if rejected and (not usable or len(rejected) > allowed * total):
-        raise RunError(
-            f"{len(rejected)} of {total} evaluated rows have no finite prediction, "
-            f"data.max_rejected allows {allowed * 100:g} %. First: {rejected[0]}: look at the row, "
-            "or whether training has diverged"
-        )
-    return rejected
+    rejected = [Rejected(row, "", NO_PREDICTION) for note in notes for row in note["rejected"]]
+    usable = sum(note["rows"] for note in notes)
+    if rejected and not usable:
+        raise RejectedRowsError(f"no evaluated row has a finite prediction: {shown(rejected)}",
+                                rejected)  # fmt: skip
+    total, earlier = before or RowsBefore(usable + len(rejected), 0)
+    check_limit(rejected, specification.data.max_rejected, total, earlier)
+    return [row.row for row in rejected]
 
 
 def read_predictions(
     specification: Specification, evaluation: Path, most: int | None = None
 ) -> EvaluatedRows:
-    """The predictions in the folder of an evaluation.
-
-    Args:
-        specification: what the candidate was made from.
-        evaluation: the folder.
-        most: how many rows to read, from the first; None for all.
+    """The predictions in the folder of an evaluation, of the first `most` rows if so asked.
 
     Raises RunError where there are none.
     """

@@ -18,7 +18,7 @@ from tfx_fusion.modules.spec.base import Part
 # Imported by the functions that measure: who only reads a Quality needs no TensorFlow.
 if TYPE_CHECKING:
     from tfx_fusion.modules.evaluation.metrics import Counted
-    from tfx_fusion.modules.evaluation.predictions import EvaluatedRows, Slice
+    from tfx_fusion.modules.evaluation.predictions import EvaluatedRows, RowsBefore, Slice
 
 QUALITY_FILE = "quality.json"
 NO_GAIN = 1e-6  # a difference this small may come from rounding
@@ -135,16 +135,19 @@ def measured(folder: Path, specification: Specification) -> dict[Slice, Measured
 Intervals = dict[tuple[str, str, bool], Interval]
 
 
-def assess(specification: Specification, evaluation: Path) -> Quality:
+def assess(
+    specification: Specification, evaluation: Path, before: RowsBefore | None = None
+) -> Quality:
     """The quality of a model from the folder of its evaluation.
 
     Args:
         specification: says what is measured and bounded.
         evaluation: holds TFMA's results, and the predictions from which intervals are drawn.
+        before: the rows that were read and rejected by the steps before, where they are known.
     """
     from tfx_fusion.modules.evaluation.predictions import read_predictions, rejected_rows
 
-    rejected = rejected_rows(specification, evaluation)
+    rejected = rejected_rows(specification, evaluation, before)
     confidence = specification.evaluation.confidence
     slices = measured(evaluation, specification)
     rows = read_predictions(specification, evaluation)

@@ -110,11 +110,7 @@ class SpecificationMetric(metric_types.Metric):
     """A metric of `metrics` as TFMA computes it: each row adds to totals, which give the value."""
 
     def __init__(self, name: str, kind: Kind) -> None:
-        """
-        Args:
-            name: the metric's in a specification.
-            kind: what the numbers of the output are.
-        """
+        """`name` is the metric's in a specification, `kind` what the numbers of the output are."""
         super().__init__(
             metric_util.merge_per_key_computations(_computations), name=name, kind=kind
         )

@@ -6,7 +6,15 @@ back through layers and through sub-models of a single source, to the first merg
 
 from typing import NamedTuple
 
-from tfx_fusion.modules.spec import Evaluation, Feature, Graph, Merge, Specification, Submodel
+from tfx_fusion.modules.spec import (
+    Evaluation,
+    Feature,
+    Graph,
+    Layers,
+    Merge,
+    Specification,
+    Submodel,
+)
 from tfx_fusion.modules.spec.topology import ancestors, inputs_of, source_of, upstream
 from tfx_fusion.modules.spec.views import without_checks
 
@@ -65,53 +73,48 @@ def single_branch(specification: Specification, merge: str, branch: str) -> Sing
     def rewired(reference: str) -> str:
         return branch if reference == merge else reference
 
+    def inputs_on(node: Merge | Layers) -> tuple[str, ...] | str:
+        if isinstance(node, Merge):
+            return tuple(map(rewired, node.inputs))
+        return rewired(node.inputs)
+
     graph = {
-        name: node.model_copy(
-            update={
-                "inputs": tuple(map(rewired, node.inputs))
-                if isinstance(node, Merge) else rewired(node.inputs)
-            }
-        )
-        for name, node in specification.graph.items()
-    }  # fmt: skip
+        name: node.changed(inputs=inputs_on(node)) for name, node in specification.graph.items()
+    }
     submodels = {
-        name: submodel.model_copy(
-            update={"inputs": {key: rewired(value) for key, value in submodel.inputs.items()}}
+        name: submodel.changed(
+            inputs={key: rewired(value) for key, value in submodel.inputs.items()}
         )
         for name, submodel in specification.submodels.items()
     }
     outputs = {
-        name: output.model_copy(update={"from_": rewired(output.from_)})
+        name: output.changed(from_=rewired(output.from_))
         for name, output in specification.outputs.items()
     }
-    whole = specification.model_copy(
-        update={"graph": graph, "submodels": submodels, "outputs": outputs}
-    )
+    whole = specification.changed(graph=graph, submodels=submodels, outputs=outputs)
     needed = ancestors(whole, [reference for _, _, reference in whole.ends()])
     remaining, imported = _submodels(whole, needed)
     stages = tuple(
-        stage.model_copy(
-            update={
-                "unfreeze": {
-                    name: stage.unfreeze[owner]
-                    for name, owner in imported.items()
-                    if owner in stage.unfreeze
-                }
+        stage.changed(
+            unfreeze={
+                name: stage.unfreeze[owner]
+                for name, owner in imported.items()
+                if owner in stage.unfreeze
             }
         )
         for stage in whole.training.stages
     )
-    training = whole.training.model_copy(update={"stages": stages, "warm_start": None})
-    update = {
-        "data": without_checks(whole.data),
-        "features": _features(whole, needed),
-        "submodels": remaining,
-        "graph": {name: node for name, node in graph.items() if name in needed},
-        "training": training,
-        "evaluation": Evaluation(),
-        "tuning": None,
-    }
-    return SingleBranch(whole.model_copy(update=update), imported)
+    training = whole.training.changed(stages=stages, warm_start=None)
+    single = whole.changed(
+        data=without_checks(whole.data),
+        features=_features(whole, needed),
+        submodels=remaining,
+        graph={name: node for name, node in graph.items() if name in needed},
+        training=training,
+        evaluation=Evaluation(),
+        tuning=None,
+    )
+    return SingleBranch(single, imported)
 
 
 def _features(specification: Specification, needed: set[str]) -> dict[str, Feature]:
@@ -123,7 +126,7 @@ def _features(specification: Specification, needed: set[str]) -> dict[str, Featu
     features_of = upstream(specification)
     ends = [features_of[source_of(reference)] for _, _, reference in specification.ends()]
     return {
-        name: feature.model_copy(update={"missing": None}) if {name} in ends else feature
+        name: feature.changed(missing=None) if {name} in ends else feature
         for name, feature in specification.features.items()
         if name in needed
     }
@@ -143,9 +146,9 @@ def _submodels(graph: Graph, needed: set[str]) -> tuple[dict[str, Submodel], dic
             continue
         owner = graph.owner(name)
         if owners[owner] == name:
-            own = {"inputs": submodel.inputs, "output": submodel.output}
-            remaining[name] = graph.submodels[owner].model_copy(update=own)
+            own = graph.submodels[owner]
+            remaining[name] = own.changed(inputs=submodel.inputs, output=submodel.output)
             imported[name] = owner
         else:
-            remaining[name] = submodel.model_copy(update={"same_as": owners[owner]})
+            remaining[name] = submodel.changed(same_as=owners[owner])
     return remaining, imported

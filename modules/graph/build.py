@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 
 import keras
 
+from tfx_fusion.modules import spec
 from tfx_fusion.modules.errors import Problem, SpecificationError, first_line, suggestion
 from tfx_fusion.modules.graph.layers import (
     InterfaceLayer,
@@ -24,18 +25,6 @@ from tfx_fusion.modules.graph.merges import check_inputs, new_merge
 from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
 from tfx_fusion.modules.graph.outputs import LabelUnits, prediction
 from tfx_fusion.modules.graph.precision import precision
-from tfx_fusion.modules.spec import (
-    Graph,
-    Layers,
-    Merge,
-    Missing,
-    NumberLabel,
-    Specification,
-    length_name,
-    missing_name,
-    topology,
-    variable_sequences,
-)
 from tfx_fusion.modules.submodels.flatten import scope_name
 from tfx_fusion.modules.submodels.interface import Interface, OpenSubmodel
 from tfx_fusion.modules.submodels.keras_file import activation_of
@@ -83,7 +72,9 @@ def open_interface(name: str, interface: Interface, taps: list[str]) -> keras.la
 
 
 def build(
-    specification: Specification, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
+    specification: spec.Specification,
+    interfaces: Mapping[str, Interface],
+    open_submodel: OpenSubmodel,
 ) -> FusedModel:
     """Joins the fused model.
 
@@ -103,7 +94,9 @@ def build(
 
 
 def build_valid(
-    specification: Specification, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
+    specification: spec.Specification,
+    interfaces: Mapping[str, Interface],
+    open_submodel: OpenSubmodel,
 ) -> tuple[FusedModel | None, list[Problem]]:
     """Joins all of a model that can be joined; the arguments are those of `build`.
 
@@ -123,7 +116,7 @@ def build_valid(
 
 
 def build_part(
-    graph: Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
+    graph: spec.Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
 ) -> keras.Model:
     """A part of a graph as a model, from its features to `{reference: (batch, …)}` of its ends."""
     join = _Join(graph, interfaces, open_submodel)
@@ -140,7 +133,7 @@ class _Join(Joined):
     """
 
     def __init__(
-        self, graph: Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
+        self, graph: spec.Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
     ) -> None:
         self.inputs = {
             name: keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)
@@ -150,7 +143,7 @@ class _Join(Joined):
         super().__init__(dict(self.inputs), owners)
         self.graph = graph
         self.open_submodel = open_submodel
-        self.upstream = topology.upstream(graph)
+        self.upstream = spec.topology.upstream(graph)
         self.problems: list[Problem] = []
         self.failed: set[str] = set()
         self._replaced: dict[str, keras.KerasTensor] = {}
@@ -158,14 +151,14 @@ class _Join(Joined):
         self._absent: dict[str, keras.KerasTensor] = {}
         self._resolve()
         self._length_inputs: dict[str, keras.KerasTensor] = {}
-        for name in variable_sequences(graph.features):
-            length = keras.Input((), dtype="int64", name=length_name(name))
+        for name in spec.variable_sequences(graph.features):
+            length = keras.Input((), dtype="int64", name=spec.length_name(name))
             self._length_inputs[name] = length
             self.tensors[name] = StepMask(dtype="float32", name=f"{name}.mask")(
                 [self.inputs[name], length]
             )
-        seed = graph.training.seed if isinstance(graph, Specification) else 0
-        for name in topology.in_order(graph):
+        seed = graph.training.seed if isinstance(graph, spec.Specification) else 0
+        for name in spec.topology.in_order(graph):
             with self.recording(name), own_seed(seed, name):
                 self._add(name)
 
@@ -180,23 +173,23 @@ class _Join(Joined):
 
     def is_joined(self, reference: str) -> bool:
         """Whether the tensor of a reference is there; else it, or what feeds it, has failed."""
-        return reference in self.resolved and topology.source_of(reference) not in self.failed
+        return reference in self.resolved and spec.topology.source_of(reference) not in self.failed
 
     def model(self, outputs: dict[str, keras.KerasTensor]) -> keras.Model:
         """The model from the features that are used to some outputs."""
         inputs = {}
-        for name in topology.used_features(self.graph):
+        for name in spec.topology.used_features(self.graph):
             inputs[name] = self.inputs[name]
             if name in self._length_inputs:
-                inputs[length_name(name)] = self._length_inputs[name]
+                inputs[spec.length_name(name)] = self._length_inputs[name]
         return keras.Model({**inputs, **self._missing_inputs}, outputs, name="fused")
 
     def _resolve(self) -> None:
         """Finds the tensor that each reference names, and the outputs to take of each sub-model."""
         seen: set[str] = set()
         taps: dict[str, set[str]] = {name: set() for name in self.graph.submodels}
-        for key, _, reference in topology.references(self.graph):
-            source = topology.source_of(reference)
+        for key, _, reference in spec.topology.references(self.graph):
+            source = spec.topology.source_of(reference)
             if reference in seen:
                 continue
             seen.add(reference)
@@ -242,14 +235,14 @@ class _Join(Joined):
             if self.graph.owner(name) not in self.taps:  # a wrong output, recorded already
                 self.failed.add(name)
         if not all(
-            self.is_joined(reference) for _, reference in topology.inputs_of(self.graph, name)
+            self.is_joined(reference) for _, reference in spec.topology.inputs_of(self.graph, name)
         ):
             self.failed.add(name)
         elif is_submodel:
             self._add_submodel(name)
         else:
             node = self.graph.graph[name]
-            if isinstance(node, Merge):
+            if isinstance(node, spec.Merge):
                 self._add_merge(name, node)
             else:
                 self._add_layers(name, node)
@@ -290,7 +283,7 @@ class _Join(Joined):
         for tap, tensor in outputs.items():
             self.tensors[f"{name}.{tap}"] = tensor
 
-    def _add_merge(self, name: str, node: Merge) -> None:
+    def _add_merge(self, name: str, node: spec.Merge) -> None:
         key = f"graph.{name}"
         tensors = [self._input(f"{key}.inputs", name, reference) for reference in node.inputs]
         try:
@@ -307,7 +300,7 @@ class _Join(Joined):
             ) from error
         self.layers[name] = [layer]
 
-    def _add_layers(self, name: str, node: Layers) -> None:
+    def _add_layers(self, name: str, node: spec.Layers) -> None:
         key = f"graph.{name}"
         tensor = self.tensor_of(node.inputs)
         self.layers[name] = []
@@ -334,7 +327,7 @@ class _Join(Joined):
     def _input(self, key: str, name: str, reference: str) -> keras.KerasTensor:
         """The tensor that a node takes for a reference: replaced where a feature is missing."""
         tensor = self.tensor_of(reference)
-        feature = topology.replaced_at(self.graph, self.upstream, name, reference)
+        feature = spec.topology.replaced_at(self.graph, self.upstream, name, reference)
         missing = self.graph.features[feature].missing if feature else None
         if missing is None:
             return tensor
@@ -351,22 +344,22 @@ class _Join(Joined):
             self._replaced[reference] = layer(tensor, self._rows_without(feature, missing))
         return self._replaced[reference]
 
-    def _rows_without(self, feature: str, missing: Missing) -> keras.KerasTensor:
+    def _rows_without(self, feature: str, missing: spec.Missing) -> keras.KerasTensor:
         """Which rows lack a feature; one draw for all places where it is replaced."""
         if feature not in self._absent:
-            column = missing_name(feature)
+            column = spec.missing_name(feature)
             self._missing_inputs[column] = keras.Input((), dtype="int64", name=column)
             layer = Absence(missing.drop, f"{feature}.absent")
             self._absent[feature] = layer(self._missing_inputs[column])
         return self._absent[feature]
 
 
-def _output(specification: Specification, name: str, join: _Join) -> keras.KerasTensor:
+def _output(specification: spec.Specification, name: str, join: _Join) -> keras.KerasTensor:
     """The prediction of an output, `(batch, units)` as its label and its loss need it."""
     reference, label = specification.outputs[name].from_, specification.label_of(name)
     tensor = join.tensor_of(reference)
     layer = prediction(specification, name, tensor, _last_activation(reference, join))
-    if not isinstance(label, NumberLabel) or label.normalize == "none":
+    if not isinstance(label, spec.NumberLabel) or label.normalize == "none":
         return layer(tensor)
     join.units[name] = LabelUnits(name=f"{name}.units")
     return join.units[name](layer(tensor))
@@ -377,6 +370,6 @@ def _last_activation(reference: str, join: _Join) -> str | None:
     source, _, tap = join.resolved[reference].partition(".")
     if tap:
         return join.interfaces[source].taps()[tap].activation
-    if isinstance(join.graph.graph.get(source), Layers):
+    if isinstance(join.graph.graph.get(source), spec.Layers):
         return activation_of(join.layers[source][-1])
     return None

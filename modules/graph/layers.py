@@ -16,17 +16,9 @@ from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
 
 # Layers that hold code, load files, or are no step of a graph.
 NOT_FOR_GRAPHS = frozenset(
-    {
-        "FlaxLayer",
-        "InputLayer",
-        "JaxLayer",
-        "Lambda",
-        "Layer",
-        "TFSMLayer",
-        "TorchModuleWrapper",
-        "Wrapper",
-    }
-)
+    {"FlaxLayer", "InputLayer", "JaxLayer", "Lambda", "Layer", "TFSMLayer", "TorchModuleWrapper",
+     "Wrapper"}
+)  # fmt: skip
 # The layers that take text.
 OF_TEXT = frozenset({"Hashing", "HashedCrossing", "StringLookup", "TextVectorization"})
 

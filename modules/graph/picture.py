@@ -144,10 +144,7 @@ def parameter_text(count: int) -> str:
 def graph_boxes(specification: Specification, rows: list[NodeRow], fused: FusedModel) -> list[Box]:
     """A box for each node, after those that feed it; features that only slices use have none.
 
-    Args:
-        specification: the graph.
-        rows: what `describe` returns for it.
-        fused: the graph as it was built.
+    `rows` are what `describe` returns for the graph.
     """
     by_name = {row.name: row for row in rows[: -len(specification.outputs)]}
     boxes: dict[str, Box] = {}

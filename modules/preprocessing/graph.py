@@ -1,7 +1,5 @@
 """The Transform graph as a function: from raw features to what the fused model takes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

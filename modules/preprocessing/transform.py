@@ -15,27 +15,14 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from pydantic import TypeAdapter
 
-from tfx_fusion.modules.spec import (
-    CategoryFeature,
-    CategoryLabel,
-    Feature,
-    ImageFeature,
-    Label,
-    MultiLabel,
-    NumberFeature,
-    SequenceFeature,
-    TextFeature,
-    length_name,
-    missing_name,
-    weights_name,
-)
+from tfx_fusion.modules import spec
 from tfx_fusion.modules.spec.views import features_in_rows, labels_in_rows
 from tfx_fusion.modules.spec.vocabulary import UNKNOWN, read_vocabulary
 
 # Keras's TextVectorization strips the same characters (`strip_punctuation`).
 PUNCTUATION = r"[!\"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~\']"
-FEATURES = TypeAdapter(dict[str, Feature])
-LABELS = TypeAdapter(dict[str, Label])
+FEATURES = TypeAdapter(dict[str, spec.Feature])
+LABELS = TypeAdapter(dict[str, spec.Label])
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
@@ -57,24 +44,24 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         outputs[name] = _feature(inputs[name], feature, digests.get(name, ""))
         missing = _is_missing(inputs[name]) if feature.missing else None
         if missing is not None:
-            outputs[missing_name(name)] = tf.cast(missing, tf.int64)
-        if isinstance(feature, SequenceFeature) and feature.variable:
-            length = inputs[length_name(name)]
+            outputs[spec.missing_name(name)] = tf.cast(missing, tf.int64)
+        if isinstance(feature, spec.SequenceFeature) and feature.variable:
+            length = inputs[spec.length_name(name)]
             if missing is not None:
                 length = tf.where(missing, tf.zeros_like(length), length)
-            outputs[length_name(name)] = tf.identity(length)
+            outputs[spec.length_name(name)] = tf.identity(length)
             steps = tf.sequence_mask(length, feature.shape[0])[:, :, tf.newaxis]
             padding = tf.constant(feature.padding, tf.float32)
             outputs[name] = tf.where(steps, outputs[name], padding)
     for name, label in LABELS.validate_json(custom_config["labels"]).items():
-        if isinstance(label, CategoryLabel):
+        if isinstance(label, spec.CategoryLabel):
             outputs[name] = _index(inputs[name], label.classes)
-        elif isinstance(label, MultiLabel):
+        elif isinstance(label, spec.MultiLabel):
             outputs[name] = tf.cast(inputs[name], tf.float32)
         else:
             outputs[name] = tf.reshape(inputs[name], [-1, 1])
         if label.row_weights is not None:
-            outputs[weights_name(name)] = tf.identity(inputs[weights_name(name)])
+            outputs[spec.weights_name(name)] = tf.identity(inputs[spec.weights_name(name)])
     outputs["row_id"] = inputs["row_id"]
     return outputs
 
@@ -89,26 +76,26 @@ def _without_nan(tensor: Any, filling: float = 0.0) -> Any:
     return tf.where(tf.math.is_nan(tensor), tf.constant(filling, tensor.dtype), tensor)
 
 
-def _feature(tensor: Any, feature: Feature, vocabulary_digest: str) -> Any:
-    if isinstance(feature, ImageFeature):
+def _feature(tensor: Any, feature: spec.Feature, vocabulary_digest: str) -> Any:
+    if isinstance(feature, spec.ImageFeature):
         return decode_images(tensor, feature)
-    if isinstance(feature, TextFeature):
+    if isinstance(feature, spec.TextFeature):
         return _text(tensor, feature, vocabulary_digest)
-    if isinstance(feature, NumberFeature):
+    if isinstance(feature, spec.NumberFeature):
         scaled = _number(tensor, feature)
         return _without_nan(scaled) if feature.missing else scaled
-    if isinstance(feature, CategoryFeature):
+    if isinstance(feature, spec.CategoryFeature):
         index = _index(tensor, feature.classes)
         if feature.encoding == "index":
             return tf.maximum(index, 0) if feature.missing else index
         return tf.one_hot(index, len(feature.classes), dtype=tf.float32)
     if feature.missing and tensor.dtype != tf.string:
-        padding = feature.padding if isinstance(feature, SequenceFeature) else 0.0
+        padding = feature.padding if isinstance(feature, spec.SequenceFeature) else 0.0
         return _without_nan(tensor, padding)
     return tf.identity(tensor)
 
 
-def decode_images(encoded: Any, feature: ImageFeature) -> Any:
+def decode_images(encoded: Any, feature: spec.ImageFeature) -> Any:
     """Encoded images `(batch,)` to pixels `(batch, height, width, channels)` float32 in `range`."""
     height, width, channels = feature.shape
     low, high = feature.range
@@ -142,7 +129,7 @@ def _index(tensor: Any, classes: tuple[str, ...]) -> Any:
     return _table(classes, -1).lookup(tensor)
 
 
-def _text(tensor: Any, feature: TextFeature, digest: str) -> Any:
+def _text(tensor: Any, feature: spec.TextFeature, digest: str) -> Any:
     if feature.vocabulary is None:
         return tf.identity(tensor)
     words = read_vocabulary(feature.vocabulary, digest)
@@ -161,7 +148,7 @@ def _text(tensor: Any, feature: TextFeature, digest: str) -> Any:
     return tf.reshape(tf.minimum(counts, 1.0), [-1, len(words)])
 
 
-def _number(tensor: Any, feature: NumberFeature) -> Any:
+def _number(tensor: Any, feature: spec.NumberFeature) -> Any:
     """Numbers `(batch,)` or `(batch, columns)`, each column scaled by its training rows.
 
     Missing values (NaN) are left out of the analysis and stay NaN, except in a column that does not
@@ -186,18 +173,18 @@ def _number(tensor: Any, feature: NumberFeature) -> Any:
     return tf.cast(scaled, tf.float32)
 
 
-def vocabulary_digests(features: Mapping[str, Feature]) -> dict[str, str]:
+def vocabulary_digests(features: Mapping[str, spec.Feature]) -> dict[str, str]:
     """The SHA-256 of each vocabulary's content, by the name of its feature."""
     return {
         name: hashlib.sha256(feature.vocabulary.read_bytes()).hexdigest()
         for name, feature in features.items()
-        if isinstance(feature, TextFeature) and feature.vocabulary is not None
+        if isinstance(feature, spec.TextFeature) and feature.vocabulary is not None
     }
 
 
 def transform_config(
-    features: Mapping[str, Feature],
-    labels: Mapping[str, Label],
+    features: Mapping[str, spec.Feature],
+    labels: Mapping[str, spec.Label],
     digests: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The `custom_config` that `preprocessing_fn` reads, as TFX stores it: text only.

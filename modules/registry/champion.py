@@ -1,17 +1,14 @@
 """The champion: the last published model, as the candidate is compared with it."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from tfx_fusion.modules.registry.changes import locked
 from tfx_fusion.modules.registry.version_record import VERSION_RECORD_FILE, published_digest
-from tfx_fusion.modules.registry.versions import newest_version
+from tfx_fusion.modules.registry.versions import Champion, newest_version
 from tfx_fusion.modules.spec import (
     Label,
     NumberLabel,
@@ -23,23 +20,15 @@ from tfx_fusion.modules.spec.views import TaskView
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
 
-@dataclass(frozen=True)
-class Champion:
-    """A copy of the last published model; `not_comparable` is the reason why a
-    candidate cannot be compared with it, or empty."""
-
-    version: str
-    digest: str
-    not_comparable: str
-
-
 def champion_state(folder: Path) -> str:
     """A line that identifies the champion, for cache keys; empty where there is none."""
     version = newest_version(folder)
     if version is None:
         return ""
-    record = version / VERSION_RECORD_FILE
-    content = record.read_bytes() if record.is_file() else b""
+    try:
+        content = (version / VERSION_RECORD_FILE).read_bytes()
+    except FileNotFoundError:  # published without one, or being rolled back right now
+        content = b""
     return f"{version.name} {hashlib.sha256(content).hexdigest()}"
 
 

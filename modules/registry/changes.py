@@ -4,17 +4,14 @@ Intermediate files are in `.registry`, on the same file system, so that a rename
 system releases the lock of a killed process; the next change cleans up after it.
 """
 
-from __future__ import annotations
-
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.errors import RunError, first_line
+from tfx_fusion.modules.files import hold, move, remove_unfinished, set_aside, write_text
 
 OWN_FOLDER = ".registry"
 LOCK = "lock"
@@ -32,19 +29,32 @@ def locked(folder: Path) -> Iterator[Path]:
     own = folder / OWN_FOLDER
     try:
         own.mkdir(parents=True, exist_ok=True)
-        lock = (own / LOCK).open("w")
+        (own / LOCK).touch()
     except OSError as error:
         raise RunError(
             f"{own}: expected a folder to write to: {error.strerror}; change its permissions"
         ) from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _undo_partial_renames(own)
-        for name in (PUBLISHING, REMOVING):
-            shutil.rmtree(own / name, ignore_errors=True)
-        for left in own.glob(f".{RENAMES}.*.tmp"):
-            left.unlink()
-        yield own
+    with hold(own / LOCK):
+        _clean_up(own)
+        try:
+            yield own
+        except BaseException:
+            _clean_up(own)  # a half copy may be what filled the disk
+            raise
+
+
+def clean_up(folder: Path) -> None:
+    """Removes what killed changes of a publish folder left, unless a change is going on."""
+    own = folder / OWN_FOLDER
+    with suppress(OSError), hold(own / LOCK, wait=False):
+        _clean_up(own)
+
+
+def _clean_up(own: Path) -> None:
+    _undo_partial_renames(own)
+    for name in (PUBLISHING, REMOVING):
+        shutil.rmtree(own / name, ignore_errors=True)
+    remove_unfinished(own)
 
 
 def rename_all(own: Path, renames: Sequence[tuple[Path, Path]]) -> None:
@@ -57,7 +67,7 @@ def rename_all(own: Path, renames: Sequence[tuple[Path, Path]]) -> None:
     write_text(own / RENAMES, json.dumps(journal))
     try:
         for source, target in renames:
-            source.rename(target)
+            move(source, target)
     finally:
         _undo_partial_renames(own)
 
@@ -65,7 +75,7 @@ def rename_all(own: Path, renames: Sequence[tuple[Path, Path]]) -> None:
 def remove(own: Path, entry: Path) -> None:
     """Removes an entry of the publish folder by a rename, then deletes it."""
     removed = own / REMOVING
-    entry.rename(removed)
+    move(entry, removed)
     shutil.rmtree(removed, ignore_errors=True)  # the next change deletes what is left
 
 
@@ -75,11 +85,16 @@ def _undo_partial_renames(own: Path) -> None:
     if not file.is_file():
         return
     folder = own.parent
-    renames = [
-        (folder / source, folder / target) for source, target in json.loads(file.read_text())
-    ]
+    try:
+        renames = [(folder / old, folder / new) for old, new in json.loads(file.read_bytes())]
+    except (ValueError, TypeError) as error:
+        set_aside(
+            file, first_line(error),
+            f"a rollback in {folder} may have been made in part: `fusion versions` lists it",
+        )  # fmt: skip
+        return
     if renames[-1][0].exists():
         for source, target in reversed(renames):
             if target.exists() and not source.exists():
-                target.rename(source)
+                move(target, source)
     file.unlink()

@@ -1,7 +1,5 @@
 """What published versions were made from: by ML Metadata, or else by the version records."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

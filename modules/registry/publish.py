@@ -1,7 +1,5 @@
 """Publishing a version: copied beside, then renamed into the folder that TF Serving watches."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.files import put_in_place, write_text
 from tfx_fusion.modules.registry.changes import PUBLISHING, locked, remove
 from tfx_fusion.modules.registry.version_record import (
     STATISTICS_FILE,
@@ -24,9 +22,11 @@ from tfx_fusion.modules.registry.version_record import (
     read_version_record,
 )
 from tfx_fusion.modules.registry.versions import (
+    Champion,
     Version,
     all_versions,
     check_publish_folder,
+    newest_version,
     next_number,
 )
 
@@ -49,28 +49,36 @@ def publish(
     folder: Path,
     provenance: Provenance,
     metrics: Metrics,
-    champion: str | None,
+    champion: Champion | None,
     keep: int | None,
     statistics: Path | None = None,
 ) -> Published:
     """Publishes a SavedModel as the newest version of a publish folder, atomically.
+
+    Nobody else changes the folder from the look at its champion to the new version.
 
     Args:
         model: the SavedModel's folder.
         folder: the publish folder.
         provenance: what the model came from.
         metrics: what was measured of it, by output.
-        champion: the version it was compared with.
+        champion: the champion that the run found, which must still be the one.
         keep: how many versions to retain, including this one; None retains all.
         statistics: the file of the training data's statistics, to go with the version.
+
+    Raises RunError where another model is the champion by now, or the copy is not the model.
     """
     check_publish_folder(folder)
     digest = model_digest(model)
     with locked(folder) as own:
         outcome = _already_there(folder, digest, provenance.run)
         if outcome is None:
+            _check_champion(folder, champion)
+            compared = champion.compared if champion else None
             copy = own / PUBLISHING
             shutil.copytree(model, copy)
+            if model_digest(copy) != digest:
+                raise RunError(f"{model}: the model changed while it was copied: run again")
             number = next_number(folder, int(time.time()))
             record = VersionRecord(
                 **dict(provenance),
@@ -78,13 +86,13 @@ def publish(
                 published=datetime.now(UTC),
                 model_digest=digest,
                 metrics=metrics,
-                gates=Gates(evaluation=provenance.specification["evaluation"], champion=champion),
+                gates=Gates(evaluation=provenance.specification["evaluation"], champion=compared),
             )
             write_text(copy / VERSION_RECORD_FILE, record.model_dump_json(indent=1) + "\n")
             if statistics is not None:
                 shutil.copyfile(statistics, copy / STATISTICS_FILE)
             version = Version(folder / str(number))
-            copy.rename(version.path)
+            put_in_place(copy, version.path)
             outcome = Published(version, "published", record)
         if keep is not None and outcome.status != "rolled back":
             # A version without a record was not published by us: it is not ours to delete.
@@ -92,6 +100,39 @@ def publish(
             for surplus in _surplus(ours, keep):
                 remove(own, surplus.path)
     return outcome
+
+
+def current_champion(folder: Path) -> Champion | None:
+    """The champion of a publish folder at this moment; None where nothing is served."""
+    version = newest_version(folder)
+    return Champion(version.name, published_digest(version)) if version else None
+
+
+def _check_champion(folder: Path, expected: Champion | None) -> None:
+    """Raises RunError where the champion is not the one that the candidate was compared with.
+
+    The same model under the same number is the same champion, also when it was rolled back and
+    forward meanwhile, or its version record was restored.
+    """
+    found = current_champion(folder)
+    if _identity(found) == _identity(expected):
+        return
+    compared = f"version {expected.version}" if expected else "no version, there was none"
+    if found is None:
+        now = "no version is served"
+    elif expected and found.version == expected.version:
+        now = "another model is served under this number"
+    else:
+        now = f"version {found.version} is served"
+    raise RunError(
+        f"{folder}: the champion changed during the run: the model was compared with {compared}, "
+        f"but now {now}. It was not published; `fusion run` again compares it with the champion of "
+        "then and reuses what was trained"
+    )
+
+
+def _identity(champion: Champion | None) -> tuple[str, str] | None:
+    return (champion.version, champion.digest) if champion else None
 
 
 def _already_there(folder: Path, digest: str, run: str) -> Published | None:

@@ -4,8 +4,6 @@ TF Serving serves the highest number, so every version above the wanted one is r
 it does not read. It notices a single change, whatever else is renamed before.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

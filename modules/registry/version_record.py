@@ -97,10 +97,10 @@ def read_version_record(version: Path) -> VersionRecord | None:
     Raises RunError where it is damaged.
     """
     file = version / VERSION_RECORD_FILE
-    if not file.is_file():
-        return None
     try:
         return VersionRecord.model_validate_json(file.read_bytes())
+    except FileNotFoundError:  # or the version was rolled back just now
+        return None
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))

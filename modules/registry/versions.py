@@ -3,8 +3,6 @@
 A version that was rolled back is beside them, under a name that TF Serving does not read.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +32,24 @@ class Version:
     def rolled_back_path(self) -> Path:
         """Its path once it is rolled back."""
         return self.path.with_name(f"{self.name}{ROLLED_BACK}")
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The last published model as a run found it, to compare its candidate with.
+
+    `digest` is that of its model; `not_comparable` is the reason why a candidate cannot be compared
+    with it, or empty.
+    """
+
+    version: str
+    digest: str
+    not_comparable: str = ""
+
+    @property
+    def compared(self) -> str | None:
+        """The version, where a candidate can be compared with it."""
+        return None if self.not_comparable else self.version
 
 
 def holds_model(folder: Path) -> bool:

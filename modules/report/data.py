@@ -1,8 +1,5 @@
 """The data of a run: what the rows hold, split by split, and those that could not be used."""
 
-from __future__ import annotations
-
-import csv
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,19 +7,12 @@ from typing import TypeAlias
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from tfx_fusion.modules import spec
 from tfx_fusion.modules.data.checks.anomalies import anomalies
+from tfx_fusion.modules.data.rejected import read_rejected
 from tfx_fusion.modules.report.blocks import Block, Section, Table, Text
 from tfx_fusion.modules.report.finished import FinishedRun
 from tfx_fusion.modules.report.summaries import RowsSummary
-from tfx_fusion.modules.spec import (
-    CategoryFeature,
-    CategoryLabel,
-    Feature,
-    ImageFeature,
-    Label,
-    columns_of,
-    missing_name,
-)
 
 STATISTICS_FILE = "FeatureStats.pb"
 SHOWN_REJECTED = 25
@@ -54,7 +44,7 @@ def _summary(run: FinishedRun, folder: Path) -> list[Block]:
         by_split[split] = {".".join(found.path.step): found for found in read.features}
     parts = {**run.specification.features, **run.specification.labels}
     cells = [
-        [name, part.type, ", ".join(columns_of(part)),
+        [name, part.type, ", ".join(spec.columns_of(part)),
          *(_in_words(name, part, found) for found in by_split.values())]
         for name, part in parts.items()
     ]  # fmt: skip
@@ -65,17 +55,17 @@ def _summary(run: FinishedRun, folder: Path) -> list[Block]:
     ]
 
 
-def _in_words(name: str, part: Feature | Label, found: Mapping[str, Statistics]) -> str:
+def _in_words(name: str, part: spec.Feature | spec.Label, found: Mapping[str, Statistics]) -> str:
     """The values of a feature or label in one split, in words."""
     values = _values(part, found[name]) if name in found else "none"
-    missing = found.get(missing_name(name))
+    missing = found.get(spec.missing_name(name))
     share = missing.num_stats.mean if missing else 0.0
     return f"{values}; {share:.1%} missing" if share else values
 
 
-def _values(part: Feature | Label, found: Statistics) -> str:
+def _values(part: spec.Feature | spec.Label, found: Statistics) -> str:
     kind = found.WhichOneof("stats")
-    if isinstance(part, ImageFeature):
+    if isinstance(part, spec.ImageFeature):
         return f"{found.bytes_stats.avg_num_bytes / 1000:,.1f} kB each on average"
     if kind == "num_stats":
         numbers = found.num_stats
@@ -86,7 +76,7 @@ def _values(part: Feature | Label, found: Statistics) -> str:
     if kind != "string_stats":
         return ""
     texts = found.string_stats
-    if not isinstance(part, CategoryFeature | CategoryLabel):
+    if not isinstance(part, spec.CategoryFeature | spec.CategoryLabel):
         return f"{texts.unique:,} different, {texts.avg_length:.0f} bytes on average"
     top = [f"{value.value} ×{value.frequency:,.0f}" for value in texts.top_values if value.value]
     more = f", … ({len(top)} in all)" if len(top) > SHOWN_VALUES else ""
@@ -95,18 +85,17 @@ def _values(part: Feature | Label, found: Statistics) -> str:
 
 def _rejected(run: FinishedRun) -> list[Block]:
     rejected = run.record.rejected
-    if not rejected.rows or rejected.file is None:
+    if not rejected.rows:
         # Before the rows have been read to their end, it is not known.
         return [Text("No row was rejected.")] if run.record.summary(RowsSummary) else []
-    with Path(rejected.file).open(newline="", encoding="utf-8") as stream:
-        rows = [[item["row"], item["column"], item["reason"]] for item in csv.DictReader(stream)]
-    columns = Counter(column or "the whole row" for _, column, _ in rows)
+    rows = [row for file in rejected.files for row in read_rejected(str(Path(file).parent))]
+    columns = Counter(row.column or "the whole row" for row in rows)
     most = ", ".join(f"{column} {count:,}" for column, count in columns.most_common(SHOWN_VALUES))
     caption = "Rejected rows"
     if len(rows) > SHOWN_REJECTED:
         caption += f", the first {SHOWN_REJECTED} of {len(rows):,}"
     return [
         Text(f"{rejected.rows:,} rows were rejected, by column: {most}.", "bad"),
-        Table(caption, ["row", "column", "reason"], rows[:SHOWN_REJECTED]),
-        Text(f"All of them: {rejected.file}"),
+        Table(caption, ["row", "column", "reason"], list(map(list, rows[:SHOWN_REJECTED]))),
+        Text(f"All of them: {', '.join(rejected.files)}"),
     ]

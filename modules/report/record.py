@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.evaluation.quality import Quality, read_quality
-from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.files import is_held, write_text
 from tfx_fusion.modules.report.summaries import (
     EmbeddingsSummary,
     Metrics,
@@ -19,12 +19,15 @@ from tfx_fusion.modules.report.summaries import (
     ServingSummary,
     StepSummary,
     Summary,
+    TrainingSummary,
 )
 
 RUN_FILE = "run.json"
+RUNNING_FILE = ".running"  # its lock is held while a run goes on
 
 Kind = TypeVar("Kind", bound=Summary)
-Status = Literal["waiting", "running", "done", "reused", "failed"]
+Reject = TypeVar("Reject", RowsSummary, EmbeddingsSummary, TrainingSummary)
+Status = Literal["waiting", "running", "done", "reused", "failed", "interrupted"]
 
 
 class StepRecord(BaseModel):
@@ -40,10 +43,10 @@ class StepRecord(BaseModel):
 
 
 class RejectedRows(BaseModel):
-    """How many rows were rejected, and the file with their reasons."""
+    """How many rows were rejected by all steps, and the files that list them with their reasons."""
 
     rows: int = 0
-    file: str | None = None
+    files: tuple[str, ...] = ()
 
 
 class RunRecord(BaseModel):
@@ -56,7 +59,9 @@ class RunRecord(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
-    status: Literal["running", "published", "not published", "tuned", "failed"] = "running"
+    status: Literal["running", "published", "not published", "tuned", "failed", "interrupted"] = (
+        "running"
+    )
     specification: str | None = None  # the file
     log: str | None = None  # the file
     steps: list[StepRecord] = []
@@ -70,9 +75,17 @@ class RunRecord(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
-        """The record in a run's folder; raises RunError where it is damaged or an older one."""
+        """The record in a run's folder; raises RunError where it is damaged or an older one.
+
+        A run whose process has ended without a word, killed or for want of power, is interrupted.
+        """
         try:
-            return cls.parse((folder / RUN_FILE).read_text())
+            record = cls.parse((folder / RUN_FILE).read_bytes())
+            if record.status == "running" and not is_held(folder / RUNNING_FILE):
+                # Again: it may have ended well between the two looks.
+                record = cls.parse((folder / RUN_FILE).read_bytes())
+                record.interrupt("its process was killed")
+            return record
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{folder}: expected a whole {RUN_FILE}, found {_reason(error)}; run again"
@@ -82,6 +95,14 @@ class RunRecord(BaseModel):
     def parse(cls, text: str | bytes) -> RunRecord:
         """The record of a `run.json`; raises pydantic's ValidationError where it is none."""
         return cls.model_validate_json(text)
+
+    def interrupt(self, reason: str) -> None:
+        """Marks a run that has not ended as interrupted, and the step that it was in."""
+        if self.status == "running":
+            self.status, self.error = "interrupted", f"interrupted: {reason}"
+            for step in self.steps:
+                if step.status == "running":
+                    step.status = "interrupted"
 
     def write(self, folder: Path) -> None:
         """Writes `run.json` into the run's folder, whole or not at all."""
@@ -100,24 +121,32 @@ class RunRecord(BaseModel):
         found = (step.summary for step in self.steps)
         return next((one for one in found if isinstance(one, kind)), None)
 
-    def count_rejected(self) -> None:
-        """Takes the rejected rows from the summaries of the steps that read and embedded rows.
+    def count_rejected(self, more: int = 0, file: str = "") -> None:
+        """Takes the rejected rows from the summaries of the steps that read and used rows.
 
-        Where both rejected some, the file is that of the rows that could not be read.
+        Training counts those with it that could not be embedded. Where it was not reached, these
+        are counted as often as they are embedded. Where a step failed because of `more` rows, it
+        has listed them, with those of the steps before that embed and train, in `file`.
         """
-        # Imported here, as in `conclude`: who only reads a record needs neither Beam nor Keras.
-        from tfx_fusion.modules.data.write import REJECTED_FILE
+        found = self._rejected("rejected_rows", RowsSummary)
+        if more:
+            found.append((more, file))
+        else:
+            found += self._rejected("training_record", TrainingSummary) or self._rejected(
+                "embeddings", EmbeddingsSummary
+            )
+        self.rejected = RejectedRows(
+            rows=sum(rows for rows, _ in found), files=tuple(file for _, file in found)
+        )
 
-        rows, folder = self.summary(RowsSummary), self.output("rejected_rows")
-        if rows and folder:
-            self.rejected = RejectedRows(rows=rows.rejected, file=str(folder / REJECTED_FILE))
-        for step in self.steps:
-            if isinstance(step.summary, EmbeddingsSummary) and step.summary.rejected:
-                file = str(Path(step.outputs["embeddings"]) / REJECTED_FILE)
-                self.rejected = RejectedRows(
-                    rows=self.rejected.rows + step.summary.rejected,
-                    file=self.rejected.file if self.rejected.rows else file,
-                )
+    def _rejected(self, key: str, kind: type[Reject]) -> list[tuple[int, str]]:
+        """How many rows each step of a kind has rejected, if any, and the file below its output."""
+        # Imported here, as in `conclude`: who only reads a record needs neither Beam nor Keras.
+        from tfx_fusion.modules.data.rejected import REJECTED_FILE
+
+        found = [(step.summary.rejected, f"{step.outputs[key]}/{REJECTED_FILE}")
+                 for step in self.steps if isinstance(step.summary, kind)]  # fmt: skip
+        return [(rows, file) for rows, file in found if rows]
 
     def conclude(self) -> None:
         """Fills in what came of a run whose steps all ended well."""

@@ -4,8 +4,6 @@ The table of steps and the report show a summary's one line, `text`. A new compo
 here and to `StepSummary`; nothing else has to know of it.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Annotated, Literal
 
@@ -139,6 +137,8 @@ class TrainingSummary(Summary):
     """What training learned from, stage by stage without repetition, and what it ended with.
 
     `loss` is None where it was no finite number; `warm_start` is empty where none was asked for.
+    `rejected` counts the rows of both splits that were left out, those that Embed has rejected with
+    them; `rejected_train` those of the rows to train on.
     """
 
     kind: Literal["training"] = "training"
@@ -146,14 +146,17 @@ class TrainingSummary(Summary):
     loss: float | None
     frozen_tensors: int
     warm_start: str = ""
+    rejected: int = 0
+    rejected_train: int = 0
 
     def in_words(self) -> str:
         loss = "not finite" if self.loss is None else f"{self.loss:.4f}"
         learned = ("raw data" if source == "rows" else source for source in self.learned_from)
         start = f", {self.warm_start}" if self.warm_start else ""
+        more = f", {self.rejected:,} rows left out" if self.rejected else ""
         return (
             f"on {' and '.join(learned)}, loss {loss}, "
-            f"{self.frozen_tensors} frozen tensors verified unchanged{start}"
+            f"{self.frozen_tensors} frozen tensors verified unchanged{start}{more}"
         )
 
 

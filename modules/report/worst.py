@@ -1,7 +1,5 @@
 """The rows with the largest errors, as a person would see them: pictures, text, numbers."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 
 from tfx_fusion.modules.data.file_list import example_files

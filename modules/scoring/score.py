@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -19,7 +18,7 @@ from apache_beam.utils.shared import Shared
 
 from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.files import whole_file
+from tfx_fusion.modules.files import folder_aside, remove_unfinished, whole_file
 from tfx_fusion.modules.scoring.tables import ENDINGS, Table
 from tfx_fusion.modules.serving.predictor import Prediction
 from tfx_fusion.modules.serving.published import PublishedModel, find_version, read_specification
@@ -101,9 +100,8 @@ def score(model: Path, data: Path, output: Path, beam_args: Sequence[str]) -> Sc
     version = find_version(model)
     table = Table(read_specification(version), ending)
     shards = data_file.shards(data)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as temporary:
-        folder = Path(temporary)
+    remove_unfinished(output.parent, below=False)
+    with folder_aside(output) as folder:
         with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
             (
                 pipeline

@@ -39,11 +39,7 @@ class Predictor:
     """The base of all models that predict rows, in this process or remote."""
 
     def __init__(self, specification: Specification, inputs: Collection[str]) -> None:
-        """
-        Args:
-            specification: what the model was made from.
-            inputs: what its `serving_default` takes: features, and lengths of sequences.
-        """
+        """`inputs` are what the model's `serving_default` takes: features, lengths of sequences."""
         self.specification = specification
         self._features = {
             name: feature for name, feature in specification.features.items() if name in inputs

@@ -31,6 +31,10 @@ class Part(BaseModel):
         serialize_by_alias=True,
     )
 
+    def changed(self, **values: Any) -> Self:
+        """The same part with other values, which must be valid: they are not checked."""
+        return self.model_copy(update=values)
+
     @model_validator(mode="wrap")
     @classmethod
     def _known_keys(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:

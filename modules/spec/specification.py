@@ -113,16 +113,8 @@ def data_file_format(path: LocalPath) -> str | None:
 
 # The names in `modules.graph.merges`, which imports Keras; a test compares the two.
 MERGES = (
-    "add",
-    "attention",
-    "average",
-    "bilinear",
-    "concatenate",
-    "dot",
-    "gated",
-    "maximum",
-    "multiply",
-)
+    "add", "attention", "average", "bilinear", "concatenate", "dot", "gated", "maximum", "multiply",
+)  # fmt: skip
 
 
 def _known_merge(merge: str) -> str:

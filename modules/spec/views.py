@@ -62,7 +62,7 @@ def features_in_rows(features: Mapping[str, Feature]) -> dict[str, Feature]:
     rows.
     """
     return {
-        name: feature.model_copy(update={"missing": Missing(unreadable=feature.missing.unreadable)})
+        name: feature.changed(missing=Missing(unreadable=feature.missing.unreadable))
         if feature.missing
         else feature
         for name, feature in features.items()
@@ -75,7 +75,7 @@ def labels_in_rows(labels: Mapping[str, Label]) -> dict[str, Label]:
     How the loss scales a number is no part of it.
     """
     return {
-        name: label.model_copy(update={"normalize": "none"}) if label.type == "number" else label
+        name: label.changed(normalize="none") if label.type == "number" else label
         for name, label in labels.items()
     }
 
@@ -83,8 +83,7 @@ def labels_in_rows(labels: Mapping[str, Label]) -> dict[str, Label]:
 def embedded_submodels(specification: Specification) -> dict[str, Submodel]:
     """The sub-models as an embedding depends on them. For Embed; a licence is only reported."""
     return {
-        name: submodel.model_copy(update={"licence": None})
-        for name, submodel in specification.submodels.items()
+        name: submodel.changed(licence=None) for name, submodel in specification.submodels.items()
     }
 
 
@@ -93,16 +92,15 @@ def training_view(specification: Specification) -> Specification:
     # A feature that only slices use must still have a use for the specification to be valid.
     used = used_features(specification)
     sliced = tuple((name,) for name in specification.features if name not in used)
-    update = {"evaluation": Evaluation(slices=sliced)}
-    return evaluation_view(specification).model_copy(update=update)
+    return evaluation_view(specification).changed(evaluation=Evaluation(slices=sliced))
 
 
 def ablation_view(specification: Specification) -> Specification:
     """What is trained and measured of single branches. For Worth: a new margin trains nothing."""
     trained = training_view(specification)
     confidence = specification.evaluation.confidence
-    evaluation = trained.evaluation.model_copy(update={"confidence": confidence})
-    return trained.model_copy(update={"evaluation": evaluation})
+    evaluation = trained.evaluation.changed(confidence=confidence)
+    return trained.changed(evaluation=evaluation)
 
 
 def evaluation_view(specification: Specification) -> Specification:
@@ -110,19 +108,19 @@ def evaluation_view(specification: Specification) -> Specification:
 
     Neither where it runs nor where it is published, nor limits of data and serving, nor a search.
     """
-    update = {
-        "data": without_checks(specification.data),
-        "tuning": None,
-        "serving": Serving(),
-        "publish": Publish(path=Path("/")),
-    }
-    return _without_descriptions(specification).model_copy(update=update)
+    return _without_descriptions(specification).changed(
+        data=without_checks(specification.data),
+        tuning=None,
+        serving=Serving(),
+        publish=Publish(path=Path("/")),
+    )
 
 
 def serving_check_view(specification: Specification) -> Specification:
     """What the check in a model server depends on. For ServingCheck."""
-    update = {"evaluation": Evaluation(), "serving": specification.serving}
-    return evaluation_view(specification).model_copy(update=update)
+    return evaluation_view(specification).changed(
+        evaluation=Evaluation(), serving=specification.serving
+    )
 
 
 def search_view(specification: Specification) -> str:
@@ -133,15 +131,11 @@ def search_view(specification: Specification) -> str:
 
 def without_checks(data: Data) -> Data:
     """The same data, whatever their limits."""
-    return data.model_copy(update={"checks": DataChecks()})
+    return data.changed(checks=DataChecks())
 
 
 def _without_descriptions(specification: Specification) -> Specification:
     """Without what no step computes from: descriptions, and where the steps run."""
-    update = {
-        "card": Card(),
-        "submodels": embedded_submodels(specification),
-        "beam": Beam(),
-        "kubeflow": None,
-    }
-    return specification.model_copy(update=update)
+    return specification.changed(
+        card=Card(), submodels=embedded_submodels(specification), beam=Beam(), kubeflow=None
+    )

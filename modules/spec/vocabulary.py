@@ -1,7 +1,5 @@
 """Vocabulary files: one token a line, in UTF-8; a token's id is the number of its line from 0."""
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
 from pathlib import Path

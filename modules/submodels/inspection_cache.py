@@ -23,8 +23,11 @@ from pydantic import ValidationError
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.processes import ending_with_this
 from tfx_fusion.modules.spec import Specification, Submodel
 from tfx_fusion.modules.submodels.interface import Inspection
+
+MODEL_FILES = ("saved_model.pb", "config.json")  # of a SavedModel, and of a preset
 
 
 def _key(submodel: Submodel, path: Path) -> str:
@@ -105,12 +108,10 @@ class InspectionCache:
 
 
 def _read_record(file: Path) -> Inspection | None:
-    """A record's inspection; None where there is none, or one that another version wrote."""
-    if not file.is_file():
-        return None
+    """A record's inspection; None where there is none, it is damaged, or of another version."""
     try:
-        return Inspection.model_validate_json(file.read_text())
-    except ValidationError:
+        return Inspection.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):  # a damaged one is written anew
         return None
 
 
@@ -124,7 +125,7 @@ def _read_in_process(submodels: dict[str, tuple[Submodel, Path]]) -> dict[str, d
         for name, (submodel, path) in submodels.items()
     }
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "tfx_fusion.modules.submodels.inspection"],
+        ending_with_this([sys.executable, "-P", "-m", "tfx_fusion.modules.submodels.inspection"]),
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -179,12 +180,19 @@ def with_path(submodel: Submodel, folder: Path) -> Submodel:
 
 
 def file_states(path: Path) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of a file, or of each file in a folder, as Git's index has."""
+    """Path, size and time of change of a file, or of each file in a folder, as Git's index has.
+
+    None of a folder that holds no model, such as `/`: who reads it says so.
+    """
     return [(file, state.st_size, state.st_mtime_ns) for file, state in _stats(path)]
 
 
 def _stats(path: Path) -> list[tuple[str, os.stat_result]]:
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    if path.is_dir():
+        is_model = any((path / name).is_file() for name in MODEL_FILES)
+        files = sorted(path.rglob("*")) if is_model else []
+    else:
+        files = [path]
     return [(str(file), file.stat()) for file in files if file.is_file()]
 
 

@@ -220,15 +220,6 @@ def make_flat(model: keras.Model) -> FlatModel:
     return flatten(model, named_inputs(model), named_outputs(model))
 
 
-def tapped(flat: FlatModel, taps: list[str]) -> keras.Model:
-    """The part of a model that computes the named outputs or inner layers.
-
-    Takes and gives dictionaries by name; its layers and weights are the model's own.
-    """
-    tensors = {**flat.cuts(), **flat.outputs}
-    return keras.Model(flat.inputs, {tap: tensors[tap] for tap in taps}, name=flat.name)
-
-
 def activation_of(layer: Any) -> str | None:
     """The name of the activation that ends a layer; None where that is not known.
 

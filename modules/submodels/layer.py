@@ -62,13 +62,12 @@ class KerasGraph:
     def load(cls, path: Path, taps: list[str], custom_objects: Sequence[str]) -> KerasGraph:
         """What computes the named outputs or inner layers of a `.keras` file."""
         flat = keras_file.make_flat(keras_file.load_model(path, custom_objects))
-        inner = keras_file.tapped(flat, taps)
+        cuts = flat.cuts()
+        tensors = {**cuts, **flat.outputs}
+        # A part of the model, of the model's own layers and weights.
+        inner = keras.Model(flat.inputs, {tap: tensors[tap] for tap in taps}, name=flat.name)
         inside = {id(operation) for operation in inner.operations}
-        cuts = {
-            path: tensor
-            for path, tensor in flat.cuts().items()
-            if id(producer(tensor).operation) in inside
-        }
+        cuts = {path: t for path, t in cuts.items() if id(producer(t).operation) in inside}
         return cls(inner, cuts, flat.paths, custom_objects=tuple(custom_objects))
 
     def above(self, cuts: Sequence[str]) -> KerasGraph:
@@ -329,13 +328,8 @@ class UpperPart(_FrozenByPart):
         name: str,
         passed: Mapping[str, str] | None = None,
     ) -> None:
-        """
-        Args:
-            graph: the part behind the inner layers.
-            cuts: the inner layers.
-            name: the layer's.
-            passed: the outputs that are an inner layer's own, `{output: layer}`.
-        """
+        """`graph` is the part behind the inner layers `cuts`; `passed` are the outputs that are
+        an inner layer's own, `{output: layer}`."""
         super().__init__(name)
         self._graph, self._below, self._passed = graph, list(cuts), dict(passed or {})
         self._inner = graph.inner

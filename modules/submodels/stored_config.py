@@ -86,13 +86,7 @@ def import_custom_objects(names: Sequence[str]) -> dict[str, Any]:
 
 
 def check_classes(path: Path, config: Mapping[str, Any], listed: Mapping[str, Any]) -> None:
-    """Raises UserError for a class that is neither Keras's nor KerasHub's nor listed.
-
-    Args:
-        path: the file, for the message.
-        config: the stored architecture.
-        listed: the user's own classes by name.
-    """
+    """Raises UserError for a class that is neither Keras's nor KerasHub's nor `listed` by name."""
     for class_name, module in foreign_classes(config):
         if class_name not in listed:
             where = f"{module}:{class_name}" if module else f"your.module:{class_name}"

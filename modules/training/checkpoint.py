@@ -1,10 +1,9 @@
 """Resuming training after it was killed, from the state at the end of the last whole epoch."""
 
-from __future__ import annotations
-
 import json
-import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfx_fusion.modules.errors import first_line
+from tfx_fusion.modules.files import set_aside, whole_file
 from tfx_fusion.modules.spec import Direction
 
 STATE_FILE = "state.npz"
+# What NumPy, its zip file and the JSON in it raise where bytes are missing or changed.
+DAMAGED = (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass
@@ -25,6 +28,7 @@ class State:
     `stages` holds the records of earlier stages, `epochs` that of this one. `variables` and
     `optimizer` are values in their owners' order, without frozen variables. `stopping` is the
     state of early stopping: `wait`, `best`, `best_epoch`; its best weights are `best_weights`.
+    `unusable` are the rows that training has left out.
     """
 
     stage: int
@@ -35,6 +39,7 @@ class State:
     optimizer: list[np.ndarray] = field(default_factory=list)
     stopping: dict[str, Any] = field(default_factory=dict)
     best_weights: list[np.ndarray] = field(default_factory=list)
+    unusable: list[Sequence[Any]] = field(default_factory=list)
 
 
 class Checkpoint:
@@ -45,7 +50,6 @@ class Checkpoint:
 
     def save(self, state: State) -> None:
         """Writes a state aside and renames it, so that a kill leaves the previous one."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
             f"{kind}/{position}": storable(value)
             for kind in ("variables", "optimizer", "best_weights")
@@ -53,18 +57,26 @@ class Checkpoint:
         }
         plain = {
             name: getattr(state, name)
-            for name in ("stage", "epoch", "stages", "epochs", "stopping")
+            for name in ("stage", "epoch", "stages", "epochs", "stopping", "unusable")
         }
-        aside = self._folder / f".{os.getpid()}.tmp"
-        with aside.open("wb") as stream:
-            np.savez(stream, plain=np.array(json.dumps(plain)), **arrays)
-        aside.replace(self._folder / STATE_FILE)
+        with whole_file(self._folder / STATE_FILE) as aside:
+            np.savez(aside, plain=np.array(json.dumps(plain)), **arrays)
 
     def load(self) -> State | None:
-        """The last state, or None where training has not begun."""
+        """The last state; None where training has not begun, or its state is damaged.
+
+        A damaged file is set aside: training then begins again, with the same result.
+        """
         file = self._folder / STATE_FILE
         if not file.is_file():
             return None
+        try:
+            return self._read(file)
+        except DAMAGED as error:
+            set_aside(file, first_line(error), "training starts from its first epoch")
+            return None
+
+    def _read(self, file: Path) -> State:
         with np.load(file, allow_pickle=False) as stored:
             plain = json.loads(str(stored["plain"]))
             lists: dict[str, Any] = {}

@@ -3,8 +3,6 @@
 Lengths are in points.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,21 +13,13 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from tfx_fusion.modules import plotting
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.plotting import (
-    BLUE,
-    GRID,
-    INK,
-    ORANGE,
-    SETTINGS,
-    check_suffix,
-    new_figure,
-    save_figure,
-    spread,
-    text_width,
-)  # fmt: skip
 
-STYLES = {"train": (BLUE, "-"), "eval": (ORANGE, (0, (4, 1.5)))}  # dashes differ without colours
+STYLES = {
+    "train": (plotting.BLUE, "-"),
+    "eval": (plotting.ORANGE, (0, (4, 1.5))),
+}  # dashes differ without colours
 BANDS = ("#f1f4f6", "#dfe6eb")
 
 PANEL_WIDTH, PANEL_HEIGHT = 260.0, 150.0
@@ -71,7 +61,7 @@ def draw_curves(stages: list[dict[str, Any]], path: Path) -> None:
 
     Raises RunError for another ending, and for a record without epochs.
     """
-    check_suffix(path)
+    plotting.check_suffix(path)
     found = quantities(stages)
     if not found:
         raise RunError(f"{path}: the training record holds no epochs to draw; train first")
@@ -82,8 +72,8 @@ def draw_curves(stages: list[dict[str, Any]], path: Path) -> None:
     right = max(RIGHT, *(label.end - PANEL_WIDTH for label in labels))
     cell_width, cell_height = LEFT + PANEL_WIDTH + right, head + PANEL_HEIGHT + BOTTOM
     width, height = across * cell_width + 2 * MARGIN, down * cell_height + 2 * MARGIN
-    with rc_context(SETTINGS):
-        figure = new_figure(width, height)
+    with rc_context(plotting.SETTINGS):
+        figure = plotting.new_figure(width, height)
         for position, (name, runs) in enumerate(found.items()):
             row, column = divmod(position, across)
             left = MARGIN + column * cell_width + LEFT
@@ -96,7 +86,7 @@ def draw_curves(stages: list[dict[str, Any]], path: Path) -> None:
             _draw_runs(axes, runs, logarithmic)
             title = f"{name} (logarithmic)" if logarithmic else name
             _write(axes, 0, PANEL_HEIGHT + head - 13, title, 10, weight="bold")
-        save_figure(figure, path, "training: losses and metrics by epoch")
+        plotting.save_figure(figure, path, "training: losses and metrics by epoch")
 
 
 def _spans(stages: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
@@ -119,7 +109,7 @@ def stage_labels(stages: list[dict[str, Any]]) -> list[StageLabel]:
     taken: list[float] = []  # by row, where the name at the right begins
     for name, first, _ in reversed(list(_spans(stages))):
         start = (first - 1) * scale
-        end = start + text_width(name, LABEL_SIZE) + 8
+        end = start + plotting.text_width(name, LABEL_SIZE) + 8
         level = next((i for i, begin in enumerate(taken) if end <= begin), len(taken))
         taken[level : level + 1] = [start]
         labels.append(StageLabel(name, start, end, level))
@@ -136,7 +126,7 @@ def _draw_stages(axes: Axes, stages: list[dict[str, Any]], labels: list[StageLab
         _write(axes, label.start + 3, bottom, label.text, LABEL_SIZE)
         axes.plot(
             [label.start / PANEL_WIDTH] * 2, [0, (bottom + LABEL_SIZE) / PANEL_HEIGHT],
-            color=GRID, linewidth=0.8, transform=axes.transAxes, clip_on=False, zorder=1,
+            color=plotting.GRID, linewidth=0.8, transform=axes.transAxes, clip_on=False, zorder=1,
         )  # fmt: skip
 
 
@@ -156,9 +146,9 @@ def _draw_runs(axes: Axes, runs: dict[str, dict[int, float]], logarithmic: bool)
             range(1, epochs + 1), values, color=colour, linestyle=dashes, linewidth=1.4,
             marker="o" if epochs <= MARKED else "", markersize=2.6, zorder=3,
         )  # fmt: skip
-    axes.set_xlabel("epoch", size=LABEL_SIZE, color=INK, labelpad=1)
+    axes.set_xlabel("epoch", size=LABEL_SIZE, color=plotting.INK, labelpad=1)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-    axes.tick_params(labelsize=LABEL_SIZE, colors=INK, length=2)
+    axes.tick_params(labelsize=LABEL_SIZE, colors=plotting.INK, length=2)
     axes.grid(axis="y", color="white", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left", "bottom"):
@@ -180,7 +170,7 @@ def _draw_runs(axes: Axes, runs: dict[str, dict[int, float]], logarithmic: bool)
 
 def end_heights(wanted: list[float]) -> list[float]:
     """The heights, from below, of the names at the ends of lines: a line apart, in the panel."""
-    heights = spread(wanted, [LABEL_LINE] * len(wanted))
+    heights = plotting.spread(wanted, [LABEL_LINE] * len(wanted))
     room = LABEL_LINE * len(wanted)
     lowest = [LABEL_LINE * (number + 0.5) for number in range(len(wanted))]
     return [
@@ -202,5 +192,5 @@ def _is_logarithmic(name: str, runs: dict[str, dict[int, float]]) -> bool:
 def _write(axes: Axes, x: float, y: float, text: str, size: float, **look: Any) -> None:
     """Text by its place from the lower left corner of a panel."""
     place = (x / PANEL_WIDTH, y / PANEL_HEIGHT)
-    look = {"color": INK, "parse_math": False, **look}
+    look = {"color": plotting.INK, "parse_math": False, **look}
     axes.text(*place, text, size=size, transform=axes.transAxes, **look)

@@ -5,8 +5,6 @@ of all rows, computed number by number: rows that the data file sorts, by class 
 any size, and nothing is buffered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -39,6 +37,9 @@ class Rows(Protocol):
     def label_values(self, label: str) -> np.ndarray:
         """The number of every row `(rows,)`, of a label of type number."""
 
+    def row_ids(self, numbers: Any) -> list[str]:
+        """The ids of row numbers `(batch,)`."""
+
 
 class RawRows:
     """tf.Examples, parsed, decoded and transformed anew in every epoch."""
@@ -70,6 +71,9 @@ class RawRows:
         found = [tf.io.parse_example(rows, spec)[label].numpy() for rows in batches]
         return np.concatenate(found)
 
+    def row_ids(self, numbers: Any) -> list[str]:
+        return read_row_ids(self._records, numbers)
+
 
 class WithoutRows:
     """The rows of a split but for those at some places in its order, counted from 0."""
@@ -90,6 +94,16 @@ class WithoutRows:
 
     def label_values(self, label: str) -> np.ndarray:
         return np.delete(self._rows.label_values(label), self._places)
+
+    def row_ids(self, numbers: Any) -> list[str]:
+        return self._rows.row_ids(tf.gather(self._numbers, numbers))
+
+
+def read_row_ids(records: Records, numbers: Any) -> list[str]:
+    """The ids in records of tf.Examples, of row numbers `(batch,)`."""
+    spec = {"row_id": tf.io.FixedLenFeature((), tf.string)}
+    found = tf.io.parse_example(records.read(tf.convert_to_tensor(numbers)), spec)["row_id"]
+    return [row_id.decode() for row_id in found.numpy()]
 
 
 def _no_numbers(label: str) -> np.ndarray:

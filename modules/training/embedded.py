@@ -1,7 +1,5 @@
 """Learning from embeddings: their rows in batches, and the head as a model of its own."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras
@@ -18,6 +16,7 @@ from tfx_fusion.modules.keras_compat import run_graph, set_mask
 from tfx_fusion.modules.preprocessing.transform import decode_images
 from tfx_fusion.modules.spec import ImageFeature
 from tfx_fusion.modules.submodels.flatten import scope_name
+from tfx_fusion.modules.training.data import read_row_ids
 
 # Rows that take at most this stay in memory; more are read from disk in every epoch.
 MEMORY_BYTES = 2 << 30
@@ -89,6 +88,9 @@ class EmbeddedRows:
         batches = tf.data.TFRecordDataset(self._files).batch(1024)
         found = [parse(column, rows)[label].numpy().reshape(-1) for rows in batches]
         return np.concatenate(found)
+
+    def row_ids(self, numbers: Any) -> list[str]:
+        return read_row_ids(Records(self._files), numbers)
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")

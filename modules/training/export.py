@@ -8,10 +8,8 @@ Signatures:
   `transform_labels`: serialized tf.Examples (batch,) to the labels as the loss takes them.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +34,7 @@ from tfx_fusion.modules.training.trained_values import (
     values_of,
     write_trained,
 )
+from tfx_fusion.modules.training.unusable_rows import UnusableRow
 
 EXAMPLES_SIGNATURE = "predict_examples"
 LABELS_SIGNATURE = "transform_labels"
@@ -50,12 +49,13 @@ def export(
     frozen: Digests,
     submodel_digests: Mapping[str, str],
     path: Path,
+    unusable: Collection[UnusableRow] = (),
 ) -> Digests:
     """Saves the whole model to `path`, whole or not at all, and verifies the frozen part in it.
 
-    Beside it lie the specification, and for a warm start the trained values with the digests of
-    the sub-models' files. Returns the digests of the frozen tensors in the saved model. Raises
-    RunError where one of them differs from the imported one.
+    Beside it lie the specification, the `unusable` rows that training has left out, and for a warm
+    start the trained values with the digests of the sub-models' files. Returns the digests of the
+    frozen tensors in the saved model. Raises RunError where one differs from the imported one.
     """
     with whole_folder(path) as aside:
         tf.saved_model.save(
@@ -71,7 +71,7 @@ def export(
         extra.parent.mkdir(exist_ok=True)
         extra.write_text(json.dumps(specification.model_dump(mode="json"), indent=1))
         values = values_of(trained_variables(fused, frozen))
-        write_trained(Trained(values, dict(submodel_digests)), aside)
+        write_trained(Trained(values, dict(submodel_digests), tuple(unusable)), aside)
     return exported
 
 

@@ -1,7 +1,5 @@
 """Proof that frozen tensors stay as imported: digests before training, after it, once exported."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What training takes from the labels of the rows to train on: how a number is scaled."""
 
-from __future__ import annotations
-
 import logging
 from functools import cache
 

@@ -5,8 +5,6 @@ them: the same number as of the categorical ones, without a one-hot copy of ever
 type multi_label hold 0 or 1 for each class.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

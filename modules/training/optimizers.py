@@ -1,7 +1,5 @@
 """The optimizer of a stage: any of Keras's by name, with a separate rate for each sub-model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The training record: what training did, as typed facts in one JSON file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tfx_fusion.modules.embedding.plan import LearnsFrom
@@ -62,13 +60,15 @@ class TrainingRecord(Part):
 
     `frozen` has the digest of every tensor that no stage unfroze, `proof` one digest of them all
     by sub-model, before and after training and once exported. `warm_start` is None where it was
-    not asked for.
+    not asked for. `rejected` counts the rows of each split that were left out, which are listed
+    with their reasons in a file of their own: no embedding, prediction or loss of theirs is finite.
     """
 
     stages: tuple[StageRecord, ...]
     frozen: Digests
     proof: dict[str, FrozenPart]
     warm_start: WarmStart | None = None
+    rejected: dict[str, int] = {}
 
     @property
     def kept_epoch(self) -> dict[str, float]:

@@ -1,10 +1,9 @@
 """The training record as Markdown, beside the pictures and the numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tfx_fusion.modules.data.rejected import REJECTED_FILE
 from tfx_fusion.modules.spec import Specification, Stage
 from tfx_fusion.modules.training.curves import quantities
 from tfx_fusion.modules.training.frozen_proof import FrozenPart, all_frozen
@@ -45,6 +44,7 @@ def record_text(specification: Specification, record: TrainingRecord) -> str:
             VALUES_HEADER,
             (row for done in record.stages for row in last_values(done)),
         ),
+        *_rejected(record.rejected),
         "## Frozen",
         *_proof(record.proof),
         "## Warm start",
@@ -106,6 +106,13 @@ def last_values(done: StageRecord) -> list[list[str]]:
         [done.name, name, *(f"{runs[run][1]:.4f}" if run in runs else "" for run in RUNS)]
         for name, runs in quantities([{"epochs": [done.kept_epoch]}]).items()
     ]
+
+
+def _rejected(rows: Mapping[str, int]) -> list[str]:
+    if not any(rows.values()):
+        return []
+    counts = ", ".join(f"{count:,} of {split}" for split, count in rows.items())
+    return ["## Rows left out", f"{counts}: [the rows with their reasons]({REJECTED_FILE})."]
 
 
 def _proof(parts: Mapping[str, FrozenPart]) -> list[str]:

@@ -1,12 +1,11 @@
 """The whole of training, from examples and sub-models to the exported model and its record."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
 
+from tfx_fusion.modules.data.rejected import write_rejected
 from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.graph.build import build
@@ -49,6 +48,7 @@ def fuse_and_train(
     record_path: Path,
     checkpoint: Checkpoint,
     champion: Path | None = None,
+    rejected_before: int = 0,
 ) -> TrainingRecord:
     """Fuses the imported sub-models, trains the head, exports the whole, writes the record.
 
@@ -65,6 +65,7 @@ def fuse_and_train(
         record_path: the folder of the training record.
         checkpoint: where training saves its state, and resumes from it after a kill.
         champion: the version folder that a warm start begins with; None where there is none.
+        rejected_before: how many rows were rejected when they were read.
     """
     warm = specification.training.warm_start is not None
     start = Champion.read(champion, submodel_digests) if warm else None
@@ -79,15 +80,21 @@ def fuse_and_train(
         stages,
         EmbeddedStore(stages, embeddings),
         lambda split: RawRows(specification, transform, splits[split]),
+        rejected_before=rejected_before,
     )
-    record = train(specification, interfaces, fused, data.of_stage, checkpoint, start)
-    exported = export(specification, fused, transform, record.frozen, submodel_digests, model_path)
+    data.check_limit()
+    record = train(specification, interfaces, fused, data.of_stage, checkpoint, start, data)
+    exported = export(
+        specification, fused, transform, record.frozen, submodel_digests, model_path, data.unusable
+    )
     proof = {
         name: part.model_copy(update={"exported": combined(exported[name].values())})
         for name, part in record.proof.items()
     }
-    record = record.model_copy(update={"proof": proof})
+    rejected = {split: len(places) for split, places in data.rejected.items()}
+    record = record.model_copy(update={"proof": proof, "rejected": rejected})
     write_record(record, record_path)
+    write_rejected(str(record_path), data.rejected_rows)
     epochs_by_stage = [stage.model_dump() for stage in record.stages]
     draw_curves(epochs_by_stage, record_path / CURVES_FILE)
     draw_graph(specification, interfaces, fused, record_path / GRAPH_FILE)

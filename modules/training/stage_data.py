@@ -1,15 +1,15 @@
 """The data of each stage of training: embeddings where that is exact, else raw rows."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfx_fusion.modules.data.rejected import Rejected, check_limit, read_rejected, shown
 from tfx_fusion.modules.data.split import SPLITS
 from tfx_fusion.modules.embedding.columns import Contents, read_contents
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, LearnsFrom, StagePlan, distinct_plans
@@ -25,10 +25,14 @@ from tfx_fusion.modules.training.data import (
     training_rows,
 )
 from tfx_fusion.modules.training.embedded import EmbeddedRows, new_head
+from tfx_fusion.modules.training.unusable_rows import NOT_FINITE, UnusableRow, unusable_rows
 
 log = logging.getLogger("fusion.training")
 # A step of a head takes less than the call of it. More at once would keep a signal waiting.
 MOST_STEPS = 256
+
+# Places of rows, by split.
+Places = Mapping[str, Collection[int]]
 
 
 class StageData(NamedTuple):
@@ -55,7 +59,6 @@ class EmbeddedStore:
             folders: the folder of embedded rows of each distinct plan, in the stages' order.
         """
         self._folders = list(zip(distinct_plans(list(stages)), folders, strict=True))
-        self._rejected: dict[str, set[int]] | None = None
         self._open: tuple[EmbeddingPlan, Contents, dict[str, EmbeddedRows]] | None = None
 
     def open(self, plan: EmbeddingPlan) -> tuple[Contents, dict[str, EmbeddedRows]]:
@@ -73,18 +76,20 @@ class EmbeddedStore:
             self._open = plan, contents, rows
         return self._open[1:]
 
-    def rejected(self, scan: Callable[[], dict[str, set[int]]]) -> dict[str, set[int]]:
-        """By split, the places of the rows that could not be embedded for one of the plans.
+    @cached_property
+    def rejected(self) -> Places:
+        """By split, the places of the rows that could not be embedded for one of the plans."""
+        contents = [read_contents(folder).rejected for _, folder in self._folders]
+        return {split: {n for places in contents for n in places.get(split, ())}
+                for split in SPLITS}  # fmt: skip
 
-        Where nothing is embedded, those that `scan` finds, which is called once.
-        """
-        if self._rejected is None:
-            found: dict[str, set[int]] = {}
-            for _, folder in self._folders:
-                for split, places in read_contents(folder).rejected.items():
-                    found.setdefault(split, set()).update(places)
-            self._rejected = found if self._folders else scan()
-        return self._rejected
+    @cached_property
+    def rejected_rows(self) -> list[Rejected]:
+        """These rows with the reasons, each once."""
+        if not any(self.rejected.values()):
+            return []
+        found = [row for _, folder in self._folders for row in read_rejected(folder)]
+        return list({row.row: row for row in found}.values())
 
 
 def without(rows: Rows, rejected: Collection[int], missing: Collection[int] = ()) -> Rows:
@@ -100,7 +105,11 @@ def without(rows: Rows, rejected: Collection[int], missing: Collection[int] = ()
 
 
 class StageDataSource:
-    """Opens the data of a stage when it is asked for."""
+    """Opens the data of a stage when it is asked for.
+
+    All stages learn from the same rows, and are measured on the same: those that every plan has
+    embedded, without the `unusable` ones that training has found.
+    """
 
     def __init__(
         self,
@@ -109,6 +118,8 @@ class StageDataSource:
         stages: Sequence[StagePlan],
         store: EmbeddedStore,
         raw: Callable[[str], RawRows],
+        unusable: Collection[UnusableRow] = (),
+        rejected_before: int = 0,
     ) -> None:
         """
         Args:
@@ -117,81 +128,90 @@ class StageDataSource:
             stages: what each stage learns from.
             store: the embedded rows of the stages' plans.
             raw: opens the raw rows of a split.
+            unusable: what training is known to have found.
+            rejected_before: how many rows were rejected when they were read.
         """
         self._specification, self._fused = specification, fused
         self._stages, self._store, self._raw = stages, store, raw
+        self.unusable, self._rejected_before = list(unusable), rejected_before
 
     def of_stage(self, position: int) -> StageData:
-        """The data of the stage at a position."""
+        """The data of the stage at a position.
+
+        Raises RejectedRowsError where no row of a split is left.
+        """
         stage = self._stages[position]
-        rows: Mapping[str, Rows]
-        known: Mapping[str, Collection[int]] = {}
-        if stage.plan is None:
-            model, rows = self._fused.model, {split: self._raw(split) for split in SPLITS}
-        else:
-            contents, rows = self._store.open(stage.plan)
-            model = new_head(self._fused, contents)
-            known = contents.rejected
-        # All stages learn from the same rows, and are measured on the same.
-        rejected = self._store.rejected(self._unpredictable)
-        rows = {
-            split: without(found, rejected.get(split, ()), known.get(split, ()))
+        model, rows, known = self._open(position)
+        rejected = self.rejected
+        left = {
+            split: without(found, rejected[split], known.get(split, ()))
             for split, found in rows.items()
         }
+        for split, found in left.items():
+            if rejected[split] and not found.count():
+                listed = self.rejected_rows
+                raise RejectedRowsError(
+                    f"no row of the split '{split}' can be used. First: {shown(listed)}", listed
+                )
         inputs = list(model.input)
-        epochs = training_rows(self._specification, rows["train"], inputs)
-        evaluation = evaluation_rows(self._specification, rows["eval"], inputs)
+        epochs = training_rows(self._specification, left["train"], inputs)
+        evaluation = evaluation_rows(self._specification, left["eval"], inputs)
         together = 1 if stage.plan is None else largest_divisor(epochs.steps, MOST_STEPS)
         return StageData(model, epochs, evaluation, stage.learns_from, together)
 
-    def _unpredictable(self) -> dict[str, set[int]]:
-        """The rows that raw data have and training could not learn from, by split.
+    def _open(self, position: int) -> tuple[keras.Model, dict[str, Rows], Places]:
+        """A stage's model, its rows, and the places of the rows that these lack."""
+        plan = self._stages[position].plan
+        if plan is None:
+            return self._fused.model, {split: self._raw(split) for split in SPLITS}, {}
+        contents, rows = self._store.open(plan)
+        return new_head(self._fused, contents), dict(rows), contents.rejected
 
-        Raises RejectedRowsError where these are more than `data.max_rejected` allows.
+    @property
+    def rejected(self) -> dict[str, set[int]]:
+        """The places of the rows that are left out, by split."""
+        found = {split: set(places) for split, places in self._store.rejected.items()}
+        for row in self.unusable:
+            found[row.split].add(row.place)
+        return found
+
+    @property
+    def rejected_rows(self) -> list[Rejected]:
+        """The rows that are left out, with the reasons."""
+        found = [Rejected(row.row_id, "", NOT_FINITE) for row in self.unusable]
+        return [*self._store.rejected_rows, *found]
+
+    def find_unusable(self) -> int:
+        """Adds to the unusable rows those that the first stage's model, as it is now, finds.
+
+        Returns how many it has added. Raises RejectedRowsError where these are too many.
         """
-        data, size = self._specification.data, self._specification.training.batch_size
-        split_rows = {split: self._raw(split) for split in SPLITS}
-        found = {
-            split: unpredictable_rows(self._fused.model, rows, size)
-            for split, rows in split_rows.items()
-        }
-        rejected = [
-            (row_id, "", "expected a finite prediction before training, found NaN or infinity")
-            for places in found.values()
-            for row_id in places.values()
-        ]
-        if rejected:
-            total = sum(rows.count() for rows in split_rows.values())
-            message = (
-                f"{len(rejected)} of {total} rows have no finite prediction before training, first "
-                f"{rejected[0][0]}"
+        model, rows, known = self._open(0)
+        rejected, before = self.rejected, len(self.unusable)
+        for split, given in rows.items():
+            gone = sorted(known.get(split, ()))
+            places = np.delete(np.arange(given.count() + len(gone)), gone)
+            numbers = unusable_rows(self._specification, model, self._fused.units, given)
+            numbers = np.array([n for n in numbers if places[n] not in rejected[split]], np.int64)
+            self.unusable += [
+                UnusableRow(split, int(places[number]), row_id)
+                for number, row_id in zip(numbers, given.row_ids(numbers), strict=True)
+            ]
+        self.check_limit()
+        added = self.unusable[before:]
+        if added:
+            log.warning(
+                "%d rows are left out, first %s: %s", len(added), added[0].row_id, NOT_FINITE
             )
-            if len(rejected) > data.max_rejected * total:
-                allowed = f"data.max_rejected allows {data.max_rejected * 100:g} %"
-                raise RejectedRowsError(f"{message}; {allowed}", rejected)
-            log.warning("%s: they are left out", message)
-        return {split: set(places) for split, places in found.items()}
+        return len(added)
 
-
-def unpredictable_rows(model: keras.Model, rows: Rows, batch_size: int) -> dict[int, str]:
-    """The rows of a split of which a model predicts NaN or infinity: the place and id of each."""
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def looked_at(numbers: Any) -> tuple[Any, Any]:
-        tensors = rows.tensors(numbers)
-        predicted = model({name: tensors[name] for name in model.input}, training=False)
-        finite = [
-            tf.reduce_all(tf.math.is_finite(tf.reshape(value, [tf.shape(value)[0], -1])), axis=1)
-            for value in predicted.values()
-        ]
-        return tf.reduce_all(tf.stack(finite), axis=0), tensors["row_id"]
-
-    found: dict[int, str] = {}
-    for numbers in tf.data.Dataset.range(rows.count()).batch(batch_size):
-        finite, row_ids = (tensor.numpy() for tensor in looked_at(numbers))
-        for row in np.flatnonzero(~finite):
-            found[int(numbers[row])] = row_ids[row].decode()
-    return found
+    def check_limit(self) -> None:
+        """Raises RejectedRowsError where all steps together reject too many rows."""
+        rejected, before = self.rejected_rows, self._rejected_before
+        if rejected:
+            _, rows, known = self._open(0)
+            total = sum(given.count() for given in rows.values()) + sum(map(len, known.values()))
+            check_limit(rejected, self._specification.data.max_rejected, total + before, before)
 
 
 def largest_divisor(number: int, most: int) -> int:

@@ -4,8 +4,6 @@ Event files are TFRecords of the protocol buffer `Event`. Written as such they n
 package, which `tf.summary` asks for, and no graph mode, which `tf.compat.v1.summary` asks for.
 """
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any

@@ -1,11 +1,9 @@
 """Training: the stages of a specification, one after the other, on the fused model."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
-from tfx_fusion.modules.keras_compat import last_inputs
 from tfx_fusion.modules.spec import Specification, Stage, logged
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.checkpoint import (
@@ -24,9 +21,9 @@ from tfx_fusion.modules.training.checkpoint import (
     ResumableEarlyStopping,
     State,
     assign,
+    storable,
     values,
 )
-from tfx_fusion.modules.training.data import Epochs
 from tfx_fusion.modules.training.frozen_proof import (
     Digests,
     digests,
@@ -37,7 +34,9 @@ from tfx_fusion.modules.training.labels import prepare_labels
 from tfx_fusion.modules.training.losses import ExactLogs, compile_arguments
 from tfx_fusion.modules.training.optimizers import new_optimizer
 from tfx_fusion.modules.training.record import StageRecord, TrainingRecord
+from tfx_fusion.modules.training.replacement_means import set_replacement_means
 from tfx_fusion.modules.training.stage_data import StageData
+from tfx_fusion.modules.training.unusable_rows import NotFiniteError, Search, UnusableRow
 from tfx_fusion.modules.training.warm_start import Champion
 
 progress = logging.getLogger("fusion.progress")
@@ -58,15 +57,20 @@ def train(
     data_of: Callable[[int], StageData],
     checkpoint: Checkpoint | None = None,
     champion: Champion | None = None,
+    search: Search | None = None,
 ) -> TrainingRecord:
     """Trains through every stage, and verifies after each that what it leaves frozen is unchanged.
 
     `data_of` returns the data of a stage by its position, and is called when the stage starts. With
     a champion, training begins with its values. With a checkpoint, training that was killed resumes
-    after its last whole epoch. Raises RunError where a frozen tensor changed or a loss is not
-    finite.
+    after its last whole epoch.
+
+    Where a loss or metric is not finite, and `search` finds rows that cause it, training starts
+    over without these, as if they had never been there: so data without such rows cost nothing.
+
+    Raises RunError where a frozen tensor changed or a loss is not finite.
     """
-    return _Training(specification, interfaces, fused, data_of, checkpoint, champion).run()
+    return _Training(specification, interfaces, fused, data_of, checkpoint, champion, search).run()
 
 
 @dataclass
@@ -77,6 +81,7 @@ class _Training:
     data_of: Callable[[int], StageData]
     checkpoint: Checkpoint | None
     champion: Champion | None
+    search: Search | None
 
     def run(self) -> TrainingRecord:
         stages = self.specification.training.stages
@@ -89,21 +94,20 @@ class _Training:
         original = _only(always, digests(_frozen(self.fused)))
         self.moving = self._moving(always)
         warm_start = self.champion.start(self.fused, original) if self.champion else None
+        first = values(self.moving)
         # A checkpoint holds later values: it comes after the warm start.
         state = self.checkpoint.load() if self.checkpoint else None
-        if state is None and any(v.replace == "mean" for v in self.fused.replacements.values()):
-            first = self.data_of(0)
-            set_replacement_means(self.fused, first.model, first.train)
-        if state is None and any(v.type == "number" for v in self.specification.labels.values()):
-            prepare_labels(self.specification, self.fused, self.data_of(0).train)
-        done: list[StageRecord] = []
-        if state:
-            done = [StageRecord.model_validate(stage) for stage in state.stages]
-            assign(self.moving, state.variables)
-            progress.info("resuming after epoch %d of %s", state.epoch, stages[state.stage].name)
-        for position in range(state.stage if state else 0, len(stages)):
-            done.append(self._stage(position, done, state))
-            state = None
+        if state and self.search:
+            self.search.unusable[:] = [UnusableRow(*row) for row in state.unusable]
+        while True:
+            try:
+                done = self._stages(state)
+                break
+            except NotFiniteError as error:
+                if not self._find_unusable(first):
+                    raise RunError(*error.args) from None
+                assign(self.moving, first)
+                state = None
         after = _only(always, digests(_frozen(self.fused)))
         verify_unchanged(original, after, "in training")
         return TrainingRecord(
@@ -112,6 +116,47 @@ class _Training:
             proof=frozen_parts(_frozen(self.fused), original, after),
             warm_start=warm_start,
         )
+
+    def _stages(self, state: State | None) -> list[StageRecord]:
+        """All stages, from their beginning or from a state."""
+        stages = self.specification.training.stages
+        done: list[StageRecord] = []
+        if state:
+            done = [StageRecord.model_validate(stage) for stage in state.stages]
+            assign(self.moving, state.variables)
+            progress.info("resuming after epoch %d of %s", state.epoch, stages[state.stage].name)
+        else:
+            self._prepare_labels()
+            if any(v.replace == "mean" for v in self.fused.replacements.values()):
+                data = self.data_of(0)
+                set_replacement_means(self.fused, data.model, data.train)
+        for position in range(state.stage if state else 0, len(stages)):
+            done.append(self._stage(position, done, state))
+            state = None
+        return done
+
+    def _prepare_labels(self) -> None:
+        if any(label.type == "number" for label in self.specification.labels.values()):
+            prepare_labels(self.specification, self.fused, self.data_of(0).train)
+
+    def _find_unusable(self, first: Sequence[np.ndarray]) -> int:
+        """Looks for unusable rows with the values that training began with, else with those now.
+
+        Once a row to train on has made the weights NaN, with those now all rows look like it.
+        """
+        if self.search is None:
+            return 0
+        now = values(self.moving)
+        assign(self.moving, first)
+        self._prepare_labels()
+        found = self.search.find_unusable()
+        if not found and all(np.isfinite(storable(value)).all() for value in now):
+            assign(self.moving, now)
+            try:
+                found = self.search.find_unusable()
+            except RejectedRowsError:
+                return 0  # no fault of theirs: training has diverged
+        return found
 
     def _unfreeze(self, position: int) -> None:
         """Sets what of each sub-model the stage trains; all else is frozen again."""
@@ -269,6 +314,7 @@ class _Training:
                 optimizer=values(self.model.optimizer.variables),
                 stopping=stopping.state() if stopping else {},
                 best_weights=best,
+                unusable=list(self.search.unusable) if self.search else [],
             )
         )
 
@@ -298,39 +344,13 @@ class _AfterEpoch(keras.callbacks.Callback):
                       self._stage.epochs, logged["loss"])  # fmt: skip
         infinite = [name for name, value in logged.items() if not math.isfinite(value)]
         if infinite:
-            raise RunError(
+            raise NotFiniteError(
                 f"training.stages.{self._position}: in stage '{self._stage.name}' the "
                 f"{infinite[0]} is not a finite number after epoch {epoch + 1}: "
                 f"lower the learning_rate (now {self._stage.learning_rate:g}), or set clip_norm"
             )
         self.epochs.append(logged)
         self._training.save(self._position, self._earlier, self.epochs, self._stopping)
-
-
-def set_replacement_means(fused: FusedModel, model: keras.Model, rows: Epochs) -> None:
-    """Sets every mean that replaces a missing feature, by one pass over the rows to train on.
-
-    Only rows that have the feature count.
-
-    Args:
-        fused: holds the layers that replace by a mean.
-        model: the one that learns first, of the same layers: the whole, or the head.
-        rows: what it learns from.
-    """
-    layers: list[Any] = [v for v in fused.replacements.values() if v.replace == "mean"]
-    # A layer's last call is the one in this model: a head is made after the whole.
-    inputs = {layer.name: last_inputs(layer) for layer in layers}
-    probe = keras.Model(model.input, inputs)
-    sums: dict[str, Any] = {layer.name: 0.0 for layer in layers}
-    counts = dict.fromkeys(sums, 0)
-    for features, *_ in rows.batches(0).take(rows.steps):
-        for name, (value, absent) in probe(features, training=False).items():
-            present = np.asarray(value, dtype=np.float64)[~np.asarray(absent)]
-            sums[name] = sums[name] + present.sum(axis=0)
-            counts[name] += len(present)
-    for layer in layers:
-        total = sums[layer.name] / max(counts[layer.name], 1)
-        layer.vector.assign(np.broadcast_to(total, layer.vector.shape))
 
 
 def _frozen(fused: FusedModel) -> dict[str, dict[str, Any]]:

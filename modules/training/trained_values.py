@@ -5,8 +5,6 @@ A name is a variable's place in the specification, `graph/NODE/POSITION/VARIABLE
 the same in every process, and in specifications that differ elsewhere.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 import zlib
@@ -22,17 +20,20 @@ from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.submodels.layer import by_name
 from tfx_fusion.modules.training.checkpoint import storable, values
 from tfx_fusion.modules.training.frozen_proof import Digests
+from tfx_fusion.modules.training.unusable_rows import UnusableRow
 
 TRAINED_FILE = "assets.extra/trained.npz"
-DIGESTS = "digests"  # beside the values, whose names all hold a slash
+DIGESTS, UNUSABLE = "digests", "unusable"  # beside the values, whose names all hold a slash
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Trained values by name, and the digest of each sub-model's imported file."""
+    """Trained values by name, the digest of each sub-model's imported file, and the rows that
+    training has left out."""
 
     values: dict[str, np.ndarray]
     digests: dict[str, str]
+    unusable: tuple[UnusableRow, ...] = ()
 
 
 def trained_variables(fused: FusedModel, frozen: Digests) -> dict[str, keras.Variable]:
@@ -62,8 +63,9 @@ def write_trained(trained: Trained, folder: Path) -> None:
     """Writes the values into a SavedModel's folder, beside what TF Serving reads."""
     file = folder / TRAINED_FILE
     file.parent.mkdir(exist_ok=True)
-    arrays: dict[str, Any] = {DIGESTS: np.array(json.dumps(trained.digests)), **trained.values}
-    np.savez(file, **arrays)
+    beside = {DIGESTS: trained.digests, UNUSABLE: trained.unusable}
+    arrays: dict[str, Any] = {name: np.array(json.dumps(found)) for name, found in beside.items()}
+    np.savez(file, **{**arrays, **trained.values})
 
 
 def read_trained(version: Path) -> Trained | None:
@@ -77,14 +79,16 @@ def read_trained(version: Path) -> Trained | None:
     try:
         with np.load(file, allow_pickle=False) as stored:
             digests = json.loads(str(stored[DIGESTS]))
-            values = {name: stored[name] for name in stored.files if name != DIGESTS}
+            unusable = json.loads(str(stored[UNUSABLE])) if UNUSABLE in stored else []
+            beside = (DIGESTS, UNUSABLE)
+            values = {name: stored[name] for name in stored.files if name not in beside}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RunError(
             f"{file}: expected the trained values of the last published model, the file is "
             f"damaged ({error}): delete the version folder to start from the version before, or "
             "remove training.warm_start"
         ) from error
-    return Trained(values, digests)
+    return Trained(values, digests, tuple(UnusableRow(*row) for row in unusable))
 
 
 def values_of(variables: dict[str, keras.Variable]) -> dict[str, np.ndarray]:

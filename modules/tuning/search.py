@@ -12,7 +12,8 @@ import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
 
-from tfx_fusion.modules.errors import RunError, UserError
+from tfx_fusion.modules.errors import RunError, UserError, first_line
+from tfx_fusion.modules.files import set_aside
 from tfx_fusion.modules.spec import Choice, Range, Tuning
 
 ORACLES = {
@@ -55,22 +56,32 @@ def search(
     space = keras_tuner.HyperParameters()
     for key, values in tuning.search.items():
         _declare(space, key, values)
-    oracle = ORACLES[tuning.method](
-        objective=keras_tuner.Objective(SCORE, "max" if maximise else "min"),
-        max_trials=tuning.trials,
-        seed=seed + 1,  # KerasTuner takes 0 for no seed and draws one
-        hyperparameters=space,
-        tune_new_entries=False,
-        # Failed trials never end the search: their errors are reported at its end.
-        max_consecutive_failed_trials=tuning.trials + 1,
-    )
-    # What KerasTuner prints would run into the run's own table.
-    with redirect_stdout(StringIO()):
-        tuner = _Tuner(
+
+    def tuner() -> _Tuner:
+        oracle = ORACLES[tuning.method](
+            objective=keras_tuner.Objective(SCORE, "max" if maximise else "min"),
+            max_trials=tuning.trials,
+            seed=seed + 1,  # KerasTuner takes 0 for no seed and draws one
+            hyperparameters=space,
+            tune_new_entries=False,
+            # Failed trials never end the search: their errors are reported at its end.
+            max_consecutive_failed_trials=tuning.trials + 1,
+        )
+        return _Tuner(
             tuning.search, score, on_trial_end,
             oracle=oracle, directory=str(folder.parent), project_name=folder.name,
         )  # fmt: skip
-        tuner.search(verbose=0)
+
+    # What KerasTuner prints would run into the run's own table.
+    with redirect_stdout(StringIO()):
+        try:
+            found = tuner()
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            # KerasTuner writes its files where they stay: a kill leaves half of one.
+            set_aside(folder, first_line(error), "the search starts from its first trial")
+            found = tuner()
+        found.search(verbose=0)
+    oracle = found.oracle
     trials = [_finished(tuning.search, oracle.trials[key]) for key in oracle.start_order]
     succeeded = [trial for trial in trials if trial.score is not None]
     if not succeeded:

@@ -1,7 +1,5 @@
 """One trial: a head trained on the embeddings, without the sub-models that computed them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -48,7 +46,9 @@ def train_head(
     sources = StageDataSource(
         specification, replace(fused, submodels={}), stages, store, _no_raw_rows
     )
-    history = train(specification, interfaces, replace(fused, submodels={}), sources.of_stage)
+    history = train(
+        specification, interfaces, replace(fused, submodels={}), sources.of_stage, search=sources
+    )
     return history.kept_epoch
 
 

@@ -2,19 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from tfx_fusion.modules import spec
 from tfx_fusion.modules.errors import Problem, suggestion
-from tfx_fusion.modules.spec import (
-    CategoryFeature,
-    CategoryLabel,
-    ImageFeature,
-    MultiLabel,
-    NumberLabel,
-    Specification,
-    stored,
-)
 
 
-def evaluation_problems(specification: Specification) -> Iterator[Problem]:
+def evaluation_problems(specification: spec.Specification) -> Iterator[Problem]:
     """Every output, metric, slice and class in `evaluation` that does not exist."""
     evaluation = specification.evaluation
     yield from _not_measured(specification, "evaluation.thresholds", evaluation.thresholds)
@@ -32,7 +24,7 @@ def evaluation_problems(specification: Specification) -> Iterator[Problem]:
 
 
 def _not_measured(
-    specification: Specification, key: str, by_output: Mapping[str, Iterable[str]]
+    specification: spec.Specification, key: str, by_output: Mapping[str, Iterable[str]]
 ) -> Iterator[Problem]:
     for output, by_metric in by_output.items():
         if output not in specification.outputs:
@@ -48,22 +40,22 @@ def _not_measured(
                 )
 
 
-def _no_slices(specification: Specification, key: str, name: str) -> Iterator[Problem]:
+def _no_slices(specification: spec.Specification, key: str, name: str) -> Iterator[Problem]:
     part = specification.features.get(name) or specification.labels.get(name)
     if part is None:
         hint = suggestion(name, {*specification.features, *specification.labels})
         yield Problem(key, f"no feature or label is named '{name}'; {hint}", undefined=name)
-    elif isinstance(part, MultiLabel | NumberLabel):
+    elif isinstance(part, spec.MultiLabel | spec.NumberLabel):
         yield Problem(key, f"'{name}' has no single class per row to slice by; remove it")
-    elif stored(part).shape or isinstance(part, ImageFeature):
+    elif spec.stored(part).shape or isinstance(part, spec.ImageFeature):
         yield Problem(key, f"'{name}' has no single value per row to slice by; remove it")
 
 
 def _unknown_value(
-    specification: Specification, key: str, name: str, value: str | None
+    specification: spec.Specification, key: str, name: str, value: str | None
 ) -> Iterator[Problem]:
     part = specification.features.get(name) or specification.labels[name]
-    classes = part.classes if isinstance(part, CategoryFeature | CategoryLabel) else None
+    classes = part.classes if isinstance(part, spec.CategoryFeature | spec.CategoryLabel) else None
     if value is not None and classes and value not in classes:
         message = f"no class is named '{value}'; {suggestion(value, classes)}"
         yield Problem(f"{key}.{name}", message)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError
 
-from tfx_fusion.modules.errors import Problem, SpecificationError, suggestion
+from tfx_fusion.modules.errors import Problem, suggestion
 from tfx_fusion.modules.spec import (
     Specification,
     length_name,
@@ -20,13 +20,6 @@ from tfx_fusion.modules.validation.outputs import output_problems
 from tfx_fusion.modules.validation.part import buildable_part
 
 RESERVED = {"row_id": "every message identifies a row by it"}
-
-
-def check_names(specification: Specification) -> None:
-    """Raises SpecificationError with all that can be seen without Keras."""
-    problems = specification_problems(specification)
-    if problems:
-        raise SpecificationError(problems)
 
 
 def specification_problems(

@@ -24,13 +24,12 @@ def without(specification: Specification, names: Collection[str]) -> Specificati
     def rest(parts: dict[str, Any]) -> dict[str, Any]:
         return {name: part for name, part in parts.items() if name not in left_out}
 
-    update = {
-        "features": rest(specification.features),
-        "submodels": rest(specification.submodels),
-        "graph": rest(specification.graph),
-        "outputs": outputs,
-    }
-    return specification.model_copy(update=update)
+    return specification.changed(
+        features=rest(specification.features),
+        submodels=rest(specification.submodels),
+        graph=rest(specification.graph),
+        outputs=outputs,
+    )
 
 
 def buildable_part(specification: Specification) -> Specification:

@@ -6,7 +6,7 @@ import click
 
 from tfx_fusion.modules.registry.rollback import roll_back
 from tfx_fusion.pipeline.commands.versions import publish_folder
-from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.consoles import print_line, wide_console
 
 
 @click.command()
@@ -24,7 +24,5 @@ def rollback(file: Path, version: str | None) -> None:
     console = wide_console()
     console.print(f"[green]served[/] {done.served.path}", highlight=False, soft_wrap=True)
     for other in done.rolled_back:
-        console.print(
-            f"rolled back {other.name}: `fusion rollback {file} {other.name}` serves it again",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        again = f"`fusion rollback {file} {other.name}` serves it again"
+        print_line(console, f"rolled back {other.name}: {again}")

@@ -1,7 +1,5 @@
 """`fusion run`: the pipeline, on this machine."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
@@ -25,9 +23,8 @@ def run(file: Path) -> None:
     done = run_specification(file, console)
     record = done.record
     if record.rejected.rows:
-        print_line(
-            console, f"{record.rejected.rows} rows were rejected, see {record.rejected.file}"
-        )
+        files = ", ".join(record.rejected.files)
+        print_line(console, f"{record.rejected.rows} rows were rejected, see {files}")
     console.print(f"[green]published[/] {record.published}", highlight=False, soft_wrap=True)
     print_line(console, f"record {done.folder / RUN_FILE}")
     print_line(console, f"training {record.training_record}")

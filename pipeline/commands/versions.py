@@ -10,7 +10,7 @@ from tfx_fusion.modules.registry.version_record import VersionRecord, read_versi
 from tfx_fusion.modules.registry.versions import all_versions, statuses
 from tfx_fusion.modules.report.summaries import metrics_text
 from tfx_fusion.modules.spec import load_specification
-from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.consoles import print_line, wide_console
 
 
 @click.command()
@@ -44,7 +44,7 @@ def versions(file: Path) -> None:
         table.add_row(version.name, status[version.name], *cells, style=style)
     console.print(table)
     for problem in damaged:
-        console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, problem, "red")
 
 
 def publish_folder(file: Path) -> Path:

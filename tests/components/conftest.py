@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tfx_fusion.modules.spec import Specification
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
     """Runs FusionTrainer's executor on imported copies; returns the artifacts that it filled."""
 

@@ -119,7 +119,8 @@ def test_the_last_published_model_is_handed_on_as_a_copy(
     from tfx.utils import path_utils
 
     from tfx_fusion.components.base import summary_of
-    from tfx_fusion.components.channels import compared_version
+    from tfx_fusion.components.channels import described_champion
+    from tfx_fusion.modules.registry.versions import Champion
 
     version = publish_candidate()
     model = Path(path_utils.serving_model_dir(candidate.uri))
@@ -133,7 +134,7 @@ def test_the_last_published_model_is_handed_on_as_a_copy(
     copy = Path(path_utils.serving_model_path(artifact.uri))
     assert (copy / "saved_model.pb").read_text() == "candidate"
     assert artifact.get_string_custom_property("model_digest") == model_digest(copy)
-    assert compared_version(artifact) == version.name
+    assert described_champion(artifact) == Champion(version.name, model_digest(copy))
     assert comparable(candidate, artifact)
 
 
@@ -176,7 +177,7 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
     publish_candidate: Callable[[], Path],
     tmp_path: Path,
 ) -> None:
-    from tfx_fusion.components.channels import compared_version
+    from tfx_fusion.components.channels import described_champion
     from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
     version = publish_candidate()
@@ -190,7 +191,9 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
     assert artifact.get_string_custom_property("not_comparable") == (
         "the label 'colour' has another type or other classes in it"
     )
-    assert compared_version(artifact) is None
+    champion = described_champion(artifact)
+    assert champion is not None
+    assert champion.compared is None
     assert not comparable(candidate, artifact)
 
 

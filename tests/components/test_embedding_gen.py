@@ -126,8 +126,8 @@ def test_a_sub_model_that_gives_no_numbers_fails_with_the_row_and_leaves_no_cont
         run(load_specification(world / "fusion.yaml"), shared_training_inputs, tmp_path)
 
     assert re.match(
-        r"\d+ of \d+ rows cannot be embedded, data.max_rejected allows 1 %. First: row \d+, "
-        r"text.features: expected finite values, found NaN or infinity: ",
+        r"\d+ of \d+ rows were rejected, data.max_rejected allows 1 %. First: row \d+, "
+        r"column 'text.features': expected finite values, found NaN or infinity: ",
         cause_of(caught.value),
     )
     assert not (tmp_path / "embeddings" / CONTENTS_FILE).exists()

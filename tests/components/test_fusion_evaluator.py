@@ -69,7 +69,7 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
     from tfx_fusion.components.channels import describe_champion
     from tfx_fusion.components.fusion_evaluator import executor
     from tfx_fusion.modules.evaluation.tfma_config import eval_config
-    from tfx_fusion.modules.registry.champion import Champion
+    from tfx_fusion.modules.registry.versions import Champion
     from tfx_fusion.modules.spec.views import evaluation_view
 
     thresholds = {"colour": {"accuracy": {"min": 0, "change": {"min": 0.001}}}}

@@ -55,16 +55,24 @@ def train(
     return lambda specification: run_trainer(specification, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def trained(
+    run_trainer: Callable[..., dict[str, Any]],
+    specification: Specification,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Any]:
+    """What the executor makes of the specification; made once, read only."""
+    return run_trainer(specification, tmp_path_factory.mktemp("trained"))
+
+
 def test_the_model_lies_where_tfx_expects_it_and_the_record_beside(
-    train: Callable[[Specification], Any], specification: Specification
+    trained: dict[str, Any],
 ) -> None:
     from tfx.utils import path_utils
 
-    artifacts = train(specification)
-
-    loaded = tf.saved_model.load(path_utils.serving_model_path(artifacts["model"].uri))
+    loaded = tf.saved_model.load(path_utils.serving_model_path(trained["model"].uri))
     assert set(loaded.signatures) == {"serving_default", "predict_examples", "transform_labels"}
-    record = json.loads(Path(artifacts["training_record"].uri, "history.json").read_text())
+    record = json.loads(Path(trained["training_record"].uri, "history.json").read_text())
     assert [stage["name"] for stage in record["stages"]] == ["head"]
     assert len(record["stages"][0]["epochs"]) == 1
 
@@ -73,15 +81,13 @@ def sha256(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def test_the_summary_and_the_model_artifact_hold_what_was_proven_frozen(
-    train: Callable[[Specification], Any], specification: Specification
+def test_the_summary_and_the_model_artifact_hold_what_was_verified_frozen(
+    trained: dict[str, Any],
 ) -> None:
     from tfx_fusion.components.base import summary_of
 
-    artifacts = train(specification)
-    model = artifacts["model"]
-
-    record = json.loads(Path(artifacts["training_record"].uri, "history.json").read_text())
+    model = trained["model"]
+    record = json.loads(Path(trained["training_record"].uri, "history.json").read_text())
     # The cut vision model has 8 tensors, moving statistics included, the whole text model has 4.
     summary = summary_of([model])
     assert isinstance(summary, TrainingSummary)
@@ -89,7 +95,7 @@ def test_the_summary_and_the_model_artifact_hold_what_was_proven_frozen(
     assert summary.frozen_tensors == counted == 8 + 4
     assert summary.learned_from == ("rows",)
     assert summary.loss == record["stages"][-1]["epochs"][-1]["loss"]
-    assert summary_of([artifacts["training_record"]]) == summary
+    assert summary_of([trained["training_record"]]) == summary
     parts = {
         name: sha256([tensor_digest(variable) for variable in held])
         for name, held in frozen_in(Path(model.uri, "Format-Serving")).items()
@@ -115,14 +121,13 @@ def tensor_digest(value: np.ndarray) -> str:
 
 
 def test_a_readable_record_has_stages_proof_and_links_to_the_rest(
-    train: Callable[[Specification], Any], specification: Specification
+    trained: dict[str, Any],
 ) -> None:
-    artifacts = train(specification)
-    folder = Path(artifacts["training_record"].uri)
+    folder = Path(trained["training_record"].uri)
 
     text = (folder / "record.md").read_text()
 
-    digest = artifacts["model"].get_string_custom_property("frozen_digest")[:12]
+    digest = trained["model"].get_string_custom_property("frozen_digest")[:12]
     assert text.startswith("# Training of colours\n")
     assert "| head | raw data | nothing | Adam | 0.01 | 1 of 1 |" in text
     assert f"| all | 12 | 201 | `{digest}` | `{digest}` | `{digest}` |" in text

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.evaluation.quality import Line, Quality, write_quality
+from tfx_fusion.modules.registry.publish import current_champion
 from tfx_fusion.modules.registry.rollback import roll_back
 from tfx_fusion.modules.registry.version_record import Provenance, read_version_record
-from tfx_fusion.modules.registry.versions import all_versions
+from tfx_fusion.modules.registry.versions import Champion, all_versions
 from tfx_fusion.modules.spec import load_specification
 
 pytestmark = pytest.mark.component
@@ -42,14 +44,14 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
         content: str,
         blessed: bool = True,
         served: bool = True,
-        champion: str = "",
         keep: int = 0,
         run: str = "",
+        champion: Champion | None = None,
     ) -> Any:
         from tfx.types import standard_artifacts
 
         from tfx_fusion.components.artifacts import DataGateReport
-        from tfx_fusion.components.channels import describe_data
+        from tfx_fusion.components.channels import describe_champion, describe_data
         from tfx_fusion.components.version_pusher import executor
 
         inputs = {
@@ -64,7 +66,8 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
         inputs[executor.INFRA_BLESSING_KEY].uri = str(tmp_path / content)
         inputs[executor.EVALUATION_KEY].uri = str(tmp_path / "evaluation")
         inputs[executor.MODEL_BLESSING_KEY].set_int_custom_property("blessed", int(blessed))
-        inputs[executor.CHAMPION_KEY].set_string_custom_property("version", champion)
+        champion = current_champion(tmp_path / "serving") if champion is None else champion
+        describe_champion(inputs[executor.CHAMPION_KEY], champion)
         inputs[executor.GATE_KEY].uri = str(tmp_path / "gate")
         describe_data(inputs[executor.GATE_KEY], provenance.data)
         (tmp_path / "gate").mkdir(exist_ok=True)
@@ -98,9 +101,10 @@ def summary(pushed: Any) -> Any:
 def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from(
     push: Callable[..., Any], provenance: Provenance, tmp_path: Path, shared_world: Path
 ) -> None:
-    pushed = push("a", champion="17")
+    older = push("older").get_string_custom_property("pushed_version")
+    pushed = push("a")
 
-    [version] = all_versions(tmp_path / "serving")
+    _, version = all_versions(tmp_path / "serving")
     assert pushed.get_int_custom_property("pushed") == 1
     assert pushed.get_string_custom_property("pushed_destination") == str(version.path)
     assert pushed.get_string_custom_property("pushed_version") == version.name
@@ -109,7 +113,7 @@ def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from
     record = read_version_record(version.path)
     assert record is not None
     assert record.metrics == METRICS
-    assert record.gates.champion == "17"
+    assert record.gates.champion == older
     assert record.gates.evaluation["thresholds"] == {
         "colour": {"accuracy": {"min": 0.2, "max": None, "change": None}}
     }
@@ -170,6 +174,19 @@ def test_a_model_that_was_rolled_back_is_not_published_again(
     assert again.get_int_custom_property("pushed") == 0
     assert (summary(bad).status, summary(again).status) == ("published", "rolled back")
     assert summary(again).version == bad.get_string_custom_property("pushed_version")
+
+
+def test_a_model_compared_with_an_older_champion_is_not_published(
+    push: Callable[..., Any], tmp_path: Path
+) -> None:
+    push("a")
+    old = current_champion(tmp_path / "serving")
+    push("b")
+
+    with pytest.raises(RunError, match="the champion changed during the run"):
+        push("c", champion=old)
+
+    assert len(all_versions(tmp_path / "serving")) == 2
 
 
 def test_old_versions_go_as_the_specification_says(

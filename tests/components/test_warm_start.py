@@ -26,7 +26,7 @@ STILL = 1e-30
 HEAD = ("hidden/kernel", "hidden/bias", "scores/kernel", "scores/bias")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def specify(shared_world: Path) -> Callable[..., Specification]:
     specification = load_specification(shared_world / "fusion.yaml")
 
@@ -40,16 +40,21 @@ def specify(shared_world: Path) -> Callable[..., Specification]:
     return change
 
 
-@pytest.fixture
-def champion(
+@pytest.fixture(scope="module")
+def first(
     run_trainer: Callable[..., dict[str, Any]],
     specify: Callable[..., Specification],
-    tmp_path: Path,
-) -> Path:
-    """A model trained and published as Pusher does: its folder copied under a number."""
-    artifacts = run_trainer(specify(4, 0.01, None), tmp_path / "first")
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Any]:
+    """The artifacts of a training without a champion; made once, read only."""
+    return run_trainer(specify(4, 0.01, None), tmp_path_factory.mktemp("first"))
+
+
+@pytest.fixture
+def champion(first: dict[str, Any], tmp_path: Path) -> Path:
+    """Its model as Pusher publishes it: the folder copied under a number."""
     version = tmp_path / "serving" / "1795407334"
-    shutil.copytree(Path(artifacts["model"].uri, "Format-Serving"), version)
+    shutil.copytree(Path(first["model"].uri, "Format-Serving"), version)
     return version
 
 
@@ -130,9 +135,5 @@ def test_a_damaged_champion_is_refused_and_leaves_no_model(
     assert not list((tmp_path / "second" / "model").rglob("*"))
 
 
-def test_without_being_asked_for_nothing_is_said_of_a_warm_start(
-    champion: Path, tmp_path: Path
-) -> None:
-    history = json.loads((tmp_path / "first" / "training_record" / "history.json").read_text())
-
-    assert history["warm_start"] is None
+def test_without_being_asked_for_nothing_is_said_of_a_warm_start(first: dict[str, Any]) -> None:
+    assert history_of(first)["warm_start"] is None

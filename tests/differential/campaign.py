@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -64,6 +65,8 @@ def run(seeds: range, tries: int, after: Callable[[int, Result, Tally], None]) -
         after: for the progress.
     """
     tally = Tally()
+    gc.collect()
+    gc.freeze()  # Keras collects several times a case: half of the time goes to what imports made
     for seed in seeds:
         case = draw(seed)
         result = compare(case)

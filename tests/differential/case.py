@@ -28,7 +28,8 @@ class Case:
         submodels: `{name: description}`, which `models.save` turns into a file.
         nodes: the specification's `graph`.
         outputs: the specification's `outputs`, each with its label.
-        training: the specification's `training`, with the number of `rows`.
+        training: the specification's `training`, with the number of `rows`, and after how many
+            epochs one of the trainings is killed (`kill`), to be resumed.
         levels: what is compared beside predictions: `train`, `full`, `serve`.
     """
 
@@ -96,6 +97,8 @@ class Case:
             for feature in self.features.values()
             if feature.get("missing")
         }
+        if any((feature.get("missing") or {}).get("drop") for feature in self.features.values()):
+            found.add("missing drop")
         for submodel in self.submodels.values():
             if "same_as" in submodel:
                 found.add("same_as")
@@ -124,8 +127,12 @@ class Case:
         if len(self.outputs) > 1:
             found.add("several outputs")
         for stage in self.training["stages"]:
-            found |= {"unfreeze" for _ in stage.get("unfreeze", {})}
-            found |= {"early stopping" for key in stage if key == "early_stopping"}
+            for wanted in stage.get("unfreeze", {}).values():
+                found |= {f"unfreeze {key}" for key in wanted}
+            if "early_stopping" in stage:
+                monitor = stage["early_stopping"]["monitor"]
+                found.add(f"early stopping on {'a loss' if 'loss' in monitor else 'a metric'}")
+        found |= {key for key in ("kill", "warm_start") if key in self.training}
         return found | {f"level {level}" for level in self.levels}
 
 

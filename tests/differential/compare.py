@@ -17,7 +17,9 @@ import numpy as np
 from tests.differential import models
 from tests.differential.case import FLOAT, Case, draw_data
 from tests.differential.oracle import Oracle
-from tests.differential.product import REFUSALS, Missed, Product
+from tests.differential.oracle_training import Trainer
+from tests.differential.product import REFUSALS, Missed
+from tests.differential.product_files import ProductFiles
 
 SAME, DIFFERENT, REFUSED, CRASHED, UNDRAWN = "same", "different", "refused", "crashed", "undrawn"
 # In half precision a graph may round where eager code does not: three units in the last place of
@@ -107,9 +109,8 @@ def _levels(case: Case, folder: Path, result: Result) -> Iterator[str]:
     except Exception as error:  # noqa: BLE001
         return failed(UNDRAWN, "oracle", _short(error))
     level = "specification"
-    level = "specification"
     try:
-        product = Product(case, data, paths, folder)
+        product = ProductFiles(case, data, paths, folder)
         level = "build"
         fused = product.fuse()
         yield "build"
@@ -150,7 +151,7 @@ class _Levels:
     data: Any
     paths: dict[str, Path]
     oracle: Oracle
-    product: Product
+    product: ProductFiles
     fused: Any
     differences: dict[str, str]
 
@@ -168,6 +169,8 @@ class _Levels:
         for name, layers in oracle.layers.items():
             for mine, theirs in zip(layers, self.product.layer_weights(fused, name), strict=True):
                 mine.set_weights(theirs)
+        for name, state in self.product.seeds(fused).items():
+            oracle.seeds[name].state.assign(state)
 
     def predictions(self) -> None:
         """Predictions by the graph, called eagerly and compiled, and in training mode."""
@@ -183,57 +186,74 @@ class _Levels:
         limit = tolerance(self.case)
         new = " ".join(str(node.get("layers", "")) for node in self.case.nodes.values())
         modes = ["eager", "graph"]
-        if not any(layer in new for layer in RANDOM_LAYERS):
+        if not any(layer in new for layer in RANDOM_LAYERS) and not self.oracle.seeds:
             modes.append("training")
         for mode in modes:
             found = self.product.predict(self.fused, rows, mode)
             self.check(f"predictions, {mode}", found, wanted, limit)
 
-    def _trained(self) -> tuple[Oracle, list[dict[str, float]]]:
-        oracle = Oracle(self.case, self.paths)
-        self.begin(oracle, self.product.fuse())
-        oracle.set_means(self.data)
-        return oracle, oracle.train(self.data, self.product.order())
-
     def training(self) -> Iterator[str]:
         """Weights, losses and metrics after training, on raw rows and on embeddings."""
-        for epoch in self.product.order():
+        order = self.product.order()
+        for epoch in order:
             seen = np.sort(np.concatenate(epoch))
             self.check("order of rows", {"rows": seen}, {"rows": self.data.train}, 0)
-        trained, losses = self._trained()
+        oracle = Oracle(self.case, self.paths)
+        self.begin(oracle, self.fused)
+        oracle.set_means(self.data)
+        by_hand = Trainer(oracle, self.data)
+        losses = by_hand.train(order)
         yield "trained by hand"
-        limit = self.limit()
-        rows = self.data.eval
-        self.wanted = trained(trained.feed(self.data, rows))
-        self.measured = trained.metrics(self.data, rows)
-        for kind in ("raw", "embedded"):
-            fused = self.product.fuse()
-            log = self.product.train(fused, kind == "embedded")
-            for epoch, right in zip(log, losses, strict=True):
-                self.check(f"loss, {kind}", {"loss": epoch["val_loss"]},
-                           {"loss": right["loss"]}, limit)  # fmt: skip
-                # Keras logs one output's loss as the loss, and its metrics without its name.
-                parts = {n: v for n, v in right.items() if n != "loss" and f"val_{n}" in epoch}
-                logged = {name: epoch[f"val_{name}"] for name in parts}
-                self.check(f"losses by output, {kind}", logged, parts, limit)
-            stops = any("early_stopping" in stage for stage in self.case.training["stages"])
-            if limit < 1e-4 and not stops:
-                logged = {
-                    name: log[-1].get(f"val_{name}", log[-1].get(f"val_{name.partition('_')[2]}"))
-                    for name in self.measured
-                }
-                self.check(f"metrics, {kind}", logged, self.measured, limit)
-            for name, layers in trained.layers.items():
-                theirs = [w for layer in self.product.layer_weights(fused, name) for w in layer]
-                mine = [np.asarray(w) for layer in layers for w in layer.weights]
-                self.check(
-                    f"weights, {kind}",
-                    {f"{name}/{number}": value for number, value in enumerate(theirs)},
-                    {f"{name}/{number}": value for number, value in enumerate(mine)}, limit,
-                )  # fmt: skip
-            found = self.product.predict(fused, rows, "graph")
-            self.check(f"trained predictions, {kind}", found, self.wanted, limit)
+        kinds = ["raw", "embedded"]
+        killed = kinds[self.case.seed // 6 % 2]
+        for kind in kinds:
+            kill = self.case.training.get("kill") if kind == killed else None
+            fused, record = self.product.train(self.product.fuse(), kind == "embedded", kill)
+            self._trained(kind, fused, record, by_hand, losses)
             yield f"trained on {kind} rows"
+        self.wanted = oracle(oracle.feed(self.data, self.data.eval))
+        self.measured = by_hand.metrics(self.data.eval)
+        if "warm_start" in self.case.training:
+            champion = self.product.champion(fused, record)
+            fused, record = self.product.train(
+                self.product.fuse(), killed == "embedded", champion=champion
+            )
+            for name, state in self.product.seeds(self.fused).items():
+                oracle.seeds[name].state.assign(state)
+            oracle.set_means(self.data)
+            self._trained("warm start", fused, record, by_hand, by_hand.train(order))
+            yield "trained after a warm start"
+
+    def _trained(
+        self, kind: str, fused: Any, record: Any, by_hand: Trainer, losses: list[dict[str, float]]
+    ) -> None:
+        limit, rows = self.limit(), self.data.eval
+        log = [epoch for stage in record.stages for epoch in stage.epochs]
+        for epoch, right in zip(log, losses, strict=True):
+            self.check(f"loss, {kind}", {"loss": epoch["val_loss"]},
+                       {"loss": right["loss"]}, limit)  # fmt: skip
+            # Keras logs one output's loss as the loss, and its metrics without its name.
+            parts = {n: v for n, v in right.items() if n != "loss" and f"val_{n}" in epoch}
+            logged = {name: epoch[f"val_{name}"] for name in parts}
+            self.check(f"losses by output, {kind}", logged, parts, limit)
+        if limit < 1e-4 and record.stages[-1].kept == len(record.stages[-1].epochs) - 1:
+            measured = by_hand.metrics(rows)
+            logged = {
+                name: log[-1].get(f"val_{name}", log[-1].get(f"val_{name.partition('_')[2]}"))
+                for name in measured
+            }
+            self.check(f"metrics, {kind}", logged, measured, limit)
+        for name, layers in by_hand.oracle.layers.items():
+            theirs = [w for layer in self.product.layer_weights(fused, name) for w in layer]
+            mine = [np.asarray(w) for layer in layers for w in layer.weights]
+            self.check(
+                f"weights, {kind}",
+                {f"{name}/{number}": value for number, value in enumerate(theirs)},
+                {f"{name}/{number}": value for number, value in enumerate(mine)}, limit,
+            )  # fmt: skip
+        wanted = by_hand.oracle(by_hand.oracle.feed(self.data, rows))
+        found = self.product.predict(fused, rows, "graph")
+        self.check(f"trained predictions, {kind}", found, wanted, limit)
 
     def limit(self) -> float:
         """The tolerance after training: half precision rounds in every step."""

@@ -76,9 +76,14 @@ def _changes(case: Case) -> Iterator[Change]:
         for key in ("missing", "zero_step"):
             if feature.get(key):
                 yield lambda c, n=name, k=key: c.features[n].pop(k)
+        if "drop" in (feature.get("missing") or {}):
+            yield lambda c, n=name: c.features[n]["missing"].pop("drop")
     yield lambda c: c.training.update(precision=FLOAT)
+    for key in ("kill", "warm_start"):
+        if key in case.training:
+            yield lambda c, k=key: c.training.pop(k)
     for name, output in case.outputs.items():
-        for key in ("weight", "class_weights"):
+        for key in ("weight", "class_weights", "row_weights"):
             if key in output:
                 yield lambda c, n=name, k=key: c.outputs[n].pop(k)
         if output["metrics"]:
@@ -89,6 +94,11 @@ def _changes(case: Case) -> Iterator[Change]:
         for key in ("clip_norm", "early_stopping"):
             if key in stage:
                 yield lambda c, p=position, k=key: c.training["stages"][p].pop(k)
+        for name in stage.get("unfreeze", {}):
+            if stage["unfreeze"][name] != {"all": True}:
+                yield lambda c, p=position, n=name: c.training["stages"][p]["unfreeze"].update(
+                    {n: {"all": True}}
+                )
         if stage["epochs"] > 1:
             yield lambda c, p=position: c.training["stages"][p].update(epochs=1)
 

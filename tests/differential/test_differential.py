@@ -1,6 +1,6 @@
 """Sixty drawn fusions give what plain Keras, composed by hand, gives.
 
-`python benchmarks/differential.py --graphs N --seed S` tries more.
+`python -m benchmarks.differential --graphs N --seed S` tries more.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from tests.differential.shrink import shrink
 
 pytestmark = pytest.mark.component
 SEEDS = range(60)
-# Open: trained weights differ by 5e-5 where labels are smoothed and rows are weighted twice.
-KNOWN = {48: pytest.mark.xfail(reason="smoothed labels, balanced classes and row weights at once")}
 TRIES = 20  # smaller cases to try where one fails; the benchmark tries more
 
 
-@pytest.mark.parametrize("seed", [pytest.param(n, marks=KNOWN.get(n, ())) for n in SEEDS])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_drawn_fusion_equals_plain_keras(seed: int) -> None:
     case = draw(seed)
     result = compare(case)

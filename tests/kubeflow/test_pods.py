@@ -58,7 +58,7 @@ def test_a_failed_step_is_reported_with_the_last_error_of_its_log(
         "step Train failed: labels.digit: row 7 has '12'; expected one of 0, 1",
         "write it as one of them",
         f"log: {file}",
-        f"run: {submission._server.run_url(run_id)}",
+        f"run: {submission.server.run_url(run_id)}",
     ]
     assert file.read_text() == LOG
 

@@ -137,7 +137,7 @@ def test_a_long_interruption_of_the_server_ends_the_command_and_not_the_run(
     run_id = started(submission)
     message = error_of(submission)
     assert "could not show the run (HTTP 503)" in message
-    assert f"the run may still be active: {submission._server.run_url(run_id)}" in message
+    assert f"the run may still be active: {submission.server.run_url(run_id)}" in message
 
 
 def test_a_token_that_is_no_longer_valid_ends_the_command_and_not_the_run(
@@ -149,7 +149,7 @@ def test_a_token_that_is_no_longer_valid_ends_the_command_and_not_the_run(
     kfp.token = "another"  # noqa: S105
     message = error_of(submission)
     assert "refuses to show the run (HTTP 401): give a token" in message
-    assert f"the run may still be active: {submission._server.run_url(run_id)}" in message
+    assert f"the run may still be active: {submission.server.run_url(run_id)}" in message
 
 
 def test_a_step_whose_driver_failed_has_failed(kfp: FakeKfp, submit: Submit) -> None:

@@ -71,7 +71,7 @@ def test_a_run_that_published_nothing_fails_with_the_reason_after_the_report(
     run_id = reported(kfp, submission, record, "s3")
     with pytest.raises(RunError) as caught:
         submission.follow(tmp_path / "here.html")
-    assert str(caught.value) == f"{error}\nrun: {submission._server.run_url(run_id)}"
+    assert str(caught.value) == f"{error}\nrun: {submission.server.run_url(run_id)}"
     assert (tmp_path / "here.html").read_bytes() == PAGE
 
 

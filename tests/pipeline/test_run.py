@@ -276,7 +276,7 @@ def test_too_many_bad_rows_fail_the_run_with_the_first_reasons(runs: Runs) -> No
     assert "2 of 91 rows were rejected, data.max_rejected allows 1 %" in done.text
     assert "row 4, column 'image_path': expected an image" in done.text
     assert done.record["rejected"]["rows"] == 2
-    file = Path(done.record["rejected"]["file"])
+    file = Path(*done.record["rejected"]["files"])
     assert f"Rejected rows with their reasons: {file}" in done.text
     assert [line.split(",")[0] for line in file.read_text().splitlines()] == [
         "row", "row 4", "row 91",
@@ -291,7 +291,7 @@ def test_allowed_bad_rows_are_counted_and_saved_with_their_reasons(runs: Runs) -
     done = runs.allowed
     assert done.code == 0, done.text
     assert done.record["rejected"]["rows"] == 2
-    lines = Path(done.record["rejected"]["file"]).read_text().splitlines()
+    lines = Path(*done.record["rejected"]["files"]).read_text().splitlines()
     assert lines[0] == "row,column,reason"
     assert lines[1].startswith("row 4,image_path,")
     assert lines[2] == "row 91,colour,\"expected one of red, green, blue; found 'purple'\""

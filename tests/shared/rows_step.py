@@ -27,7 +27,8 @@ def run_rows(world: Path, seen: str | None = None, beam: Beam | None = None) -> 
         seen: the data's fingerprint when the run began; taken now unless given.
         beam: how Beam runs the step.
     """
-    from tfx import v1 as tfx
+    from tfx.orchestration.metadata import sqlite_metadata_connection_config
+    from tfx.orchestration.pipeline import Pipeline
 
     from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
     from tfx_fusion.pipeline.beam import choose
@@ -38,12 +39,12 @@ def run_rows(world: Path, seen: str | None = None, beam: Beam | None = None) -> 
     rows = ManifestExampleGen(RowSource.of(specification), content).with_id("Rows")
     choices = choose(specification.model_copy(update={"beam": beam or Beam()}), None)
     rows.with_beam_pipeline_args(choices["Rows"].arguments)
-    pipeline = tfx.dsl.Pipeline(
+    pipeline = Pipeline(
         pipeline_name="rows",
         pipeline_root=str(world / "artifacts"),
         components=[rows],
         enable_cache=True,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+        metadata_connection_config=sqlite_metadata_connection_config(
             str(world / "metadata.sqlite")
         ),
     )

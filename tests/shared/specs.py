@@ -10,6 +10,7 @@ import pytest
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
+from tfx_fusion.modules.validation.names import specification_problems
 
 Change = tuple[str, str]
 
@@ -170,3 +171,10 @@ def assert_refused(path: Path, marker: str, expected: str) -> None:
     found = problems_of(path)
     assert len(found) == 1, found
     assert_reported(found[0], f"{path}:{line_of(path, marker)}: {expected}")
+
+
+def check_names(specification: Specification) -> None:
+    """Raises SpecificationError with all that can be seen of a specification without Keras."""
+    problems = specification_problems(specification)
+    if problems:
+        raise SpecificationError(problems)

@@ -1,7 +1,5 @@
 """What ExampleValidator found in the data against the schema that the specification implies."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2

@@ -1,7 +1,5 @@
 """Drift of the training rows from those that the champion was trained on, measured by TFDV."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Whether the data may be trained on: anomalies, leakage and drift against their limits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Eval rows whose media are in a training row too, byte for byte."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice

@@ -1,7 +1,5 @@
 """The answers expected of a served model: those of the exported model, from the examples."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A model server in a process of its own: TF Serving where it is installed, else ours."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 import subprocess
@@ -15,6 +13,7 @@ from pathlib import Path
 import requests
 
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.processes import ending_with_this
 
 TF_SERVING = "tensorflow_model_server"
 HOST = "127.0.0.1"
@@ -51,7 +50,9 @@ def model_server(folder: Path, name: str, log: Path, ours: bool = False) -> Iter
         ]  # fmt: skip
     with (
         log.open("w") as stream,
-        subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(
+            ending_with_this(command), stdout=stream, stderr=subprocess.STDOUT
+        ) as process,
     ):
         try:
             _wait(process, f"http://{HOST}:{rest_port}/v1/models/{name}", kind, log)

@@ -49,10 +49,7 @@ class Batcher:
     """Runs requests on threads; to be used within one event loop."""
 
     def __init__(self, on_batch: Callable[[int], None]) -> None:
-        """
-        Args:
-            on_batch: called with the number of rows of each batch.
-        """
+        """`on_batch` is called with the number of rows of each batch."""
         self._on_batch = on_batch
         self._waiting: deque[_Request] = deque()
         self._threads = ThreadPoolExecutor(WORKERS, "model")

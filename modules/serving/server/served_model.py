@@ -32,12 +32,7 @@ class ServedModel:
     """The versions of one model in a publish folder; to be used within one event loop."""
 
     def __init__(self, name: str, folder: Path, on_load: Callable[[int, bool], None]) -> None:
-        """
-        Args:
-            name: the model's name for clients.
-            folder: the publish folder.
-            on_load: called with each version that was loaded, and whether it succeeded.
-        """
+        """`on_load` is called with each version that was loaded, and whether it succeeded."""
         self.name = name
         self._folder, self._on_load = folder, on_load
         self._current: Servable | None = None
@@ -85,13 +80,18 @@ class ServedModel:
             raise RunError(
                 f"{self._folder} is one version: give the publish folder, {self._folder.parent}"
             )
-        path = newest_version(self._folder)
-        if path is None:
+        tried: Path | None = None
+        # Again where another version was published, or this one rolled back, meanwhile.
+        while not self.available and (path := newest_version(self._folder)) != tried:
+            if path is None:
+                break
+            tried = path
+            await self._load(path)
+        if tried is None:
             raise RunError(f"{self._folder}: expected version folders, found none: publish first")
-        await self._load(path)
         if not self.available:
-            error = self._statuses[int(path.name)].error
-            raise RunError(f"{path}: the model cannot be loaded: {error}")
+            error = self._statuses[int(tried.name)].error
+            raise RunError(f"{tried}: the model cannot be loaded: {error}")
 
     async def watch(self) -> None:
         """Follows the folder until it is cancelled.
@@ -137,4 +137,7 @@ class ServedModel:
 
 
 def _changed(path: Path) -> float:
-    return (path / "saved_model.pb").stat().st_mtime
+    try:
+        return (path / "saved_model.pb").stat().st_mtime
+    except FileNotFoundError:  # rolled back or removed just now
+        return 0.0

@@ -21,11 +21,7 @@ class ModelServer:
     """Serves the newest version in a publish folder; to be used within one event loop."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        """
-        Args:
-            name: the model's name for clients.
-            folder: the publish folder, which is watched for new versions.
-        """
+        """`name` is the model's for clients; the publish folder is watched for new versions."""
         metrics = Metrics()
         self._model = ServedModel(name, folder, metrics.load)
         self._batcher = Batcher(metrics.batch)

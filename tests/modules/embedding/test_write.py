@@ -48,7 +48,9 @@ class Counting:
             }
 
 
-def write(folder: Path, widths: tuple[int, ...] = (3, 3, 3), max_rejected: float = 0.0) -> Any:
+def write(
+    folder: Path, widths: tuple[int, ...] = (3, 3, 3), max_rejected: float = 0.0, earlier: int = 0
+) -> Any:
     given = {split: str(folder / "rows" / split) for split in ("train", "eval")}
     wanted = {split: str(folder / "out" / f"Split-{split}") for split in given}
     for split, files in (("train", 3), ("eval", 1)):
@@ -62,7 +64,7 @@ def write(folder: Path, widths: tuple[int, ...] = (3, 3, 3), max_rejected: float
     with beam.Pipeline(runner=RUNNER) as pipeline:
         write_embeddings(pipeline, partial(Counting, widths), given, wanted, summaries)
     plan = PLAN.model_copy(update={"max_rejected": max_rejected})
-    return collect(plan, summaries, str(folder / "out"))
+    return collect(plan, summaries, str(folder / "out"), earlier)
 
 
 def test_each_file_becomes_one_of_its_name_with_its_rows_in_their_order(tmp_path: Path) -> None:
@@ -132,8 +134,9 @@ def test_rows_that_cannot_be_embedded_are_left_out_within_the_limit(
         "row,column,reason", "train", "0", "2,a.b,odd", "train", "2", "4,a.b,odd",
     ]  # fmt: skip
     with pytest.raises(RejectedRowsError) as caught:
-        write(tmp_path / "beyond", max_rejected=0.09)
+        write(tmp_path / "beyond", max_rejected=0.1, earlier=1)
     assert str(caught.value) == (
-        "2 of 20 rows cannot be embedded, data.max_rejected allows 9 %. First: train 0 2, a.b: odd"
+        "3 of 21 rows were rejected (1 of them by earlier steps), data.max_rejected allows 10 %. "
+        "First: train 0 2, column 'a.b': odd; train 2 4, column 'a.b': odd"
     )
     assert caught.value.rejected == [("train 0 2", "a.b", "odd"), ("train 2 4", "a.b", "odd")]

@@ -12,8 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.evaluation.predictions import Predictor, read_predictions, rejected_rows
+from tfx_fusion.modules.errors import RejectedRowsError, RunError
+from tfx_fusion.modules.evaluation.predictions import (
+    Predictor,
+    RowsBefore,
+    read_predictions,
+    rejected_rows,
+)
 
 pytestmark = pytest.mark.component
 
@@ -110,5 +115,18 @@ def test_no_more_rows_may_lack_a_prediction_than_may_be_rejected(
     if allowed:
         assert rejected_rows(exported.specification, tmp_path) == ["row 17"]
         return
-    with pytest.raises(RunError, match=r"1 of .* rows have no finite prediction.*First: row 17"):
+    pattern = "1 of 99 rows were rejected.*First" if usable else "no evaluated row has a finite"
+    with pytest.raises(RejectedRowsError, match=rf"{pattern}.*: row 17, expected a finite pred"):
         rejected_rows(exported.specification, tmp_path)
+
+
+def test_rows_that_other_steps_have_read_and_rejected_count_as_well(
+    exported: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "predictions" / "rejected"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text(json.dumps({"rows": 8, "rejected": ["row 17"]}))
+
+    assert rejected_rows(exported.specification, tmp_path, RowsBefore(200, 1)) == ["row 17"]
+    with pytest.raises(RejectedRowsError, match=r"3 of 200 rows were rejected \(2 of them by ear"):
+        rejected_rows(exported.specification, tmp_path, RowsBefore(200, 2))

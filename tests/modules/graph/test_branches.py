@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from specs import numbers
+from specs import check_names, numbers
 
 from tfx_fusion.modules.graph.branches import Joint, joints_of, single_branch
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.topology import in_order
-from tfx_fusion.modules.validation.names import check_names
 
 ERROR = "mean_squared_error"
 HEAD = {"layers": [{"Dense": {"units": 1}}]}

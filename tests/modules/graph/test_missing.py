@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from specs import Change, rewritten
+from specs import Change, check_names, rewritten
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.graph.build import FusedModel, build, open_interface
@@ -16,7 +16,6 @@ from tfx_fusion.modules.graph.describe import describe
 from tfx_fusion.modules.graph.missing import Absence, Replacement
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.interface import Interface, OutputInfo, TensorInfo
-from tfx_fusion.modules.validation.names import check_names
 
 IMAGE = "image: {type: image, column: image_path, shape: [8, 8, 3]"
 WORDS = "words: {type: text, column: transcript, vocabulary: models/words.txt, encoding: multi_hot"

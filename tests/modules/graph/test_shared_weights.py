@@ -7,13 +7,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from specs import check_names
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
-from tfx_fusion.modules.validation.names import check_names
 
 FEATURE = "  image: {type: image, column: image_path, shape: [8, 8, 3]}\n"
 VISION = "  vision: {path: models/vision.keras, inputs: {image: image}, output: features}\n"

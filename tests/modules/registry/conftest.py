@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfx_fusion.modules.registry.publish import Published, publish
+from tfx_fusion.modules.registry.publish import Published, current_champion, publish
 from tfx_fusion.modules.registry.version_record import DataSource, Provenance, Source
 from tfx_fusion.modules.registry.versions import all_versions
 
@@ -50,14 +50,16 @@ def serving(tmp_path: Path) -> Path:
 def publish_content(
     make_model: Callable[[str], Path], provenance: Provenance, serving: Path
 ) -> Callable[..., Published]:
-    """Publishes a model of some content, each time as another run's unless one is named."""
+    """Publishes a model of some content, each time as another run's unless one is named.
+
+    Each is compared with the champion of that moment.
+    """
     runs = map(str, count())
 
-    def attempt(
-        content: str, keep: int | None = None, champion: str | None = None, run: str | None = None
-    ) -> Published:
+    def attempt(content: str, keep: int | None = None, run: str | None = None) -> Published:
         metrics = {"colour": {"accuracy": 0.75}}
         origin = provenance.model_copy(update={"run": run or next(runs)})
+        champion = current_champion(serving)
         return publish(make_model(content), serving, origin, metrics, champion, keep)
 
     return attempt

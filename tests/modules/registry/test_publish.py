@@ -16,10 +16,10 @@ import pytest
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry import changes
-from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.registry.publish import current_champion, publish
 from tfx_fusion.modules.registry.rollback import roll_back
 from tfx_fusion.modules.registry.version_record import Provenance, model_digest, read_version_record
-from tfx_fusion.modules.registry.versions import all_versions, newest_version
+from tfx_fusion.modules.registry.versions import Champion, all_versions, newest_version
 
 Publish = Callable[..., Any]
 
@@ -36,8 +36,9 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_version_is_a_copy_of_the_model_with_a_manifest_in_it(
     publish_content: Publish, make_model: Callable[[str], Path], serving: Path
 ) -> None:
+    older = publish_content("old").version
     before = datetime.now(UTC)
-    outcome = publish_content("a", champion="17")
+    outcome = publish_content("a")
 
     assert outcome.status == "published"
     version = outcome.version.path
@@ -58,8 +59,9 @@ def test_a_version_is_a_copy_of_the_model_with_a_manifest_in_it(
     assert record.gates.evaluation["thresholds"] == {
         "colour": {"accuracy": {"min": 0.5, "max": None}}
     }
-    assert record.gates.champion == "17"
+    assert record.gates.champion == older.name
     assert record.model_digest == model_digest(make_model("a"))
+    assert older.path.is_dir()
 
 
 def test_the_statistics_of_its_data_go_with_a_version_and_do_not_make_it_another_model(
@@ -277,10 +279,11 @@ def test_a_failure_at_any_step_publishes_nothing_and_hinders_nobody(
         elif step == "write_text":
             patch.setattr("tfx_fusion.modules.registry.publish.write_text", fail)
         else:
-            patch.setattr(Path, "rename", fail)
+            patch.setattr("tfx_fusion.modules.registry.publish.put_in_place", fail)
         with pytest.raises(Killed):
             publish_content("b")
 
+    assert [left.name for left in (serving / changes.OWN_FOLDER).iterdir()] == [changes.LOCK]
     assert visible(serving) == [old.version.name]
     assert publish_content("b").status == "published"
     assert len(visible(serving)) == 2
@@ -299,7 +302,7 @@ def publish_until_killed(model: Path, serving: Path, provenance: Provenance, rea
         return true_copy(source, target, **how)
 
     shutil.copytree.__defaults__ = (False, None, copy, False, False)  # where copy2 stands
-    publish(model, serving, provenance, {}, None, None)
+    publish(model, serving, provenance, {}, current_champion(serving), None)
 
 
 def test_a_process_killed_in_the_middle_of_the_copy_publishes_nothing(
@@ -323,19 +326,30 @@ def test_a_process_killed_in_the_middle_of_the_copy_publishes_nothing(
     process.join()
 
     assert visible(serving) == [old.version.name]
-    assert publish_content("b").status == "published"
+    with changes.locked(serving):
+        changes.clean_up(serving)  # of a change that goes on, nothing is touched
+    half.mkdir(parents=True)
+    changes.clean_up(serving)
     assert not half.exists()
+    assert publish_content("b").status == "published"
 
 
-def test_two_publishers_at_once_both_publish_whole_under_numbers_of_their_own(
+def test_publishers_at_once_that_compare_again_all_publish_whole_under_numbers_of_their_own(
     make_model: Callable[[str], Path], provenance: Provenance, serving: Path
 ) -> None:
     fork = multiprocessing.get_context("fork")
     together = fork.Barrier(4)
 
     def work(model: Path) -> None:
+        champion = None
         together.wait()
-        publish(model, serving, provenance, {}, None, None)
+        for _ in range(4):
+            try:
+                publish(model, serving, provenance, {}, champion, None)
+                return
+            except RunError:
+                champion = current_champion(serving)
+        raise AssertionError("refused four times")
 
     processes = [fork.Process(target=work, args=(make_model(content),)) for content in "abcd"]
     for process in processes:
@@ -345,15 +359,19 @@ def test_two_publishers_at_once_both_publish_whole_under_numbers_of_their_own(
 
     assert [process.exitcode for process in processes] == [0] * 4
     versions = all_versions(serving)
-    assert len({version.number for version in versions}) == 4
+    names = [version.name for version in versions]
+    assert len(set(names)) == 4
+    compared = []
     for version in versions:
         published = files(version.path)
         record = read_version_record(version.path)
         assert record is not None
         assert record.version == version.name
+        compared.append(record.gates.champion)
         content = published["saved_model.pb"].decode().split()[0]
         del published["assets.extra/version.json"]
         assert published == files(make_model(content))
+    assert compared == [None, *names[:-1]]
 
 
 def test_threads_that_publish_the_same_model_publish_it_once(
@@ -373,6 +391,59 @@ def test_threads_that_publish_the_same_model_publish_it_once(
 
     assert sorted(outcomes) == ["already published"] * 3 + ["published"]
     assert len(visible(serving)) == 1
+
+
+def test_a_model_compared_with_another_than_the_champion_of_the_moment_is_not_published(
+    publish_content: Publish,
+    make_model: Callable[[str], Path],
+    provenance: Provenance,
+    serving: Path,
+    contents: Callable[[], dict[str, str]],
+) -> None:
+    def attempt(champion: Champion | None) -> str:
+        try:
+            return publish(make_model("d"), serving, provenance, {}, champion, 1).status
+        except RunError as error:
+            return str(error)
+
+    first = publish_content("a")
+    old = current_champion(serving)
+    message = attempt(None)
+    assert message.startswith(
+        f"{serving}: the champion changed during the run: the model was compared with no version, "
+        f"there was none, but now version {first.version.name} is served. It was not published; "
+        "`fusion run` again compares"
+    )
+    second = publish_content("b")
+    message = attempt(old)
+    assert f"compared with version {first.version.name}, but now version " in message
+    assert f"version {second.version.name} is served" in message
+    new = current_champion(serving)
+    roll_back(serving, None)
+    assert f"but now version {first.version.name} is served" in attempt(new)
+    roll_back(serving, second.version.name)
+    (second.version.path / "saved_model.pb").write_text("changed by hand")
+    (second.version.path / "assets.extra/version.json").unlink()
+    assert "another model is served under this number" in attempt(new)
+    assert contents() == {"a": "live", "changed": "live"}
+
+    assert attempt(current_champion(serving)) == "published"
+
+
+def test_a_model_that_changes_while_it_is_copied_is_not_published(
+    publish_content: Publish, serving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = publish_content("a")
+    true_copy = shutil.copytree
+
+    def copy(source: Path, target: Path, *more: object) -> None:
+        true_copy(source, target, *more)
+        Path(target, "saved_model.pb").write_text("cut")
+
+    monkeypatch.setattr("tfx_fusion.modules.registry.publish.shutil.copytree", copy)
+    with pytest.raises(RunError, match="the model changed while it was copied: run again"):
+        publish_content("b")
+    assert visible(serving) == [old.version.name]
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(

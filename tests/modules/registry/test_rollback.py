@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,15 @@ Contents = Callable[[], dict[str, str]]
 def names(publish_content: Callable[..., Any]) -> dict[str, str]:
     """Four published versions, a to d: their numbers by their content."""
     return {content: publish_content(content).version.name for content in "abcd"}
+
+
+def ended_process() -> int:
+    """The number of a process that has ended."""
+    process = multiprocessing.get_context("fork").Process()
+    process.start()
+    process.join()
+    assert process.pid is not None
+    return process.pid
 
 
 def test_without_a_version_the_one_before_is_served(
@@ -94,20 +104,20 @@ def test_a_server_sees_the_old_version_until_it_sees_the_wanted_one(
         roll_back(serving, names[content])
     assert contents() == {"a": "live", "b": "rolled back", "c": "live", "d": "live"}
     before, served = contents(), newest_version(serving)
-    true_rename, made = Path.rename, []
+    true_move, made = changes.move, []
 
     class Killed(BaseException):
         pass
 
-    def rename(source: Path, wanted: Path) -> Path:
+    def move(source: Path, wanted: Path) -> None:
         if len(made) == done:
             raise Killed
         made.append(source)
         assert newest_version(serving) == served
-        return true_rename(source, wanted)
+        true_move(source, wanted)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", rename)
+        patch.setattr(changes, "move", move)
         patch.setattr(
             changes, "_undo_partial_renames", lambda own: None
         )  # what a killed process does not do
@@ -115,7 +125,7 @@ def test_a_server_sees_the_old_version_until_it_sees_the_wanted_one(
             roll_back(serving, names[target])
     assert newest_version(serving) == served
 
-    stray = serving / changes.OWN_FOLDER / f".{changes.RENAMES}.17.tmp"
+    stray = serving / changes.OWN_FOLDER / f".{ended_process()}-0123abcd.tmp.json"
     stray.touch()  # the process ended while it wrote
     with changes.locked(serving):
         pass
@@ -195,3 +205,17 @@ def test_where_nothing_is_published_nothing_is_made(name: str | None, serving: P
         roll_back(serving, name)
 
     assert not serving.exists()
+
+
+def test_a_damaged_record_of_renames_is_set_aside_with_a_message_and_blocks_nobody(
+    names: dict[str, str], serving: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = serving / changes.OWN_FOLDER / changes.RENAMES
+    file.write_bytes(b'[["1", \xff')
+
+    roll_back(serving, None)
+
+    [message] = caplog.messages
+    assert message.startswith(f"{file} is damaged (")
+    assert "it was renamed to renames.json.damaged; a rollback in" in message
+    assert newest_version(serving) == serving / names["c"]

@@ -112,7 +112,7 @@ def test_a_run_that_failed_early_shows_the_error_and_what_there_is(
     folder = write_run(
         error="40 rows were rejected",
         steps=[step],
-        rejected={"rows": 40, "file": str(rejected)},
+        rejected={"rows": 40, "files": [str(rejected)]},
     )
     written = write_report(folder)
     found = Read(written.path.read_text())

@@ -50,7 +50,7 @@ def test_several_classes_have_a_bar_each() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5000])
-def test_residuals_tell_their_mean_error(rows: int) -> None:
+def test_residuals_show_their_mean_error(rows: int) -> None:
     truth = np.linspace(0, 1, rows)
     picture = residuals_picture("price", truth, truth + 0.25)
     error = "0.25" if rows else "0"

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -59,8 +60,11 @@ SUMMARIES: list[tuple[Summary, str]] = [
     (SubmodelSummary(parameters=1234, digest="d" * 64), "1,234 parameters, digest dddddddddddd"),
     (EmbeddingsSummary(rows=90, bytes_per_row=1056), "90 rows, 1,056 bytes each"),
     (
-        TrainingSummary(learned_from=("embeddings", "rows"), loss=0.5, frozen_tensors=21),
-        "on embeddings and raw data, loss 0.5000, 21 frozen tensors verified unchanged",
+        TrainingSummary(
+            learned_from=("embeddings", "rows"), loss=0.5, frozen_tensors=21, rejected=2
+        ),
+        "on embeddings and raw data, loss 0.5000, 21 frozen tensors verified unchanged, "
+        "2 rows left out",
     ),
     (
         TrainingSummary(
@@ -154,10 +158,36 @@ def record_of(folder: Path, quality: Quality, *summaries: Summary) -> RunRecord:
     outputs = {"evaluation": folder, "rejected_rows": folder, "training_record": folder}
     places = {key: str(place) for key, place in outputs.items()}
     steps = [StepRecord(name="Evaluate", component="C", status="done", outputs=places)]
-    steps += [StepRecord(name="S", component="C", summary=summary) for summary in summaries]
+    steps += [
+        StepRecord(name="S", component="C", summary=summary, outputs=places)
+        for summary in summaries
+    ]
     record = RunRecord(name="digits", steps=steps)
     record.conclude()
     return record
+
+
+def test_the_rejected_rows_of_a_run_are_those_of_all_its_steps(tmp_path: Path) -> None:
+    def step(key: str, summary: Summary) -> StepRecord:
+        return StepRecord(name=key, component="C", summary=summary, outputs={key: f"/{key}"})
+
+    read = step("rejected_rows", RowsSummary(train=90, eval=9, rejected=1))
+    embedded = step("embeddings", EmbeddingsSummary(rows=97, bytes_per_row=4, rejected=2))
+    trained = step("training_record", TrainingSummary(
+        learned_from=("embeddings",), loss=0.5, frozen_tensors=1, rejected=3))  # fmt: skip
+
+    def counted(*steps: StepRecord, **failed: Any) -> dict[str, Any]:
+        record = RunRecord(name="digits", steps=list(steps))
+        record.count_rejected(**failed)
+        return record.rejected.model_dump()
+
+    [rows, embeddings, training] = [
+        f"/{key}/rejected_rows.csv" for key in ("rejected_rows", "embeddings", "training_record")
+    ]
+    assert counted(read, embedded) == {"rows": 3, "files": (rows, embeddings)}
+    # Training leaves out what was not embedded as well.
+    assert counted(read, embedded, trained) == {"rows": 4, "files": (rows, training)}
+    assert counted(read, embedded, more=9, file="f") == {"rows": 10, "files": (rows, "f")}
 
 
 def test_a_published_run_has_its_version_and_metrics(tmp_path: Path) -> None:
@@ -168,7 +198,7 @@ def test_a_published_run_has_its_version_and_metrics(tmp_path: Path) -> None:
 
     assert (record.status, record.published, record.error) == ("published", "/serving/17", None)
     assert record.metrics == {"digit": {"example_count": 9.0, "auc": 0.5}}
-    assert (record.rejected.rows, record.rejected.file) == (3, str(tmp_path / "rejected_rows.csv"))
+    assert (record.rejected.rows, record.rejected.files) == (3, (f"{tmp_path}/rejected_rows.csv",))
     assert record.training_record == str(tmp_path / "record.md")
 
 

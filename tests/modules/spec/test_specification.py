@@ -123,7 +123,7 @@ def test_absolute_paths_and_the_home_folder_are_kept(
         ("rows-*.tfrecord.gz", "tfrecord"),
     ],
 )
-def test_the_ending_of_the_data_file_tells_its_format(
+def test_the_ending_of_the_data_file_is_its_format(
     write_specification: Write, name: str, kind: str
 ) -> None:
     specification = load_specification(write_specification(("rows.csv", name)))

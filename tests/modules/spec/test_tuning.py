@@ -62,7 +62,7 @@ def test_a_range_is_whole_if_both_ends_are(space: Any, whole: bool) -> None:
         ("7", "found 7"),
     ],
 )
-def test_a_wrong_space_is_told_by_its_place(
+def test_a_wrong_space_is_reported_with_its_place(
     written: str, message: str, write_specification: Callable[..., Path]
 ) -> None:
     tuning = f"tuning: {{search: {{{RATE}: {written}}}}}\n"
@@ -84,7 +84,7 @@ def test_a_wrong_space_is_told_by_its_place(
         (f"{{search: {{{RATE}: [1, 2]}}, trails: 2}}", "did you mean 'trials'?"),
     ],
 )
-def test_a_wrong_search_is_told_by_its_key(
+def test_a_wrong_search_is_reported_with_its_key(
     written: str, message: str, write_specification: Callable[..., Path]
 ) -> None:
     path = write_specification(("publish:", f"tuning: {written}\npublish:"))

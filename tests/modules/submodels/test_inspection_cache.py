@@ -15,7 +15,7 @@ from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.spec import Specification, Submodel, load_specification
 from tfx_fusion.modules.submodels import inspection
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
-from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
+from tfx_fusion.modules.submodels.inspection_cache import InspectionCache, file_states
 from tfx_fusion.modules.submodels.interface import Inspection
 
 
@@ -55,6 +55,14 @@ def with_submodels(specification: Specification, **submodels: Submodel) -> Speci
 def remembered(shared_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Remembered:
     specification = load_specification(shared_world / "fusion.yaml")
     return Remembered(specification, tmp_path_factory.mktemp("known"))
+
+
+def test_a_folder_without_a_model_is_not_searched(tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    (tmp_path / "many" / "file").touch()
+    assert file_states(tmp_path) == []
+    (tmp_path / "saved_model.pb").touch()
+    assert [Path(file).name for file, *_ in file_states(tmp_path)] == ["file", "saved_model.pb"]
 
 
 def test_the_first_look_reads_every_sub_model_and_says_so(remembered: Remembered) -> None:

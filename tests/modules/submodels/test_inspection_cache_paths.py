@@ -45,7 +45,7 @@ def test_a_path_and_a_repeated_use_stay_as_they_are() -> None:
         ),
     ],
 )
-def test_the_file_s_name_and_the_origin_tell_what_it_is(
+def test_the_file_s_name_and_the_origin_say_what_it_is(
     submodel: Submodel, name: str, origin: str
 ) -> None:
     placed = with_path(submodel, FOLDER)

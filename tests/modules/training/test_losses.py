@@ -21,7 +21,7 @@ from drawn_labels import (
     WRITTEN,
     YES_NO,
 )
-from specs import specification_of
+from specs import check_names, specification_of
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.graph.outputs import LabelUnits
@@ -33,7 +33,6 @@ from tfx_fusion.modules.training.losses import (
     is_binary,
     new_loss,
 )
-from tfx_fusion.modules.validation.names import check_names
 
 
 def specify(**outputs: dict[str, Any]) -> Specification:

@@ -167,3 +167,19 @@ def test_a_search_that_has_ended_runs_nothing_again(tmp_path: Path) -> None:
 
     again, same, reported = run(tmp_path, score)
     assert (again, same, reported) == (first, best, [])
+
+
+@pytest.mark.parametrize("pattern", ["oracle.json", "trial_*1/trial.json", "tuner0.json"])
+def test_a_damaged_state_is_set_aside_and_the_search_starts_again(
+    pattern: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, _, _ = run(tmp_path / "undisturbed", rate, method="random")
+    run(tmp_path, rate, method="random")
+    [file] = (tmp_path / "state").glob(pattern)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    trials, _, reported = run(tmp_path, rate, method="random")
+
+    assert [trial.values for trial in trials] == [trial.values for trial in whole]
+    assert reported == [1, 2, 3, 4]
+    assert caplog.messages[-1].startswith(f"{tmp_path / 'state'} is damaged (")

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.registry.publish import publish
+from tfx_fusion.modules.registry.publish import current_champion, publish
 from tfx_fusion.modules.registry.version_record import (
     VERSION_RECORD_FILE,
     DataSource,
@@ -44,7 +44,8 @@ def published(write_specification: Callable[..., Path]) -> tuple[Path, list[str]
             submodels={"vision": Source(digest=DIGESTS[number > 0], origin=f"vision {number}")},
         )
         metrics = {"colour": {"accuracy": number / 4, "example_count": 9.0}}
-        outcome = publish(model, file.parent / "serving", provenance, metrics, None, None)
+        serving = file.parent / "serving"
+        outcome = publish(model, serving, provenance, metrics, current_champion(serving), None)
         names.append(outcome.version.name)
     return file, names
 

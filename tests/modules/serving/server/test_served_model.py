@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import socket
@@ -21,7 +22,8 @@ from tensorflow_serving.apis import get_model_status_pb2, predict_pb2
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry.rollback import roll_back
-from tfx_fusion.modules.serving.server.servable import write_warmup
+from tfx_fusion.modules.serving.server import served_model
+from tfx_fusion.modules.serving.server.servable import Servable, write_warmup
 
 SECONDS = 30
 
@@ -158,6 +160,23 @@ def test_a_damaged_version_is_reported_and_the_old_one_stays(
     shutil.rmtree(folder / "5")
     publish(tiny / "3", folder, 5)
     wait_until(lambda: states(server) == {5: "AVAILABLE", 3: "END"})
+
+
+def test_a_version_that_is_rolled_back_while_a_server_starts_gives_way_to_the_one_before(
+    tiny: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tiny / "3", folder, 4)
+
+    def load(path: Path) -> Servable:
+        if path.name == "4":
+            roll_back(folder, None)
+        return Servable(path)
+
+    monkeypatch.setattr(served_model, "Servable", load)
+    model = served_model.ServedModel("tiny", folder, lambda *_: None)
+    asyncio.run(model.start())
+
+    assert model.servable("tiny", None).version == 3
 
 
 def test_a_version_answers_its_warm_up_requests_before_it_is_available(

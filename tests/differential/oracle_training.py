@@ -1,0 +1,175 @@
+"""Training by hand: a plain loop over batches, with the losses and metrics of every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tests.differential.case import Data
+from tests.differential.measures import loss_of, metric_of
+from tests.differential.oracle import Oracle
+
+SMALLER_IS_BETTER = ("error", "loss")
+
+
+class Trainer:
+    """Trains an oracle on the rows of a case."""
+
+    def __init__(self, oracle: Oracle, data: Data) -> None:
+        self.oracle, self.case, self.data = oracle, oracle.case, data
+
+    def train(self, order: Iterable[Iterable[np.ndarray]]) -> list[dict[str, float]]:
+        """Trains through every stage.
+
+        Args:
+            order: for each epoch of the training, its batches of row numbers.
+
+        Returns the losses of the evaluation rows after each epoch.
+        """
+        epochs, losses = iter(order), []
+        for stage in self.case.training["stages"]:
+            planned = [next(epochs) for _ in range(stage["epochs"])]
+            steps = self._steps(stage)
+            stopping = _Stopping(self, stage)
+            for batches in planned:
+                for rows in batches:
+                    steps.apply(lambda rows=rows: self.loss(rows))
+                losses.append(self.losses(self.data.eval))
+                if stopping.after(losses[-1]):
+                    break
+            stopping.restore()
+        return losses
+
+    def _steps(self, stage: Mapping[str, Any]) -> _Steps:
+        head = self.oracle.new_variables()
+        groups = [(stage["learning_rate"], head)]
+        for name, file in self.oracle.files.items():
+            wanted = stage.get("unfreeze", {}).get(name)
+            file.training_mode = bool(wanted and wanted.get("training_mode"))
+            if wanted and "learning_rate" in wanted:
+                groups.append((wanted["learning_rate"], file.chosen(wanted)))
+            elif wanted:
+                head += file.chosen(wanted)
+        scaled = self.case.training["precision"] == "mixed_float16"
+        return _Steps([(_optimizer(stage, rate, scaled), variables) for rate, variables in groups])
+
+    def loss(self, rows: np.ndarray) -> Any:
+        """The weighted sum of all outputs' losses over a batch, in training."""
+        data = self.data
+        predictions = self.oracle(self.oracle.feed(data, rows), training=True)
+        total = 0.0
+        for name, output in self.case.outputs.items():
+            labels = data.labels[name]
+            weights = np.ones(len(labels), "float32")
+            given = output.get("class_weights")
+            if given == "balanced":
+                counts = np.bincount(labels[data.train], minlength=len(output["label"]["classes"]))
+                weights = (len(data.train) / (len(counts) * counts))[labels]
+            elif given:
+                weights = np.array([given.get(c, 1.0) for c in output["label"]["classes"]])[labels]
+            weights = weights * data.weights.get(name, np.ones(len(labels)))
+            each = self._loss_of(name, labels[rows], predictions[name])
+            weighted = each * tf.constant(weights[rows], tf.float32)
+            total += output.get("weight", 1.0) * tf.reduce_mean(weighted)
+        return total
+
+    def losses(self, rows: np.ndarray) -> dict[str, float]:
+        """Every output's loss over rows, and the weighted sum of them."""
+        predictions = self.oracle(self.oracle.feed(self.data, rows))
+        found = {
+            f"{name}_loss": float(
+                np.mean(self._loss_of(name, self.data.labels[name][rows], predictions[name]))
+            )
+            for name in self.case.outputs
+        }
+        found["loss"] = sum(
+            output.get("weight", 1.0) * found[f"{name}_loss"]
+            for name, output in self.case.outputs.items()
+        )
+        return found
+
+    def _loss_of(self, name: str, values: np.ndarray, predictions: Any) -> Any:
+        shift, scale = self.oracle.units.get(name, (0.0, 1.0))
+        if (shift, scale) != (0.0, 1.0):
+            values, predictions = (values - shift) / scale, (predictions - shift) / scale
+        return loss_of(self.case.outputs[name], tf.constant(values), predictions)
+
+    def metrics(self, rows: np.ndarray) -> dict[str, float]:
+        """Every output's metrics over rows, by NumPy."""
+        predictions = self.oracle(self.oracle.feed(self.data, rows))
+        return {
+            f"{name}_{metric}": metric_of(
+                output, metric, self.data.labels[name][rows], predictions[name].numpy()
+            )
+            for name, output in self.case.outputs.items()
+            for metric in output["metrics"]
+        }
+
+
+def _optimizer(stage: Mapping[str, Any], rate: float, scaled: bool) -> Any:
+    [(kind, config)] = stage["optimizer"].items()
+    made = getattr(keras.optimizers, kind)(
+        learning_rate=rate, global_clipnorm=stage.get("clip_norm"), **config
+    )
+    # As Keras compiles a model of the policy mixed_float16: a step that overflows is left out.
+    return keras.optimizers.LossScaleOptimizer(made) if scaled else made
+
+
+class _Steps:
+    """Steps of a stage; the variables of each learning rate have an optimizer of their own."""
+
+    def __init__(self, groups: list[tuple[Any, list[Any]]]) -> None:
+        # Keras's optimizers step its own variables.
+        self._groups = [
+            (optimizer, tensors, [keras.Variable(v.numpy()) for v in tensors])
+            for optimizer, tensors in groups
+            if tensors
+        ]
+
+    def apply(self, loss: Any) -> None:
+        """One step down the loss that a function returns."""
+        every = [tensor for _, tensors, _ in self._groups for tensor in tensors]
+        with tf.GradientTape() as tape:
+            total = self._groups[0][0].scale_loss(loss())
+        # Those of an Embedding stay sparse, of which Keras's Adam squares each slice.
+        gradients = iter(tape.gradient(total, every))
+        for optimizer, tensors, variables in self._groups:
+            optimizer.apply([next(gradients) for _ in tensors], variables)
+            for mine, stepped in zip(tensors, variables, strict=True):
+                mine.assign(stepped.numpy())
+
+
+class _Stopping:
+    """Early stopping, where a stage has it: the best epoch's values stay."""
+
+    def __init__(self, trainer: Trainer, stage: Mapping[str, Any]) -> None:
+        self._trainer, self._wanted = trainer, stage.get("early_stopping")
+        self._best, self._values, self._wait = np.inf, [], 0
+
+    def after(self, losses: Mapping[str, float]) -> bool:
+        """Whether an epoch was the last."""
+        if not self._wanted:
+            return False
+        measured = losses | self._trainer.metrics(self._trainer.data.eval)
+        if len(self._trainer.case.outputs) == 1:
+            [name] = self._trainer.case.outputs
+            measured = {key.removeprefix(f"{name}_"): value for key, value in measured.items()}
+        monitor = self._wanted["monitor"].removeprefix("val_")
+        smaller = any(part in monitor for part in SMALLER_IS_BETTER)
+        value = measured[monitor] if smaller else -measured[monitor]
+        if value < self._best:
+            values = [v.numpy() for v in self._trainer.oracle.variables()]
+            self._best, self._values, self._wait = value, values, 0
+        else:
+            self._wait += 1
+        return self._wait >= self._wanted["patience"]
+
+    def restore(self) -> None:
+        """Sets the values of the best epoch."""
+        if self._wanted:
+            for variable, value in zip(self._trainer.oracle.variables(), self._values, strict=True):
+                variable.assign(value)
