@@ -26,6 +26,7 @@ MODEL_KEY = standard_component_specs.MODEL_KEY
 # Properties of artifacts: of all data ...
 PATH_KEY = "read_from"
 FINGERPRINT_KEY = "data_fingerprint"
+MEDIA_KEY = "media_columns"  # of examples: the columns that named files, in JSON
 # ... of the champion, ...
 EXISTS_KEY = "model_exists"
 VERSION_KEY = "version"

@@ -1,12 +1,19 @@
 """DataGate's work."""
 
+import json
 from pathlib import Path
 
 from tfx.dsl.components.base import base_executor
 from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
-from tfx_fusion.components.channels import EXISTS_KEY, VERSION_KEY, describe_data, described_data
+from tfx_fusion.components.channels import (
+    EXISTS_KEY,
+    MEDIA_KEY,
+    VERSION_KEY,
+    describe_data,
+    described_data,
+)
 from tfx_fusion.modules.data.checks.gate import CheckedData, DataReport, check_data
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.registry.version_record import STATISTICS_FILE as CHAMPION_STATISTICS
@@ -29,8 +36,8 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
 
     def execute(self, run: Execution) -> DataGateSummary:
         data = described_data(run.input(EXAMPLES_KEY))
-        # A run on a cluster may have read another file than its pipeline was compiled for.
-        source = run.parameter(SOURCE_KEY, RowSource).at(Path(data.path))
+        source = run.parameter(SOURCE_KEY, RowSource)
+        media = run.input(EXAMPLES_KEY).get_string_custom_property(MEDIA_KEY)
         champion = run.input(CHAMPION_KEY)
         exists = champion.get_int_custom_property(EXISTS_KEY)
         published = Path(path_utils.serving_model_path(champion.uri), CHAMPION_STATISTICS)
@@ -38,6 +45,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
             anomalies=run.input_folder(ANOMALIES_KEY),
             statistics=Path(run.split(STATISTICS_KEY, "train"), STATISTICS_FILE),
             splits=run.splits(EXAMPLES_KEY),
+            media=json.loads(media or "[]"),
             champion=published if exists else None,
             version=champion.get_string_custom_property(VERSION_KEY),
         )

@@ -1,12 +1,13 @@
 """ManifestExampleGen's work."""
 
+import json
 from pathlib import Path
 
 from tfx.dsl.components.base import base_beam_executor
 from tfx.utils import io_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
-from tfx_fusion.components.channels import describe_data
+from tfx_fusion.components.channels import MEDIA_KEY, describe_data
 from tfx_fusion.modules.data.schema import implied_schema
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.data.write import collect, write_examples
@@ -39,7 +40,9 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
         # What was read, not what lies there now: a file may be changed and put back meanwhile.
         counts = collect(source, shards, rejected.uri, run.parameters[FINGERPRINT_KEY])
         data = DataSource(path=str(path), fingerprint=counts.fingerprint)
-        describe_data(run.output(EXAMPLES_KEY), data)
+        examples = run.output(EXAMPLES_KEY)
+        describe_data(examples, data)
+        examples.set_string_custom_property(MEDIA_KEY, json.dumps(counts.media))
         io_utils.write_pbtxt_file(
             str(run.output_folder(SCHEMA_KEY) / "schema.pbtxt"),
             implied_schema(source.features, source.labels),

@@ -8,7 +8,9 @@ it with the digest of what it has read.
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 
 from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.spec import Feature, data_file_format, media_columns
@@ -75,10 +77,11 @@ def media_states(
     for column in columns:
         value = row.get(column) if isinstance(row, dict) else None
         if isinstance(value, str):
-            try:
-                states[column] = file_state(value, Path(folder, value).stat())
-            except (OSError, ValueError):  # an inline sequence, or a missing file
-                states[column] = NO_FILE
+            states[column] = NO_FILE
+            with suppress(OSError, ValueError):  # an inline sequence, or a missing file
+                found = Path(folder, value).stat()
+                if S_ISREG(found.st_mode):  # an empty cell would name the folder
+                    states[column] = file_state(value, found)
     return states
 
 

@@ -256,7 +256,7 @@ class RowParser:
     def _sequence(self, row: Row, part: spec.SequenceFeature) -> np.ndarray:
         """The steps that a row has `(steps, width)`, without padding."""
         value = _cell(row, part.column)
-        if is_file_of_numbers(value):
+        if _is_file_of_numbers(value):
             content, path = self._media(part.column, value)
             try:
                 value = np.load(BytesIO(content), allow_pickle=False)
@@ -344,7 +344,7 @@ def _has_no_steps(row: Row, part: spec.SequenceFeature) -> bool:
     return isinstance(value, list) and not value
 
 
-def is_file_of_numbers(value: Any) -> bool:
+def _is_file_of_numbers(value: Any) -> bool:
     """Whether a cell of a sequence names a file, and does not hold the numbers itself."""
     return isinstance(value, str) and value.endswith(".npy")
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.data.file_list import finish, temporary_file
 from tfx_fusion.modules.data.fingerprint import (
+    NO_FILE,
     ShardDigest,
     combined,
     media_paths,
@@ -47,6 +48,7 @@ class RowCounts:
 
     # Of the data that were read, as `modules.data.fingerprint` takes it.
     fingerprint: str = field(default="", compare=False)
+    media: tuple[str, ...] = field(default=(), compare=False)  # columns that name files
 
     @property
     def total(self) -> int:
@@ -77,7 +79,7 @@ class _WriteShard(beam.DoFn):
         counts = dict.fromkeys(SPLITS, 0)
         rejected = []
         ranges: Ranges = {}
-        digest = ShardDigest()
+        digest, media = ShardDigest(), set()
         for row_id, row in data_file.read(shard, digest):
             states = media_states(self._source.data.path.parent, row, self._media)
             digest.add_media(states)
@@ -91,6 +93,7 @@ class _WriteShard(beam.DoFn):
                 continue
             writers[split].write(example.SerializeToString(deterministic=True))
             counts[split] += 1
+            media |= {column for column, state in states.items() if state != NO_FILE}
             if split == "train":
                 for name in _normalized(self._source):
                     values = np.array(example.features.feature[name].float_list.value)
@@ -101,7 +104,8 @@ class _WriteShard(beam.DoFn):
         with tf.io.gfile.GFile(f"{self._summaries}/{index:05d}.json", "w") as stream:
             plain = {name: [low.tolist(), high.tolist()] for name, (low, high) in ranges.items()}
             summary = {"counts": counts, "rejected": rejected, "ranges": plain}
-            json.dump({**summary, "digest": digest.hexdigest()}, stream)
+            read = {"digest": digest.hexdigest(), "media": sorted(media)}
+            json.dump({**summary, **read}, stream)
         yield sum(counts.values())
 
 
@@ -146,10 +150,12 @@ def collect(
     rejected: list[Rejected] = []
     ranges: Ranges = {}
     digests = []
+    media: set[str] = set()
     for name in sorted(tf.io.gfile.listdir(summaries)):
         with tf.io.gfile.GFile(f"{summaries}/{name}") as stream:
             summary = json.load(stream)
         digests.append(summary["digest"])
+        media.update(summary["media"])
         for split in SPLITS:
             counts[split] += summary["counts"][split]
         rejected += [Rejected(*item) for item in summary["rejected"]]
@@ -163,7 +169,7 @@ def collect(
         )
     write_rejected(rejected_folder, rejected)
     tf.io.gfile.rmtree(summaries)
-    answer = RowCounts(counts["train"], counts["eval"], len(rejected), read)
+    answer = RowCounts(counts["train"], counts["eval"], len(rejected), read, tuple(sorted(media)))
     _check_counts(source, answer, rejected)
     for name, part in _normalized(source).items():
         for column, low, high in zip(part.names, *ranges[name], strict=True):

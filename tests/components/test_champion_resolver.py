@@ -11,7 +11,7 @@ import pytest
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry.publish import publish
-from tfx_fusion.modules.registry.version_record import model_digest
+from tfx_fusion.modules.registry.version_record import VERSION_RECORD_FILE, model_digest
 from tfx_fusion.modules.report.summaries import ChampionSummary
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.spec.views import TaskView
@@ -149,15 +149,13 @@ def test_a_champion_published_since_the_run_began_fails_the_step(
 
     serving = tmp_path / "serving"
     seen = [current_state(serving)]
-    for content in ("one", "two"):
-        Path(candidate.uri, "Format-Serving", "saved_model.pb").write_text(content)
-        publish_candidate()
-        seen.append(current_state(serving))
+    version = publish_candidate()
+    seen.append(current_state(serving))
+    (version / VERSION_RECORD_FILE).unlink()
 
-    for state in seen[:-1]:
+    for state in seen:
         with pytest.raises(RunError, match=f"{serving}: another model was published .* run again"):
             resolve(serving, state)
-    assert len(set(seen)) == 3
 
 
 def test_a_candidate_is_not_compared_with_itself(

@@ -151,7 +151,8 @@ def gate(
             compiled.model_copy(update={"data": data}),
             **{key: channel_utils.as_channel([artifact]) for key, artifact in inputs.items()},
         )
-        executor.Executor().Do(given, given, node.exec_properties)
+        outputs = {executor.GATE_KEY: given.pop(executor.GATE_KEY)}
+        executor.Executor().Do(given, outputs, node.exec_properties)
         return report
 
     return run

@@ -46,7 +46,7 @@ def test_it_reads_what_the_page_shows_and_leaves_the_rest_where_it_is(tmp_path: 
 
 
 @pytest.mark.parametrize("cluster", [False, True], ids=["here", "on a cluster"])
-def test_a_summary_is_read_back_from_any_output(cluster: bool) -> None:
+def test_a_summary_is_read_back_from_any_output(cluster: bool, tmp_path: Path) -> None:
     from tfx_fusion.components.artifacts import RejectedRows
     from tfx_fusion.components.base import SUMMARY_KEY, Execution, StepExecutor, summary_of
 
@@ -57,6 +57,7 @@ def test_a_summary_is_read_back_from_any_output(cluster: bool) -> None:
             return summary
 
     first, other = RejectedRows(), RejectedRows()
+    first.uri, other.uri = str(tmp_path / "a"), str(tmp_path / "b")
     Executor().Do({}, {"a": [first], "b": [other]}, {})
     if cluster:  # Kubeflow gives all properties as JSON values
         text = first.get_string_custom_property(SUMMARY_KEY)

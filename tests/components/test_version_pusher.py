@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
         model.mkdir(parents=True, exist_ok=True)
         (model / "saved_model.pb").write_text(content)
         pushed = standard_artifacts.PushedModel()
-        pushed.uri = str(tmp_path / "pushed")
+        pushed.uri = tempfile.mkdtemp(dir=tmp_path)
         executor.Executor().Do(
             {key: [artifact] for key, artifact in inputs.items()},
             {executor.PUSHED_KEY: [pushed]},
@@ -124,7 +125,7 @@ def test_a_blessed_model_becomes_a_version_whose_manifest_says_what_it_came_from
     kept = version.path / "assets.extra" / "statistics.pb"
     assert kept.read_text() == "statistics of a"
     # The artifact holds no further copy of the model.
-    assert [file.name for file in Path(pushed.uri).iterdir()] == ["version.json"]
+    assert {file.name for file in Path(pushed.uri).iterdir()} == {"files.json", "version.json"}
 
 
 @pytest.mark.parametrize("refusal", [{"blessed": False}, {"served": False}])

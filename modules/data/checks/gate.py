@@ -1,6 +1,6 @@
 """Whether the data may be trained on: anomalies, leakage and drift against their limits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class CheckedData:
         anomalies: the folder that ExampleValidator wrote.
         statistics: the file of the training split's statistics.
         splits: the folder of tf.Examples by split.
+        media: the columns of the data that named files.
         champion: the file of the champion's statistics; None where nothing has been published.
         version: the champion's version.
     """
@@ -39,6 +40,7 @@ class CheckedData:
     anomalies: Path
     statistics: Path
     splits: Mapping[str, str]
+    media: Sequence[str]
     champion: Path | None
     version: str = ""
 
@@ -65,7 +67,7 @@ def check_data(
     """
     statistics = read_statistics(given.statistics)
     report = DataReport(anomalies=anomalies(given.anomalies), version=given.version)
-    media = media_features(source)
+    media = media_features(source, given.media)
     if media:
         report.leakage = leakage(media, given.splits)
     earlier = given.champion

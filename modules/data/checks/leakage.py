@@ -1,20 +1,14 @@
 """Eval rows whose media are in a training row too, byte for byte."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 from pydantic import BaseModel
 
-from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.data.file_list import example_files
-from tfx_fusion.modules.data.rows import is_file_of_numbers
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.spec import ImageFeature, SequenceFeature, missing_name
-
-# How far to look for a row that has a sequence which may be missing.
-MAX_ROWS_SEARCHED = 1000
 
 
 class Leakage(BaseModel):
@@ -28,22 +22,17 @@ class Leakage(BaseModel):
         return len(self.leaked) / self.rows if self.rows else 0.0
 
 
-def media_features(source: RowSource) -> list[str]:
-    """Images, and sequences that the data give as files rather than as lists in the row."""
+def media_features(source: RowSource, columns: Collection[str]) -> list[str]:
+    """Images, and sequences that the data gave as files rather than as lists in the row.
+
+    `columns` are those of the data that named files.
+    """
     return [
         name
         for name, part in source.features.items()
         if isinstance(part, ImageFeature)
-        or (isinstance(part, SequenceFeature) and _from_files(source, part))
+        or (isinstance(part, SequenceFeature) and part.column in columns)
     ]
-
-
-def _from_files(source: RowSource, part: SequenceFeature) -> bool:
-    rows = (row for shard in data_file.shards(source.data.path) for _, row in data_file.read(shard))
-    for row in islice(rows, MAX_ROWS_SEARCHED):
-        if not isinstance(row, data_file.BadRow) and row.get(part.column) not in (None, "", b""):
-            return is_file_of_numbers(row[part.column])
-    return False
 
 
 def leakage(media: Sequence[str], splits: Mapping[str, str]) -> Leakage:

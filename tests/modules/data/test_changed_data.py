@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -59,10 +60,14 @@ FORMATS = {
 every_format = pytest.mark.parametrize("name", FORMATS)
 
 
-def source_of(path: Path, image: bool = False) -> RowSource:
+def source_of(path: Path, image: bool = False, sequence: bool = False) -> RowSource:
     features = {"size": {"type": "number", "column": "size"}}
     if image:
         features["image"] = {"type": "image", "column": "image", "shape": [4, 4, 3]}
+    if sequence:
+        missing = {"unreadable": "missing"}
+        steps = {"type": "sequence", "column": "steps", "shape": [2, 1], "missing": missing}
+        features["steps"] = steps
     return RowSource.model_validate(
         {
             "data": {"path": str(path), "split": {"by": "id", "train": 0.5, "eval": 0.5}},
@@ -178,3 +183,28 @@ def test_an_image_that_changes_between_its_state_and_its_content_is_named(
         written(with_images, tmp_path / "out", "")
 
     assert f"{tmp_path / '2.png'}: the file changed while the rows were read" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "named"),
+    [
+        (["a.npy", "a.npy"], ("steps",)),
+        (["", "a.npy"], ("steps",)),
+        (["[0.5, 1.0]", ""], ()),
+        (["", "folder"], ()),
+    ],
+    ids=["files", "first missing", "lists", "a folder"],
+)
+def test_the_columns_that_name_files_are_known_once_the_rows_are_read(
+    tmp_path: Path, cells: list[str], named: tuple[str, ...]
+) -> None:
+    """A folder, as an empty cell names that of the data, may change meanwhile."""
+    (tmp_path / "folder").mkdir()
+    np.save(tmp_path / "a.npy", np.zeros((2, 1), "float32"))
+    lines = [f'{{"id": {n}, "size": 1, "steps": "{cells[n % 2]}"}}\n' for n in range(20)]
+    (tmp_path / "rows.jsonl").write_text("".join(lines))
+    source = source_of(tmp_path / "rows.jsonl", sequence=True)
+    expected = fingerprint(source.data.path, source.features)
+    (tmp_path / "folder" / "more").touch()
+
+    assert written(source, tmp_path / "out", expected).media == named

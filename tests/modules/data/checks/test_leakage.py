@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,32 +112,23 @@ def test_sequences_are_compared_by_their_numbers(write: Callable[..., Any]) -> N
 
 
 @pytest.mark.parametrize(
-    ("cells", "media"),
-    [
-        (["a.npy", "b.npy"], ["image", "steps"]),
-        ([None, "b.npy"], ["image", "steps"]),
-        ([[0.5, 1.0], [0.5, 1.0]], ["image"]),
-        (["[0.5, 1.0]", None], ["image"]),
-        ([None, None], ["image"]),
-    ],
-    ids=["files", "first missing", "lists", "lists in JSON", "none"],
+    ("columns", "media"),
+    [(["pictures", "numbers"], ["image", "steps"]), (["pictures"], ["image"]), ([], ["image"])],
 )
 def test_media_are_pictures_and_sequences_that_files_hold(
-    tmp_path: Path, cells: list[Any], media: list[str]
+    columns: list[str], media: list[str]
 ) -> None:
-    file = tmp_path / "rows.jsonl"
-    file.write_text("".join(f"{json.dumps({'steps': cell})}\n" for cell in cells))
     source = RowSource.model_validate(
         {
-            "data": {"path": file, "split": {"by": "id", "train": 0.5, "eval": 0.5}},
+            "data": {"path": "rows.jsonl", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
             "features": {
-                "image": {"type": "image", "column": "image", "shape": [4, 4, 3]},
+                "image": {"type": "image", "column": "pictures", "shape": [4, 4, 3]},
                 "words": {"type": "text", "column": "words", "encoding": "string"},
                 "size": {"type": "number", "column": "size"},
-                "steps": {**SEQUENCE, "missing": "allowed"},
+                "steps": {**SEQUENCE, "column": "numbers"},
             },
             "labels": {},
         }
     )
 
-    assert media_features(source) == media
+    assert media_features(source, columns) == media
