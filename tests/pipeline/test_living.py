@@ -64,6 +64,7 @@ def test_a_run_whose_process_was_killed_is_read_as_interrupted(place: Workplace)
     assert (found.status, found.error) == ("interrupted", "interrupted: its process was killed")
     assert [step.status for step in found.steps] == ["done", "interrupted"]
     assert RunRecord.parse((folder / RUN_FILE).read_text()).status == "running"
+    remove_leftovers(place)
 
 
 def test_the_next_run_takes_away_what_killed_runs_left_and_nothing_of_living_ones(
