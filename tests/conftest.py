@@ -41,7 +41,11 @@ LONGEST = (
     "examples/test_three_shapes.py",
 )
 # What TensorFlow Transform sets when it is imported, and pytest.
-SET_BY_OTHERS = {"TF_USE_LEGACY_KERAS", "PYTEST_CURRENT_TEST"}
+SET_BY_OTHERS = {
+    "TEMPORARILY_DISABLE_PROTOBUF_VERSION_CHECK",
+    "TF_USE_LEGACY_KERAS",
+    "PYTEST_CURRENT_TEST",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
