@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tfx_fusion.modules.errors import RunError
@@ -25,11 +25,14 @@ RESERVE_BYTES = 1 << 20
 def alone(folder: Path) -> Iterator[None]:
     """Only one run at a time in a folder of runs; raises RunError while another goes on."""
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with hold(folder / ".lock", wait=False):
-            yield
-    except BlockingIOError:
-        raise RunError(f"another run is going on in {folder}: wait until it has ended") from None
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold(folder / ".lock", wait=False))
+        except BlockingIOError:
+            raise RunError(
+                f"another run is going on in {folder}: wait until it has ended"
+            ) from None
+        yield
 
 
 @contextmanager
@@ -40,21 +43,20 @@ def living(folder: Path) -> Iterator[None]:
     """
     temporary = tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)
     before = os.environ.get("TMPDIR"), tempfile.tempdir
-    with hold(folder / RUNNING_FILE) as file:
-        file.write(temporary)
-        file.flush()
-        with (folder / RESERVE_FILE).open("wb") as reserve:
-            os.posix_fallocate(reserve.fileno(), 0, RESERVE_BYTES)
-        os.environ["TMPDIR"] = tempfile.tempdir = temporary
-        try:
+    try:
+        with hold(folder / RUNNING_FILE) as file:
+            file.write(temporary)
+            file.flush()
+            with (folder / RESERVE_FILE).open("wb") as reserve:
+                os.posix_fallocate(reserve.fileno(), 0, RESERVE_BYTES)
+            os.environ["TMPDIR"] = tempfile.tempdir = temporary
             yield
-        finally:
-            tempfile.tempdir = before[1]
-            if before[0] is None:
-                del os.environ["TMPDIR"]
-            else:
-                os.environ["TMPDIR"] = before[0]
-            _remove_marks(folder, temporary)
+    finally:
+        tempfile.tempdir = before[1]
+        os.environ.pop("TMPDIR", None)
+        if before[0] is not None:
+            os.environ["TMPDIR"] = before[0]
+        _remove_marks(folder, temporary)
 
 
 def release_reserve(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2 as proto
-from tfx import v1 as tfx
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
 from tfx_fusion.modules.files import set_aside
 from tfx_fusion.pipeline.prepare import Workplace
@@ -42,7 +42,7 @@ def cancel_unfinished(place: Workplace) -> None:
     """
     if not place.metadata.is_file():
         return
-    config = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(place.metadata))
+    config = sqlite_metadata_connection_config(str(place.metadata))
     store = mlmd.MetadataStore(config)
     left = [one for one in store.get_executions() if one.last_known_state in UNFINISHED]
     for execution in left:

@@ -171,10 +171,8 @@ def shards(path: Path) -> list[Shard]:
     columns(path)
     if kind == "tfrecord":
         return [Shard(str(file), 0, 0, -1) for file in tfrecord_files(path)]
-    if kind == "parquet":
-        found = _row_groups(path)
-    else:
-        found = _offsets(path, _csv_starts(path) if kind == "csv" else _line_starts(path))
+    starts = _csv_starts if kind == "csv" else _line_starts
+    found = _row_groups(path) if kind == "parquet" else _offsets(path, starts(path))
     if not found:
         raise RunError(f"{path}: the data set is empty: expected rows, found none")
     return found

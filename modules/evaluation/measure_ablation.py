@@ -92,7 +92,7 @@ def measure_ablation(
             predictions[f"without {branch}"] = _predictions(data._replace(model=left_out))
         for branch in joint.branches:
             single = fusion.trained_on(joint.merge, branch)
-            predictions[f"only {branch}"] = _predictions(single)
+            predictions[f"only {branch}"] = _with_means(_predictions(single))
         comparisons += _compare(specification, joint, labels, predictions)
     return Ablation(rows=rows, comparisons=tuple(comparisons))
 
@@ -164,6 +164,7 @@ class _Fusion:
     def trained_on(self, merge: str, branch: str) -> StageData:
         """A head trained on one branch, by the same stages as the fused model."""
         single, imported = single_branch(self.specification, merge, branch)
+        single = single.changed(data=single.data.changed(max_rejected=1.0))
         interfaces = {name: self.interfaces[owner] for name, owner in imported.items()}
         store = _BranchStore(self.store, self.stages, self.specification)
         planned = plan_stages(single, build(single, interfaces, open_interface))
@@ -172,8 +173,9 @@ class _Fusion:
         data = self._data(single, fused, stages, store)
         if _learns(fused, single):
             progress.info("only %s", branch)
-            train(single, interfaces, fused, data.of_stage)
-        return data.of_stage(len(stages) - 1)
+            # A head of its own cannot learn from rows that lack all that the branch reads.
+            train(single, interfaces, fused, data.of_stage, search=data)
+        return self._data(single, fused, stages, store).of_stage(len(stages) - 1)
 
 
 class _BranchStore(EmbeddedStore):
@@ -313,6 +315,18 @@ def _means(data: StageData, merge: keras.layers.Layer) -> list[np.ndarray]:
 
 def _predictions(data: StageData) -> Arrays:
     return data.model.predict(data.eval.map(lambda features, labels: features), verbose=0)
+
+
+def _with_means(predictions: Arrays) -> Arrays:
+    """The mean prediction in the rows of which a head on one branch has none that is finite."""
+
+    def filled(values: np.ndarray) -> np.ndarray:
+        finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        return values if finite.all() else np.where(
+            finite.reshape(-1, *[1] * (values.ndim - 1)), values, values[finite].mean(axis=0)
+        )  # fmt: skip
+
+    return {name: filled(values) for name, values in predictions.items()}
 
 
 def _labels(data: StageData) -> Arrays:

@@ -25,6 +25,7 @@ from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.report.record import RunRecord
 
 ORPHAN_SECONDS = 5.0
+NAME = f"wörld 'of' #1 100%20 & {'long' * 30}"  # odd, but to be taken as it is
 
 
 @dataclass
@@ -55,8 +56,8 @@ class Campaign:
 
     @property
     def world(self) -> Path:
-        """The folder of all runs: always the same, so that sub-models are inspected once."""
-        return self.folder / "world"
+        """The folder of all runs: always the same, so that the sub-model is inspected once."""
+        return self.folder / NAME
 
     def prepare(self) -> None:
         """Makes the world, and the run that nothing disturbs."""

@@ -88,6 +88,17 @@ class Damage(Signal):
             self._damage(draw.choice(found))
 
 
+class Gone(Signal):
+    """A kill, and all artifacts of a step deleted before the next run."""
+
+    def __init__(self) -> None:
+        super().__init__(signal.SIGKILL)
+        self.name = "artifacts of a step gone"
+
+    def after(self, world: Path, draw: random.Random) -> None:
+        shutil.rmtree(draw.choice(sorted(world.glob("runs/artifacts/*"))))
+
+
 class FullDisk(Kind):
     """The disk of the world fills up in the step."""
 
@@ -217,6 +228,7 @@ KINDS: tuple[Kind, ...] = (
     Signal(signal.SIGKILL), Signal(signal.SIGKILL, group=True), Signal(signal.SIGTERM),
     Signal(signal.SIGINT), Signal(signal.SIGINT, group=True), Signal(signal.SIGHUP),
     Signal(signal.SIGKILL, clock=-DAY), Signal(signal.SIGTERM, clock=-DAY),
+    Gone(),
     Damage("record of the run cut", "runs/*/run.json", cut),
     Damage("record of the sub-model cut", "runs/submodels/*.json", cut),
 )  # fmt: skip

@@ -202,6 +202,8 @@ def draw_data(case: Case) -> Data:
         random, label = generator(case.seed, "label", name), output["label"]
         if label["type"] == "number":
             values = random.normal(size=(rows, 1)) * output.get("deviation", 1.0)
+            if output["loss"] == "poisson":
+                values = np.abs(values)
             data.labels[name] = (values + output.get("mean", 0.0)).astype(FLOAT)
         elif label["type"] == "category":
             classes = len(label["classes"])

@@ -7,7 +7,7 @@ from typing import Any
 from tests.differential.case import CLASSES, FLOAT, TEXT, WHOLE, Case, generator
 from tests.differential.draw_graph import GraphDraw
 from tests.differential.draw_layers import Item, Tensor
-from tests.differential.draw_training import draw_more_training
+from tests.differential.draw_training import draw_more_training, has_weights
 from tests.differential.labels import draw_more
 
 # Every so many seeds train, and every so many of these go through files, export and servers.
@@ -76,6 +76,8 @@ class _Draw(GraphDraw):
             end = self.layers(joined, [*hidden, {"Dense": last}], (units,))
             output["from"] = end.reference
             draw_more(output, generator(self.case.seed, "more", str(position)))
+            if output["loss"] == "poisson":
+                last["activation"] = "softplus"  # of numbers above 0
             self.case.outputs[f"o{position}"] = output
 
     def training(self) -> None:
@@ -91,8 +93,9 @@ class _Draw(GraphDraw):
             name for name, found in self.case.submodels.items()
             if found.get("form") in ("functional", "sequential", "nested", "keras2", "module")
             and not found.get("quantize") and not found.get("lora") and found["policy"] == FLOAT
+            and has_weights(found)
         ]  # fmt: skip
-        if whole and self.chance(0.35):
+        if whole and self.chance(0.6):
             stages.append({
                 "name": "fine", "epochs": 1, "learning_rate": 0.02, "optimizer": {"SGD": {}},
                 "unfreeze": {self.one(*whole): {"all": True}},

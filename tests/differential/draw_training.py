@@ -24,6 +24,10 @@ SIMPLE = (
     "LayerNormalization",
     "Embedding",
 )
+WEIGHTED = (
+    *SIMPLE, "Bidirectional", "TimeDistributed", "BatchNormalization", "DepthwiseConv2D",
+    "SelfAttention", "Residual", "OwnA", "OwnB",
+)  # fmt: skip
 RANDOM = ("Dropout", "Noise", "RandomFlip")
 
 
@@ -38,7 +42,7 @@ def draw_more_training(case: Case) -> None:
             layers = case.nodes[source(output["from"])]["layers"]
             layers.insert(len(layers) - 1, {"Dropout": {"rate": 0.5, "seed": case.seed % 100}})
     stages = case.training["stages"]
-    if len(stages) > 1:
+    if len(stages) > 1 and stages[1]["unfreeze"]:
         _unfreeze(case, stages[1], random)
     for stage in stages:
         stage.pop("early_stopping", None)
@@ -53,10 +57,18 @@ def draw_more_training(case: Case) -> None:
         monitor = monitors[int(random.integers(len(monitors)))]
         stages[0] |= {"epochs": 4, "early_stopping": {"monitor": monitor, "patience": 1}}
     epochs = sum(stage["epochs"] for stage in stages)
-    if random.random() < 0.35:
+    if random.random() < 0.3:
         case.training["kill"] = int(random.integers(1, epochs + 1))
     if random.random() < 0.25:
         case.training["warm_start"] = "champion"
+
+
+def has_weights(submodel: dict[str, Any]) -> bool:
+    """Whether something on the way to a sub-model's first output can be trained."""
+    chains = [*(entry["chain"] for entry in submodel["inputs"].values()), submodel["tail"]]
+    layers = [layer for chain in chains for item in chain for layer in item]
+    known = submodel["form"] in ("keras2", "module") or submodel["join"] == "attention"
+    return known or any(layer in WEIGHTED for layer in layers)
 
 
 def is_half(case: Case) -> bool:
@@ -79,7 +91,7 @@ def _unfreeze(case: Case, stage: dict[str, Any], random: np.random.Generator) ->
             wanted["training_mode"] = True
         return
     weighted = [layer for layer in layers if layer in SIMPLE]
-    if not weighted or random.random() < 0.3:
+    if not weighted or random.random() < 0.1:
         return
     del wanted["all"]
     if len(chains) == 1 and random.random() < 0.5:

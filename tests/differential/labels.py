@@ -27,7 +27,7 @@ LOSSES: dict[str, list[tuple[str, dict[str, float]]]] = {
         ("hinge", {}),
         ("cosine_similarity", {}),
     ],
-    "number": [("quantile", {"quantile": 0.8}), ("huber", {"delta": 0.5})],
+    "number": [("quantile", {"quantile": 0.8}), ("huber", {"delta": 0.5}), ("poisson", {})],
 }
 METRICS = {
     "category": ["macro_f1", "balanced_accuracy", "log_loss"],
@@ -55,7 +55,7 @@ def draw_more(output: dict[str, Any], random: np.random.Generator) -> None:
     output["metrics"] += [metric for metric in METRICS[kind] if random.random() < 0.4]
     if random.random() < 0.3:
         output["row_weights"] = True
-    if kind == "number" and random.random() < 0.5:
+    if kind == "number" and output["loss"] != "poisson" and random.random() < 0.5:
         normalize = "standard" if random.random() < 0.7 else "min_max"
         output["label"] |= {"normalize": normalize}
         output["mean"], output["deviation"] = 13.0, 3.0

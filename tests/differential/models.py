@@ -88,9 +88,11 @@ def _model(description: Description, seed: int) -> keras.Model:
     ends = []
     for name, entry in entries.items():
         chain = shared or layers_of(entry["chain"])
-        if form == "nested" and chain:
+        if form == "nested" and chain and not isinstance(chain[0], keras.Model):
             inner = keras.Input(tensors[name].shape[1:], dtype=entry["dtype"])
             chain = [keras.Model(inner, _run(chain, inner), name=f"inner_{name}")]
+            # Keras cannot load a layer that lies in two models: the model itself serves all.
+            shared = chain if shared else None
         ends.append(_run(chain, tensors[name]))
     inputs: Any = dict(tensors) if description.get("dict_inputs") else list(tensors.values())
     if description["structure"] == "nested" and len(tensors) > 1:

@@ -128,3 +128,21 @@ twice = case(
 twice.nodes["n1"] = {"layers": [{"Dense": {"units": 1}}], "inputs": "m1#0"}
 twice.outputs["o1"] = {**twice.outputs["o0"], "from": "n1"}
 PLAINEST["one class name twice"] = twice
+stages = case(
+    {**VECTOR, "f1": {**VECTOR["f0"], "missing": {"replace": "learned", "drop": 0.4}}},
+    {
+        "m0": sub({"in0": entry("f0", [3], [{"Dense": {"units": 3}}])}, [{"Dense": {"units": 2}}]),
+        "m1": sub({"in0": entry("f1", [3], [{"BatchNormalization": {}}, {"Dense": {"units": 2}}])}),
+    },
+    "n1",
+    ["train"],
+)
+stages.nodes = {"n1": {"merge": "add", "inputs": ["m0#0", "m1#0"]}, **stages.nodes}
+stages.training |= {"kill": 2, "warm_start": "champion"}
+stages.training["stages"] += [
+    {"name": "last", "epochs": 2, "learning_rate": 0.1, "optimizer": {"SGD": {}},
+     "unfreeze": {"m0": {"last": 1, "learning_rate": 0.3}}},
+    {"name": "named", "epochs": 1, "learning_rate": 0.1, "optimizer": {"Adam": {}},
+     "unfreeze": {"m0": {"layers": ["dense"]}, "m1": {"all": True, "training_mode": True}}},
+]  # fmt: skip
+PLAINEST["unfrozen by stages, killed, and started warm"] = stages

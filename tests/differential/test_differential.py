@@ -38,8 +38,10 @@ def test_the_plainest_fusion_of_a_kind_equals_plain_keras(kind: str) -> None:
     assert (result.status, result.detail) == (SAME, "")
 
 
-def test_the_seeds_cover_every_kind_that_is_drawn() -> None:
-    covered = set().union(*(draw(seed).kinds() for seed in SEEDS))
+def test_the_cases_cover_every_kind_that_is_drawn() -> None:
+    cases = [*map(draw, SEEDS), *PLAINEST.values()]
+    covered = set().union(*(case.kinds() for case in cases))
     drawn = set().union(*(draw(seed).kinds() for seed in range(2000)))
 
-    assert {kind for kind in drawn - covered if kind.startswith(("form", "merge", "loss"))} == set()
+    parts = ("form", "merge", "loss", "missing", "unfreeze", "early", "kill", "warm_start")
+    assert {kind for kind in drawn - covered if kind.startswith(parts)} == set()

@@ -17,11 +17,11 @@ def place(tmp_path: Path) -> Workplace:
     """A folder of runs with two executions, one of which was killed, and what they wrote."""
     import ml_metadata as mlmd
     from ml_metadata.proto import metadata_store_pb2 as proto
-    from tfx import v1 as tfx
+    from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
     place = Workplace.of(tmp_path / "fusion.yaml")
     place.folder.mkdir()
-    config = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(place.metadata))
+    config = sqlite_metadata_connection_config(str(place.metadata))
     store = mlmd.MetadataStore(config)
     kind = store.put_execution_type(proto.ExecutionType(name="Train"))
     for state in (proto.Execution.COMPLETE, proto.Execution.RUNNING):

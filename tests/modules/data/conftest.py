@@ -6,9 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from written_rows import BY_HASH, LABEL, NUMBER, RUNNER, Written
 
 from tfx_fusion.modules.data.rows import RowError, RowParser
+from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.data.write import collect, write_examples
 from tfx_fusion.modules.spec import Feature, Label
 
 
@@ -45,3 +50,30 @@ def refusal(tmp_path: Path) -> Callable[..., str]:
         return str(caught.value)
 
     return message
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Written]:
+    """Writes the examples of a data file below `tmp_path`, as ManifestExampleGen does."""
+
+    def written(
+        data: Path,
+        features: dict = NUMBER,
+        labels: dict = LABEL,
+        split: dict = BY_HASH,
+        max_rejected: float = 0.01,
+    ) -> Written:
+        source = RowSource.model_validate(
+            {
+                "data": {"path": str(data), "split": split, "max_rejected": max_rejected},
+                "features": features,
+                "labels": labels,
+            }
+        )
+        out = tmp_path / "out"
+        folders = {split: str(out / split) for split in ("train", "eval")}
+        with beam.Pipeline(options=PipelineOptions([RUNNER])) as pipeline:
+            write_examples(pipeline, source, folders, str(out / "summaries"))
+        return Written(collect(source, str(out / "summaries"), str(out / "rejected")), out)
+
+    return written

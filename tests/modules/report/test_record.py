@@ -118,7 +118,8 @@ def test_a_whole_record_fits_its_schema_and_comes_back(tmp_path: Path) -> None:
         StepRecord(name=f"Step-{number}", component="C", status="done", summary=summary)
         for number, (summary, _) in enumerate(SUMMARIES)
     ]
-    record = RunRecord(name="digits", steps=steps, quality=Quality(lines=(MISSED,), missed=("m",)))
+    quality = Quality(lines=(MISSED,), missed=("m",))
+    record = RunRecord(name="digits", status="published", steps=steps, quality=quality)
 
     record.write(tmp_path)
 
