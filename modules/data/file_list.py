@@ -78,7 +78,8 @@ def example_files(folder: str) -> list[str]:
     The files of a folder that no step of this project wrote are known by their names only.
     """
     split = Path(folder)
-    root = split.parents[1] if (split.parents[1] / LIST_FILE).is_file() else split.parent
+    above = split.parent.parent  # predictions lie deeper in their artifact than other examples
+    root = above if (above / LIST_FILE).is_file() else split.parent
     listed = _read_list(root)
     if listed is not None:
         _compare(root, listed, f"{split.relative_to(root).as_posix()}/")
