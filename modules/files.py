@@ -5,11 +5,13 @@ Everything that gets its name by a rename goes through this module; a test looks
 
 import errno
 import fcntl
+import hashlib
 import logging
 import os
 import re
 import secrets
 import shutil
+import socket
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +21,11 @@ from typing import TextIO
 
 from tfx_fusion.modules.errors import RunError
 
-# The process that writes it is in the name, so that what a killed one left can be found. The name
-# that it will get is not: with it, a long one would be too long.
-ASIDE = re.compile(r"\.(\d+)-[0-9a-f]{8}\.tmp(\.\w+)?")
+# The machine and the process that write it are in the name, so that what a killed one left can be
+# found, and what another machine writes in a shared folder stays. The name that it will get is not
+# in it: a long one would be too long.
+HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+ASIDE = re.compile(rf"\.{HOST}-(\d+)-[0-9a-f]{{8}}\.tmp(\.\w+)?")
 # Not every file system can flush a folder.
 NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 
@@ -128,7 +132,7 @@ def set_aside(path: Path, reason: str, consequence: str) -> Path:
 
 
 def remove_unfinished(folder: Path, below: bool = True) -> None:
-    """Deletes what processes that have ended left half-written in a folder, and below it."""
+    """Deletes what ended processes of this machine left half-written in a folder, and below it."""
     for path in list(folder.glob(f"{'**/' if below else ''}.*.tmp*")):
         found = ASIDE.fullmatch(path.name)
         if found is None or _is_alive(int(found[1])):
@@ -163,7 +167,7 @@ def is_held(file: Path) -> bool:
 
 
 def _aside(path: Path) -> Path:
-    return path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
+    return path.with_name(f".{HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
 
 
 def _is_alive(process: int) -> bool:

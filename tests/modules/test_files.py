@@ -12,6 +12,7 @@ import pytest
 
 from tfx_fusion.modules import files
 from tfx_fusion.modules.files import (
+    HOST,
     hold,
     is_held,
     remove_unfinished,
@@ -97,19 +98,21 @@ def test_what_killed_processes_left_is_removed_and_nothing_of_living_ones(tmp_pa
     process.join()
     for number, kept in ((process.pid, False), (os.getpid(), True), (1, True)):
         (tmp_path / "folder").mkdir(exist_ok=True)
-        (tmp_path / "folder" / f".{number}-0123abcd.tmp.json").write_text(str(kept))
-        (tmp_path / f".{number}-0123abcd.tmp").mkdir()
-    (tmp_path / ".theirs.tmp").write_text("True")
+        (tmp_path / "folder" / f".{HOST}-{number}-0123abcd.tmp.json").write_text(str(kept))
+        (tmp_path / f".{HOST}-{number}-0123abcd.tmp").mkdir()
+    another_machine = f".ffffff-{process.pid}-0123abcd.tmp"
+    for name in (".theirs.tmp", another_machine):
+        (tmp_path / name).write_text("True")
 
     remove_unfinished(tmp_path, below=False)
-    assert (tmp_path / "folder" / f".{process.pid}-0123abcd.tmp.json").exists()
-    assert not (tmp_path / f".{process.pid}-0123abcd.tmp").exists()
+    assert (tmp_path / "folder" / f".{HOST}-{process.pid}-0123abcd.tmp.json").exists()
+    assert not (tmp_path / f".{HOST}-{process.pid}-0123abcd.tmp").exists()
     remove_unfinished(tmp_path)
 
     left = sorted(path.name for path in tmp_path.rglob("*") if path.name != "folder")
     assert left == sorted(
-        [".theirs.tmp"]
-        + [f".{n}-0123abcd.tmp{end}" for n in (1, os.getpid()) for end in ("", ".json")]
+        [".theirs.tmp", another_machine]
+        + [f".{HOST}-{n}-0123abcd.tmp{end}" for n in (1, os.getpid()) for end in ("", ".json")]
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import HOST
 from tfx_fusion.modules.report.record import RUN_FILE, RUNNING_FILE, RunRecord, StepRecord
 from tfx_fusion.pipeline.living import RESERVE_FILE, alone, living, remove_leftovers
 from tfx_fusion.pipeline.prepare import Workplace
@@ -35,7 +36,7 @@ def run_until_killed(place: Workplace, name: str, reached: object) -> None:
     folder.mkdir(parents=True)
     with alone(place.folder), living(folder):
         RECORD.write(folder)
-        (folder / f".{os.getpid()}-0123abcd.tmp.json").write_text("half")
+        (folder / f".{HOST}-{os.getpid()}-0123abcd.tmp.json").write_text("half")
         Path(tempfile.mkdtemp(), "model").write_text("large")
         reached.set()  # type: ignore[attr-defined]
         FORK.Event().wait(60)

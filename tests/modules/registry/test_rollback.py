@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.files import HOST
 from tfx_fusion.modules.registry import changes
 from tfx_fusion.modules.registry.rollback import roll_back
 from tfx_fusion.modules.registry.versions import newest_version, statuses
@@ -125,7 +126,7 @@ def test_a_server_sees_the_old_version_until_it_sees_the_wanted_one(
             roll_back(serving, names[target])
     assert newest_version(serving) == served
 
-    stray = serving / changes.OWN_FOLDER / f".{ended_process()}-0123abcd.tmp.json"
+    stray = serving / changes.OWN_FOLDER / f".{HOST}-{ended_process()}-0123abcd.tmp.json"
     stray.touch()  # the process ended while it wrote
     with changes.locked(serving):
         pass
