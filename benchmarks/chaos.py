@@ -1,6 +1,6 @@
 """Runs that are killed, interrupted, starved of disk and damaged, and what is lost: nothing.
 
-    python benchmarks/chaos.py --chains 16 --seed 0 --json found.json
+    python -m benchmarks.chaos --chains 16 --seed 0 --json found.json
 
 Every chain disturbs one folder in each of its steps, a run each, and then lets it end: its model
 must predict what that of an undisturbed run predicts. Full disks need the right to mount.

@@ -1,6 +1,6 @@
 """A short campaign: kills and interruptions change nothing of what is trained.
 
-`python benchmarks/chaos.py --chains N --seed S` tries more, to the published model.
+`python -m benchmarks.chaos --chains N --seed S` tries more, to the published model.
 """
 
 from __future__ import annotations
