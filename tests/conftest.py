@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import os
 import re
 import shutil
@@ -50,6 +51,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     long = {here / name: position for position, name in enumerate(LONGEST)}
     components = {item.path for item in items if item.get_closest_marker("component")}
     items.sort(key=lambda item: (long.get(item.path, len(LONGEST)), item.path not in components))
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what the imports made out of garbage collections, of which Keras does many."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from tfx_fusion.modules.evaluation.measure_ablation import Constant
 from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, StepMask
 from tfx_fusion.modules.graph.merges import MERGES, new_merge
+from tfx_fusion.modules.graph.merges.vectors import VectorMerge
 from tfx_fusion.modules.graph.missing import Absence, Replacement
 from tfx_fusion.modules.graph.outputs import LabelUnits, Prediction
 from tfx_fusion.modules.spec import Specification
@@ -250,6 +251,7 @@ def our_layers() -> set[type[keras.layers.Layer]]:
                 and issubclass(value, keras.layers.Layer)
                 and value.__module__ == module.name
                 and not value.__name__.startswith("_")
+                and value is not VectorMerge  # merges are made of it, and it is none itself
             ):
                 found.add(value)
     return found

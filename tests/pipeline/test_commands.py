@@ -190,7 +190,7 @@ def test_help_imports_no_command_and_neither_rich_nor_pydantic() -> None:
     code = (
         "import sys; sys.argv = ['fusion', '--help']\n"
         "import atexit; atexit.register(lambda: print('imported:', sorted("
-        "{'rich', 'pydantic', 'tensorflow', 'tfx_fusion.pipeline'} & set(sys.modules))))\n"
+        "{'rich', 'pydantic', 'tensorflow', 'tfx_fusion.pipeline.commands'} & set(sys.modules))))\n"
         "from tfx_fusion.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,8 +16,8 @@ from tfx_fusion import cli
 
 @cli.fusion.command()
 def wait():
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(60)
     finally:
         {cleaning}

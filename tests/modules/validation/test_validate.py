@@ -151,8 +151,8 @@ def test_a_stage_must_train_something() -> None:
     given = numbers({"y": merge("a", "b", kind="dot")}, features=("a", "b"))
 
     assert problems_of(given) == [
-        "training.stages.0: the stage 's' trains nothing: add new layers to the graph, or unfreeze "
-        "a sub-model"
+        "training.stages.0: the stage 'head' trains nothing: add new layers to the graph, or "
+        "unfreeze a sub-model"
     ]
 
 
