@@ -12,7 +12,8 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.errors import Problem, RunError, SpecificationError
@@ -26,6 +27,29 @@ if TYPE_CHECKING:  # it imports Keras
 # Keras imports these where they are installed, for wrappers and viewers that nobody needs here;
 # together they take a second and a half.
 OPTIONAL = ("sklearn", "IPython", "matplotlib", "pandas")
+# The NumPy backend takes convolutions and Fourier transforms from here. Importing it takes 0.7
+# seconds, and a check hardly ever computes one: Keras knows their shapes without.
+SELDOM = ("jax", "keras.src.backend.jax.math")
+
+
+class _Later(ModuleType):
+    """A module, or something in it, that is imported when it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if any(isinstance(sys.modules.get(part), _Later) for part in SELDOM):  # Keras names it only
+            return _Later(f"{self.__name__}.{name}")
+        return getattr(self._import(), name)
+
+    def __call__(self, *given: Any) -> Any:
+        return self._import()(*given)
+
+    def _import(self) -> Any:
+        if self.__name__ in SELDOM:
+            return importlib.import_module(self.__name__)
+        module, _, name = self.__name__.rpartition(".")
+        return getattr(importlib.import_module(module), name)
 
 
 def import_light_keras() -> None:
@@ -39,10 +63,12 @@ def import_light_keras() -> None:
         # An entry of None makes an import fail as if the package were absent (Python's import
         # reference, "The module cache").
         sys.modules[name] = None  # type: ignore[assignment]
+    later = [name for name in SELDOM if name not in sys.modules]
+    sys.modules.update({name: _Later(name) for name in later})
     try:
         importlib.import_module("keras")
     finally:
-        for name in hidden:
+        for name in hidden + later:
             del sys.modules[name]
     from tfx_fusion.modules.keras_compat import skip_initializers
 

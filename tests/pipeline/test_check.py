@@ -24,3 +24,22 @@ def test_weights_take_neither_time_nor_memory() -> None:
     shape, total = done.stdout.splitlines()
     assert shape.startswith("(None, 3000) ")
     assert total == "0"
+
+
+def test_a_check_imports_jax_only_where_it_is_used() -> None:
+    code = """\
+import sys
+from tfx_fusion.pipeline.check import import_light_keras
+import_light_keras()
+import keras, numpy as np
+steps = keras.layers.Conv1D(3, 2)(keras.Input((5, 2)))
+assert keras.layers.MultiHeadAttention(2, 4)(steps, steps).shape == (None, 4, 3)
+assert "jax" not in sys.modules, "imported for shapes"
+summed = keras.ops.conv(np.ones((1, 4, 1)), np.ones((2, 1, 1)))
+assert summed.tolist() == [[[2.0], [2.0], [2.0]]]
+real, _ = keras.ops.fft((np.ones(4), np.zeros(4)))
+assert np.asarray(real).tolist() == [4.0, 0.0, 0.0, 0.0]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
