@@ -7,6 +7,7 @@ import json
 import random
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,8 @@ def change(draw: random.Random, tree: Any) -> None:
     elif kind == 4 and isinstance(node, list):
         node.extend(copy.deepcopy(node) * draw.randrange(1, 4))
     elif kind == 5 and isinstance(node[key], int | float) and not isinstance(node[key], bool):
-        node[key] = node[key] * draw.choice([-1, 0, 1000, 1e9, 10**12, 0.1])
+        with suppress(OverflowError):  # a large whole number times a fraction
+            node[key] = node[key] * draw.choice([-1, 0, 1000, 1e9, 10**12, 0.1])
     elif kind == 6:  # deep
         for _ in range(draw.choice([3, 40, 100])):
             node[key] = {"layers": node[key]} if draw.random() < 0.5 else [node[key]]
