@@ -16,13 +16,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from specs import with_rate
 
 from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.report.summaries import TrainingSummary
 from tfx_fusion.modules.spec import (
     Specification,
-    Training,
     load_specification,
 )
 from tfx_fusion.modules.submodels.layer import SubmodelLayer
@@ -33,15 +33,7 @@ RAW = StagePlan(plan=None)
 
 @pytest.fixture(scope="module")
 def specification(shared_world: Path) -> Specification:
-    """The small specification, with one short epoch."""
-    specification = load_specification(shared_world / "fusion.yaml")
-    return with_rate(specification, 0.01)
-
-
-def with_rate(specification: Specification, learning_rate: float) -> Specification:
-    stage = {"name": "head", "epochs": 1, "learning_rate": learning_rate}
-    training = Training.model_validate({"batch_size": 16, "seed": 7, "stages": [stage]})
-    return specification.model_copy(update={"training": training})
+    return with_rate(load_specification(shared_world / "fusion.yaml"), 0.01)
 
 
 # ------------------------------------------------------------------------------- the executor

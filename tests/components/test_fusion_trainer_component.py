@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from specs import with_rate
 
 from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.spec import (
@@ -16,7 +17,6 @@ from tfx_fusion.modules.spec import (
     Evaluation,
     Publish,
     Specification,
-    Training,
     load_specification,
 )
 
@@ -26,15 +26,7 @@ RAW = StagePlan(plan=None)
 
 @pytest.fixture(scope="module")
 def specification(shared_world: Path) -> Specification:
-    """The small specification, with one short epoch."""
-    specification = load_specification(shared_world / "fusion.yaml")
-    return with_rate(specification, 0.01)
-
-
-def with_rate(specification: Specification, learning_rate: float) -> Specification:
-    stage = {"name": "head", "epochs": 1, "learning_rate": learning_rate}
-    training = Training.model_validate({"batch_size": 16, "seed": 7, "stages": [stage]})
-    return specification.model_copy(update={"training": training})
+    return with_rate(load_specification(shared_world / "fusion.yaml"), 0.01)
 
 
 def component_of(specification: Specification, embeddings: int = 0, **options: Any) -> Any:

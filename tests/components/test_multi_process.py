@@ -14,6 +14,7 @@ import apache_beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.local_job_service import SubprocessSdkWorker
+from folders import files
 
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.embedding.columns import read_contents
@@ -41,14 +42,6 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(SubprocessSdkWorker, "run", spied)
     return workers
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        str(file.relative_to(folder)): file.read_bytes()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
 
 
 def new_pipeline(specification: Specification) -> apache_beam.Pipeline:

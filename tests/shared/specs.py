@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tfx_fusion.modules.errors import SpecificationError
-from tfx_fusion.modules.spec import Specification, load_specification
+from tfx_fusion.modules.spec import Specification, Training, load_specification
 from tfx_fusion.modules.submodels.interface import Interface, LayerInfo, OutputInfo, TensorInfo
 from tfx_fusion.modules.validation.names import specification_problems
 
@@ -178,3 +178,10 @@ def check_names(specification: Specification) -> None:
     problems = specification_problems(specification)
     if problems:
         raise SpecificationError(problems)
+
+
+def with_rate(specification: Specification, learning_rate: float) -> Specification:
+    """A specification with one stage of one epoch, which trains new layers at some rate."""
+    stage = {"name": "head", "epochs": 1, "learning_rate": learning_rate}
+    training = Training.model_validate({"batch_size": 16, "seed": 7, "stages": [stage]})
+    return specification.model_copy(update={"training": training})
