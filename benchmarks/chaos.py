@@ -14,10 +14,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import click
 
+from benchmarks.figures import HELP, json_option, write_figures
 from tests.chaos import disks
 from tests.chaos.campaign import Campaign, Outcome
 from tests.chaos.forks import import_all
@@ -27,13 +27,13 @@ from tests.chaos.world import STEPS
 DISK = "size=128m"
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.option("--chains", default=16, show_default=True, help="How many folders to disturb.")
 @click.option("--seed", default=0, show_default=True, help="The first chain's.")
 @click.option("--races", default=30, show_default=True, help="How many races of the registry.")
 @click.option("--steps", default=",".join(STEPS), help="The steps to disturb.")
 @click.option("--until", default="", help="The step at which undisturbed runs are ended, in haste.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Where the outcomes go.")
+@json_option
 def main(chains: int, seed: int, races: int, steps: str, until: str, file: Path | None) -> None:
     """Disturbs runs, prints every loss as it is found, and in the end what was tried."""
     started = time.monotonic()
@@ -47,8 +47,7 @@ def main(chains: int, seed: int, races: int, steps: str, until: str, file: Path 
             for number in range(seed, seed + chains):
                 campaign.chain(number, tuple(steps.split(",")))
                 click.echo(f"{len(campaign.outcomes)} in {time.monotonic() - started:.0f} s")
-                if file:
-                    file.write_text(campaign.as_json())
+                write_figures(file, campaign.as_json())
     campaign.outcomes += raced
     click.echo(campaign.table())
     sys.exit(any(outcome.lost for outcome in campaign.outcomes))

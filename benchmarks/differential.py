@@ -6,7 +6,6 @@ Every seed draws one fusion. Most compare predictions; every 6th trains, every 3
 files, export and evaluation, every 60th through the model server.
 """
 
-import json
 import os
 import sys
 import time
@@ -17,15 +16,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import apache_beam  # noqa: F401  before TensorFlow, which else crashes while Python shuts down
 import click
 
+from benchmarks.figures import HELP, json_option, write_figures
 from tests.differential.campaign import Tally, run
 from tests.differential.compare import SAME, Result
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.option("--graphs", default=100, show_default=True, help="How many fusions to draw.")
 @click.option("--seed", default=0, show_default=True, help="The first seed.")
 @click.option("--tries", default=60, show_default=True, help="Smaller fusions to try per fault.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Where the tally goes.")
+@json_option
 def main(graphs: int, seed: int, tries: int, file: Path | None) -> None:
     """Tries fusions of consecutive seeds and prints every difference, as small as it gets."""
     started = time.monotonic()
@@ -39,8 +39,7 @@ def main(graphs: int, seed: int, tries: int, file: Path | None) -> None:
         if done % 10 == 0 or done == graphs:
             counts = ", ".join(f"{count} {status}" for status, count in tally.statuses.items())
             click.echo(f"{done}/{graphs} in {time.monotonic() - started:.0f} s: {counts}")
-        if file:
-            file.write_text(json.dumps(tally.as_json(), indent=1))
+        write_figures(file, tally.as_json())
 
     tally = run(range(seed, seed + graphs), tries, after)
     click.echo("kinds covered:")

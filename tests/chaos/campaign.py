@@ -6,7 +6,6 @@ and publishes: then its model must predict what that of an undisturbed run predi
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.chaos import kinds
 from tests.chaos.forks import Child, fusion
@@ -173,11 +173,9 @@ class Campaign:
             lines.append(f"{name or 'all':40} {len(of_kind):5} {lost:4}")
         return "\n".join(lines)
 
-    def as_json(self) -> str:
+    def as_json(self) -> dict[str, Any]:
         """Every outcome, and the steps' seconds undisturbed."""
-        return json.dumps(
-            {"seconds": self.seconds, "outcomes": [asdict(one) for one in self.outcomes]}, indent=1
-        )
+        return {"seconds": self.seconds, "outcomes": [asdict(one) for one in self.outcomes]}
 
 
 def _shown(lost: list[str]) -> str:
