@@ -15,7 +15,7 @@ class RowSource(RowsView):
 
     def at(self, path: Path) -> RowSource:
         """The same rows in another data file."""
-        return self.changed(data=self.data.model_copy(update={"path": path}))
+        return self.changed(data=self.data.changed(path=path))
 
     def check_columns(self) -> None:
         """Raises SpecificationError with each column that is named and missing in the data.

@@ -161,7 +161,7 @@ def assess(
     if not rejected:
         return quality
     reason = f"{len(rejected)} rows without a finite prediction, in no metric, first {rejected[0]}"
-    return quality.model_copy(update={"skipped": (*quality.skipped, reason)})
+    return quality.changed(skipped=(*quality.skipped, reason))
 
 
 def baselines(
@@ -296,7 +296,7 @@ class _Judged:
                 change = shown(line.change, line.change_interval, self._confidence, "+.4f")
                 value = f"{name} changes by {change} from the champion's {shown(line.champion)}"
                 bounds += self._check(line.change, threshold.change, "change ", value)
-        self.lines.append(line.model_copy(update={"bounds": tuple(bounds)}))
+        self.lines.append(line.changed(bounds=tuple(bounds)))
 
     def _check(
         self, value: float | None, bounds: Bounds, prefix: str, shown_value: str

@@ -48,7 +48,7 @@ class InspectionCache:
         submodels = {
             name: with_path(item, self.folder) for name, item in specification.submodels.items()
         }
-        return specification.model_copy(update={"submodels": submodels})
+        return specification.changed(submodels=submodels)
 
     def inspect(
         self, specification: Specification, notify: Callable[[str], None]
@@ -176,7 +176,7 @@ def with_path(submodel: Submodel, folder: Path) -> Submodel:
         origin = f"keras.applications.{name} ({submodel.weights or 'imagenet'})"
     source: dict[str, Any] = {"application": None, "preset": None, "config": {}, "weights": None}
     path = folder / f"{Path(name).name}-{digest[:16]}.keras"
-    return submodel.model_copy(update={**source, "path": path, "origin": origin})
+    return submodel.changed(**source, path=path, origin=origin)
 
 
 def file_states(path: Path) -> list[tuple[str, int, int]]:

@@ -39,7 +39,7 @@ def train_head(
     training = specification.training.model_copy(
         update={"stages": specification.training.stages[: len(stages)]}
     )
-    specification = specification.model_copy(update={"training": training})
+    specification = specification.changed(training=training)
     with precision(training.precision):
         fused = build(specification, interfaces, open_interface)
     # No sub-model is there that could be unfrozen or move.
