@@ -8,6 +8,7 @@ these files, or fails: a folder may have been used twice, a copy may have been c
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -19,7 +20,8 @@ from tfx_fusion.modules.files import put_in_place, write_text
 
 LIST_FILE = "files.json"
 PREFIX = "data_tfrecord-"
-SHARD = re.compile(re.escape(PREFIX) + r"(\d{5,})-of-(\d{5,})(?:\.gz)?")
+# The second name is that of examples that Transform has materialized.
+SHARD = re.compile(r"(?:data_tfrecord|transformed_examples)-(\d{5,})-of-(\d{5,})(?:\.gz)?")
 
 
 class ListedFile(BaseModel):
@@ -71,13 +73,21 @@ def check_files(folder: Path, digest: str) -> None:
     _compare(folder, listed, "")
 
 
-def example_files(folder: str) -> list[str]:
-    """The record files of a split's folder, in the order of the data file's rows.
+# A split's folder, or several: one for each span of the data.
+Folders = str | Sequence[str]
+
+
+def example_files(folders: Folders) -> list[str]:
+    """The record files of a split, in the order of the rows.
 
     Raises RunError, with the file, where one is missing, additional, or not as it was recorded.
     The files of a folder that no step of this project wrote are known by their names only.
     """
-    split = Path(folder)
+    several = [folders] if isinstance(folders, str) else folders
+    return [file for folder in several for file in _files_of_split(Path(folder))]
+
+
+def _files_of_split(split: Path) -> list[str]:
     above = split.parent.parent  # predictions lie deeper in their artifact than other examples
     root = above if (above / LIST_FILE).is_file() else split.parent
     listed = _read_list(root)
@@ -97,9 +107,19 @@ def example_files(folder: str) -> list[str]:
     numbers = [int(match[1]) for match in shards.values() if match]
     for number in range(max(totals, default=0)):
         if number not in numbers:
-            missing = f"{PREFIX}{number:05d}-of-{max(totals):05d}"
+            missing = re.sub(r"-\d+-of-", f"-{number:05d}-of-", names[0])
             raise _unlike(split / missing, root, "the file is missing")
     return [str(split / name) for name in names]
+
+
+def shard_name(place: int, total: int) -> str:
+    """The name of one of several record files, by its place among them from 0."""
+    return f"{PREFIX}{place:05d}-of-{total:05d}"
+
+
+def is_transformed(file: str) -> bool:
+    """Whether a record file holds examples that Transform has materialized, by its name."""
+    return Path(file).name.startswith("transformed_examples-")
 
 
 def temporary_file(file: str) -> str:
