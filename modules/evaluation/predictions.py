@@ -199,7 +199,7 @@ def rejected_rows(
         raise RejectedRowsError(f"no evaluated row has a finite prediction: {shown(rejected)}",
                                 rejected)  # fmt: skip
     total, earlier = before or RowsBefore(usable + len(rejected), 0)
-    check_limit(rejected, specification.data.max_rejected, total, earlier)
+    check_limit(rejected, specification.max_rejected, total, earlier)
     return [row.row for row in rejected]
 
 
