@@ -1,7 +1,7 @@
 """The base of the executors: typed access to what a component is given, and its summary."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,12 +46,31 @@ class Execution:
         return bool(self.inputs.get(key))
 
     def split(self, key: str, name: str) -> str:
-        """The folder of a split of an input."""
-        return artifact_utils.get_split_uri(self.inputs[key], name)
+        """The folder of a split of an input that is one artifact."""
+        self.input(key)
+        return self.split_folders(key, name)[0]
+
+    def split_folders(self, key: str, name: str) -> list[str]:
+        """The folder of a split in each artifact of an input, as of several spans.
+
+        Raises RunError where one has no such split.
+        """
+        for artifact in self.inputs[key]:
+            found = artifact_utils.decode_split_names(artifact.split_names)
+            if name not in found:
+                raise RunError(
+                    f"{artifact.uri}: expected a split '{name}' of the {key}, found "
+                    f"{', '.join(found) or 'none'}: name one of these"
+                )
+        return artifact_utils.get_split_uris(self.inputs[key], name)
 
     def splits(self, key: str) -> dict[str, str]:
         """The folder of each split of an input."""
         return {name: self.split(key, name) for name in SPLITS}
+
+    def named_splits(self, key: str, names: Mapping[str, str]) -> dict[str, list[str]]:
+        """The folders of `train` and `eval` of an input, whatever their names are there."""
+        return {split: self.split_folders(key, name) for split, name in names.items()}
 
     def transform_path(self, key: str) -> str:
         """The graph inside a Transform component's output."""
@@ -77,7 +96,7 @@ class Execution:
 
     def rejected_rows(self, key: str) -> int:
         """How many rows were rejected when examples were read; 0 where another component did."""
-        summary = summary_of([self.input(key)])
+        summary = summary_of(self.inputs[key])
         return summary.rejected if isinstance(summary, RowsSummary) else 0
 
     def parameter(self, key: str, kind: type[Model]) -> Model:

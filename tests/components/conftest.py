@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,10 @@ import pytest
 
 if TYPE_CHECKING:
     from tfx_fusion.modules.spec import Specification
+
+
+# The names of this project's own splits and outputs.
+OWN_BINDING = json.dumps({"splits": {"train": "train", "eval": "eval"}, "names": {}})
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +74,7 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
                 executor.CHECKPOINTS_KEY: str(folder / "checkpoints"),
                 executor.PUBLISH_FOLDER_KEY: str(champion.parent) if champion else "",
                 executor.CHAMPION_KEY: current_state(champion.parent) if champion else "",
+                "binding": OWN_BINDING,
             },
         )
         return outputs
