@@ -194,12 +194,7 @@ class TransformGraph(tf.Module):
         """
         if names is None:
             names = [name for name in self._bound if raw.keys() >= set(self._raw_of([name]))]
-        batch = batch_size(next(iter(raw.values())))
-        full = {
-            name: as_given(raw[name], spec) if name in raw else nothing(spec, batch)
-            for name, spec in self._raw.items()
-        }
-        return self._fitted(self._imported.transform_fn(full), names)
+        return self._fitted(self._apply(raw), names)
 
     def check_records(
         self, records: Sequence[bytes], file: str, first: int, error: Exception
@@ -221,27 +216,47 @@ class TransformGraph(tf.Module):
 
     def _unreadable(self, records: Sequence[bytes], transformed: bool) -> tuple[int, str] | None:
         spec = self.example_spec(transformed=transformed)
-        given = "what Transform has written" if transformed else "the Transform graph's schema"
+        labels = [name for name in self._bound if name in self._classes]
+
+        # As functions, of which TensorFlow leaves out what is not asked for.
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+        def given(serialized: Any) -> dict[str, Any]:
+            found = tf.io.parse_example(serialized, self.example_spec(labels, transformed))
+            outputs = found if transformed else self._apply(found)
+            return {name: outputs[self._sources[name]] for name in labels}
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+        def parsed(serialized: Any) -> dict[str, Any]:
+            return self.parse(serialized, transformed=transformed)
+
         for place, record in enumerate(records):
             features = tf.train.Example.FromString(record).features.feature
             for name, how in spec.items():
                 wrong = fault(features.get(name), how)
                 if wrong:
-                    return place, f"column '{name}': {wrong}, by {given}"
-            parsed = tf.io.parse_example([record], spec)
+                    by = "what Transform has written" if transformed else "the Transform graph"
+                    return place, f"column '{name}': {wrong}, by {by}"
+            for name, value in given(tf.constant([record])).items() if labels else ():
+                wrong = self._class_fault(name, value)
+                if wrong:
+                    return place, wrong
             try:
-                outputs = parsed if transformed else self._imported.transform_fn(
-                    {name: parsed[name] if name in parsed else nothing(part, 1)
-                     for name, part in self._raw.items()}
-                )  # fmt: skip
-                for name in self._classes.keys() & self._bound:
-                    wrong = self._class_fault(name, outputs[self._sources[name]])
-                    if wrong:
-                        return place, wrong
-                self._fitted(outputs, self._bound)
+                parsed(tf.constant([record]))
             except tf.errors.InvalidArgumentError as error:
                 return place, library_cause(error)
         return None
+
+    def _apply(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """All outputs for raw tensors; those that are computed from absent ones are worth nothing.
+
+        Where TensorFlow traces, it leaves out those that are not taken.
+        """
+        batch = batch_size(next(iter(raw.values())))
+        full = {
+            name: as_given(raw[name], spec) if name in raw else nothing(spec, batch)
+            for name, spec in self._raw.items()
+        }
+        return dict(self._imported.transform_fn(full))
 
     def _raw_of(self, names: Iterable[str]) -> list[str]:
         """The raw features that some names are computed from, in the order of the graph's."""

@@ -14,14 +14,14 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, predict
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion
 from tfx_fusion.modules.spec.features import Stored
 
 SECONDS = 60
 DTYPES = {"float32": np.float32, "int64": np.int64, "string": object}
 
 
-def remote_model(specification: Specification, address: str) -> Predictor:
+def remote_model(specification: Fusion, address: str) -> Predictor:
     """The model of a specification's name behind `grpc://HOST:PORT` or `http://HOST:PORT`.
 
     Raises RunError where no server answers there, or it does not serve that model.
@@ -54,7 +54,7 @@ def predict_request(
 class OverGrpc(Predictor):
     """Asks with TF Serving's own stubs."""
 
-    def __init__(self, specification: Specification, address: str) -> None:
+    def __init__(self, specification: Fusion, address: str) -> None:
         self._address, self._name = address, specification.name
         unbounded = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         channel = grpc.insecure_channel(urlsplit(address).netloc, options=unbounded)
@@ -87,7 +87,7 @@ class OverGrpc(Predictor):
 class OverRest(Predictor):
     """Asks by columns, with all text as base64."""
 
-    def __init__(self, specification: Specification, address: str) -> None:
+    def __init__(self, specification: Fusion, address: str) -> None:
         self._address = address
         self._session = requests.Session()
         self._url = f"{address.rstrip('/')}/v1/models/{specification.name}"

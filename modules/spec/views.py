@@ -95,7 +95,7 @@ def embedded_submodels(specification: Fusion) -> dict[str, Submodel]:
 
 
 def training_view(specification: Fusion) -> Fusion:
-    """What training depends on, which may be read as a Fusion. For Train.
+    """What training depends on. For Train.
 
     Neither where the model is published, nor limits of data and serving, nor a search.
     """
@@ -107,7 +107,7 @@ def training_view(specification: Fusion) -> Fusion:
         evaluation=Evaluation(slices=sliced),
         tuning=None,
         serving=Serving(),
-        publish=None,
+        publish=specification.publish and Publish(path=Path("/")),
     )
 
 
