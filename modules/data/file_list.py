@@ -73,7 +73,6 @@ def check_files(folder: Path, digest: str) -> None:
     _compare(folder, listed, "")
 
 
-# A split's folder, or several: one for each span of the data.
 Folders = str | Sequence[str]
 
 
