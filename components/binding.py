@@ -10,7 +10,7 @@ from tfx.types.standard_component_specs import INPUT_CONFIG_KEY, OUTPUT_CONFIG_K
 
 from tfx_fusion.modules.data.split import SPLITS
 from tfx_fusion.modules.errors import Problem, SpecificationError, suggestion
-from tfx_fusion.modules.preprocessing.graph import check_output_names
+from tfx_fusion.modules.preprocessing.wanted import check_output_names
 from tfx_fusion.modules.spec import Feature, Label
 from tfx_fusion.modules.spec.base import Part
 

@@ -6,19 +6,13 @@ model takes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
 from tfx_fusion.modules.data.file_list import is_transformed
 from tfx_fusion.modules.data.records import record_name
-from tfx_fusion.modules.errors import (
-    Problem,
-    RunError,
-    SpecificationError,
-    library_cause,
-    suggestion,
-)
+from tfx_fusion.modules.errors import RunError, library_cause, suggestion
 from tfx_fusion.modules.preprocessing.examples import (
     as_given,
     batch_size,
@@ -27,69 +21,13 @@ from tfx_fusion.modules.preprocessing.examples import (
     parsing,
     row_ids,
 )
-from tfx_fusion.modules.spec import (
-    CategoryLabel,
-    Feature,
-    Label,
-    MultiLabel,
-    length_name,
-    may_be_missing,
-    missing_name,
-    variable_sequences,
-    weighted_labels,
-    weights_name,
-)
+from tfx_fusion.modules.preprocessing.wanted import wanted_columns
+from tfx_fusion.modules.spec import Feature, Label, length_name, variable_sequences
 
 DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
 ROW_ID = "row_id"
 # A node of every graph that this project's own `preprocessing_fn` makes, and of no other.
 OWN_NODE = "tfx_fusion_row_id"
-
-
-class Wanted(NamedTuple):
-    """What the fused model, a loss or a message takes; the shape leaves the batch out.
-
-    `key` is that of the specification. A label of `classes` is an index, or the text of a class.
-    """
-
-    key: str
-    shape: tuple[int, ...]
-    dtype: str
-    classes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.dtype} (batch{''.join(f', {size}' for size in self.shape)})"
-
-
-def wanted_names(features: Mapping[str, Feature], labels: Mapping[str, Label]) -> list[str]:
-    """All that can be taken from a Transform graph for some features and labels.
-
-    Lengths of variable sequences, which rows lack a feature (`image.missing`), and row weights of
-    labels are among them.
-    """
-    return [
-        *features,
-        *map(length_name, variable_sequences(features)),
-        *map(missing_name, may_be_missing(features)),
-        *labels,
-        *map(weights_name, weighted_labels(labels)),
-    ]
-
-
-def check_output_names(
-    names: Mapping[str, str], features: Mapping[str, Feature], labels: Mapping[str, Label]
-) -> None:
-    """Raises SpecificationError for each name that no feature or label has."""
-    wanted = wanted_names(features, labels)
-    problems = [
-        Problem(
-            f"names.{name}", f"there is no feature or label '{name}'; {suggestion(name, wanted)}"
-        )
-        for name in names
-        if name not in wanted
-    ]
-    if problems:
-        raise SpecificationError(problems)
 
 
 class TransformGraph(tf.Module):
@@ -125,7 +63,7 @@ class TransformGraph(tf.Module):
         self._needs = _needed_inputs(function)
         self.is_own = any(node.name == OWN_NODE for node in function.graph.get_operations())
         self._sequences = variable_sequences(features)
-        self._wanted = _wanted(features, labels)
+        self._wanted = wanted_columns(features, labels)
         self._sources = {name: (names or {}).get(name, name) for name in self._wanted}
         misfits = {name: self._misfit(name) for name in self._wanted}
         self._misfits = {name: misfit for name, misfit in misfits.items() if misfit}
@@ -299,7 +237,7 @@ class TransformGraph(tf.Module):
             shape = tf.constant(wanted.shape, tf.int32)
             if None in tensor.shape[1:]:
                 sizes = tf.shape(tensor)[1:]
-                right = tf.reduce_prod(sizes) == tf.reduce_prod(shape)
+                right = _apart_from_ones(sizes) == _apart_from_ones(shape)
                 tensor = _checked(tensor, right, f"{wanted.key}: expected {wanted}, found", sizes)
             # By rows: the number of values as a whole might fit another number of rows.
             tensor = tf.reshape(tensor, tf.concat([tf.shape(tensor)[:1], shape], axis=0))
@@ -324,33 +262,17 @@ class TransformGraph(tf.Module):
         """Why the only value of a label is none of its classes; empty where it is."""
         [value] = tensor.numpy().ravel()
         classes = self._wanted[name].classes
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else None
-        if text in classes if text is not None else 0 <= int(value) < len(classes):
-            return ""
-        expected = ", ".join(classes) if text is not None else (
-            f"a class index from 0 to {len(classes) - 1}, in the order of its classes"
-        )  # fmt: skip
-        return (
-            f"{self._wanted[name].key}: expected {expected}, found {text or int(value)!r} in the "
-            f"Transform graph's output '{self._sources[name]}'"
-        )
-
-
-def _wanted(features: Mapping[str, Feature], labels: Mapping[str, Label]) -> dict[str, Wanted]:
-    found = {}
-    for name, feature in features.items():
-        key = f"features.{name}"
-        found[name] = Wanted(key, feature.tensor_shape, feature.tensor_dtype)
-        found[length_name(name)] = found[missing_name(name)] = Wanted(key, (), "int64")
-    for name, label in labels.items():
-        key = f"labels.{name}"
-        if isinstance(label, CategoryLabel):
-            found[name] = Wanted(key, (), "int64", label.classes)
+        if isinstance(value, bytes):
+            found: str | int = value.decode("utf-8", "replace")
+            right, expected = found in classes, ", ".join(classes)
         else:
-            width = len(label.classes) if isinstance(label, MultiLabel) else 1
-            found[name] = Wanted(key, (width,), "float32")
-        found[weights_name(name)] = Wanted(key, (), "float32")
-    return {name: found[name] for name in wanted_names(features, labels)}
+            found = int(value)
+            right = 0 <= found < len(classes)
+            expected = f"a class index from 0 to {len(classes) - 1}, in the order of its classes"
+        return "" if right else (
+            f"{self._wanted[name].key}: expected {expected}, found {found!r} in the Transform "
+            f"graph's output '{self._sources[name]}'"
+        )  # fmt: skip
 
 
 def _needed_inputs(function: Any) -> dict[str, frozenset[str]]:
@@ -390,6 +312,11 @@ def _checked(tensor: Any, right: Any, message: str, found: Any) -> Any:
     known = tf.debugging.Assert(right, [message, found])
     with tf.control_dependencies([known] if known is not None else []):
         return tf.identity(tensor)
+
+
+def _apart_from_ones(shape: Any) -> Any:
+    """The sizes of a shape that are not 1, as text."""
+    return tf.strings.reduce_join(tf.strings.as_string(shape[shape != 1]), separator=",")
 
 
 def _is_whole(dtype: tf.DType) -> bool:

@@ -16,6 +16,7 @@ from tfx_fusion.modules.graph.picture import draw_graph
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import Fusion, weighted_labels, weights_name
+from tfx_fusion.modules.spec.topology import used_features
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.checkpoint import Checkpoint
@@ -79,7 +80,8 @@ def fuse_and_train(
     start = Champion.read(champion, submodel_digests) if warm else None
     keras.backend.clear_session()
     seed_everything(specification.training.seed)
-    features, labels = specification.features, specification.labels
+    labels = specification.labels
+    features = {name: specification.features[name] for name in used_features(specification)}
     transform = TransformGraph(transform_path, features, labels, names)
     with precision(specification.training.precision):
         fused = build(specification, interfaces, opener(specification, submodels))

@@ -12,7 +12,8 @@ import tensorflow as tf
 from specs import specification_of
 
 from tfx_fusion.modules.errors import RunError, SpecificationError
-from tfx_fusion.modules.preprocessing.graph import TransformGraph, check_output_names
+from tfx_fusion.modules.preprocessing.graph import TransformGraph
+from tfx_fusion.modules.preprocessing.wanted import check_output_names
 from tfx_fusion.modules.spec import Specification
 
 AGE = tf.TensorSpec((None, 1), tf.int64)
