@@ -128,7 +128,8 @@ def test_a_sub_model_is_where_tfxs_own_trainer_looks_for_a_base_model(
     artifact = import_submodel(path, inspect_submodel(path).digest)
 
     inputs = {keys.BASE_MODEL_KEY: [artifact]}
-    found = fn_args_utils.get_common_fn_args(inputs, {}, working_dir="").base_model
+    given = {key: "{}" for key in (keys.TRAIN_ARGS_KEY, keys.EVAL_ARGS_KEY)}
+    found = fn_args_utils.get_common_fn_args(inputs, given, working_dir="").base_model
     assert inspect_submodel(Path(found)) == inspect_submodel(path)
 
 
