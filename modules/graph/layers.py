@@ -16,10 +16,7 @@ from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
 from tfx_fusion.modules.submodels.stored_config import check_names, stored_code
 
 # Layers that hold code, load files, or are no step of a graph.
-NOT_FOR_GRAPHS = frozenset(
-    {"FlaxLayer", "InputLayer", "JaxLayer", "Lambda", "Layer", "TFSMLayer", "TorchModuleWrapper",
-     "Wrapper"}
-)  # fmt: skip
+NOT_FOR_GRAPHS = frozenset({"InputLayer", "Layer", "Wrapper"})
 # The layers that take text.
 OF_TEXT = frozenset({"Hashing", "HashedCrossing", "StringLookup", "TextVectorization"})
 

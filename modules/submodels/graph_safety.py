@@ -152,8 +152,8 @@ class _Functions:
         for name in self._functions:
             if op_def_registry.get(name) is not None:
                 raise UserError(
-                    f"{path}: a function of the graph has the name of the operation {name}, so that "
-                    "it is not clear which of them a node calls: export the model again"
+                    f"{path}: a function of the graph has the name of the operation {name}, so "
+                    "that it is not clear which of them a node calls: export the model again"
                 )
         # The graph itself is the function of no name.
         self._functions[""] = _Function({n.name: n for n in meta_graph.graph_def.node}, [])

@@ -1,9 +1,9 @@
 """The operations of TensorFlow that a SavedModel from outside may hold.
 
-A SavedModel is a program (TensorFlow's SECURITY.md, "TensorFlow models are programs"), and among its
-about 1,500 operations hundreds read or write files, open connections or run code. So what is known to
-be safe is listed, and all else refused: what has a state only where it is a variable, a table, a
-random number or an assertion, or lives in memory for one call. Left out although they look
+A SavedModel is a program (TensorFlow's SECURITY.md, "TensorFlow models are programs"), and of the
+about 1,500 operations hundreds read or write files, open connections or run code. So what is known
+to be safe is listed, and all else refused: what has a state only where it is a variable, a table,
+a random number or an assertion, or lives in memory for one call. Left out although they look
 harmless: those that take a file's name (ReadFile, ImmutableConst, DecodeProtoV2), datasets, queues,
 sessions, summaries, and compiled programs (XlaCallModule, TPU*).
 """

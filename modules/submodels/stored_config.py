@@ -112,8 +112,8 @@ def check_classes(path: Path, config: Mapping[str, Any], listed: Mapping[str, An
         if stored.is_foreign and stored.name not in listed:
             where = f"{stored.module or 'your.module'}:{stored.name}"
             raise UserError(
-                f"{path}: the model holds the class {stored.name}, which is not Keras's own: if you "
-                f"trust it, list it as custom_objects: ['{where}']"
+                f"{path}: the model holds the class {stored.name}, which is not Keras's own: if "
+                f"you trust it, list it as custom_objects: ['{where}']"
             )
     check_names(str(path), config)
 

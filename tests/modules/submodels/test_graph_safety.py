@@ -1,4 +1,4 @@
-"""What a SavedModel may not do: write, read, run or hide anything, in whatever part of its graph."""
+"""What a SavedModel may not do, in whatever part of its graph: write, read, run or hide."""
 
 import shutil
 from collections.abc import Callable
