@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from transformed import transform
 
