@@ -3,10 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf.message import DecodeError
-from tensorflow.core.framework import attr_value_pb2, node_def_pb2
+from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
@@ -19,7 +19,7 @@ ASSETS_KEY = "saved_model_assets"
 STREAMS = (b"", b"stdout", b"stderr", b"log(info)", b"log(warning)", b"log(error)")
 FROM_FILE = ("InitializeTableFromTextFile", "InitializeTableFromTextFileV2")
 
-Node = node_def_pb2.NodeDef
+Node: TypeAlias = Any  # a NodeDef, of which TensorFlow has no types
 Argument = tuple[str, int]  # a function and which of its arguments
 
 

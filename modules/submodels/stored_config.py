@@ -13,6 +13,8 @@ from tfx_fusion.modules.errors import UserError
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 HUB = "keras_hub"
+# Bytes of an architecture, and of what may unpack to more than so many times its size.
+LARGEST_CONFIG, LARGEST_PACKED, MOST_UNPACKED = 64 << 20, 256 << 20, 50
 # Layers that run what a file brings: Python code, or another SavedModel.
 CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
 # Keys whose text is the name of a file that a layer or tokenizer opens.
@@ -44,6 +46,7 @@ def read_config(path: Path) -> dict[str, Any]:
                 parts = PurePosixPath(entry.replace("\\", "/"))
                 if parts.is_absolute() or ".." in parts.parts:
                     raise UserError(f"{path}: the entry '{entry}' climbs out of the archive")
+            _check_sizes(path, archive)
             damaged = archive.testzip()
             if damaged:
                 raise UserError(f"{path}: the file is damaged at its entry '{damaged}'")
@@ -58,6 +61,23 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: expected a .keras file, found a damaged one: {error}") from error
     check_code(str(path), config)
     return config
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raises UserError for entries that are small in the file and huge out of it.
+
+    Keras stores its entries as they are; zipped again, weights shrink a little, zeros 1,000 times.
+    """
+    for entry in archive.infolist():
+        allowed = LARGEST_CONFIG if entry.filename == CONFIG else LARGEST_PACKED
+        packed = max(entry.compress_size, 1)
+        if entry.file_size > allowed and (
+            entry.filename == CONFIG or entry.file_size / packed > MOST_UNPACKED
+        ):
+            raise UserError(
+                f"{path}: the entry '{entry.filename}' takes {packed:,} bytes in the file and "
+                f"{entry.file_size:,} out of it, expected at most {allowed:,}: save the model again"
+            )
 
 
 def check_code(place: str, config: dict[str, Any]) -> None:

@@ -140,6 +140,19 @@ def test_a_missing_part_is_named(missing: str, good: Path, tmp_path: Path) -> No
     assert refusal(path) == f"{path}: expected a .keras file, found no {missing} in it"
 
 
+@pytest.mark.parametrize(
+    ("entry", "size"), [(CONFIG, 65 << 20), (WEIGHTS, 257 << 20)], ids=["architecture", "weights"]
+)
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused_unread(
+    entry: str, size: int, good: Path, tmp_path: Path
+) -> None:
+    entries = {**entries_of(good), entry: b" " * size}
+    path = save_with_entries(tmp_path / "bomb.keras", entries, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 1 << 20
+
+    assert f" bytes in the file and {size:,} out of it, expected at most " in refusal(path)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_a_truncated_file_is_refused(share: float, good: Path) -> None:
     whole = good.read_bytes()
