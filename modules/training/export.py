@@ -127,7 +127,8 @@ def _signatures(
 
     @tf.function(input_signature=[serialized], autograph=False)
     def transform_labels(examples: Any) -> dict[str, Any]:
-        return transform.parse(examples, labels)
+        tensors = transform.parse(examples)
+        return {name: tensors[name] for name in labels}
 
     return {
         "serving_default": serving_default,
