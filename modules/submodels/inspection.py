@@ -80,6 +80,7 @@ def inspect_submodel(
         saved_model.check_stateless(path, function)
         interface = saved_model.read_interface(path, function)
         weights = saved_model.weights_of(function)
+        saved_model.check_repeatable(path, function)  # last: a call may change what counts calls
         architecture = saved_model.digest_architecture(path)
     digest = hashlib.sha256(architecture)
     for name, value in weights.items():

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ WRITING = frozenset(
     {"Assign", "AssignAdd", "AssignSub", "AssignVariableOp", "AssignAddVariableOp",
      "AssignSubVariableOp"}
 )  # fmt: skip
+
+# Operations that draw numbers.
+DRAWING = re.compile(
+    "Random|Multinomial|TruncatedNormal|StatefulUniform|StatefulStandardNormal|^Rng"
+    "|NonDeterministic|CandidateSampler|DistortedBoundingBox"
+)
+ROWS_TO_TRY, STEPS_TO_TRY = 16, 3
 
 
 def check_graph(path: Path) -> None:
@@ -125,17 +133,28 @@ def read_interface(path: Path, function: Any) -> Interface:
     )
 
 
-def check_stateless(path: Path, function: Any) -> None:
-    """Raises UserError where a signature changes variables: what it gives depends on the past."""
+def _nodes(function: Any) -> Iterator[Any]:
+    """The nodes of a signature's graph, and of all that it calls."""
     graph = function.graph.as_graph_def()
     library = {found.signature.name: found.node_def for found in graph.library.function}
-    # Keras's random layers count how often they were called, in inference too, where they draw
-    # nothing. Such a counter is of whole numbers.
-    has_seeds = any("seed_generator_state" in variable.name for variable in function.variables)
     seen: set[str] = set()
     waiting = list(graph.node)
     while waiting:
         node = waiting.pop()
+        yield node
+        called = {node.op, *(value.func.name for value in node.attr.values())}
+        called |= {f.name for value in node.attr.values() for f in value.list.func}
+        for name in called & library.keys() - seen:
+            seen.add(name)
+            waiting += library[name]
+
+
+def check_stateless(path: Path, function: Any) -> None:
+    """Raises UserError where a signature changes variables: what it gives depends on the past."""
+    # Keras's random layers count how often they were called, in inference too, where they draw
+    # nothing. Such a counter is of whole numbers.
+    has_seeds = any("seed_generator_state" in variable.name for variable in function.variables)
+    for node in _nodes(function):
         if has_seeds and node.attr["dtype"].type in (types_pb2.DT_INT64, types_pb2.DT_UINT32):
             continue
         if node.op in WRITING or node.op.startswith(("ResourceScatter", "ResourceStrided")):
@@ -144,11 +163,49 @@ def check_stateless(path: Path, function: Any) -> None:
                 f"'{node.name}' is a {node.op}), so that what it gives for a row depends on the "
                 "rows before it: export a model that is not stateful"
             )
-        called = {node.op, *(value.func.name for value in node.attr.values())}
-        called |= {f.name for value in node.attr.values() for f in value.list.func}
-        for name in called & library.keys() - seen:
-            seen.add(name)
-            waiting += library[name]
+
+
+def check_repeatable(path: Path, function: Any) -> None:
+    """Raises UserError where a signature gives other values for the same rows in its next call.
+
+    Keras exports a layer that augments pictures so: it augments in each call. A signature that has
+    operations that draw is called twice, since in inference their numbers may go nowhere, as those
+    of an LSTM with dropout, or be the same in each call.
+    """
+    drawing = next((node for node in _nodes(function) if DRAWING.search(node.op)), None)
+    if drawing is None:
+        return
+    random = np.random.default_rng(0)
+    given = {
+        name: _example(random, spec) for name, spec in function.structured_input_signature[1].items()
+    }
+    try:
+        one, other = ({n: v.numpy() for n, v in function(**given).items()} for _ in range(2))
+    except Exception:  # noqa: BLE001  drawn values may be none that it can take
+        return
+    for name, values in one.items():
+        if not _equal(values, other[name]):
+            raise UserError(
+                f"{path}: its output '{name}' differs from call to call for the same rows: the "
+                f"graph draws random numbers (its node '{drawing.name}' is a {drawing.op}). Keras "
+                "exports layers such as RandomFlip so: give the .keras file, or export a model "
+                "without them"
+            )
+
+
+def _example(random: np.random.Generator, spec: Any) -> tf.Tensor:
+    """Some value of an input."""
+    shape = [ROWS_TO_TRY, *(size or STEPS_TO_TRY for size in spec.shape[1:])]
+    if spec.dtype == tf.string:
+        return tf.fill(shape, "a")
+    values = random.random(shape) if spec.dtype.is_floating else random.integers(0, 2, shape)
+    return tf.cast(values, spec.dtype)
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    if one.dtype.kind in "iub" or one.dtype == object:
+        return np.array_equal(one, other)
+    return np.allclose(np.float32(one), np.float32(other), rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def named_variables(function: Any) -> dict[str, tf.Variable]:

@@ -17,10 +17,17 @@ SMALLER_IS_BETTER = ("error", "loss")
 
 
 class Trainer:
-    """Trains an oracle on the rows of a case."""
+    """Trains an oracle on the rows of a case.
+
+    Attributes:
+        decided: of each stage the number of its epochs, and the place of the one that it ends with.
+        diverged: the stage and the epoch, from 1, after which a loss was not finite.
+    """
 
     def __init__(self, oracle: Oracle, data: Data) -> None:
         self.oracle, self.case, self.data = oracle, oracle.case, data
+        self.decided: list[tuple[int, int]] = []
+        self.diverged: tuple[str, int] | None = None
 
     def train(self, order: Iterable[Iterable[np.ndarray]]) -> list[dict[str, float]]:
         """Trains through every stage.
@@ -28,20 +35,23 @@ class Trainer:
         Args:
             order: for each epoch of the training, its batches of row numbers.
 
-        Returns the losses of the evaluation rows after each epoch.
+        Returns the losses of the evaluation rows after each epoch, up to one that is not finite.
         """
         epochs, losses = iter(order), []
+        self.decided, self.diverged = [], None
         for stage in self.case.training["stages"]:
             planned = [next(epochs) for _ in range(stage["epochs"])]
             steps = self._steps(stage)
             stopping = _Stopping(self, stage)
-            for batches in planned:
-                for rows in batches:
-                    steps.apply(lambda rows=rows: self.loss(rows))
+            for number, batches in enumerate(planned, 1):
+                totals = [steps.apply(lambda rows=rows: self.loss(rows)) for rows in batches]
                 losses.append(self.losses(self.data.eval))
+                if not np.isfinite([*totals, losses[-1]["loss"]]).all():
+                    self.diverged = (stage["name"], number)
+                    return losses
                 if stopping.after(losses[-1]):
                     break
-            stopping.restore()
+            self.decided.append((number, stopping.restore(number - 1)))
         return losses
 
     def _steps(self, stage: Mapping[str, Any]) -> _Steps:
@@ -130,17 +140,30 @@ class _Steps:
             if tensors
         ]
 
-    def apply(self, loss: Any) -> None:
-        """One step down the loss that a function returns."""
+    def apply(self, loss: Any) -> float:
+        """One step down the loss that a function returns; its value."""
         every = [tensor for _, tensors, _ in self._groups for tensor in tensors]
         with tf.GradientTape() as tape:
-            total = self._groups[0][0].scale_loss(loss())
-        # Those of an Embedding stay sparse, of which Keras's Adam squares each slice.
-        gradients = iter(tape.gradient(total, every))
+            value = loss()
+            total = self._groups[0][0].scale_loss(value)
+        gradients = map(_sparse, tape.gradient(total, every))
         for optimizer, tensors, variables in self._groups:
             optimizer.apply([next(gradients) for _ in tensors], variables)
             for mine, stepped in zip(tensors, variables, strict=True):
                 mine.assign(stepped.numpy())
+        return float(value)
+
+
+def _sparse(gradient: Any) -> Any:
+    """A gradient; one that has slices is NaN where any of them is, as loss scaling has to see it.
+
+    Those of an Embedding stay sparse, of which Keras's Adam squares each slice.
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    finite = tf.reduce_all(tf.math.is_finite(gradient.values))
+    values = tf.where(finite, gradient.values, np.nan)
+    return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
 
 
 class _Stopping:
@@ -149,11 +172,13 @@ class _Stopping:
     def __init__(self, trainer: Trainer, stage: Mapping[str, Any]) -> None:
         self._trainer, self._wanted = trainer, stage.get("early_stopping")
         self._best, self._values, self._wait = np.inf, [], 0
+        self._epoch = self._best_epoch = -1
 
     def after(self, losses: Mapping[str, float]) -> bool:
         """Whether an epoch was the last."""
         if not self._wanted:
             return False
+        self._epoch += 1
         measured = losses | self._trainer.metrics(self._trainer.data.eval)
         if len(self._trainer.case.outputs) == 1:
             [name] = self._trainer.case.outputs
@@ -164,12 +189,15 @@ class _Stopping:
         if value < self._best:
             values = [v.numpy() for v in self._trainer.oracle.variables()]
             self._best, self._values, self._wait = value, values, 0
+            self._best_epoch = self._epoch
         else:
             self._wait += 1
         return self._wait >= self._wanted["patience"]
 
-    def restore(self) -> None:
-        """Sets the values of the best epoch."""
-        if self._wanted:
-            for variable, value in zip(self._trainer.oracle.variables(), self._values, strict=True):
-                variable.assign(value)
+    def restore(self, last: int) -> int:
+        """Sets the values of the best epoch; its place, which is the last without early stopping."""
+        if not self._wanted:
+            return last
+        for variable, value in zip(self._trainer.oracle.variables(), self._values, strict=True):
+            variable.assign(value)
+        return self._best_epoch

@@ -221,3 +221,51 @@ def test_a_signature_that_changes_a_variable_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="its signature changes a variable when it is called"):
         inspect_submodel(tmp_path / "model", "count")
     assert inspect_submodel(tmp_path / "model", "read").interface.outputs
+
+
+class _Noisy(tf.Module):
+    def __init__(self) -> None:
+        self.generator = tf.random.Generator.from_seed(1)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def operation(self, x: Any) -> dict[str, Any]:
+        return {"y": x + tf.random.normal((2,), seed=3)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def generated(self, x: Any) -> dict[str, Any]:
+        return {"y": x + self.generator.normal((2,))}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def projected(self, x: Any) -> dict[str, Any]:
+        return {"y": x @ tf.random.stateless_normal((2, 2), seed=(1, 2))}
+
+
+def test_a_signature_that_draws_other_numbers_in_each_call_is_refused(tmp_path: Path) -> None:
+    module = _Noisy()
+    names = ("operation", "generated", "projected")
+    signatures = {name: getattr(module, name) for name in names}
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=signatures)
+
+    for name in ("operation", "generated"):
+        with pytest.raises(UserError, match="its output 'y' differs from call to call"):
+            inspect_submodel(tmp_path / "model", name)
+    assert inspect_submodel(tmp_path / "model", "projected").interface.outputs
+
+
+def _export(layer: keras.layers.Layer, shape: tuple[int, ...], path: Path) -> Path:
+    entry = keras.Input(shape)
+    keras.Model(entry, layer(entry)).export(path, verbose=False)
+    return path
+
+
+def test_a_keras_export_that_augments_is_refused_and_one_with_dropout_is_not(
+    tmp_path: Path,
+) -> None:
+    """Keras exports layers that augment pictures as in training, and Dropout as in inference."""
+    flips = _export(keras.layers.RandomFlip(), (4, 4, 3), tmp_path / "flips")
+    lstm = keras.layers.LSTM(2, dropout=0.5, recurrent_dropout=0.5)
+
+    assert "differs from call to call for the same rows" in refusal(flips)
+    for number, (layer, shape) in enumerate([(lstm, (3, 2)), (keras.layers.Dropout(0.5), (2,))]):
+        path = _export(layer, shape, tmp_path / str(number))
+        assert inspect_submodel(path).interface.outputs
