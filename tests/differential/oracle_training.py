@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tests.differential.case import Data
+from tests.differential.case import Case
 from tests.differential.measures import loss_of, metric_of
 from tests.differential.oracle import Oracle
+from tests.differential.recorder import Recorder, recorder_of
+from tests.differential.rows import Data
 
 SMALLER_IS_BETTER = ("error", "loss")
+
+
+def decided_by_log(
+    case: Case, logs: Sequence[Sequence[Mapping[str, float]]]
+) -> list[tuple[int, int]]:
+    """How many epochs each stage has by its log, and the place of the one that it ends with."""
+    found = []
+    for stage, log in zip(case.training["stages"], logs, strict=True):
+        wanted, best, epoch = stage.get("early_stopping"), 0, 0
+        if wanted is None:
+            found.append((stage["epochs"], stage["epochs"] - 1))
+            continue
+        values = [_signed(wanted["monitor"], epoch[wanted["monitor"]]) for epoch in log]
+        for epoch, value in enumerate(values):
+            best = epoch if value < values[best] else best
+            if epoch - best >= wanted["patience"]:
+                break
+        found.append((epoch + 1, best))
+    return found
+
+
+def _signed(monitor: str, value: float) -> float:
+    """A loss or metric as one of which less is better."""
+    return value if any(part in monitor for part in SMALLER_IS_BETTER) else -value
 
 
 class Trainer:
@@ -41,7 +67,7 @@ class Trainer:
         self.decided, self.diverged = [], None
         for stage in self.case.training["stages"]:
             planned = [next(epochs) for _ in range(stage["epochs"])]
-            steps = self._steps(stage)
+            steps = self._steps(stage, _optimizer)
             stopping = _Stopping(self, stage)
             for number, batches in enumerate(planned, 1):
                 totals = [steps.apply(lambda rows=rows: self.loss(rows)) for rows in batches]
@@ -54,7 +80,27 @@ class Trainer:
             self.decided.append((number, stopping.restore(number - 1)))
         return losses
 
-    def _steps(self, stage: Mapping[str, Any]) -> _Steps:
+    def gradients(self, order: Sequence[Iterable[np.ndarray]]) -> dict[str, np.ndarray]:
+        """The sum of the gradients over an epoch of each stage, without a step.
+
+        Args:
+            order: for each stage, its batches of row numbers.
+        """
+        named = {id(v): name for name, v in self.oracle.named().items()}
+        found = {}
+        for number, (stage, batches) in enumerate(
+            zip(self.case.training["stages"], order, strict=False)
+        ):
+            steps = self._steps(stage, lambda *_: Recorder())
+            for rows in batches:
+                steps.apply(lambda rows=rows: self.loss(rows))
+            for variable, total in steps.recorded():
+                found[f"{number}/{named[id(variable)]}"] = total
+        return found
+
+    def _steps(
+        self, stage: Mapping[str, Any], make: Callable[[Mapping[str, Any], float], Any]
+    ) -> _Steps:
         head = self.oracle.new_variables()
         groups = [(stage["learning_rate"], head)]
         for name, file in self.oracle.files.items():
@@ -65,7 +111,11 @@ class Trainer:
             elif wanted:
                 head += file.chosen(wanted)
         scaled = self.case.training["precision"] == "mixed_float16"
-        return _Steps([(_optimizer(stage, rate, scaled), variables) for rate, variables in groups])
+        groups = [(make(stage, rate), variables) for rate, variables in groups]
+        if scaled:
+            # As Keras compiles a model of mixed_float16: a step that overflows is left out.
+            groups = [(keras.optimizers.LossScaleOptimizer(made), found) for made, found in groups]
+        return _Steps(groups)
 
     def loss(self, rows: np.ndarray) -> Any:
         """The weighted sum of all outputs' losses over a batch, in training."""
@@ -120,13 +170,10 @@ class Trainer:
         }
 
 
-def _optimizer(stage: Mapping[str, Any], rate: float, scaled: bool) -> Any:
+def _optimizer(stage: Mapping[str, Any], rate: float) -> Any:
     [(kind, config)] = stage["optimizer"].items()
-    made = getattr(keras.optimizers, kind)(
-        learning_rate=rate, global_clipnorm=stage.get("clip_norm"), **config
-    )
-    # As Keras compiles a model of the policy mixed_float16: a step that overflows is left out.
-    return keras.optimizers.LossScaleOptimizer(made) if scaled else made
+    optimizer = getattr(keras.optimizers, kind)
+    return optimizer(learning_rate=rate, global_clipnorm=stage.get("clip_norm"), **config)
 
 
 class _Steps:
@@ -152,6 +199,11 @@ class _Steps:
             for mine, stepped in zip(tensors, variables, strict=True):
                 mine.assign(stepped.numpy())
         return float(value)
+
+    def recorded(self) -> Iterator[tuple[Any, np.ndarray]]:
+        """What recorders added up, by variable."""
+        for optimizer, tensors, _ in self._groups:
+            yield from zip(tensors, recorder_of(optimizer).totals(), strict=True)
 
 
 def _sparse(gradient: Any) -> Any:
@@ -184,8 +236,7 @@ class _Stopping:
             [name] = self._trainer.case.outputs
             measured = {key.removeprefix(f"{name}_"): value for key, value in measured.items()}
         monitor = self._wanted["monitor"].removeprefix("val_")
-        smaller = any(part in monitor for part in SMALLER_IS_BETTER)
-        value = measured[monitor] if smaller else -measured[monitor]
+        value = _signed(monitor, measured[monitor])
         if value < self._best:
             values = [v.numpy() for v in self._trainer.oracle.variables()]
             self._best, self._values, self._wait = value, values, 0
@@ -195,7 +246,7 @@ class _Stopping:
         return self._wait >= self._wanted["patience"]
 
     def restore(self, last: int) -> int:
-        """Sets the values of the best epoch; its place, which is the last without early stopping."""
+        """Sets the values of the best epoch; its place, the last where nothing stops early."""
         if not self._wanted:
             return last
         for variable, value in zip(self._trainer.oracle.variables(), self._values, strict=True):
