@@ -21,6 +21,7 @@ from tfx_fusion.modules.submodels.interface import (
     TensorInfo,
     unique_names,
 )
+from tfx_fusion.modules.submodels.repeatable import differing
 
 GRAPH = "saved_model.pb"
 # Operations that run code or reach the file system. The list follows TensorFlow's SECURITY.md
@@ -40,7 +41,6 @@ DRAWING = re.compile(
     "Random|Multinomial|TruncatedNormal|StatefulUniform|StatefulStandardNormal|^Rng"
     "|NonDeterministic|CandidateSampler|DistortedBoundingBox"
 )
-ROWS_TO_TRY, STEPS_TO_TRY = 16, 3
 
 
 def check_graph(path: Path) -> None:
@@ -116,13 +116,14 @@ def _input(path: Path, spec: Any) -> TensorInfo:
 def read_interface(path: Path, function: Any) -> Interface:
     """What a SavedModel's signature takes and gives. Sizes are those of the stored graph."""
     _, inputs = function.structured_input_signature
+    drawn = drawn_outputs(function)
     parameters = sum(int(np.prod(variable.shape)) for variable in function.variables)
     return Interface(
         format="saved_model",
         # Sorted: TensorFlow loads them in another order in every process.
         inputs={name: _input(path, spec) for name, spec in sorted(inputs.items())},
         outputs={
-            name: OutputInfo(**_info(path, spec))
+            name: OutputInfo(**_info(path, spec), drawn=name in drawn)
             for name, spec in sorted(function.structured_outputs.items())
         },
         layers={
@@ -165,48 +166,20 @@ def check_stateless(path: Path, function: Any) -> None:
             )
 
 
-def check_repeatable(path: Path, function: Any) -> None:
-    """Raises UserError where a signature gives other values for the same rows in its next call.
+def drawn_outputs(function: Any) -> set[str]:
+    """The outputs of a signature that differ from call to call for the same rows.
 
-    Keras exports a layer that augments pictures so: it augments in each call. A signature that has
-    operations that draw is called twice, since in inference their numbers may go nowhere, as those
-    of an LSTM with dropout, or be the same in each call.
+    Keras exports a layer that augments pictures so: it augments in each call. Operations that draw
+    do not show it: in inference their numbers may go nowhere, as those of an LSTM with dropout, or
+    be the same in each call.
     """
-    drawing = next((node for node in _nodes(function) if DRAWING.search(node.op)), None)
-    if drawing is None:
-        return
-    random = np.random.default_rng(0)
-    given = {
-        name: _example(random, spec)
+    if not any(DRAWING.search(node.op) for node in _nodes(function)):
+        return set()
+    inputs = {
+        name: (spec.shape[1:].as_list(), spec.dtype.name)
         for name, spec in function.structured_input_signature[1].items()
     }
-    try:
-        one, other = ({n: v.numpy() for n, v in function(**given).items()} for _ in range(2))
-    except Exception:
-        return
-    for name, values in one.items():
-        if not _equal(values, other[name]):
-            raise UserError(
-                f"{path}: its output '{name}' differs from call to call for the same rows: the "
-                f"graph draws random numbers (its node '{drawing.name}' is a {drawing.op}). Keras "
-                "exports layers such as RandomFlip so: give the .keras file, or export a model "
-                "without them"
-            )
-
-
-def _example(random: np.random.Generator, spec: Any) -> tf.Tensor:
-    """Some value of an input."""
-    shape = [ROWS_TO_TRY, *(size or STEPS_TO_TRY for size in spec.shape[1:])]
-    if spec.dtype == tf.string:
-        return tf.fill(shape, "a")
-    values = random.random(shape) if spec.dtype.is_floating else random.integers(0, 2, shape)
-    return tf.cast(values, spec.dtype)
-
-
-def _equal(one: np.ndarray, other: np.ndarray) -> bool:
-    if one.dtype.kind in "iub" or one.dtype == object:
-        return np.array_equal(one, other)
-    return np.allclose(np.float32(one), np.float32(other), rtol=1e-4, atol=1e-5, equal_nan=True)
+    return differing(lambda given: function(**given), inputs)
 
 
 def named_variables(function: Any) -> dict[str, tf.Variable]:
