@@ -216,10 +216,10 @@ class _Levels:
         for kind in kinds:
             kill = self.case.training.get("kill") if kind == killed else None
             yield self._trained(kind, by_hand, losses, kill)
-        self.wanted = oracle(oracle.feed(self.data, self.data.eval))
-        self.measured = by_hand.metrics(self.data.eval)
         if by_hand.diverged or self.elsewhere:
             return
+        self.wanted = oracle(oracle.feed(self.data, self.data.eval))
+        self.measured = by_hand.metrics(self.data.eval)
         if "warm_start" in self.case.training:
             champion = self.product.champion(*self.trained)
             for variable, state in first:
