@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 ROWS, UNKNOWN_SIZE = 8, 3
 
@@ -16,7 +15,7 @@ def differing(
     """The outputs of which two calls on the same drawn rows give other values, but for rounding.
 
     Args:
-        call: from `{input: tensor}` to `{output: tensor}`.
+        call: from `{input: array}` to `{output: tensor}`.
         inputs: the shape, without the batch, and the dtype of each input.
 
     None where the model cannot take what was drawn.
@@ -30,12 +29,12 @@ def differing(
     return {name for name, values in one.items() if not _equal(values, other[name])}
 
 
-def _drawn(random: np.random.Generator, shape: Sequence[int | None], dtype: str) -> tf.Tensor:
+def _drawn(random: np.random.Generator, shape: Sequence[int | None], dtype: str) -> np.ndarray:
     sizes = [ROWS, *(UNKNOWN_SIZE if size is None else size for size in shape)]
     if dtype == "string":
-        return tf.fill(sizes, "a")
+        return np.full(sizes, b"a", dtype=object)
     values = random.random(sizes) if "float" in dtype else random.integers(0, 2, sizes)
-    return tf.cast(values, dtype)
+    return values.astype(dtype)
 
 
 def _equal(one: np.ndarray, other: np.ndarray) -> bool:

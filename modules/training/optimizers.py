@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
 from tfx_fusion.modules.spec import Stage
@@ -76,5 +75,4 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
 
     def check_finite(self, grads: list[Any]) -> Any:
         """Whether all gradients, None left out, are finite: a boolean `()`."""
-        values = [g.values if isinstance(g, tf.IndexedSlices) else g for g in grads]
-        return super().check_finite(values)
+        return super().check_finite([getattr(gradient, "values", gradient) for gradient in grads])
