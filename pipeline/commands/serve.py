@@ -25,7 +25,8 @@ def serve(folder: Path, name: str | None, host: str, grpc_port: int, rest_port: 
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("fusion.serving").setLevel(logging.INFO)
     import_tensorflow_quietly()
-    from tfx_fusion.modules.serving.published import find_version, read_specification
+    from tfx_fusion.modules.registry.versions import find_version
+    from tfx_fusion.modules.serving.published import read_specification
     from tfx_fusion.modules.serving.server.server import serve as serve_folder
 
     called = name or read_specification(find_version(folder)).name
