@@ -157,10 +157,10 @@ class _Progress:
             self.folder = Path(event["steps"]["folder"])
             found = map(Step.model_validate, event["steps"]["steps"])
             self._steps = {step.name: step for step in found}
-            live = (
-                LiveSteps(self._steps) if in_notebook() else StepTable(wide_console(), self._steps)
-            )
-            self._view = self._shown.enter_context(live)
+            view: StepView = StepTable(wide_console(), self._steps)
+            if in_notebook():
+                view = LiveSteps(self._steps)
+            self._view = self._shown.enter_context(view)
         elif "step" in event and self._view:
             step = Step.model_validate({**event["step"]["record"], "note": event["step"]["note"]})
             before = self._steps[step.name]
@@ -170,6 +170,7 @@ class _Progress:
             if self._on_step:
                 self._on_step(step)
         elif "shown" in event:
+            self._view = None
             self._shown.close()
         elif "ended" in event and "folder" in event["ended"]:
             self.folder = Path(event["ended"]["folder"])

@@ -36,6 +36,7 @@ from tfx_fusion.modules.spec import Specification
 from tfx_fusion.pipeline.ending import Interrupted
 
 EVENT = "\x1e"  # as in JSON text sequences (RFC 7464)
+WORKER = ("-m", "tfx_fusion.pipeline.worker")
 TICK_SECONDS = 1.0
 # With these, Rich takes a pipe for a terminal; IPython's kernel sets one.
 TERMINAL_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
@@ -125,7 +126,7 @@ def _start(request: Request, errors: IO[str]) -> subprocess.Popen[str]:
     kept = {key: value for key, value in os.environ.items() if key not in TERMINAL_VARIABLES}
     search = os.pathsep.join(path for path in sys.path if path)
     process = subprocess.Popen(
-        ending_with_this([sys.executable, "-P", "-m", "tfx_fusion.pipeline.worker"]),
+        ending_with_this([sys.executable, "-P", *WORKER]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,

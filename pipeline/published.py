@@ -168,9 +168,8 @@ def _given_rows(rows: Any) -> NamedRows:
     if hasattr(rows, "to_dict") and hasattr(rows, "notna"):  # pandas: NaN, NaT and NA are no values
         rows = rows.astype(object).where(rows.notna(), None).to_dict("records")
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
-        raise RunError(
-            f"the rows: expected a list of mappings of columns to values, found {type(rows)}"
-        )
+        found = "one mapping" if isinstance(rows, Mapping) else type(rows).__name__
+        raise RunError(f"the rows: expected a list of mappings of columns to values, found {found}")
     return (_named(number, row) for number, row in enumerate(rows, 1))
 
 
