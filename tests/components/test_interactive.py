@@ -15,16 +15,14 @@ import tfx_fusion.components
 
 pytestmark = pytest.mark.component
 ROOT = Path(tfx_fusion.components.__path__[0])
-MODULES = sorted(
-    f"tfx_fusion.components.{path.parent.name}" for path in ROOT.glob("*/component.py")
-)
+NAMES = sorted(path.parent.name for path in ROOT.glob("*/component.py"))
 
 
 def test_no_parameter_has_a_name_that_the_context_keeps_for_itself() -> None:
     specs = {
         spec
-        for name in MODULES
-        for spec in vars(import_module(f"{name}.component")).values()
+        for name in NAMES
+        for spec in vars(import_module(f"tfx_fusion.components.{name}.component")).values()
         if isinstance(spec, type) and issubclass(spec, ComponentSpec) and spec is not ComponentSpec
     }
     assert len(specs) >= 9
