@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tfx_fusion.modules.errors import RunError
@@ -17,6 +17,7 @@ from tfx_fusion.modules.spec import Specification, load_specification
 from tfx_fusion.pipeline.calls import Event, Request, call
 from tfx_fusion.pipeline.check import Checked
 from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.failure import readable_errors
 from tfx_fusion.pipeline.notebook import LiveSteps, in_notebook
 from tfx_fusion.pipeline.prepare import Source, Workplace
 from tfx_fusion.pipeline.published import Published, open_published
@@ -27,6 +28,7 @@ from tfx_fusion.pipeline.steps import Step, StepTable, StepView
 Given = Specification | str | Path
 
 
+@readable_errors()
 def load(path: str | Path) -> Specification:
     """The specification in a YAML file; relative paths in it are from the file's folder.
 
@@ -42,6 +44,7 @@ def load(path: str | Path) -> Specification:
     return load_specification(Path(path))
 
 
+@readable_errors()
 def validate(specification: Given, folder: str | Path | None = None) -> Checked:
     """Checks a whole specification, as `fusion validate` does; no model is loaded for it.
 
@@ -63,6 +66,7 @@ def validate(specification: Given, folder: str | Path | None = None) -> Checked:
     return Checked.model_validate(ended["checked"])
 
 
+@readable_errors()
 def run(
     specification: Given,
     folder: str | Path | None = None,
@@ -97,14 +101,15 @@ def run(
         progress = _Progress(on_step, shown)
         request = Request.of("run", source, place.folder)
         try:
-            call(request, print, progress.take, progress.tick)
+            ended = call(request, print, progress.take, progress.tick)
         except RunError as error:
-            error.run = Run.read(progress.folder) if progress.folder else None
+            with suppress(RunError):  # where its disk was too full for a record
+                error.run = Run.read(progress.folder) if progress.folder else None
             raise
-    assert progress.folder is not None  # noqa: S101 (it has ended well)
-    return Run.read(progress.folder)
+    return Run.read(Path(ended["folder"]))
 
 
+@readable_errors()
 def runs(folder: str | Path = "runs") -> list[Run]:
     """The runs in a folder of runs, the newest last; warns of each that cannot be read.
 
@@ -117,6 +122,7 @@ def runs(folder: str | Path = "runs") -> list[Run]:
     return read_runs(Path(folder))
 
 
+@readable_errors()
 def open(path: str | Path) -> Published:
     """A published model: to predict, and to see its versions and what each was made from.
 

@@ -72,10 +72,14 @@ class Request(BaseModel):
         return source
 
 
+def _ignore(_: object) -> None:
+    """Nobody wants to know."""
+
+
 def call(
     request: Request,
-    on_line: Callable[[str], None] = lambda line: None,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_line: Callable[[str], None] = _ignore,
+    on_event: Callable[[Event], None] = _ignore,
     on_tick: Callable[[], None] = lambda: None,
 ) -> Event:
     """Does what is asked for in a new process; returns what its last event holds.
@@ -105,12 +109,13 @@ def call(
                     on_line(line.rstrip("\n"))
         except BaseException as error:
             process.send_signal(signal.SIGINT)
+            interrupted = isinstance(error, KeyboardInterrupt)
             try:
-                ended = _last(lines)
+                ended = _last(lines, on_event if interrupted else _ignore)
             except BaseException:  # interrupted once more
                 process.kill()
                 raise
-            if isinstance(error, KeyboardInterrupt):
+            if interrupted:
                 raise _interruption(ended.get("interrupted", "")) from None
             raise
         finally:
@@ -160,12 +165,14 @@ def _next(lines: Lines) -> str | None:
     return None
 
 
-def _last(lines: Lines) -> Event:
+def _last(lines: Lines, on_event: Callable[[Event], None]) -> Event:
     """What the last event holds, once the process has ended."""
     ended: Event = {}
     while (line := _next(lines)) != "":
         if line is not None and line.startswith(EVENT):
-            ended = json.loads(line.removeprefix(EVENT)).get("ended", ended)
+            event = json.loads(line.removeprefix(EVENT))
+            ended = event.get("ended", ended)
+            on_event(event)
     return ended
 
 

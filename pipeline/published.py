@@ -20,6 +20,7 @@ from tfx_fusion.modules.registry.versions import (
     statuses,
 )
 from tfx_fusion.modules.spec import data_file_format, load_specification
+from tfx_fusion.pipeline.failure import readable_errors
 from tfx_fusion.pipeline.prepare import Workplace
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
@@ -79,11 +80,16 @@ class Published:
     def versions(self) -> list[PublishedVersion]:
         """Every version, the newest first."""
         status = statuses(self.folder)
-        found = [PublishedVersion.of(one, status[one.name]) for one in all_versions(self.folder)]
+        found = [
+            PublishedVersion.of(one, status[one.name])
+            for one in all_versions(self.folder)
+            if one.name in status  # or it has just been published
+        ]
         if self._version and self._version not in [one.path for one in found]:
             return [PublishedVersion.of(Version(self._version), "")]
         return found[::-1]
 
+    @readable_errors()
     def lineage(self, version: str | int | None = None) -> Lineage:
         """What a version was made from: that which predicts, unless given by its number.
 
@@ -99,6 +105,7 @@ class Published:
 
         return lineages(self.folder, self._metadata)
 
+    @readable_errors()
     def predict(self, rows: Any, folder: str | Path | None = None) -> list[Prediction]:
         """The predictions of rows, in their order; one that cannot be used has an `error`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.evaluation.quality import Quality
@@ -12,6 +13,8 @@ from tfx_fusion.modules.report.finished import SERVING_FOLDER
 from tfx_fusion.modules.report.record import RUN_FILE, RejectedRows, RunRecord, StepRecord
 from tfx_fusion.modules.report.summaries import Metrics, metrics_text
 from tfx_fusion.pipeline.living import LOCK_FILE
+
+REPR_CHARACTERS = 120
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,9 @@ class Run:
         }
 
     def __repr__(self) -> str:
-        parts = [self.status, metrics_text(self.metrics), self.error or ""]
-        return f"<Run {self.name}: {', '.join(part for part in parts if part)}>"
+        parts = [self.status, self.error or metrics_text(self.metrics)]
+        text = ", ".join(part for part in parts if part)
+        return f"<Run {self.name}: {shorten(text, REPR_CHARACTERS, placeholder=' …')}>"
 
     def _repr_html_(self) -> str:
         from tfx_fusion.pipeline.notebook import run_html

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
 
+import tfx_fusion
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.report.record import RUN_FILE, RejectedRows, RunRecord, StepRecord
 from tfx_fusion.pipeline.runs import Run, read_runs
@@ -50,6 +52,8 @@ def test_a_run_that_failed_early_has_nothing_but_its_error(tmp_path: Path) -> No
     assert (run.published, run.model, run.report, run.log, run.quality) == (None,) * 5
     assert (run.metrics, run.outputs, run.steps) == ({}, {}, ())
     assert repr(run) == f"<Run {tmp_path.name}: failed, no rows>"
+    long = Run(tmp_path, RunRecord(name="colours", status="failed", error="word " * 99))
+    assert len(repr(long)) < 150 + len(tmp_path.name)
 
 
 def test_runs_come_in_the_order_of_their_start_and_a_damaged_one_is_warned_of(
@@ -83,5 +87,7 @@ def test_runs_come_in_the_order_of_their_start_and_a_damaged_one_is_warned_of(
 def test_what_is_no_folder_of_runs_is_refused(make, message: str, tmp_path: Path) -> None:
     make(tmp_path / "runs")
 
-    with pytest.raises(RunError, match=message):
-        read_runs(tmp_path / "runs")
+    with pytest.raises(RunError, match=message) as caught:
+        tfx_fusion.runs(tmp_path / "runs")
+    # A traceback has nothing behind the message.
+    assert traceback.format_exception_only(caught.value)[1:] == []
