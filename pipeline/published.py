@@ -113,17 +113,18 @@ class Published:
 
         Args:
             rows: mappings of columns to values as in the data file, a pandas DataFrame, or the path
-                of a data file. Labels are not needed; media are paths, or bytes.
+                of a data file. Labels are not needed; media are paths, or bytes. Those that a data
+                file names must lie below `folder`.
             folder: media paths are relative to it: the working folder, or that of the data file,
                 unless given.
 
         Raises RunError where the rows are no rows, or the model cannot be loaded.
         """
         if isinstance(rows, str | Path):
-            named, beside = file_rows(Path(rows)), Path(rows).resolve().parent
-        else:
-            named, beside = _given_rows(rows), Path.cwd()
-        return list(self._model.predict(named, Path(folder) if folder else beside))
+            named, beside, root = file_rows(Path(rows)), Path(rows).resolve().parent, None
+        else:  # who writes the rows is the one who reads the files
+            named, beside, root = _given_rows(rows), Path.cwd(), Path("/")
+        return list(self._model.predict(named, Path(folder) if folder else beside, root))
 
     @cached_property
     def _model(self) -> PublishedModel:
