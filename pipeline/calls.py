@@ -94,7 +94,7 @@ def call(
     one is interrupted: once the process has cleaned up, as it also does where a callback raises.
     """
     ended: Event = {}
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = _start(request, errors)
         lines = _reading(process)
         try:
@@ -128,19 +128,19 @@ def call(
 
 def _start(request: Request, errors: IO[str]) -> subprocess.Popen[str]:
     """The process, which ends with this one and can import what this one can."""
-    kept = {key: value for key, value in os.environ.items() if key not in TERMINAL_VARIABLES}
+    variables = {key: value for key, value in os.environ.items() if key not in TERMINAL_VARIABLES}
     search = os.pathsep.join(path for path in sys.path if path)
     process = subprocess.Popen(
         ending_with_this([sys.executable, "-P", *WORKER]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env={**kept, "PYTHONPATH": search},
+        env={**variables, "PYTHONPATH": search},
         text=True,
         errors="replace",
     )
     assert process.stdin  # noqa: S101
-    with suppress(BrokenPipeError), process.stdin as stdin:  # where it has ended, it says why
+    with suppress(BrokenPipeError), process.stdin as stdin:  # it may have ended
         stdin.write(request.model_dump_json())
     return process
 
@@ -150,8 +150,9 @@ def _reading(process: subprocess.Popen[str]) -> Lines:
     lines: Lines = queue.Queue()
 
     def read(stream: IO[str]) -> None:
-        for line in stream:
-            lines.put(line)
+        with stream:
+            for line in stream:
+                lines.put(line)
         lines.put("")
 
     threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
