@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tfx_fusion import components
     from tfx_fusion.modules import spec
     from tfx_fusion.modules.errors import RunError, SpecificationError, UserError
     from tfx_fusion.modules.spec import Specification
@@ -24,22 +25,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checked", "Published", "Run", "RunError", "Specification", "SpecificationError", "UserError",
-    "load", "open", "run", "runs", "spec", "validate",
+    "components", "load", "open", "run", "runs", "spec", "validate",
 ]  # fmt: skip
 
+_MODULES = {"components": "components", "spec": "modules.spec"}
 _PLACES = {
     **dict.fromkeys(("load", "open", "run", "runs", "validate"), "pipeline.api"),
     **dict.fromkeys(("RunError", "SpecificationError", "UserError"), "modules.errors"),
-    **dict.fromkeys(("Specification",), "modules.spec"),
     "Checked": "pipeline.check",
     "Published": "pipeline.published",
     "Run": "pipeline.runs",
+    "Specification": "modules.spec",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "spec":
-        return import_module("tfx_fusion.modules.spec")
+    if name in _MODULES:
+        return import_module(f"tfx_fusion.{_MODULES[name]}")
     if name not in _PLACES:
         raise AttributeError(f"module 'tfx_fusion' has no attribute '{name}'")
     return getattr(import_module(f"tfx_fusion.{_PLACES[name]}"), name)
