@@ -93,7 +93,7 @@ tfx_fusion.run("fusion.yaml")
 print(sorted(set(statuses)), run.status, os.environ.copy() == before[1])
 print([name for name in ("keras", "tensorflow", "tfx") if name in sys.modules])
 [failed] = [one for one in tfx_fusion.runs() if one.status == "failed"]
-print(failed.steps[2].status, failed.rejected.rows)
+print([step.name for step in failed.steps if step.status == "failed"], failed.rejected.rows)
 ---
 tfx_fusion.run("none.yaml")
 """
@@ -143,7 +143,7 @@ def test_a_notebook_shows_the_products_own_lines_and_no_others(folder: Path) -> 
     [text] = error["traceback"]
     assert text.startswith("RunError: step Rows failed: ")
     assert after[0]["text"].splitlines() == [
-        "['done', 'reused', 'running'] published True", "[]", "failed 9",
+        "['done', 'reused', 'running'] published True", "[]", "['Rows'] 9",
     ]  # fmt: skip
     assert [one["traceback"] for one in wrong if one["output_type"] == "error"] == [
         ["SpecificationError: the specification is invalid", "  none.yaml: no such file"]
