@@ -24,7 +24,7 @@ from tests.chaos.forks import import_all
 from tests.chaos.races import KILLED, make_models, race
 from tests.chaos.world import STEPS
 
-DISK = "size=128m"
+DISK = "size=512m"
 
 
 @click.command(context_settings=HELP)
@@ -40,7 +40,7 @@ def main(chains: int, seed: int, races: int, steps: str, until: str, file: Path 
     raced = _races(seed, races)
     import_all()
     with tempfile.TemporaryDirectory() as name:
-        campaign = Campaign(Path(name), until, log=click.echo)
+        campaign = Campaign(Path(name), until, log=click.echo, outcomes=raced)
         disk = disks.mounted(campaign.folder, DISK) if disks.can_mount() else nullcontext()
         with disk:
             campaign.prepare()
@@ -48,7 +48,7 @@ def main(chains: int, seed: int, races: int, steps: str, until: str, file: Path 
                 campaign.chain(number, tuple(steps.split(",")))
                 click.echo(f"{len(campaign.outcomes)} in {time.monotonic() - started:.0f} s")
                 write_figures(file, campaign.as_json())
-    campaign.outcomes += raced
+    write_figures(file, campaign.as_json())
     click.echo(campaign.table())
     sys.exit(any(outcome.lost for outcome in campaign.outcomes))
 

@@ -32,7 +32,13 @@ from tfx_fusion.pipeline.beam import check_options, choose, in_words, size_to_ch
 from tfx_fusion.pipeline.consoles import damage_on, print_line, quality_table, wide_console
 from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.living import alone, living, release_reserve, remove_leftovers
-from tfx_fusion.pipeline.prepare import Prepared, Workplace, check_writable, prepare
+from tfx_fusion.pipeline.prepare import (
+    MOST_BYTES_OF_RUNS,
+    Prepared,
+    Workplace,
+    check_writable,
+    prepare,
+)
 from tfx_fusion.pipeline.quiet import log_everything, output_to
 from tfx_fusion.pipeline.report import report_on
 from tfx_fusion.pipeline.steps import Step, StepTable
@@ -75,7 +81,7 @@ def recorded(specification_file: Path, console: Console, action: Action) -> Run:
     prepared = prepare(specification_file, lambda text: console.print(text, highlight=False))
     specification = prepared.specification
     place = Workplace.of(specification_file)
-    check_writable(place.folder, "the folder of the runs")
+    check_writable(place.folder, "the folder of the runs", MOST_BYTES_OF_RUNS)
     check_writable(specification.publish.path, "publish.path")
     check_publish_folder(specification.publish.path)
     with prepared.locating():
