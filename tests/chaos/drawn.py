@@ -75,7 +75,6 @@ KINDS: tuple[Kind, ...] = (
     Damage("record of the sub-model cut", "runs/submodels/*.json", cut),
     Moved("runs moved and linked", linked("runs")),
     Moved("publish folder moved and linked", linked("serving")),
-    ChangedInput(ROWS_FILE, cut),
 )  # fmt: skip
 # Early: all steps run again.
 EARLY = (
@@ -100,6 +99,8 @@ def of_step(step: str) -> list[Kind]:
     place = STEPS.index(step)
     if place < STEPS.index("Statistics"):
         found += EARLY
+    if step == "Rows" or place >= STEPS.index("Evaluate"):
+        found.append(ChangedInput(ROWS_FILE, cut))
     if step == "Import-tower":
         found.append(ChangedInput(TOWER_FILE, scramble))
     if STEPS.index("Rows") < place <= STEPS.index("Embed"):
@@ -115,8 +116,8 @@ def of_step(step: str) -> list[Kind]:
     return found
 
 
-def of_chain(step: str, number: int) -> Kind:
-    """The kind that a chain disturbs a step by: chains of successive numbers take each in turn."""
+def at_turn(step: str, turn: int) -> Kind:
+    """The kind that a step is disturbed by at some turn: each has its own, in a drawn order."""
     kinds = of_step(step)
     random.Random(step).shuffle(kinds)
-    return kinds[number % len(kinds)]
+    return kinds[turn % len(kinds)]
