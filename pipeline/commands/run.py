@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tfx_fusion.modules.report.record import RUN_FILE
-from tfx_fusion.pipeline.consoles import print_line, wide_console
+from tfx_fusion.pipeline.consoles import print_line, print_result, wide_console
 
 
 @click.command()
@@ -25,6 +25,6 @@ def run(file: Path) -> None:
     if record.rejected.rows:
         files = ", ".join(record.rejected.files)
         print_line(console, f"{record.rejected.rows} rows were rejected, see {files}")
-    console.print(f"[green]published[/] {record.published}", highlight=False, soft_wrap=True)
+    print_result(console, "published", record.published)
     print_line(console, f"record {done.folder / RUN_FILE}")
     print_line(console, f"training {record.training_record}")

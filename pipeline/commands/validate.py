@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
 from tfx_fusion.pipeline.check import check_graph
-from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.consoles import print_line, wide_console
 from tfx_fusion.pipeline.prepare import examine
 
 
@@ -53,4 +53,4 @@ def validate(file: Path) -> None:
         console.print(f"data not checked: {specification.data.path} does not exist yet")
     for line in in_words(choose(specification, size)):
         console.print(line, highlight=False, markup=False)
-    console.print(f"[green]{file} is valid[/]", highlight=False)
+    print_line(console, f"{file} is valid", "green")
