@@ -26,6 +26,7 @@ from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.report.record import RunRecord
 
 ORPHAN_SECONDS = 5.0
+LONG = "very " * 45 + "long path"  # nearly as long as SQLite can open
 NAME = f"wörld 'of' #1 100%20 & {'long' * 30}"  # odd, but to be taken as it is
 
 
@@ -62,7 +63,7 @@ class Campaign:
     @property
     def home(self) -> Path:
         """Where each chain begins: always the same, so that the sub-model is inspected once."""
-        return self.folder / NAME
+        return self.folder / LONG / NAME
 
     def prepare(self) -> None:
         """Makes the world, and the run that nothing disturbs."""
@@ -144,7 +145,7 @@ class Campaign:
 
     def reset(self) -> None:
         """Puts the world and its folders in their places, without all that runs have made there."""
-        for place in (self.home, *self.folder.glob(f"{drawn.MOVED}*")):
+        for place in (self.home, *self.home.parent.glob(f"{drawn.MOVED}*")):
             if place != self.world and place.exists():
                 shutil.rmtree(place)  # the world was copied
         self.world = self.world.rename(self.home)
