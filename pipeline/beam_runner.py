@@ -15,8 +15,8 @@ WORKER = "apache_beam.runners.worker.sdk_worker_main"
 class LocalRunner(FnApiRunner):
     """Beam's own, which takes the same arguments.
 
-    Beam's workers notice only after some seconds that their runner was killed, and do not start
-    where the path of the interpreter has a space in it.
+    Beam's workers notice only after a while that their runner was killed, and do not start where
+    the path of the interpreter has a space in it.
     """
 
     def run_via_runner_api(self, pipeline_proto: Any, options: Any) -> Any:

@@ -108,7 +108,7 @@ class TransformGraph(tf.Module):
 
 
 def _check_widths(features: Mapping[str, Feature], made: Mapping[str, tf.TensorSpec]) -> None:
-    """The length of a vocabulary is all that is read of it after Transform."""
+    """Compares the lengths of vocabularies, which is all that is read of them after Transform."""
     for name, feature in features.items():
         if not isinstance(feature, TextFeature) or feature.encoding != "multi_hot":
             continue

@@ -25,6 +25,6 @@ def run(file: Path) -> None:
     if record.rejected.rows:
         files = ", ".join(record.rejected.files)
         print_line(console, f"{record.rejected.rows} rows were rejected, see {files}")
-    print_result(console, "published", record.published)
+    print_result(console, "published", str(record.published))
     print_line(console, f"record {done.folder / RUN_FILE}")
     print_line(console, f"training {record.training_record}")
