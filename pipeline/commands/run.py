@@ -21,10 +21,9 @@ def run(file: Path) -> None:
 
     console = wide_console()
     done = run_specification(file, console)
-    record = done.record
-    if record.rejected.rows:
-        files = ", ".join(record.rejected.files)
-        print_line(console, f"{record.rejected.rows} rows were rejected, see {files}")
-    print_result(console, "published", str(record.published))
+    if done.rejected.rows:
+        files = ", ".join(done.rejected.files)
+        print_line(console, f"{done.rejected.rows} rows were rejected, see {files}")
+    print_result(console, "published", str(done.published))
     print_line(console, f"record {done.folder / RUN_FILE}")
-    print_line(console, f"training {record.training_record}")
+    print_line(console, f"training {done.record.training_record}")
