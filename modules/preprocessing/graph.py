@@ -20,7 +20,7 @@ from tfx_fusion.modules.preprocessing.examples import (
     row_ids,
 )
 from tfx_fusion.modules.preprocessing.wanted import wanted_columns
-from tfx_fusion.modules.spec import Feature, Label, length_name, variable_sequences
+from tfx_fusion.modules.spec import Feature, Label, TextFeature, length_name, variable_sequences
 
 DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
 ROW_ID = "row_id"
@@ -46,6 +46,9 @@ class TransformGraph(tf.Module):
             path: the `transform_fn` folder of a Transform graph.
             features, labels: what the specification names.
             names: the graph's output for a feature or label, where it has another name.
+
+        Raises RunError where a vocabulary has another length than when this project's own graph
+        was made of it.
         """
         super().__init__(name="transform_graph")
         self._imported = tf.saved_model.load(path)
@@ -60,6 +63,8 @@ class TransformGraph(tf.Module):
         self._outputs = dict(function.structured_outputs)
         self._needs = _needed_inputs(function)
         self.is_own = any(node.name == OWN_NODE for node in function.graph.get_operations())
+        if self.is_own:
+            _check_widths(features, self._outputs)
         self._sequences = variable_sequences(features)
         self._wanted = wanted_columns(features, labels)
         self._sources = {name: (names or {}).get(name, name) for name in self._wanted}
@@ -319,3 +324,16 @@ def _apart_from_ones(shape: Any) -> Any:
 
 def _is_whole(dtype: tf.DType) -> bool:
     return dtype.is_integer or dtype.is_bool
+
+
+def _check_widths(features: Mapping[str, Feature], made: Mapping[str, tf.TensorSpec]) -> None:
+    """Compares the lengths of vocabularies, which is all that is read of them after Transform."""
+    for name, feature in features.items():
+        if not isinstance(feature, TextFeature) or feature.encoding != "multi_hot":
+            continue
+        [width], [wanted] = made[name].shape[1:], feature.tensor_shape
+        if width != wanted:
+            raise RunError(
+                f"vocabulary {feature.vocabulary}: the file changed since Transform read it "
+                f"({width} tokens then, {wanted} now): run again"
+            )

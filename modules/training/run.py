@@ -51,7 +51,7 @@ def fuse_and_train(
     model_path: Path,
     record_path: Path,
     checkpoint: Checkpoint | None,
-    champion: Path | None = None,
+    start: Champion | None = None,
     rejected_before: int = 0,
     names: Mapping[str, str] | None = None,
 ) -> TrainingRecord:
@@ -69,15 +69,13 @@ def fuse_and_train(
         model_path: where the SavedModel goes.
         record_path: the folder of the training record.
         checkpoint: where training saves its state, and resumes from it after a kill, if anywhere.
-        champion: the version folder that a warm start begins with; None where there is none.
+        start: the champion that a warm start begins with; None where none is asked for.
         rejected_before: how many rows were rejected when they were read.
         names: the Transform graph's output for a feature or label, where it has another name.
 
     Raises RunError where the Transform graph does not give what is needed, and, with the row and
     the column, for a row that cannot be read.
     """
-    warm = specification.training.warm_start is not None
-    start = Champion.read(champion, submodel_digests) if warm else None
     keras.backend.clear_session()
     seed_everything(specification.training.seed)
     labels = specification.labels

@@ -137,6 +137,8 @@ def run_training(
     for key, artifact in outputs.items():
         artifact.uri = str(folder / key)
     raw = [StagePlan(plan=None) for _ in fusion.training.stages]
+    warm = fusion.training.warm_start is not None
+    serving = champion.parent if champion else folder / "nothing published"
     executor.Executor().Do(
         inputs,
         {key: [artifact] for key, artifact in outputs.items()},
@@ -144,8 +146,8 @@ def run_training(
             executor.SPECIFICATION_KEY: training_view(fusion).model_dump_json(),
             executor.STAGES_KEY: executor.STAGES.dump_json(stages or raw).decode(),
             executor.CHECKPOINTS_KEY: str(folder / "checkpoints"),
-            executor.PUBLISH_FOLDER_KEY: str(champion.parent) if champion else "",
-            executor.CHAMPION_KEY: current_state(champion.parent) if champion else "",
+            executor.PUBLISH_FOLDER_KEY: str(serving) if warm else "",
+            executor.CHAMPION_KEY: current_state(serving) if warm else "",
             BINDING_KEY: bound or binding(),
         },
     )
