@@ -17,7 +17,6 @@ from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import (
     ImageFeature,
-    length_name,
     missing_name,
     weighted_labels,
     weights_name,
@@ -110,15 +109,9 @@ class Embedder:
         Raises RunError where the Transform graph does not give what is needed.
         """
         self.plan = plan
+        self._transform = TransformGraph(transform_path, plan.features, plan.labels, names)
         with precision(plan.precision):
             self._model = build_part(plan, interfaces, opener(plan, submodels))
-        read = {*self._model.input, *plan.passed}
-        features = {
-            name: feature
-            for name, feature in plan.features.items()
-            if read & {name, length_name(name), missing_name(name)}
-        }
-        self._transform = TransformGraph(transform_path, features, plan.labels, names)
         self._batch = batch_size(plan, interfaces)
         self._optional = _replaced_later(plan)
         # Images stay encoded where this project's own Transform decodes them, to take less space.

@@ -47,8 +47,7 @@ class TransformGraph(tf.Module):
             features, labels: what the specification names.
             names: the graph's output for a feature or label, where it has another name.
 
-        Raises RunError where a vocabulary has another length than when this project's own graph
-        was made of it.
+        Raises RunError where a vocabulary has another length than when the graph was made of it.
         """
         super().__init__(name="transform_graph")
         self._imported = tf.saved_model.load(path)
@@ -63,7 +62,7 @@ class TransformGraph(tf.Module):
         self._outputs = dict(function.structured_outputs)
         self._needs = _needed_inputs(function)
         self.is_own = any(node.name == OWN_NODE for node in function.graph.get_operations())
-        if self.is_own:
+        if not names:
             _check_widths(features, self._outputs)
         self._sequences = variable_sequences(features)
         self._wanted = wanted_columns(features, labels)
@@ -331,6 +330,8 @@ def _check_widths(features: Mapping[str, Feature], made: Mapping[str, tf.TensorS
     for name, feature in features.items():
         if not isinstance(feature, TextFeature) or feature.encoding != "multi_hot":
             continue
+        if name not in made or made[name].shape.rank != 2:
+            continue  # of another's making
         [width], [wanted] = made[name].shape[1:], feature.tensor_shape
         if width != wanted:
             raise RunError(

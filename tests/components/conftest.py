@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
     """Runs FusionTrainer's executor on the shared rows; returns the artifacts that it filled."""
 
-    def run(specification: Specification, folder: Path, **options: Any) -> dict[str, Any]:
+    def run(
+        specification: Specification, folder: Path, champion: Path | None = None, **options: Any
+    ) -> dict[str, Any]:
         inputs = shared_training_inputs
         examples = examples_of(inputs.splits["train"].parent, list(inputs.splits))
-        return run_training(specification, [examples], inputs.transform_graph, folder, **options)
+        return run_training(
+            specification, [examples], inputs.transform_graph, folder, champion=champion, **options
+        )
 
     return run
