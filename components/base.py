@@ -46,8 +46,23 @@ class Execution:
         return bool(self.inputs.get(key))
 
     def split(self, key: str, name: str) -> str:
-        """The folder of a split of an input."""
-        return artifact_utils.get_split_uri(self.inputs[key], name)
+        """The folder of a split of an input that is one artifact."""
+        self.input(key)
+        return self.split_folders(key, name)[0]
+
+    def split_folders(self, key: str, name: str) -> list[str]:
+        """The folder of a split in each artifact of an input, as of several spans.
+
+        Raises RunError where one has no such split.
+        """
+        for artifact in self.inputs[key]:
+            found = artifact_utils.decode_split_names(artifact.split_names)
+            if name not in found:
+                raise RunError(
+                    f"{artifact.uri}: expected a split '{name}' of the {key}, found "
+                    f"{', '.join(found) or 'none'}: name one of these"
+                )
+        return artifact_utils.get_split_uris(self.inputs[key], name)
 
     def splits(self, key: str) -> dict[str, str]:
         """The folder of each split of an input."""

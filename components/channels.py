@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfx import types
-from tfx.types import artifact_utils, channel_utils, standard_component_specs
+from tfx.types import channel_utils, standard_component_specs
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
 from tfx_fusion.components.artifacts import Submodel
-from tfx_fusion.modules.registry.version_record import DataSource, model_digest
-from tfx_fusion.modules.registry.versions import Champion
+from tfx_fusion.modules.registry.version_record import DataSource
+from tfx_fusion.modules.registry.versions import Champion, holds_model
 from tfx_fusion.modules.submodels.interface import Interface
 
 BASELINE_KEY = standard_component_specs.BASELINE_MODEL_KEY
@@ -68,7 +68,7 @@ def described_data(artifact: types.Artifact) -> DataSource:
     )
 
 
-# The champion, and when a candidate is compared with it.
+# The champion.
 
 
 def describe_champion(artifact: types.Artifact, champion: Champion | None) -> None:
@@ -78,6 +78,17 @@ def describe_champion(artifact: types.Artifact, champion: Champion | None) -> No
         artifact.set_string_custom_property(VERSION_KEY, champion.version)
         artifact.set_string_custom_property(MODEL_DIGEST_KEY, champion.digest)
         artifact.set_string_custom_property(NOT_COMPARABLE_KEY, champion.not_comparable)
+
+
+def is_of_resolver(artifact: types.Artifact) -> bool:
+    """Whether an artifact says itself which champion it holds, as a ChampionResolver's does."""
+    return bool(artifact.has_custom_property(EXISTS_KEY))
+
+
+def model_folder(artifact: types.Artifact) -> Path:
+    """The SavedModel in an artifact: of a Trainer, or of an imported version folder."""
+    folder = Path(artifact.uri)
+    return folder if holds_model(folder) else Path(path_utils.serving_model_path(artifact.uri))
 
 
 def described_champion(artifact: types.Artifact) -> Champion | None:
@@ -90,23 +101,6 @@ def described_champion(artifact: types.Artifact) -> Champion | None:
         artifact.get_string_custom_property(MODEL_DIGEST_KEY),
         artifact.get_string_custom_property(NOT_COMPARABLE_KEY),
     )
-
-
-def with_comparable_baseline(
-    input_dict: dict[str, list[types.Artifact]],
-) -> dict[str, list[types.Artifact]]:
-    """An Evaluator's inputs, the baseline left out where there is none to compare with.
-
-    Whether there is one is known only when a pipeline runs: on Kubeflow it is compiled once for
-    all runs. Nor is a model compared with itself: it cannot be better, and is published already.
-    """
-    champion = described_champion(artifact_utils.get_single_instance(input_dict[BASELINE_KEY]))
-    candidate = artifact_utils.get_single_uri(input_dict[MODEL_KEY])
-    if champion and champion.compared:
-        digest = model_digest(Path(path_utils.serving_model_path(candidate)))
-        if digest != champion.digest:
-            return input_dict
-    return {key: given for key, given in input_dict.items() if key != BASELINE_KEY}
 
 
 # Imported sub-models: an input channel for each.

@@ -146,7 +146,9 @@ def create_steps(
         worth=worth.outputs["worth"] if worth else None,
     ).with_id("Evaluate")
     serving = ServingCheck(
-        specification, examples=rows.outputs["examples"], model=trainer.outputs["model"]
+        examples=rows.outputs["examples"],
+        model=trainer.outputs["model"],
+        limits=specification.serving,
     ).with_id("ServingCheck")
     pusher = VersionPusher(
         specification.publish.path,

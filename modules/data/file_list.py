@@ -71,13 +71,16 @@ def check_files(folder: Path, digest: str) -> None:
     _compare(folder, listed, "")
 
 
-def example_files(folder: str) -> list[str]:
-    """The record files of a split's folder, in the order of the data file's rows.
+def example_files(*folders: str) -> list[str]:
+    """The record files of a split's folders (one for each span), in the order of the rows.
 
     Raises RunError, with the file, where one is missing, additional, or not as it was recorded.
     The files of a folder that no step of this project wrote are known by their names only.
     """
-    split = Path(folder)
+    return [file for folder in folders for file in _files_of_split(Path(folder))]
+
+
+def _files_of_split(split: Path) -> list[str]:
     above = split.parent.parent  # predictions lie deeper in their artifact than other examples
     root = above if (above / LIST_FILE).is_file() else split.parent
     listed = _read_list(root)

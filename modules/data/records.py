@@ -10,6 +10,8 @@ import os
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -67,6 +69,25 @@ class Records:
         if CHECKSUM.unpack(data[length:])[0] != _masked_checksum(record):
             raise _damaged(Path(stream.name), number - int(self._first[place]))
         return record
+
+
+def record_name(path: str | Path, place: int) -> str:
+    """What messages call a record without a name: its place in its file, counted from 0."""
+    return f"record {place} of {'/'.join(Path(path).parts[-2:])}"
+
+
+def record_dataset(files: Sequence[str]) -> tf.data.Dataset:
+    """The records of files, plain or compressed (`.gz`), one after the other."""
+    parts = [
+        tf.data.TFRecordDataset(list(alike), "GZIP" if compressed else None)
+        for compressed, alike in groupby(files, is_compressed)
+    ]
+    return reduce(tf.data.Dataset.concatenate, parts or [tf.data.TFRecordDataset([])])
+
+
+def is_compressed(file: str) -> bool:
+    """Whether a record file is compressed with gzip, by its name, as TFX names them."""
+    return file.endswith(".gz")
 
 
 def count_records(path: Path) -> int:

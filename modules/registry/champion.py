@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -62,10 +63,27 @@ def _not_comparable(version: Path, task: TaskView) -> str:
     for name in set(may_be_missing(task.features)) - set(may_be_missing(its.features)):
         if name in its.features:
             return f"it requires '{name}', which may be missing now"
-    for output, label in task.outputs.items():
+    return _other_outputs(its, task.outputs, task.labels)
+
+
+def other_labels(model: Path, outputs: Mapping[str, str], labels: Mapping[str, Label]) -> str:
+    """Why a model predicts other labels than `outputs` name; empty where it cannot be known.
+
+    Only a model of this project has its specification beside it.
+    """
+    try:
+        text = (model / SPECIFICATION_FILE).read_text()
+        its = TaskView.of(Specification.model_validate_json(text))
+    except (OSError, ValidationError):
+        return ""
+    return _other_outputs(its, outputs, labels)
+
+
+def _other_outputs(its: TaskView, outputs: Mapping[str, str], labels: Mapping[str, Label]) -> str:
+    for output, label in outputs.items():
         if its.outputs.get(output) != label:
             return f"it does not predict '{output}' against the label '{label}'"
-        if _type_and_classes(its.labels[label]) != _type_and_classes(task.labels[label]):
+        if _type_and_classes(its.labels[label]) != _type_and_classes(labels[label]):
             return f"the label '{label}' has another type or other classes in it"
     return ""
 

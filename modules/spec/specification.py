@@ -360,6 +360,18 @@ class Specification(Graph):
         for name, output in self.outputs.items():
             yield f"outputs.{name}.from", f"outputs.{name}", output.from_
 
+    @property
+    def max_rejected(self) -> float:
+        return self.data.max_rejected
+
+    @property
+    def batch_size(self) -> int:
+        return self.training.batch_size
+
+    @property
+    def seed(self) -> int:
+        return self.training.seed
+
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:
         """The names that evaluated rows are sliced by, those crossed together.
 

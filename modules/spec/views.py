@@ -3,7 +3,7 @@
 A view is a parameter of its step, and with it part of the step's key in TFX's cache: what it leaves
 out can change without the step running again. `tests/modules/spec/test_views.py` has a table of
 the keys that run each step again. Embedding plans, which need the built graph, are made of views in
-`modules.embedding.plan`.
+`modules.embedding.plan`; what an evaluation reads is in `modules.spec.evaluated`.
 """
 
 from collections.abc import Mapping
@@ -88,11 +88,20 @@ def embedded_submodels(specification: Specification) -> dict[str, Submodel]:
 
 
 def training_view(specification: Specification) -> Specification:
-    """What training depends on. For Train."""
+    """What training depends on. For Train.
+
+    Neither where the model is evaluated or published, nor limits of data and serving, nor a search.
+    """
     # A feature that only slices use must still have a use for the specification to be valid.
     used = used_features(specification)
     sliced = tuple((name,) for name in specification.features if name not in used)
-    return evaluation_view(specification).changed(evaluation=Evaluation(slices=sliced))
+    return _without_descriptions(specification).changed(
+        data=without_checks(specification.data),
+        evaluation=Evaluation(slices=sliced),
+        tuning=None,
+        serving=Serving(),
+        publish=Publish(path=Path("/")),
+    )
 
 
 def ablation_view(specification: Specification) -> Specification:
@@ -101,26 +110,6 @@ def ablation_view(specification: Specification) -> Specification:
     confidence = specification.evaluation.confidence
     evaluation = trained.evaluation.changed(confidence=confidence)
     return trained.changed(evaluation=evaluation)
-
-
-def evaluation_view(specification: Specification) -> Specification:
-    """What measuring a model depends on. For Evaluate.
-
-    Neither where it runs nor where it is published, nor limits of data and serving, nor a search.
-    """
-    return _without_descriptions(specification).changed(
-        data=without_checks(specification.data),
-        tuning=None,
-        serving=Serving(),
-        publish=Publish(path=Path("/")),
-    )
-
-
-def serving_check_view(specification: Specification) -> Specification:
-    """What the check in a model server depends on. For ServingCheck."""
-    return evaluation_view(specification).changed(
-        evaluation=Evaluation(), serving=specification.serving
-    )
 
 
 def search_view(specification: Specification) -> str:
