@@ -10,22 +10,23 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
 from tfx import types
-from tfx.types import channel_utils, standard_component_specs
+from tfx.types import channel_utils
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
 from tfx_fusion.components.artifacts import Submodel
-from tfx_fusion.modules.registry.version_record import DataSource
+from tfx_fusion.modules.registry.version_record import DataSource, Span
 from tfx_fusion.modules.registry.versions import Champion, holds_model
 from tfx_fusion.modules.submodels.interface import Interface
 
-BASELINE_KEY = standard_component_specs.BASELINE_MODEL_KEY
-MODEL_KEY = standard_component_specs.MODEL_KEY
+SPANS: TypeAdapter[tuple[Span, ...]] = TypeAdapter(tuple[Span, ...])
 
 # Properties of artifacts: of all data ...
 PATH_KEY = "read_from"
 FINGERPRINT_KEY = "data_fingerprint"
+SPANS_KEY = "data_spans"  # of TFX's own ExampleGens, in JSON
 MEDIA_KEY = "media_columns"  # of examples: the columns that named files, in JSON
 # ... of the champion, ...
 EXISTS_KEY = "model_exists"
@@ -58,6 +59,8 @@ def describe_data(artifact: types.Artifact, data: DataSource) -> None:
     """Writes what data were read into an artifact's properties."""
     artifact.set_string_custom_property(PATH_KEY, data.path)
     artifact.set_string_custom_property(FINGERPRINT_KEY, data.fingerprint)
+    if data.spans:
+        artifact.set_string_custom_property(SPANS_KEY, SPANS.dump_json(data.spans).decode())
 
 
 def described_data(artifact: types.Artifact) -> DataSource:
@@ -65,6 +68,7 @@ def described_data(artifact: types.Artifact) -> DataSource:
     return DataSource(
         path=artifact.get_string_custom_property(PATH_KEY),
         fingerprint=artifact.get_string_custom_property(FINGERPRINT_KEY),
+        spans=SPANS.validate_json(artifact.get_string_custom_property(SPANS_KEY) or "[]"),
     )
 
 

@@ -152,13 +152,13 @@ def create_steps(
     ).with_id("ServingCheck")
     pusher = VersionPusher(
         specification.publish.path,
-        specification.publish.keep,
-        provenance,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=serving.outputs["blessing"],
         evaluation=evaluator.outputs["evaluation"],
         champion=champion.outputs["champion"],
         data_gate=gate.outputs["data_gate"],
+        provenance=provenance,
+        keep=specification.publish.keep,
     ).with_id("Publish")
     data = [rows, statistics, checks, champion, gate]
     read: list[BaseNode] = [*data, *importers.values(), transform, *embedders]
