@@ -33,6 +33,7 @@ EXISTS_KEY = "model_exists"
 VERSION_KEY = "version"
 MODEL_DIGEST_KEY = "model_digest"
 NOT_COMPARABLE_KEY = "not_comparable"
+TASK_KNOWN_KEY = "task_known"  # whether it was compared with the task of the candidate
 # ... and of sub-models.
 DIGEST_KEY = "digest"
 INTERFACE_KEY = "interface"

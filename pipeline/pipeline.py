@@ -80,11 +80,13 @@ def create_steps(
         TaskView.of(specification),
     ).with_id("Champion")
     gate = DataGate(
-        specification,
+        specification.features,
+        specification.labels,
         examples=rows.outputs["examples"],
         statistics=statistics.outputs["statistics"],
         anomalies=checks.outputs["anomalies"],
         champion=champion.outputs["champion"],
+        checks=specification.data.checks,
     ).with_id("DataGate")
     importers = {
         name: SubmodelImporter(

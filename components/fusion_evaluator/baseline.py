@@ -6,7 +6,12 @@ from collections.abc import Sequence
 
 from tfx import types
 
-from tfx_fusion.components.channels import described_champion, is_of_resolver, model_folder
+from tfx_fusion.components.channels import (
+    TASK_KNOWN_KEY,
+    described_champion,
+    is_of_resolver,
+    model_folder,
+)
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.evaluation.predictions import check_prediction
 from tfx_fusion.modules.evaluation.quality import NoChampion
@@ -56,7 +61,7 @@ def no_champion(
         digest = model_digest(folder)
     if digest == model_digest(model_folder(candidate)):
         return NoChampion("the baseline is this very model")
-    if is_of_resolver(artifact):
+    if artifact.get_int_custom_property(TASK_KNOWN_KEY):
         return None
     try:
         model = ExportedModel(folder, list(task.outputs))

@@ -8,6 +8,7 @@ these files, or fails: a folder may have been used twice, a copy may have been c
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -71,13 +72,17 @@ def check_files(folder: Path, digest: str) -> None:
     _compare(folder, listed, "")
 
 
-def example_files(*folders: str) -> list[str]:
-    """The record files of a split's folders (one for each span), in the order of the rows.
+Folders = str | Sequence[str]
+
+
+def example_files(folders: Folders) -> list[str]:
+    """The record files of a split, in the order of the rows.
 
     Raises RunError, with the file, where one is missing, additional, or not as it was recorded.
     The files of a folder that no step of this project wrote are known by their names only.
     """
-    return [file for folder in folders for file in _files_of_split(Path(folder))]
+    several = [folders] if isinstance(folders, str) else folders
+    return [file for folder in several for file in _files_of_split(Path(folder))]
 
 
 def _files_of_split(split: Path) -> list[str]:

@@ -14,7 +14,7 @@ may be than `data.max_rejected` allows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfx_fusion.modules.data.file_list import PREFIX, example_files
+from tfx_fusion.modules.data.file_list import PREFIX, Folders, example_files
 from tfx_fusion.modules.data.records import record_dataset
 from tfx_fusion.modules.data.rejected import Rejected, check_limit, shown
 from tfx_fusion.modules.embedding.columns import write_rows
@@ -166,7 +166,7 @@ def write_predictions(
     pipeline: beam.Pipeline,
     task: Evaluated,
     models: Mapping[str, Path],
-    examples: str | Sequence[str],
+    examples: Folders,
     folder: Path,
 ) -> None:
     """Adds to a Beam pipeline the predictions for every row of a split.
@@ -179,7 +179,7 @@ def write_predictions(
         folder: where predictions go.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found = example_files(*([examples] if isinstance(examples, str) else examples))
+    found = example_files(examples)
     # Under names of their own: files of several spans have the same, and these are not compressed.
     names = (f"{PREFIX}{place:05d}-of-{len(found):05d}" for place in range(len(found)))
     files = [(file, str(folder / name)) for file, name in zip(found, names, strict=True)]

@@ -33,8 +33,11 @@ def champion_state(folder: Path) -> str:
     return f"{version.name} {hashlib.sha256(content).hexdigest()}"
 
 
-def copy_champion(folder: Path, task: TaskView, target: Path) -> Champion | None:
-    """Copies the last published model of a publish folder; None where there is none."""
+def copy_champion(folder: Path, task: TaskView | None, target: Path) -> Champion | None:
+    """Copies the last published model of a publish folder; None where there is none.
+
+    Whether a candidate of a task can be compared with it is not said without the task.
+    """
     if newest_version(folder) is None:
         return None
     with locked(folder):
@@ -42,7 +45,8 @@ def copy_champion(folder: Path, task: TaskView, target: Path) -> Champion | None
         if version is None:
             return None
         shutil.copytree(version, target, dirs_exist_ok=True)
-        return Champion(version.name, published_digest(version), _not_comparable(version, task))
+        not_comparable = _not_comparable(version, task) if task else ""
+        return Champion(version.name, published_digest(version), not_comparable)
 
 
 def _not_comparable(version: Path, task: TaskView) -> str:

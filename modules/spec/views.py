@@ -21,12 +21,17 @@ from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.topology import used_features
 
 
-class RowsView(Part):
-    """What the rows are. For Rows and DataGate; the limits of the gate are no part of it."""
+class ColumnsView(Part):
+    """What stands in the rows. For DataGate."""
+
+    features: dict[str, Feature]
+    labels: dict[str, Label] = {}
+
+
+class RowsView(ColumnsView):
+    """What the rows are. For Rows; the limits of DataGate are no part of it."""
 
     data: Data
-    features: dict[str, Feature]
-    labels: dict[str, Label]
 
     @classmethod
     def of(cls, specification: Specification) -> Self:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data.file_list import example_files
+from tfx_fusion.modules.data.file_list import Folders, example_files
 from tfx_fusion.modules.data.records import record_dataset, record_name
 from tfx_fusion.modules.errors import RunError, library_cause, suggestion
 from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
@@ -61,12 +61,13 @@ def first_value(row: Mapping[str, tf.train.Feature], name: str) -> bytes:
     return first if isinstance(first, bytes) else str(first).encode()
 
 
-def first_rows(folders: Sequence[str], most: int = TRIED_ROWS) -> ExampleRows:
+def first_rows(folders: Folders, most: int = TRIED_ROWS) -> ExampleRows:
     """The first rows of a split, of the folder of each span. Raises RunError where it has none."""
-    files = example_files(*folders)
+    files = example_files(folders)
     found = list(record_dataset(files).take(most).as_numpy_iterator())
     if not found:
-        raise RunError(f"{', '.join(folders)}: expected rows of tf.Examples, found none")
+        where = folders if isinstance(folders, str) else ", ".join(folders)
+        raise RunError(f"{where}: expected rows of tf.Examples, found none")
     return ExampleRows.of(found, files[0])
 
 

@@ -91,6 +91,7 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
     champion.uri = model.uri
     version = Champion(version="1", digest="of another file", not_comparable="")
     describe_champion(champion, version)
+    champion.set_int_custom_property("task_known", 1)
     context = executor.Executor.Context(beam_pipeline_args=[RUNNER], tmp_dir=str(tmp_path))
     executor.Executor(context).Do(
         {"examples": [examples], "model": [model], "baseline_model": [champion]},
