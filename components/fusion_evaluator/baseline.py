@@ -13,7 +13,7 @@ from tfx_fusion.components.channels import (
     model_folder,
 )
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.evaluation.predictions import check_prediction
+from tfx_fusion.modules.evaluation.predictions import check_predictions
 from tfx_fusion.modules.evaluation.quality import NoChampion
 from tfx_fusion.modules.registry.champion import other_labels
 from tfx_fusion.modules.registry.version_record import model_digest
@@ -64,9 +64,7 @@ def no_champion(
     if artifact.get_int_custom_property(TASK_KNOWN_KEY):
         return None
     try:
-        model = ExportedModel(folder, list(task.outputs))
-        for output, values in model.predict(rows).items():
-            check_prediction(task, model, output, values)
+        check_predictions(task, ExportedModel(folder, list(task.outputs)), rows)
     except RunError as error:
         return NoChampion(f"the baseline cannot be measured: {error}", fails=True)
     outputs = {output: task.label_name(output) for output in task.outputs}

@@ -20,11 +20,13 @@ from tfx_fusion.components.channels import MODEL_DIGEST_KEY, model_folder
 from tfx_fusion.components.fusion_evaluator.baseline import no_champion
 from tfx_fusion.modules.errors import user_error
 from tfx_fusion.modules.evaluation.ablation import read_ablation, with_ablation
+from tfx_fusion.modules.evaluation.labels import read_labels
 from tfx_fusion.modules.evaluation.predictions import (
     CANDIDATE,
     CHAMPION,
     SPLIT,
     RowsBefore,
+    check_predictions,
     predictions_folder,
     write_predictions,
 )
@@ -33,7 +35,7 @@ from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.registry.version_record import model_digest
 from tfx_fusion.modules.report.summaries import EvaluationSummary, RowsSummary, TrainingSummary
 from tfx_fusion.modules.spec.evaluated import EvaluationView
-from tfx_fusion.modules.training.exported import first_rows
+from tfx_fusion.modules.training.exported import ExportedModel, first_rows
 
 TASK_KEY = "specification"
 WORTH_KEY = "worth"
@@ -48,7 +50,13 @@ class Executor(StepExecutor, evaluator.Executor):
         examples = run.split_folders(EXAMPLES_KEY, split)
         candidate = run.input(MODEL_KEY)
         baseline = run.inputs.get(BASELINE_MODEL_KEY, [])
-        absent = no_champion(candidate, baseline, task, first_rows(examples))
+        rows = first_rows(examples)
+        if not isinstance(summary_of([candidate]), TrainingSummary):
+            # Before Beam, whose workers would each say what does not fit.
+            model = ExportedModel(model_folder(candidate), list(task.outputs))
+            read_labels(task, model, rows)
+            check_predictions(task, model, rows)
+        absent = no_champion(candidate, baseline, task, rows)
 
         results = run.output_folder(constants.EVALUATION_KEY)
         inputs = {MODEL_KEY: [candidate]}

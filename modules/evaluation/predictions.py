@@ -93,9 +93,7 @@ class Predictor:
             labels = read_labels(self._task, self._models[CANDIDATE], rows)
             columns.update({label_key(output): labels[output] for output in labels})
             for name, model in self._models.items():
-                predicted = model.predict(rows)
-                for output, values in predicted.items():
-                    check_prediction(self._task, model, output, values)
+                for output, values in check_predictions(self._task, model, rows).items():
                     columns[prediction_key(name, output)] = values.reshape(len(rows), -1)
             usable = np.ones(len(rows), bool)
             for output in self._task.outputs:
@@ -115,30 +113,39 @@ class Predictor:
         return b"" if feature == name else str(int(not first_value(row, feature))).encode()
 
 
-def check_prediction(task: Evaluated, model: ExportedModel, output: str, found: np.ndarray) -> None:
-    """Raises RunError where predictions `(rows, …)` are not what an output's metrics need.
+def check_predictions(
+    task: Evaluated, model: ExportedModel, rows: ExampleRows
+) -> dict[str, np.ndarray]:
+    """What a model predicts of some rows, `(rows, …)` by output.
 
-    That a model of this project gives probabilities was checked when its graph was built.
+    Raises RunError where that is not what the metrics of an output need. That a model of this
+    project gives probabilities was checked when its graph was built.
     """
-    kind, label = task.kind_of(output), task.label_of(output)
-    wanted = 1 if isinstance(label, NumberLabel) or kind == "binary" else len(label.classes)
-    rows = found.reshape(len(found), -1)
-    if rows.shape[1] != wanted or found.dtype.kind not in "fiu":
-        raise RunError(
-            f"{model.path}: expected {wanted} numbers a row of output '{output}' ({kind}), found "
-            f"{rows.shape[1]} of {found.dtype}"
-        )
-    finite = rows[np.isfinite(rows).all(axis=1)]
-    if isinstance(label, NumberLabel) or model.has_labels or not len(finite):
-        return
-    sums = finite.sum(axis=1) if kind == "category" else np.ones(len(finite))
+    predicted = model.predict(rows)
+    for output, values in predicted.items():
+        kind, label = task.kind_of(output), task.label_of(output)
+        wanted = 1 if isinstance(label, NumberLabel) or kind == "binary" else len(label.classes)
+        numbers = values.reshape(len(values), -1)
+        if numbers.shape[1] != wanted or values.dtype.kind not in "fiu":
+            raise RunError(
+                f"{model.path}: expected {wanted} numbers a row of output '{output}' ({kind}), "
+                f"found {numbers.shape[1]} of {values.dtype}"
+            )
+        if not isinstance(label, NumberLabel) and not model.has_labels:
+            _check_probabilities(model.path, output, numbers, sums=kind == "category")
+    return predicted
+
+
+def _check_probabilities(path: Path, output: str, numbers: np.ndarray, sums: bool) -> None:
+    finite = numbers[np.isfinite(numbers).all(axis=1)]
     wrong = ((finite < -ROUNDING) | (finite > 1 + ROUNDING)).any(axis=1)
-    wrong |= np.abs(sums - 1) > ROUNDING
+    if sums:
+        wrong |= np.abs(finite.sum(axis=1) - 1) > ROUNDING
     if wrong.any():
+        found = np.array2string(finite[wrong][0][:SHOWN], precision=3)
         raise RunError(
-            f"{model.path}: expected probabilities of output '{output}', found "
-            f"{np.array2string(finite[wrong][0][:SHOWN], precision=3)}: end the model in a softmax "
-            "or sigmoid"
+            f"{path}: expected probabilities of output '{output}', found {found}: end the model in "
+            "a softmax or sigmoid"
         )
 
 
