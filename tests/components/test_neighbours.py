@@ -102,10 +102,11 @@ def test_the_requests_of_infra_validator_are_answered_by_the_signature_of_exampl
     requests = build_requests("colours", model, examples, spec)
 
     assert len(requests) == 3
-    for request, wanted in zip(requests, answers[0], strict=False):
+    for request in requests:  # of any rows: it reads them shuffled
         signature, inputs = request.model_spec.signature_name, arrays_of(request.inputs)
         servable.check(signature, inputs)
-        np.testing.assert_allclose(servable.run(signature, inputs)["colour"][0], wanted, atol=1e-6)
+        [chances] = servable.run(signature, inputs)["colour"]
+        assert np.abs(answers[0] - chances).max(axis=1).min() < 1e-6
 
 
 def test_bulk_inferrer_predicts_by_the_signature_of_examples(
