@@ -141,7 +141,9 @@ def _raw(world: World, split: str) -> RawRows:
 
 def _plain_parts(world: World) -> tuple[keras.Model, Any]:
     """The pretrained models as one would load them by hand."""
-    vision = keras.saving.load_model(world.submodels["vision"] / "model.keras", compile=False)
+    vision = keras.saving.load_model(
+        world.submodels["vision"] / "Format-Serving/model.keras", compile=False
+    )
     vision.trainable = False
     text = keras.layers.TFSMLayer(
         world.submodels["text"] / "model", call_endpoint="serving_default", trainable=False

@@ -4,7 +4,9 @@ Their names have the form that Kubeflow's compiler asks for, and their facts are
 since it knows no declared ones but TFX's own.
 """
 
+from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
+from tfx.types.component_spec import COMPATIBLE_TYPES_KEY
 
 
 class RejectedRows(Artifact):
@@ -17,13 +19,17 @@ class RejectedRows(Artifact):
 
 
 class Submodel(Artifact):
-    """A checked copy of a pretrained model: `model.keras`, or the SavedModel folder `model`.
+    """A checked copy of a pretrained model: SavedModel `Format-Serving`, or `model.keras` in it.
 
     Its properties are `submodel` (the name), `digest`, `origin`, `interface` (JSON) and
-    `parameters` (a count).
+    `parameters` (a count). Components that take TFX's Model take it too, as Trainer's `base_model`.
     """
 
     TYPE_NAME = "fusion.Submodel"
+
+
+_alike: set[type[Artifact]] = getattr(standard_artifacts.Model, COMPATIBLE_TYPES_KEY, set())
+setattr(standard_artifacts.Model, COMPATIBLE_TYPES_KEY, {*_alike, Submodel})
 
 
 class DataGateReport(Artifact):

@@ -1,7 +1,7 @@
 """The base of the executors: typed access to what a component is given, and its summary."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,6 +68,10 @@ class Execution:
         """The folder of each split of an input."""
         return {name: self.split(key, name) for name in SPLITS}
 
+    def named_splits(self, key: str, names: Mapping[str, str]) -> dict[str, list[str]]:
+        """The folders of `train` and `eval` of an input, whatever their names are there."""
+        return {split: self.split_folders(key, name) for split, name in names.items()}
+
     def transform_path(self, key: str) -> str:
         """The graph inside a Transform component's output."""
         return str(self.input_folder(key) / "transform_fn")
@@ -92,7 +96,7 @@ class Execution:
 
     def rejected_rows(self, key: str) -> int:
         """How many rows were rejected when examples were read; 0 where another component did."""
-        summary = summary_of([self.input(key)])
+        summary = summary_of(self.inputs[key])
         return summary.rejected if isinstance(summary, RowsSummary) else 0
 
     def parameter(self, key: str, kind: type[Model]) -> Model:

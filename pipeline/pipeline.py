@@ -12,16 +12,16 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx_fusion.components.champion_resolver.component import ChampionResolver
 from tfx_fusion.components.data_gate.component import DataGate
 from tfx_fusion.components.embedding_gen.component import EmbeddingGen
+from tfx_fusion.components.fused import wire
 from tfx_fusion.components.fusion_evaluator.component import FusionEvaluator
 from tfx_fusion.components.fusion_trainer.component import FusionTrainer
 from tfx_fusion.components.fusion_worth.component import FusionWorthGen
 from tfx_fusion.components.manifest_example_gen.component import ManifestExampleGen
 from tfx_fusion.components.serving_check.component import ServingCheck
-from tfx_fusion.components.submodel_importer.component import SubmodelImporter
 from tfx_fusion.components.tfx_steps import ExampleValidator, StatisticsGen, Transform
 from tfx_fusion.components.version_pusher.component import VersionPusher
 from tfx_fusion.modules.data.source import RowSource
-from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
+from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.preprocessing.transform import transform_config
 from tfx_fusion.modules.registry.version_record import Provenance
 from tfx_fusion.modules.spec import BeamStep, Specification
@@ -88,17 +88,6 @@ def create_steps(
         champion=champion.outputs["champion"],
         checks=specification.data.checks,
     ).with_id("DataGate")
-    importers = {
-        name: SubmodelImporter(
-            name,
-            str(path),
-            inspections[name].digest,
-            submodel.signature,
-            submodel.custom_objects,
-            submodel.origin,
-        ).with_id(f"Import-{name.replace('_', '-')}")
-        for name, (submodel, path) in specification.imported().items()
-    }
     transform = Transform(
         examples=rows.outputs["examples"],
         schema=rows.outputs["schema"],
@@ -109,35 +98,25 @@ def create_steps(
         materialize=False,  # decoded images never go to disk
         disable_statistics=True,
     ).with_id("Transform")
-    submodels = {name: node.outputs["submodel"] for name, node in importers.items()}
-    embedders = [
-        EmbeddingGen(
-            plan,
-            examples=rows.outputs["examples"],
-            transform_graph=transform.outputs["transform_graph"],
-            submodels=submodels,
-        ).with_id(f"Embed-{position + 1}" if position else "Embed")
-        for position, plan in enumerate(distinct_plans(list(stages)))
-    ]
-    trainer = FusionTrainer(
+    fused = wire(
         specification,
-        examples=rows.outputs["examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        submodels=submodels,
-        stages=stages,
-        embeddings=[node.outputs["embeddings"] for node in embedders],
+        inspections,
+        stages,
+        rows.outputs["examples"],
+        transform.outputs["transform_graph"],
         checkpoints=checkpoints,
         champion=seen.champion_state,
-    ).with_id("Train")
+    )
+    trainer = fused.trainer
     worth = None
     if specification.evaluation.worth:
         worth = FusionWorthGen(
             specification,
             examples=rows.outputs["examples"],
             transform_graph=transform.outputs["transform_graph"],
-            submodels=submodels,
+            submodels=fused.submodels,
             stages=stages,
-            embeddings=[node.outputs["embeddings"] for node in embedders],
+            embeddings=fused.embeddings,
             model=trainer.outputs["model"],
         ).with_id("Worth")
     evaluator = FusionEvaluator(
@@ -163,7 +142,7 @@ def create_steps(
         keep=specification.publish.keep,
     ).with_id("Publish")
     data = [rows, statistics, checks, champion, gate]
-    read: list[BaseNode] = [*data, *importers.values(), transform, *embedders]
+    read: list[BaseNode] = [*data, *fused.importers.values(), transform, *fused.embedders]
     judged = [trainer, *([worth] if worth else []), evaluator, serving, pusher]
     nodes = [*read, *judged] if train else read
     choices = beam or choose(specification, None)

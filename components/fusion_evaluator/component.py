@@ -17,7 +17,7 @@ from tfx_fusion.components.artifacts import FusionWorth
 from tfx_fusion.components.channels import filled, texts
 from tfx_fusion.components.fusion_evaluator import executor
 from tfx_fusion.modules.evaluation.tfma_config import predictions_config
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion
 from tfx_fusion.modules.spec.evaluated import EvaluationView
 
 
@@ -64,7 +64,7 @@ class FusionEvaluator(base_beam_component.BaseBeamComponent):
 
     def __init__(
         self,
-        specification: Specification | EvaluationView,
+        specification: Fusion | EvaluationView,
         examples: types.BaseChannel,
         model: types.BaseChannel,
         baseline_model: types.BaseChannel | None = None,

@@ -10,19 +10,20 @@ from tfx.dsl.components.base import base_executor
 from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
+from tfx_fusion.components.binding import BINDING_KEY, Binding
 from tfx_fusion.components.champion_resolver.executor import current_state
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry.versions import newest_version
 from tfx_fusion.modules.report.summaries import TrainingSummary
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.frozen_proof import all_frozen
 from tfx_fusion.modules.training.record import TrainingRecord
 from tfx_fusion.modules.training.run import fuse_and_train
 
 SPECIFICATION_KEY = "specification"
-CHECKPOINTS_KEY = "checkpoints"
+CHECKPOINTS_KEY = "checkpoints"  # empty where none are written
 PUBLISH_FOLDER_KEY = "publish_folder"  # empty where no warm start is asked for
 CHAMPION_KEY = "champion"
 EXAMPLES_KEY = "examples"
@@ -44,10 +45,13 @@ def given_embeddings(run: Execution, stages: list[StagePlan]) -> list[str]:
     return [str(run.input_folder(embeddings_key(position))) for position in plans]
 
 
-def checkpoint_of(run: Execution, champion: Path | None) -> Checkpoint:
+def checkpoint_of(run: Execution, champion: Path | None) -> Checkpoint | None:
     """The place of a checkpoint depends on all that training depends on, so none is mistaken."""
+    if not run.parameters[CHECKPOINTS_KEY]:
+        return None
     identity = [
         run.parameters[SPECIFICATION_KEY],
+        run.parameters[BINDING_KEY],
         str(champion),
         sorted((key, artifact.uri) for key, given in run.inputs.items() for artifact in given),
     ]
@@ -59,7 +63,8 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
     """Collects the inputs' places and hands them to the training module."""
 
     def execute(self, run: Execution) -> TrainingSummary:
-        specification = run.parameter(SPECIFICATION_KEY, Specification)
+        specification = run.parameter(SPECIFICATION_KEY, Fusion)
+        bound = run.parameter(BINDING_KEY, Binding)
         stages = STAGES.validate_json(run.parameters[STAGES_KEY])
         submodels = run.submodels(specification.imported())
         folder = run.parameters[PUBLISH_FOLDER_KEY]
@@ -78,7 +83,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
             submodels.folders,
             submodels.digests,
             transform_path=run.transform_path(TRANSFORM_KEY),
-            splits=run.splits(EXAMPLES_KEY),
+            splits=run.named_splits(EXAMPLES_KEY, bound.splits),
             stages=stages,
             embeddings=given_embeddings(run, stages),
             model_path=Path(path_utils.serving_model_dir(model.uri)),
@@ -86,6 +91,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
             checkpoint=checkpoint_of(run, champion),
             champion=champion,
             rejected_before=run.rejected_rows(EXAMPLES_KEY),
+            names=bound.names,
         )
         model.set_string_custom_property("frozen_digest", all_frozen(record.proof).exported)
         for name, part in record.proof.items():

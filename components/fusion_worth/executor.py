@@ -10,7 +10,7 @@ from tfx_fusion.components.fusion_trainer.executor import STAGES, given_embeddin
 from tfx_fusion.modules.evaluation.ablation import write_ablation
 from tfx_fusion.modules.evaluation.measure_ablation import measure_ablation
 from tfx_fusion.modules.report.summaries import AblationSummary, Gain
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion
 
 SPECIFICATION_KEY = "specification"
 STAGES_KEY = "stages"
@@ -24,7 +24,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
     """Collects the inputs' places and hands them to the evaluation module."""
 
     def execute(self, run: Execution) -> AblationSummary:
-        specification = run.parameter(SPECIFICATION_KEY, Specification)
+        specification = run.parameter(SPECIFICATION_KEY, Fusion)
         stages = STAGES.validate_json(run.parameters[STAGES_KEY])
         submodels = run.submodels(specification.imported())
 

@@ -20,7 +20,8 @@ from tfx_fusion.modules.files import put_in_place, write_text
 
 LIST_FILE = "files.json"
 PREFIX = "data_tfrecord-"
-SHARD = re.compile(re.escape(PREFIX) + r"(\d{5,})-of-(\d{5,})(?:\.gz)?")
+# The second name is that of examples that Transform has materialized.
+SHARD = re.compile(r"(?:data_tfrecord|transformed_examples)-(\d{5,})-of-(\d{5,})(?:\.gz)?")
 
 
 class ListedFile(BaseModel):
@@ -105,9 +106,19 @@ def _files_of_split(split: Path) -> list[str]:
     numbers = [int(match[1]) for match in shards.values() if match]
     for number in range(max(totals, default=0)):
         if number not in numbers:
-            missing = f"{PREFIX}{number:05d}-of-{max(totals):05d}"
+            missing = re.sub(r"-\d+-of-", f"-{number:05d}-of-", names[0])
             raise _unlike(split / missing, root, "the file is missing")
     return [str(split / name) for name in names]
+
+
+def shard_name(place: int, total: int) -> str:
+    """The name of one of several record files, by its place among them from 0."""
+    return f"{PREFIX}{place:05d}-of-{total:05d}"
+
+
+def is_transformed(file: str) -> bool:
+    """Whether a record file holds examples that Transform has materialized, by its name."""
+    return Path(file).name.startswith("transformed_examples-")
 
 
 def temporary_file(file: str) -> str:

@@ -2,12 +2,16 @@
 
 A TFRecord file has no index. One pass over the lengths in it finds where each record begins; the
 records themselves are skipped. The format, from TensorFlow's `lib/io/record_writer.h`: a length
-of 8 bytes, its checksum of 4, the record, its checksum of 4. A file compressed as a whole cannot be
-read so; none that this project writes is.
+of 8 bytes, its checksum of 4, the record, its checksum of 4. Files of this project are plain; those
+of TFX's own components are compressed as a whole, which only their name says (`.gz`).
 """
 
+import gzip
 import os
+import shutil
 import struct
+import tempfile
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from functools import reduce
@@ -30,7 +34,9 @@ READ_AT_ONCE = 1 << 20  # bytes; headers of small records come many in one read
 class Records:
     """The records of several files as one sequence, in the order of the files.
 
-    Memory: 12 bytes a record. Files stay open, one descriptor each, until the object is gone.
+    Memory: 12 bytes a record. Files stay open, one descriptor each, until the object is gone. Of
+    a compressed one it is a plain copy in the folder of temporary files, which has no name there
+    and is gone with the process at the latest.
     """
 
     def __init__(self, files: Sequence[str]) -> None:
@@ -38,8 +44,12 @@ class Records:
 
         Raises RunError, with the file and the record, where a file is cut short or damaged.
         """
-        self._files = [Path(file).open("rb") for file in files]  # noqa: SIM115 read until the end
-        found = [_starts(stream.fileno(), Path(stream.name)) for stream in self._files]
+        self._paths = [Path(file) for file in files]
+        self._files = [_opened(path) for path in self._paths]
+        found = [
+            _starts(stream.fileno(), path)
+            for stream, path in zip(self._files, self._paths, strict=True)
+        ]
         self._starts = np.concatenate(found or [np.empty(0, np.int64)])
         counts = [len(starts) for starts in found]
         self._file_of = np.repeat(np.arange(len(found), dtype=np.int32), counts)
@@ -67,8 +77,13 @@ class Records:
         data = os.pread(stream.fileno(), length + CHECKSUM.size, start + HEADER.size)
         record = data[:length]
         if CHECKSUM.unpack(data[length:])[0] != _masked_checksum(record):
-            raise _damaged(Path(stream.name), number - int(self._first[place]))
+            raise _damaged(self._paths[place], number - int(self._first[place]))
         return record
+
+    def name(self, number: int) -> str:
+        """What messages call a record that has no name of its own."""
+        place = int(self._file_of[number])
+        return record_name(self._paths[place], number - int(self._first[place]))
 
 
 def record_name(path: str | Path, place: int) -> str:
@@ -88,6 +103,20 @@ def record_dataset(files: Sequence[str]) -> tf.data.Dataset:
 def is_compressed(file: str) -> bool:
     """Whether a record file is compressed with gzip, by its name, as TFX names them."""
     return file.endswith(".gz")
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A record file, opened to be read at any place."""
+    if not is_compressed(path.name):
+        return path.open("rb")
+    plain = tempfile.TemporaryFile()  # noqa: SIM115 read until the end
+    try:
+        with gzip.open(path) as packed:
+            shutil.copyfileobj(packed, plain, READ_AT_ONCE)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise RunError(f"{path}: the compressed file is cut short or damaged: {error}") from None
+    plain.flush()  # it is read by its descriptor
+    return plain
 
 
 def count_records(path: Path) -> int:

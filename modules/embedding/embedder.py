@@ -1,17 +1,26 @@
 """The frozen part of a graph as one function, from stored rows to what a head learns from."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfx_fusion.modules.data.file_list import is_transformed
+from tfx_fusion.modules.data.records import record_dataset, record_name
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, values_per_row
 from tfx_fusion.modules.graph.build import build_part
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import ImageFeature, missing_name, weighted_labels, weights_name
+from tfx_fusion.modules.spec import (
+    ImageFeature,
+    length_name,
+    missing_name,
+    weighted_labels,
+    weights_name,
+)
 from tfx_fusion.modules.spec.topology import source_of, upstream
 from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
 from tfx_fusion.modules.submodels.layer import opener
@@ -69,6 +78,7 @@ class Embedder:
         interfaces: Mapping[str, Interface],
         submodels: Mapping[str, Path],
         transform_path: str,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         """
         Args:
@@ -76,15 +86,40 @@ class Embedder:
             interfaces: of each imported sub-model of the plan.
             submodels: the folder of each imported copy.
             transform_path: the Transform graph's `transform_fn` folder.
+            names: its output for a feature or label, where it has another name.
+
+        Raises RunError where the Transform graph does not give what is needed.
         """
         self.plan = plan
-        self._transform = TransformGraph(transform_path, plan.features, plan.labels)
         with precision(plan.precision):
             self._model = build_part(plan, interfaces, opener(plan, submodels))
+        read = {*self._model.input, *plan.passed}
+        features = {
+            name: feature
+            for name, feature in plan.features.items()
+            if read & {name, length_name(name), missing_name(name)}
+        }
+        self._transform = TransformGraph(transform_path, features, plan.labels, names)
         self._batch = batch_size(plan, interfaces)
         self._optional = _replaced_later(plan)
+        # Images stay encoded where this project's own Transform decodes them, to take less space.
+        self._encoded = [
+            name
+            for name in plan.passed
+            if self._transform.is_own and isinstance(plan.features.get(name), ImageFeature)
+        ]
+        labels = (*plan.labels, *map(weights_name, weighted_labels(plan.labels)))
+        self._passed = [*labels, *(name for name in plan.passed if name not in self._encoded)]
+        lacking = map(missing_name, self._optional.values())
+        self._needed = list(dict.fromkeys((*self._passed, *self._model.input, *lacking)))
+        self._transform.check(self._needed)
         serialized = tf.TensorSpec((None,), tf.string)
-        self._embed = tf.function(self._embed_batch, [serialized], autograph=False)
+        self._embed = {
+            transformed: tf.function(
+                partial(self._embed_batch, transformed=transformed), [serialized], autograph=False
+            )
+            for transformed in (False, True)
+        }
 
     def batches(
         self, path: str, rejected: list[RejectedRow] | None = None
@@ -92,20 +127,32 @@ class Embedder:
         """The rows of a file of tf.Examples in order, as `{column: (batch, …)}`.
 
         Columns: each embedding (and its mask, if it has one), each feature passed on (images still
-        encoded), each label as the loss takes it, its row weights, and `row_id`.
+        encoded, by this project's own Transform), each label as the loss takes it, its row weights,
+        and `row_id`: of rows without one, their place in the file.
 
         A row of which a sub-model returns a value that is not finite is left out, and added to
         `rejected`. That is no reason to leave it out where the row lacks the feature that the
         embedding is computed from, since the head replaces the embedding: it becomes zeros.
+
+        Raises RunError, with the row and the column, for one that cannot be read.
         """
         rejected = [] if rejected is None else rejected
         place = 0
         # No `map` on the dataset: it would be traced and optimised anew for each file. Inside one
         # function the images of a batch are decoded in parallel as well.
-        for serialized in tf.data.TFRecordDataset(path).batch(self._batch).prefetch(1):
+        embed = self._embed[is_transformed(path)]
+        for serialized in record_dataset([path]).batch(self._batch).prefetch(1):
             rows = len(serialized)
-            found = self._embed(self._padded(serialized))
+            try:
+                found = embed(self._padded(serialized))
+            except tf.errors.InvalidArgumentError as error:
+                self._transform.check_records(serialized.numpy(), path, place, error)
+                raise
             columns = {name: value.numpy()[:rows] for name, value in found.items()}
+            if not columns["row_id"].all():
+                places = enumerate(columns["row_id"], place)
+                ids = [row_id or record_name(path, at).encode() for at, row_id in places]
+                columns["row_id"] = np.array(ids, object)
             usable = np.ones(rows, bool)
             for name in self.plan.embeddings:
                 bad = ~_finite(columns[name])
@@ -131,14 +178,13 @@ class Embedder:
         missing = -rows % step
         return tf.concat([serialized, tf.repeat(serialized[:1], missing)], axis=0)
 
-    def _embed_batch(self, serialized: Any) -> dict[str, Any]:
-        raw = tf.io.parse_example(serialized, self._transform.example_spec())
-        tensors = self._transform(raw)
-        weights = [weights_name(name) for name in weighted_labels(self.plan.labels)]
-        columns = {name: tensors[name] for name in (*self.plan.labels, *weights, "row_id")}
-        for name in self.plan.passed:
-            image = isinstance(self.plan.features.get(name), ImageFeature)
-            columns[name] = raw[name] if image else tensors[name]
+    def _embed_batch(self, serialized: Any, transformed: bool) -> dict[str, Any]:
+        tensors = self._transform.parse(serialized, self._needed, transformed)
+        columns = {name: tensors[name] for name in self._passed}
+        columns["row_id"] = self._transform.row_ids(serialized, transformed)
+        if self._encoded:
+            spec = dict.fromkeys(self._encoded, tf.io.FixedLenFeature((), tf.string))
+            columns |= tf.io.parse_example(serialized, spec)
         inputs = {name: tensors[name] for name in self._model.input}
         for name, tensor in self._model(inputs, training=False).items():
             columns[name] = tensor

@@ -14,10 +14,10 @@ from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.keras_compat import takes_training
 from tfx_fusion.modules.spec import (
+    Fusion,
     Graph,
     Label,
     Layers,
-    Specification,
     Stage,
     Submodel,
     length_name,
@@ -108,7 +108,7 @@ class StagePlan(Part):
         return self.learns_from.description
 
 
-def plan_stages(specification: Specification, fused: FusedModel) -> list[StagePlan]:
+def plan_stages(specification: Fusion, fused: FusedModel) -> list[StagePlan]:
     """What each stage of training learns from.
 
     Args:
@@ -130,7 +130,7 @@ def plan_stages(specification: Specification, fused: FusedModel) -> list[StagePl
 Changed = dict[str, set[str]]
 
 
-def _chosen(specification: Specification, fused: FusedModel, stage: Stage) -> Changed:
+def _chosen(specification: Fusion, fused: FusedModel, stage: Stage) -> Changed:
     return {
         name: set(chosen_layers(f"unfreeze.{name}", fused.interfaces[name], fused.taps[name], what))
         for name, what in stage.unfreeze.items()
@@ -151,7 +151,7 @@ def distinct_plans(stages: list[StagePlan]) -> list[EmbeddingPlan]:
     return found
 
 
-def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> StagePlan:
+def _plan(specification: Fusion, fused: FusedModel, changed: Changed) -> StagePlan:
     if not specification.training.embed_once:
         return StagePlan(plan=None, reason="training.embed_once is false")
     frontier = _Frontier(specification, fused, changed)
@@ -170,14 +170,14 @@ def _plan(specification: Specification, fused: FusedModel, changed: Changed) -> 
         graph=graph,
         precision=specification.training.precision if graph else "float32",
         embeddings=tuple(frontier.embeddings),
-        max_rejected=specification.data.max_rejected,
+        max_rejected=specification.max_rejected,
         passed=tuple(name for name in fused.model.input if name in frontier.features),
         cuts=frontier.cuts,
     )
     return StagePlan(plan=plan, live=frontier.live)
 
 
-def _submodels(specification: Specification, needed: set[str]) -> dict[str, Submodel]:
+def _submodels(specification: Fusion, needed: set[str]) -> dict[str, Submodel]:
     """The sub-models that compute some embeddings, with those whose weights they use.
 
     One that only gives its weights is connected as the one that uses them: where it really stands,
@@ -197,7 +197,7 @@ def _submodels(specification: Specification, needed: set[str]) -> dict[str, Subm
 class _Frontier:
     """Walks from the outputs towards the data, up to what is constant."""
 
-    def __init__(self, specification: Specification, fused: FusedModel, changed: Changed) -> None:
+    def __init__(self, specification: Fusion, fused: FusedModel, changed: Changed) -> None:
         self._specification, self._fused = specification, fused
         self._changed = changed
         self._upstream = upstream(specification)
@@ -274,7 +274,7 @@ def values_per_row(tensor: Any) -> int | None:
     return total
 
 
-def _constant(specification: Specification, fused: FusedModel, changed: Changed) -> set[str]:
+def _constant(specification: Fusion, fused: FusedModel, changed: Changed) -> set[str]:
     """The sub-models and nodes that give a row the same values in every epoch of a stage."""
     constant: set[str] = set()
     features = upstream(specification)
@@ -299,7 +299,7 @@ def _varies(layer: Any) -> bool:
     return bool(layer.weights) or has_mode or bool(layer.activity_regularizer)
 
 
-def _has_submodel(specification: Specification, name: str) -> bool:
+def _has_submodel(specification: Fusion, name: str) -> bool:
     return bool(ancestors(specification, [name]) & set(specification.submodels))
 
 

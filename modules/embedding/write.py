@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfx_fusion.modules.data.file_list import example_files
+from tfx_fusion.modules.data.file_list import Folders, example_files, shard_name
 from tfx_fusion.modules.data.rejected import Rejected, check_limit, shown, write_rejected
 from tfx_fusion.modules.embedding.columns import (
     CONTENTS_FILE,
@@ -73,7 +73,7 @@ class _EmbedFile(beam.DoFn):
 def write_embeddings(
     pipeline: beam.Pipeline,
     make: partial[Embedder],
-    given: Mapping[str, str],
+    given: Mapping[str, Folders],
     wanted: Mapping[str, str],
     summaries: str,
 ) -> None:
@@ -82,17 +82,19 @@ def write_embeddings(
     Args:
         pipeline: a Beam pipeline.
         make: makes the embedder; called once in each process.
-        given: the folder of tf.Examples of each split.
+        given: the folder of tf.Examples of each split, or several.
         wanted: the folder for the embedded rows of each split.
         summaries: a folder for notes on each file.
     """
     for folder in (*wanted.values(), summaries):
         tf.io.gfile.makedirs(folder)
-    files = [
-        (split, file, f"{wanted[split]}/{file.rpartition('/')[2]}")
-        for split, folder in given.items()
-        for file in example_files(folder)
-    ]
+    files = []
+    for split, folders in given.items():
+        found = example_files(folders)
+        files += [
+            (split, file, f"{wanted[split]}/{shard_name(place, len(found))}")
+            for place, file in enumerate(found)
+        ]
     (
         pipeline
         | "Files" >> beam.Create([(index, *names) for index, names in enumerate(files)])

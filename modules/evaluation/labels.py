@@ -22,7 +22,15 @@ def read_labels(task: Evaluated, model: ExportedModel, rows: ExampleRows) -> dic
 
     Raises RunError, with the row, where one is missing or is no value of its label.
     """
-    by_model = model.labels(rows) if model.has_labels else {}
+    try:
+        by_model = model.labels(rows) if model.has_labels else {}
+    except RunError:
+        for output in task.outputs:  # where the rows show what is wrong, the message does
+            name, label = task.label_name(output), task.label_of(output)
+            for row, row_id in zip(rows.features, rows.ids, strict=True):
+                if feature_of(name, label, row) in row:
+                    _label(name, label, row, row_id)
+        raise
     found: dict[str, np.ndarray] = {}
     for output in task.outputs:
         name, label = task.label_name(output), task.label_of(output)

@@ -29,7 +29,7 @@ from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.keras_compat import run_graph
 from tfx_fusion.modules.metrics.table import larger_is_better
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion
 from tfx_fusion.modules.spec.topology import ancestors
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import opener
@@ -46,7 +46,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def measure_ablation(
-    specification: Specification,
+    specification: Fusion,
     interfaces: Mapping[str, Interface],
     submodels: Mapping[str, Path],
     transform_path: str,
@@ -99,7 +99,7 @@ def measure_ablation(
 
 @dataclass(frozen=True)
 class _Fusion:
-    specification: Specification
+    specification: Fusion
     interfaces: Mapping[str, Interface]
     submodels: Mapping[str, Path]
     transform_path: str
@@ -121,7 +121,7 @@ class _Fusion:
         return RawRows(self.specification, self._transform, self.splits[split])
 
     def _new(
-        self, specification: Specification, stages: Sequence[StagePlan], imported: Mapping[str, str]
+        self, specification: Fusion, stages: Sequence[StagePlan], imported: Mapping[str, str]
     ) -> FusedModel:
         """Built from interfaces, without weights, where nothing needs the sub-models themselves."""
         keras.backend.clear_session()
@@ -137,14 +137,17 @@ class _Fusion:
 
     def _data(
         self,
-        specification: Specification,
+        specification: Fusion,
         fused: FusedModel,
         stages: Sequence[StagePlan],
         store: EmbeddedStore,
+        max_rejected: float | None = None,
     ) -> StageDataSource:
         """The rows that the fused model was trained on, for branches are compared on the same."""
         unusable = self._trained.unusable
-        return StageDataSource(specification, fused, stages, store, self._raw, unusable)
+        return StageDataSource(
+            specification, fused, stages, store, self._raw, unusable, max_rejected=max_rejected
+        )
 
     def trained(self, merge: str) -> tuple[StageData, FusedModel]:
         """The fused model as it was exported, and its rows: embedded where they reach the merge."""
@@ -164,25 +167,24 @@ class _Fusion:
     def trained_on(self, merge: str, branch: str) -> StageData:
         """A head trained on one branch, by the same stages as the fused model."""
         single, imported = single_branch(self.specification, merge, branch)
-        single = single.changed(data=single.data.changed(max_rejected=1.0))
         interfaces = {name: self.interfaces[owner] for name, owner in imported.items()}
         store = _BranchStore(self.store, self.stages, self.specification)
         planned = plan_stages(single, build(single, interfaces, open_interface))
         stages = store.plans(planned, merge)
         fused = self._new(single, stages, imported)
-        data = self._data(single, fused, stages, store)
+        data = self._data(single, fused, stages, store, max_rejected=1.0)
         if _learns(fused, single):
             progress.info("only %s", branch)
             # A head of its own cannot learn from rows that lack all that the branch reads.
             train(single, interfaces, fused, data.of_stage, search=data)
-        return self._data(single, fused, stages, store).of_stage(len(stages) - 1)
+        return self._data(single, fused, stages, store, 1.0).of_stage(len(stages) - 1)
 
 
 class _BranchStore(EmbeddedStore):
     """The embedded rows of a whole fusion, opened by the plans of a single branch."""
 
     def __init__(
-        self, whole: EmbeddedStore, stages: Sequence[StagePlan], specification: Specification
+        self, whole: EmbeddedStore, stages: Sequence[StagePlan], specification: Fusion
     ) -> None:
         """`stages` are what each stage of the whole fusion learns from."""
         self._whole, self._specification = whole, specification
@@ -217,7 +219,7 @@ class _BranchStore(EmbeddedStore):
         return self._whole.rejected
 
 
-def _learns(fused: FusedModel, specification: Specification) -> bool:
+def _learns(fused: FusedModel, specification: Fusion) -> bool:
     head = any(layer.trainable_variables for layers in fused.layers.values() for layer in layers)
     return head or any(stage.unfreeze for stage in specification.training.stages)
 
@@ -335,7 +337,7 @@ def _labels(data: StageData) -> Arrays:
 
 
 def _compare(
-    specification: Specification, joint: Joint, labels: Arrays, predictions: Mapping[str, Arrays]
+    specification: Fusion, joint: Joint, labels: Arrays, predictions: Mapping[str, Arrays]
 ) -> list[Comparison]:
     comparisons = []
     confidence, seed = specification.evaluation.confidence, specification.training.seed

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from tfx_fusion.modules.spec import (
     Evaluation,
     Feature,
+    Fusion,
     Graph,
     Layers,
     Merge,
-    Specification,
     Submodel,
 )
 from tfx_fusion.modules.spec.topology import ancestors, inputs_of, source_of, upstream
@@ -27,7 +27,7 @@ class Joint(NamedTuple):
     outputs: tuple[str, ...]
 
 
-def joints_of(specification: Specification) -> list[Joint]:
+def joints_of(specification: Fusion) -> list[Joint]:
     """Every merge of two branches or more that comes last before an output."""
     behind: dict[str, list[str]] = {}
     for name, output in specification.outputs.items():
@@ -63,11 +63,11 @@ class SingleBranch(NamedTuple):
     `imported` maps each imported sub-model to the one of the whole fusion that has its file.
     """
 
-    specification: Specification
+    specification: Fusion
     imported: dict[str, str]
 
 
-def single_branch(specification: Specification, merge: str, branch: str) -> SingleBranch:
+def single_branch(specification: Fusion, merge: str, branch: str) -> SingleBranch:
     """The same head and stages on one branch, without the nodes that no output needs any more."""
 
     def rewired(reference: str) -> str:
@@ -106,7 +106,7 @@ def single_branch(specification: Specification, merge: str, branch: str) -> Sing
     )
     training = whole.training.changed(stages=stages, warm_start=None)
     single = whole.changed(
-        data=without_checks(whole.data),
+        data=whole.data and without_checks(whole.data),
         features=_features(whole, needed),
         submodels=remaining,
         graph={name: node for name, node in graph.items() if name in needed},
@@ -117,7 +117,7 @@ def single_branch(specification: Specification, merge: str, branch: str) -> Sing
     return SingleBranch(single, imported)
 
 
-def _features(specification: Specification, needed: set[str]) -> dict[str, Feature]:
+def _features(specification: Fusion, needed: set[str]) -> dict[str, Feature]:
     """The features that are needed. The only feature of an output cannot be missing.
 
     Where rows lack it, empty text or zeros stand for it: with no other branch there is no merge at

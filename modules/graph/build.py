@@ -72,7 +72,7 @@ def open_interface(name: str, interface: Interface, taps: list[str]) -> keras.la
 
 
 def build(
-    specification: spec.Specification,
+    specification: spec.Fusion,
     interfaces: Mapping[str, Interface],
     open_submodel: OpenSubmodel,
 ) -> FusedModel:
@@ -94,7 +94,7 @@ def build(
 
 
 def build_valid(
-    specification: spec.Specification,
+    specification: spec.Fusion,
     interfaces: Mapping[str, Interface],
     open_submodel: OpenSubmodel,
 ) -> tuple[FusedModel | None, list[Problem]]:
@@ -157,7 +157,7 @@ class _Join(Joined):
             self.tensors[name] = StepMask(dtype="float32", name=f"{name}.mask")(
                 [self.inputs[name], length]
             )
-        seed = graph.training.seed if isinstance(graph, spec.Specification) else 0
+        seed = graph.training.seed if isinstance(graph, spec.Fusion) else 0
         for name in spec.topology.in_order(graph):
             with self.recording(name), own_seed(seed, name):
                 self._add(name)
@@ -354,7 +354,7 @@ class _Join(Joined):
         return self._absent[feature]
 
 
-def _output(specification: spec.Specification, name: str, join: _Join) -> keras.KerasTensor:
+def _output(specification: spec.Fusion, name: str, join: _Join) -> keras.KerasTensor:
     """The prediction of an output, `(batch, units)` as its label and its loss need it."""
     reference, label = specification.outputs[name].from_, specification.label_of(name)
     tensor = join.tensor_of(reference)

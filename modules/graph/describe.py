@@ -8,7 +8,7 @@ import keras
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.graph.layers import shape_text
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
-from tfx_fusion.modules.spec import Merge, Specification
+from tfx_fusion.modules.spec import Fusion, Merge
 from tfx_fusion.modules.spec.topology import in_order
 from tfx_fusion.modules.submodels.interface import Interface
 
@@ -26,7 +26,7 @@ class NodeRow:
 
 
 def describe(
-    specification: Specification, interfaces: dict[str, Interface], fused: FusedModel
+    specification: Fusion, interfaces: dict[str, Interface], fused: FusedModel
 ) -> list[NodeRow]:
     """The features, sub-models and nodes in the order of the data, then the outputs.
 
@@ -68,7 +68,7 @@ def describe(
 
 
 def _submodel_row(
-    specification: Specification, name: str, interfaces: dict[str, Interface], fused: FusedModel
+    specification: Fusion, name: str, interfaces: dict[str, Interface], fused: FusedModel
 ) -> NodeRow:
     submodel = specification.submodels[name]
     owner, outputs = submodel.same_as, outputs_of(fused, name)

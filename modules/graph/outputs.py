@@ -6,7 +6,7 @@ import keras
 
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.graph.layers import shape_text
-from tfx_fusion.modules.spec import CategoryLabel, MultiLabel, NumberLabel, Specification
+from tfx_fusion.modules.spec import CategoryLabel, Fusion, MultiLabel, NumberLabel
 from tfx_fusion.modules.spec.topology import source_of
 
 # The activations whose values Poisson's loss takes: none of them is below 0.
@@ -64,7 +64,7 @@ class LabelUnits(keras.layers.Layer):
 
 
 def prediction(
-    specification: Specification, name: str, tensor: keras.KerasTensor, ends_in: str | None
+    specification: Fusion, name: str, tensor: keras.KerasTensor, ends_in: str | None
 ) -> Prediction:
     """The layer that makes an output's node the prediction that its label and its loss need.
 
@@ -104,7 +104,7 @@ def prediction(
     return Prediction(activation, name=f"{name}.prediction")
 
 
-def _gives_logits(specification: Specification, name: str, ends_in: str | None) -> bool:
+def _gives_logits(specification: Fusion, name: str, ends_in: str | None) -> bool:
     """Whether an output's node gives logits: as stated, else by the activation it ends in."""
     output = specification.outputs[name]
     if output.from_logits is not None:

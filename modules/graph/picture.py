@@ -26,7 +26,7 @@ from tfx_fusion.modules.graph.layout import (
     Kind,
     Learning,
 )
-from tfx_fusion.modules.spec import Merge, Specification
+from tfx_fusion.modules.spec import Fusion, Merge
 from tfx_fusion.modules.spec.topology import in_order, inputs_of, source_of, used_features
 from tfx_fusion.modules.submodels.interface import Interface
 
@@ -45,7 +45,7 @@ LINE, ARROW, MARGIN, TITLE, LEGEND = "#5f6b76", 7.0, 16.0, 40.0, 32.0
 
 
 def draw_graph(
-    specification: Specification, interfaces: Mapping[str, Interface], fused: FusedModel, path: Path
+    specification: Fusion, interfaces: Mapping[str, Interface], fused: FusedModel, path: Path
 ) -> None:
     """Draws the graph into a file, SVG or PNG by the ending of its name.
 
@@ -141,7 +141,7 @@ def parameter_text(count: int) -> str:
     return f"{count:,} parameter{'' if count == 1 else 's'}"
 
 
-def graph_boxes(specification: Specification, rows: list[NodeRow], fused: FusedModel) -> list[Box]:
+def graph_boxes(specification: Fusion, rows: list[NodeRow], fused: FusedModel) -> list[Box]:
     """A box for each node, after those that feed it; features that only slices use have none.
 
     `rows` are what `describe` returns for the graph.
@@ -188,7 +188,7 @@ def _box(name: str, kind: Kind, lines: list[str], learning: Learning, sources: l
     return Box(name, kind, wrapped, learning, list(dict.fromkeys(sources)))
 
 
-def _submodel_learning(specification: Specification, row: NodeRow) -> tuple[Learning, list[str]]:
+def _submodel_learning(specification: Fusion, row: NodeRow) -> tuple[Learning, list[str]]:
     stages = specification.training.stages
     unfreezing = [stage.name for stage in stages if row.name in stage.unfreeze]
     if not unfreezing:

@@ -16,6 +16,7 @@ import tensorflow_transform as tft
 from pydantic import TypeAdapter
 
 from tfx_fusion.modules import spec
+from tfx_fusion.modules.preprocessing.graph import OWN_NODE
 from tfx_fusion.modules.spec.views import features_in_rows, labels_in_rows
 from tfx_fusion.modules.spec.vocabulary import UNKNOWN, read_vocabulary
 
@@ -62,7 +63,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
             outputs[name] = tf.reshape(inputs[name], [-1, 1])
         if label.row_weights is not None:
             outputs[spec.weights_name(name)] = tf.identity(inputs[spec.weights_name(name)])
-    outputs["row_id"] = inputs["row_id"]
+    outputs["row_id"] = tf.identity(inputs["row_id"], name=OWN_NODE)
     return outputs
 
 

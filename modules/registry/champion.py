@@ -11,9 +11,9 @@ from tfx_fusion.modules.registry.changes import locked
 from tfx_fusion.modules.registry.version_record import VERSION_RECORD_FILE, published_digest
 from tfx_fusion.modules.registry.versions import Champion, newest_version
 from tfx_fusion.modules.spec import (
+    Fusion,
     Label,
     NumberLabel,
-    Specification,
     may_be_missing,
     stored,
 )
@@ -53,7 +53,7 @@ def _not_comparable(version: Path, task: TaskView) -> str:
     """Why a champion cannot be measured on the candidate's examples; empty where it can be."""
     try:
         text = (version / SPECIFICATION_FILE).read_text()
-        its = TaskView.of(Specification.model_validate_json(text))
+        its = TaskView.of(Fusion.model_validate_json(text))
     except (OSError, ValidationError):
         return f"it has no {SPECIFICATION_FILE} that can be read"
     ours = {**task.features, **task.labels}
@@ -77,7 +77,7 @@ def other_labels(model: Path, outputs: Mapping[str, str], labels: Mapping[str, L
     """
     try:
         text = (model / SPECIFICATION_FILE).read_text()
-        its = TaskView.of(Specification.model_validate_json(text))
+        its = TaskView.of(Fusion.model_validate_json(text))
     except (OSError, ValidationError):
         return ""
     return _other_outputs(its, outputs, labels)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tfx_fusion.modules.registry.version_record import DataSource, Provenance, Source
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 from tfx_fusion.modules.training.trained_values import read_trained
 
@@ -22,7 +22,7 @@ def origin_of(model: Path) -> Provenance:
     data = DataSource(path="", fingerprint="")
     file = model / SPECIFICATION_FILE
     try:
-        specification = Specification.model_validate_json(file.read_text())
+        specification = Fusion.model_validate_json(file.read_text())
     except (OSError, ValidationError):
         reason = f"FusionTrainer did not make the model: it has no {SPECIFICATION_FILE}"
         return Provenance(specification={UNKNOWN: reason}, data=data, submodels={})

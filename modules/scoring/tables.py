@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tfx_fusion.modules.serving.predictor import Prediction
-from tfx_fusion.modules.spec import MultiLabel, NumberLabel, Specification
+from tfx_fusion.modules.spec import Fusion, MultiLabel, NumberLabel
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
 ROWS_TOGETHER = 1024
@@ -26,7 +26,7 @@ ROWS_TOGETHER = 1024
 class Table:
     """The table of a model's predictions, in the format of a file's ending."""
 
-    def __init__(self, specification: Specification, ending: str) -> None:
+    def __init__(self, specification: Fusion, ending: str) -> None:
         self.ending = ending
         self._labels = {name: specification.label_of(name) for name in specification.outputs}
         self._schema = pa.schema(self._fields())

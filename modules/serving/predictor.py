@@ -10,7 +10,7 @@ import numpy as np
 
 from tfx_fusion.modules.data.data_file import BadRow, Row
 from tfx_fusion.modules.data.rows import RowError, RowParser
-from tfx_fusion.modules.spec import NumberLabel, Specification, stored_columns
+from tfx_fusion.modules.spec import Fusion, NumberLabel, stored_columns
 
 BATCH = 64
 
@@ -38,7 +38,7 @@ Parsed = tuple[Prediction, dict[str, np.ndarray]]
 class Predictor:
     """The base of all models that predict rows, in this process or remote."""
 
-    def __init__(self, specification: Specification, inputs: Collection[str]) -> None:
+    def __init__(self, specification: Fusion, inputs: Collection[str]) -> None:
         """`inputs` are what the model's `serving_default` takes: features, lengths of sequences."""
         self.specification = specification
         self._features = {

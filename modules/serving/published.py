@@ -9,7 +9,7 @@ from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import check_path
 from tfx_fusion.modules.registry.versions import holds_model, newest_version
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
 
@@ -29,7 +29,7 @@ def find_version(folder: Path) -> Path:
     return version
 
 
-def read_specification(version: Path) -> Specification:
+def read_specification(version: Path) -> Fusion:
     """The specification that a version was made from.
 
     Raises RunError where the folder was not published by this project.
@@ -37,7 +37,7 @@ def read_specification(version: Path) -> Specification:
     file = version / SPECIFICATION_FILE
     if not file.is_file():
         raise RunError(f"{version}: no {SPECIFICATION_FILE} in it: not a model of this project")
-    return Specification.model_validate_json(file.read_text())
+    return Fusion.model_validate_json(file.read_text())
 
 
 class PublishedModel(Predictor):

@@ -14,14 +14,14 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, predict
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion
 from tfx_fusion.modules.spec.features import Stored
 
 SECONDS = 60
 DTYPES = {"float32": np.float32, "int64": np.int64, "string": object}
 
 
-def remote_model(specification: Specification, address: str) -> Predictor:
+def remote_model(specification: Fusion, address: str) -> Predictor:
     """The model of a specification's name behind `grpc://HOST:PORT` or `http://HOST:PORT`.
 
     Raises RunError where no server answers there, or it does not serve that model.
@@ -125,7 +125,7 @@ class OverRest:
 class RemoteModel(Predictor):
     """A model of this project behind a server."""
 
-    def __init__(self, specification: Specification, client: OverGrpc | OverRest) -> None:
+    def __init__(self, specification: Fusion, client: OverGrpc | OverRest) -> None:
         self._client = client
         super().__init__(specification, client.inputs)
 

@@ -33,6 +33,7 @@ from tfx_fusion.modules.spec.kubeflow import Kubeflow, StepResources, Volume
 from tfx_fusion.modules.spec.load import (
     ReadSpecification,
     SpecificationFile,
+    load_fusion,
     load_specification,
     read_specification,
     read_tree,
@@ -42,6 +43,7 @@ from tfx_fusion.modules.spec.logged import Direction, direction_of, logged, logg
 from tfx_fusion.modules.spec.specification import (
     ColumnSplit,
     Data,
+    Fusion,
     Graph,
     HashSplit,
     Layers,

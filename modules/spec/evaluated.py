@@ -12,7 +12,7 @@ from tfx_fusion.modules.metrics.table import METRICS, Kind
 from tfx_fusion.modules.spec.base import Count, Fraction, Name, Part, Whole
 from tfx_fusion.modules.spec.evaluation import Evaluation, Metric
 from tfx_fusion.modules.spec.features import CategoryLabel, Label, may_be_missing, missing_name
-from tfx_fusion.modules.spec.specification import Specification
+from tfx_fusion.modules.spec.specification import Fusion
 from tfx_fusion.modules.spec.views import labels_in_rows
 
 
@@ -112,7 +112,7 @@ class EvaluationView(Part):
                 yield f"{key}: outputs.{output}.metrics does not list it; add it there"
 
     @classmethod
-    def of(cls, given: Specification | EvaluationView) -> EvaluationView:
+    def of(cls, given: Fusion | EvaluationView) -> EvaluationView:
         """What an evaluation reads of a specification."""
         if isinstance(given, EvaluationView):
             return given

@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from tfx_fusion.modules.errors import Problem, SpecificationError, first_line, suggestion
-from tfx_fusion.modules.spec.specification import Specification
+from tfx_fusion.modules.spec.specification import AnyFusion, Fusion, Specification
 
 LONGEST_VALUE = 80  # of a value that a message shows
 
@@ -73,13 +73,15 @@ def read_specification(path: Path) -> ReadSpecification:
     tree = read_tree(path)
     file = SpecificationFile(path, tree)
     try:
-        return ReadSpecification(file, _validated(path, tree))
+        return ReadSpecification(file, _validated(path, tree, Specification))
     except ValidationError as error:
         errors = error.errors()
     problems = tuple(_problem(path, tree, item) for item in _innermost(errors))
     part, invalid = _without_invalid(tree, errors)
     try:
-        specification: Specification | None = _without_fillers(_validated(path, part))
+        specification: Specification | None = _without_fillers(
+            _validated(path, part, Specification)
+        )
     except ValidationError:
         specification = None
     return ReadSpecification(file, specification, problems, invalid)
@@ -90,7 +92,16 @@ def load_specification(path: Path) -> Specification:
 
     Raises SpecificationError with every problem of its single parts.
     """
-    return validate_tree(path, read_tree(path))
+    return validate_tree(path, read_tree(path), Specification)
+
+
+def load_fusion(path: Path | str) -> Fusion:
+    """The fusion in a YAML file, which need not say what its data are nor where it is published.
+
+    Raises SpecificationError with every problem of its single parts.
+    """
+    path = Path(path)
+    return validate_tree(path, read_tree(path), Fusion)
 
 
 def read_tree(path: Path) -> CommentedMap:
@@ -158,21 +169,21 @@ def _weigh(path: Path, node: Any, known: dict[int, int], depth: int) -> int:
     return found
 
 
-def validate_tree(path: Path, tree: CommentedMap) -> Specification:
-    """The specification that keys and values make up, as if they were read from a file.
+def validate_tree(path: Path, tree: CommentedMap, kind: type[AnyFusion]) -> AnyFusion:
+    """The fusion or specification that keys and values make up, as if read from a file.
 
     Raises SpecificationError with every problem of its single parts.
     """
     try:
-        return _validated(path, tree)
+        return _validated(path, tree, kind)
     except ValidationError as error:
         raise SpecificationError(
             _problem(path, tree, item) for item in _innermost(error.errors())
         ) from None
 
 
-def _validated(path: Path, tree: Any) -> Specification:
-    return Specification.model_validate(tree, context={"folder": path.parent.resolve()})
+def _validated(path: Path, tree: Any, kind: type[AnyFusion]) -> AnyFusion:
+    return kind.model_validate(tree, context={"folder": path.parent.resolve()})
 
 
 def _parse(path: Path, text: str) -> Any:

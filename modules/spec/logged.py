@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from tfx_fusion.modules.metrics.table import larger_is_better
-from tfx_fusion.modules.spec.specification import Specification
+from tfx_fusion.modules.spec.specification import Fusion
 
 Direction = Literal["min", "max"]
 
@@ -17,7 +17,7 @@ def direction_of(quantity: str) -> Direction:
     return "max" if quantity != "loss" and larger_is_better(quantity) else "min"
 
 
-def logged_as(specification: Specification, output: str, quantity: str) -> str:
+def logged_as(specification: Fusion, output: str, quantity: str) -> str:
     """The name under which an output's `loss`, or a metric of it, is logged of the training rows.
 
     Keras puts the output's name before it where there are several outputs.
@@ -25,7 +25,7 @@ def logged_as(specification: Specification, output: str, quantity: str) -> str:
     return f"{output}_{quantity}" if len(specification.outputs) > 1 else quantity
 
 
-def logged(specification: Specification) -> dict[str, Direction]:
+def logged(specification: Fusion) -> dict[str, Direction]:
     """Every name that is logged, of the rows to train on and, as `val_…`, to evaluate on."""
     return {
         f"{run}{name}": direction
@@ -34,13 +34,13 @@ def logged(specification: Specification) -> dict[str, Direction]:
     }
 
 
-def logged_twice(specification: Specification) -> list[str]:
+def logged_twice(specification: Fusion) -> list[str]:
     """The names that two quantities would be logged under: one would hide the other."""
     names = [f"{run}{name}" for name, _ in _logged(specification) for run in ("", "val_")]
     return sorted({name for name in names if names.count(name) > 1})
 
 
-def _logged(specification: Specification) -> Iterator[tuple[str, Direction]]:
+def _logged(specification: Fusion) -> Iterator[tuple[str, Direction]]:
     yield "loss", "min"
     several = len(specification.outputs) > 1
     for name, output in specification.outputs.items():

@@ -7,7 +7,7 @@ What can be checked of a single part is checked here; how parts fit, in `modules
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -44,6 +44,8 @@ from tfx_fusion.modules.spec.kubeflow import Kubeflow
 from tfx_fusion.modules.spec.losses import NamedLoss
 from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.tuning import Tuning
+
+MAX_REJECTED = 0.01
 
 
 class HashSplit(Part):
@@ -85,7 +87,7 @@ class Data(Part):
         Annotated[HashSplit, Tag("by hash")] | Annotated[ColumnSplit, Tag("by column")],
         Discriminator(_split_kind),
     ]
-    max_rejected: Fraction = 0.01
+    max_rejected: Fraction = MAX_REJECTED
     checks: DataChecks = DataChecks()
 
     @field_validator("path")
@@ -336,11 +338,11 @@ class Graph(Part):
         raise NotImplementedError
 
 
-class Specification(Graph):
-    """The whole file."""
+class Fusion(Graph):
+    """What to fuse and how to train it, for components in a pipeline that has its own data."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
-    data: Data
+    data: Data | None = None
     features: dict[Name, Feature] = Field(min_length=1)
     labels: dict[Name, Label] = Field(min_length=1)
     submodels: dict[Name, Submodel] = {}
@@ -352,7 +354,7 @@ class Specification(Graph):
     card: Card = Card()
     serving: Serving = Serving()
     beam: BeamChoice = Beam()
-    publish: Publish
+    publish: Publish | None = None
     kubeflow: Kubeflow | None = None
 
     def ends(self) -> Iterator[tuple[str, str, str]]:
@@ -362,7 +364,8 @@ class Specification(Graph):
 
     @property
     def max_rejected(self) -> float:
-        return self.data.max_rejected
+        """The share of rows that need not be usable."""
+        return MAX_REJECTED if self.data is None else self.data.max_rejected
 
     @property
     def batch_size(self) -> int:
@@ -393,3 +396,13 @@ class Specification(Graph):
 
     def label_name(self, output: str) -> str:
         return self.outputs[output].label or output
+
+
+AnyFusion = TypeVar("AnyFusion", bound=Fusion)
+
+
+class Specification(Fusion):
+    """The whole file: a fusion, the data that it learns from, and where it is published."""
+
+    data: Data
+    publish: Publish

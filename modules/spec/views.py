@@ -16,7 +16,14 @@ from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Evaluation
 from tfx_fusion.modules.spec.features import Feature, Label, Missing
-from tfx_fusion.modules.spec.specification import Data, Publish, Serving, Specification
+from tfx_fusion.modules.spec.specification import (
+    AnyFusion,
+    Data,
+    Fusion,
+    Publish,
+    Serving,
+    Specification,
+)
 from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.topology import used_features
 
@@ -51,7 +58,7 @@ class TaskView(Part):
     outputs: dict[str, str]  # the label of each
 
     @classmethod
-    def of(cls, specification: Specification) -> Self:
+    def of(cls, specification: Fusion) -> Self:
         """What the model of a specification predicts."""
         return cls(
             features=specification.features,
@@ -85,31 +92,31 @@ def labels_in_rows(labels: Mapping[str, Label]) -> dict[str, Label]:
     }
 
 
-def embedded_submodels(specification: Specification) -> dict[str, Submodel]:
+def embedded_submodels(specification: Fusion) -> dict[str, Submodel]:
     """The sub-models as an embedding depends on them. For Embed; a licence is only reported."""
     return {
         name: submodel.changed(licence=None) for name, submodel in specification.submodels.items()
     }
 
 
-def training_view(specification: Specification) -> Specification:
+def training_view(specification: Fusion) -> Fusion:
     """What training depends on. For Train.
 
-    Neither where the model is evaluated or published, nor limits of data and serving, nor a search.
+    Neither where the model is published, nor limits of data and serving, nor a search.
     """
     # A feature that only slices use must still have a use for the specification to be valid.
     used = used_features(specification)
     sliced = tuple((name,) for name in specification.features if name not in used)
     return _without_descriptions(specification).changed(
-        data=without_checks(specification.data),
+        data=specification.data and without_checks(specification.data),
         evaluation=Evaluation(slices=sliced),
         tuning=None,
         serving=Serving(),
-        publish=Publish(path=Path("/")),
+        publish=specification.publish and Publish(path=Path("/")),
     )
 
 
-def ablation_view(specification: Specification) -> Specification:
+def ablation_view(specification: Fusion) -> Fusion:
     """What is trained and measured of single branches. For Worth: a new margin trains nothing."""
     trained = training_view(specification)
     confidence = specification.evaluation.confidence
@@ -128,7 +135,7 @@ def without_checks(data: Data) -> Data:
     return data.changed(checks=DataChecks())
 
 
-def _without_descriptions(specification: Specification) -> Specification:
+def _without_descriptions(specification: AnyFusion) -> AnyFusion:
     """Without what no step computes from: descriptions, and where the steps run."""
     return specification.changed(
         card=Card(), submodels=embedded_submodels(specification), beam=Beam(), kubeflow=None

@@ -22,9 +22,9 @@ from tfx_fusion.modules.spec import Submodel
 from tfx_fusion.modules.submodels import keras_file, saved_model
 from tfx_fusion.modules.submodels.interface import Inspection
 
-# A sub-model's copy inside its artifact.
-KERAS_NAME = "model.keras"
-SAVED_MODEL_NAME = "model"
+# A sub-model's copy inside its artifact: where TFX's own Trainer looks for a base model.
+SAVED_MODEL_NAME = "Format-Serving"
+KERAS_NAME = f"{SAVED_MODEL_NAME}/model.keras"
 
 
 def detect_format(path: Path) -> str:
@@ -34,7 +34,11 @@ def detect_format(path: Path) -> str:
     if path.is_dir():
         if (path / saved_model.GRAPH).is_file():
             return "saved_model"
-        raise UserError(f"{path}: expected a SavedModel folder, found no {saved_model.GRAPH} in it")
+        versions = sorted(int(child.name) for child in path.iterdir() if child.name.isdigit())
+        hint = f": name one of the versions in it, {path / str(versions[-1])}" if versions else ""
+        raise UserError(
+            f"{path}: expected a SavedModel folder, found no {saved_model.GRAPH} in it{hint}"
+        )
     if path.suffix == ".keras":
         return "keras"
     raise UserError(
@@ -47,6 +51,7 @@ def copy_submodel(path: Path, folder: Path) -> Path:
     """Copies a `.keras` file or SavedModel folder into `folder`, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     if detect_format(path) == "keras":
+        (folder / KERAS_NAME).parent.mkdir(exist_ok=True)
         shutil.copy2(path, folder / KERAS_NAME)
         return folder / KERAS_NAME
     with whole_folder(folder / SAVED_MODEL_NAME) as aside:

@@ -24,7 +24,8 @@ from pydantic import ValidationError
 from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.processes import ending_with_this
-from tfx_fusion.modules.spec import Specification, Submodel
+from tfx_fusion.modules.spec import Fusion, Submodel
+from tfx_fusion.modules.spec.specification import AnyFusion
 from tfx_fusion.modules.submodels.interface import Inspection
 
 MODEL_FILES = ("saved_model.pb", "config.json")  # of a SavedModel, and of a preset
@@ -43,7 +44,7 @@ class InspectionCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def with_paths(self, specification: Specification) -> Specification:
+    def with_paths(self, specification: AnyFusion) -> AnyFusion:
         """The specification with a path for each application and preset: of the file made of it."""
         submodels = {
             name: with_path(item, self.folder) for name, item in specification.submodels.items()
@@ -51,7 +52,7 @@ class InspectionCache:
         return specification.changed(submodels=submodels)
 
     def inspect(
-        self, specification: Specification, notify: Callable[[str], None]
+        self, specification: Fusion, notify: Callable[[str], None]
     ) -> dict[str, Inspection]:
         """The interface and digest of every sub-model, by name; makes the files not yet made.
 

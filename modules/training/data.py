@@ -6,16 +6,17 @@ any size, and nothing is buffered.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from tfx_fusion.modules.data.file_list import example_files
-from tfx_fusion.modules.data.records import Records
+from tfx_fusion.modules.data.file_list import Folders, example_files, is_transformed
+from tfx_fusion.modules.data.records import Records, record_dataset
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import CategoryLabel, Specification, weights_name
+from tfx_fusion.modules.spec import CategoryLabel, Fusion, weights_name
 
 # Of the block cipher that numbers rows anew. `tf.random.experimental.index_shuffle` takes 4, which
 # leaves a pattern: of 65,536 rows sorted by two classes, each batch would hold half of either.
@@ -44,15 +45,14 @@ class Rows(Protocol):
 class RawRows:
     """tf.Examples, parsed, decoded and transformed anew in every epoch."""
 
-    def __init__(
-        self, specification: Specification, transform: TransformGraph, folder: str
-    ) -> None:
+    def __init__(self, specification: Fusion, transform: TransformGraph, folders: Folders) -> None:
         self._specification, self._transform = specification, transform
-        self._files = example_files(folder)
+        self._files = example_files(folders)
         self._records = Records(self._files)
+        self._transformed = any(map(is_transformed, self._files))
 
     def tensors(self, numbers: Any) -> dict[str, Any]:
-        return self._transform.parse(self._records.read(numbers))
+        return self._transform.parse(self._records.read(numbers), transformed=self._transformed)
 
     def count(self) -> int:
         return len(self._records)
@@ -61,18 +61,32 @@ class RawRows:
         known = self._specification.labels[label]
         if not isinstance(known, CategoryLabel):
             raise TypeError(f"labels.{label} has no classes")
-        places = {text.encode(): place for place, text in enumerate(known.classes)}
-        return np.array([places[text] for text in self.label_values(label)])
+        return self.label_values(label)
 
     def label_values(self, label: str) -> np.ndarray:
-        # Without the Transform graph, which would decode every image.
-        spec = {label: self._transform.example_spec()[label]}
-        batches = tf.data.TFRecordDataset(self._files).batch(1024)
-        found = [tf.io.parse_example(rows, spec)[label].numpy() for rows in batches]
-        return np.concatenate(found)
+        # TensorFlow leaves out what the label is not computed from, as decoding images.
+        parse = partial(self._transform.parse, names=[label], transformed=self._transformed)
+        labels = record_dataset(self._files).batch(1024).map(parse)
+        return np.concatenate([found[label].numpy().reshape(-1) for found in labels])
 
     def row_ids(self, numbers: Any) -> list[str]:
-        return read_row_ids(self._records, numbers)
+        records = self._records.read(tf.convert_to_tensor(numbers))
+        found = self._transform.row_ids(records, self._transformed).numpy()
+        return [
+            row_id.decode() or self._records.name(int(number))
+            for row_id, number in zip(found, numbers, strict=True)
+        ]
+
+    def check_records(self, error: Exception) -> None:
+        """Raises RunError, from an error, for the first row that cannot be read.
+
+        All are read one by one: for when reading them has failed.
+        """
+        for file in self._files:
+            place = 0
+            for records in record_dataset([file]).batch(1024).as_numpy_iterator():
+                self._transform.check_records(records, file, place, error)
+                place += len(records)
 
 
 class WithoutRows:
@@ -122,7 +136,7 @@ class Epochs(NamedTuple):
     label_values: Callable[[str], np.ndarray] = _no_numbers
 
 
-def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str]) -> Epochs:
+def training_rows(specification: Fusion, rows: Rows, inputs: Sequence[str]) -> Epochs:
     """Shuffled batches of `({input: (batch, …)}, {output: …}, {output: weights (batch,)})`.
 
     Weights exist where some output has class weights or its label row weights: they are the product
@@ -172,9 +186,7 @@ def training_rows(specification: Specification, rows: Rows, inputs: Sequence[str
     return Epochs(batches, steps, rows.label_values)
 
 
-def evaluation_rows(
-    specification: Specification, rows: Rows, inputs: Sequence[str]
-) -> tf.data.Dataset:
+def evaluation_rows(specification: Fusion, rows: Rows, inputs: Sequence[str]) -> tf.data.Dataset:
     """Batches of `({input: (batch, …)}, {output: (batch, …)})` in the order of the data.
 
     Their number is known to Keras, which else tries for one more and counts it in the mean losses.
@@ -196,13 +208,13 @@ def _numbers(place: Any, size: int, count: int) -> Any:
     return tf.range(place * size, tf.minimum((place + 1) * size, count))
 
 
-def _steps(specification: Specification, rows: Rows) -> int:
+def _steps(specification: Fusion, rows: Rows) -> int:
     """How many batches an epoch has."""
     return -(-rows.count() // specification.training.batch_size)
 
 
 def _prepare(
-    specification: Specification, inputs: Sequence[str]
+    specification: Fusion, inputs: Sequence[str]
 ) -> Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]:
     outputs = {name: specification.label_name(name) for name in specification.outputs}
 
@@ -215,7 +227,7 @@ def _prepare(
     return prepare
 
 
-def _class_weights(specification: Specification, name: str, rows: Rows) -> list[float]:
+def _class_weights(specification: Fusion, name: str, rows: Rows) -> list[float]:
     """The weight of each class of an output, in the classes' order."""
     label = specification.label_of(name)
     given = specification.outputs[name].class_weights

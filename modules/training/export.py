@@ -20,7 +20,7 @@ from tfx_fusion.modules.files import whole_folder
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.keras_compat import all_layers
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification
+from tfx_fusion.modules.spec import CategoryLabel, Fusion, NumberLabel
 from tfx_fusion.modules.training.frozen_proof import (
     Digests,
     digests,
@@ -43,7 +43,7 @@ SPECIFICATION_FILE = "assets.extra/specification.json"
 
 
 def export(
-    specification: Specification,
+    specification: Fusion,
     fused: FusedModel,
     transform: TransformGraph,
     frozen: Digests,
@@ -102,30 +102,30 @@ def _tracked(fused: FusedModel, transform: TransformGraph, frozen: Digests) -> t
 
 
 def _signatures(
-    specification: Specification, model: keras.Model, transform: TransformGraph
+    specification: Fusion, model: keras.Model, transform: TransformGraph
 ) -> dict[str, Any]:
     serialized = tf.TensorSpec((None,), tf.string, name="examples")
-    raw = transform.input_specs(list(model.input))
+    features = list(model.input)
+    raw = transform.input_specs(features)
     labels = {specification.label_name(name) for name in specification.outputs}
 
     def predict(tensors: dict[str, Any]) -> dict[str, Any]:
-        return model({name: tensors[name] for name in model.input}, training=False)
+        return model({name: tensors[name] for name in features}, training=False)
 
     @tf.function(input_signature=[raw], autograph=False)
     def serving_default(inputs: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = {}
-        for name, prediction in predict(transform(inputs)).items():
+        for name, prediction in predict(transform(inputs, features)).items():
             answer.update(_answer(specification, name, prediction))
         return answer
 
     @tf.function(input_signature=[serialized], autograph=False)
     def predict_examples(examples: Any) -> dict[str, Any]:
-        return predict(transform.parse(examples))
+        return predict(transform.parse(examples, features))
 
     @tf.function(input_signature=[serialized], autograph=False)
     def transform_labels(examples: Any) -> dict[str, Any]:
-        tensors = transform.parse(examples)
-        return {name: tensors[name] for name in labels}
+        return transform.parse(examples, labels)
 
     return {
         "serving_default": serving_default,
@@ -134,7 +134,7 @@ def _signatures(
     }
 
 
-def _answer(specification: Specification, name: str, prediction: Any) -> dict[str, Any]:
+def _answer(specification: Fusion, name: str, prediction: Any) -> dict[str, Any]:
     label = specification.label_of(name)
     if isinstance(label, NumberLabel):
         return {name: prediction}

@@ -136,27 +136,40 @@ class ExportedModel:
             and not any(name in row for row in rows.features)
         )
 
-    def feed(self, rows: ExampleRows, optional: Collection[str] = ()) -> dict[str, tf.Tensor]:
-        """The model's inputs for some rows, which may lack `optional` features.
+    def feed(
+        self, rows: ExampleRows, optional: Collection[str] = (), pad: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """The model's inputs for some rows. Raises RunError for a feature that does not fit.
 
-        Raises RunError for a feature that does not fit.
+        Args:
+            rows: tf.Examples.
+            optional: features that a row may lack.
+            pad: whether an input of any length takes rows of several lengths.
+
+        As a request says it, NaN or empty text stands for what a row lacks.
         """
         if self.takes_examples(rows):
             return {name: tf.constant(rows.serialized) for name in self.inputs}
         return {
-            name: self._column(name, spec, rows, name in optional)
+            name: self._column(name, spec, rows, name in optional, pad)
             for name, spec in self.inputs.items()
         }
 
-    def _column(self, name: str, spec: Any, rows: ExampleRows, optional: bool) -> tf.Tensor:
+    def _column(
+        self, name: str, spec: Any, rows: ExampleRows, optional: bool, pad: bool
+    ) -> tf.Tensor:
         if not isinstance(spec, tf.TensorSpec) or spec.shape.rank is None:
             raise RunError(f"{self.path}: the input '{name}' is no dense tensor: {spec}")
         shape = spec.shape.as_list()[1:]
+        lengths = [len(values_of(row[name])) if name in row else 0 for row in rows.features]
+        fills = pad and None in shape
+        size = max(*lengths, 1) if fills else int(np.prod([n or 1 for n in shape]))
         columns = []
         for row, row_id in zip(rows.features, rows.ids, strict=True):
             values = values_of(row[name]) if name in row else ()
-            if optional and not values:  # as a request says it: empty text, or NaN
-                values = [b"" if spec.dtype == tf.string else np.nan] * int(np.prod(shape))
+            if fills or (optional and not values):
+                nothing = b"" if spec.dtype == tf.string else np.nan
+                values = [*values, *[nothing] * (size - len(values))]
             elif name not in row:
                 hint = suggestion(name, row)
                 raise RunError(

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.spec import NumberLabel, Specification
+from tfx_fusion.modules.spec import Fusion, NumberLabel
 from tfx_fusion.modules.training.data import Epochs
 
 log = logging.getLogger("fusion.training")
@@ -16,7 +16,7 @@ FAR_MEAN = 3
 LARGE_DEVIATION, SMALL_DEVIATION = 10, 0.1
 
 
-def prepare_labels(specification: Specification, fused: FusedModel, rows: Epochs) -> None:
+def prepare_labels(specification: Fusion, fused: FusedModel, rows: Epochs) -> None:
     """Sets the units of each normalized label from the rows to train on.
 
     Logs a warning for a number that is not normalized and far from a mean of 0 and a deviation

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfx_fusion.modules.graph.outputs import LabelUnits
 from tfx_fusion.modules.metrics.table import Kind, as_rows, formula, larger_is_better, split
-from tfx_fusion.modules.spec import NumberLabel, Specification
+from tfx_fusion.modules.spec import Fusion, NumberLabel
 from tfx_fusion.modules.spec.losses import Loss
 
 # From labels and predictions `(batch, …)` to the loss of each row `(batch,)`.
@@ -199,7 +199,7 @@ def new_metric(name: str, kind: Kind, units: int = 1) -> keras.metrics.Metric:
     return metric
 
 
-def is_binary(specification: Specification, output: str) -> bool:
+def is_binary(specification: Fusion, output: str) -> bool:
     """Whether each number of an output is the probability of a yes.
 
     It is that of the second of two classes, or of each class of a label of type multi_label.
@@ -207,7 +207,7 @@ def is_binary(specification: Specification, output: str) -> bool:
     return specification.kind_of(output) in ("binary", "multi_label")
 
 
-def _units(specification: Specification, output: str) -> int:
+def _units(specification: Fusion, output: str) -> int:
     label = specification.label_of(output)
     if isinstance(label, NumberLabel) or specification.kind_of(output) == "binary":
         return 1
@@ -215,7 +215,7 @@ def _units(specification: Specification, output: str) -> int:
 
 
 def compile_arguments(
-    specification: Specification, units: Mapping[str, LabelUnits] | None = None
+    specification: Fusion, units: Mapping[str, LabelUnits] | None = None
 ) -> dict[str, dict]:
     """What `keras.Model.compile` takes of losses and metrics, by output.
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfx_fusion.modules.data.rejected import REJECTED_FILE
-from tfx_fusion.modules.spec import Specification, Stage
+from tfx_fusion.modules.spec import Fusion, Stage
 from tfx_fusion.modules.training.curves import quantities
 from tfx_fusion.modules.training.frozen_proof import FrozenPart, all_frozen
 from tfx_fusion.modules.training.record import (
@@ -27,7 +27,7 @@ SHOWN_LAYERS = 4
 SHOWN_DIGEST = 12
 
 
-def record_text(specification: Specification, record: TrainingRecord) -> str:
+def record_text(specification: Fusion, record: TrainingRecord) -> str:
     """What was trained and how, what stayed frozen, and what training began with."""
     planned = specification.training.stages
     parts = [

@@ -4,15 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
+from tfx_fusion.modules.data.file_list import Folders
 from tfx_fusion.modules.data.rejected import write_rejected
+from tfx_fusion.modules.data.split import SPLITS
 from tfx_fusion.modules.embedding.plan import StagePlan
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.graph.build import build
 from tfx_fusion.modules.graph.picture import draw_graph
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion, weighted_labels, weights_name
+from tfx_fusion.modules.spec.topology import used_features
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import opener
 from tfx_fusion.modules.training.checkpoint import Checkpoint
@@ -36,19 +40,20 @@ TENSORBOARD_FOLDER = "tensorboard"
 
 
 def fuse_and_train(
-    specification: Specification,
+    specification: Fusion,
     interfaces: Mapping[str, Interface],
     submodels: Mapping[str, Path],
     submodel_digests: Mapping[str, str],
     transform_path: str,
-    splits: Mapping[str, str],
+    splits: Mapping[str, Folders],
     stages: Sequence[StagePlan],
     embeddings: Sequence[str],
     model_path: Path,
     record_path: Path,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
     champion: Path | None = None,
     rejected_before: int = 0,
+    names: Mapping[str, str] | None = None,
 ) -> TrainingRecord:
     """Fuses the imported sub-models, trains the head, exports the whole, writes the record.
 
@@ -58,22 +63,29 @@ def fuse_and_train(
         submodels: the folder of each imported copy.
         submodel_digests: the digest of each, as the importer recorded it.
         transform_path: the Transform graph's `transform_fn` folder.
-        splits: the folder of tf.Examples of `train` and `eval`.
+        splits: the folder of tf.Examples of `train` and `eval`, or several.
         stages: what each stage learns from.
         embeddings: the folder of embedded rows of each distinct plan of the stages.
         model_path: where the SavedModel goes.
         record_path: the folder of the training record.
-        checkpoint: where training saves its state, and resumes from it after a kill.
+        checkpoint: where training saves its state, and resumes from it after a kill, if anywhere.
         champion: the version folder that a warm start begins with; None where there is none.
         rejected_before: how many rows were rejected when they were read.
+        names: the Transform graph's output for a feature or label, where it has another name.
+
+    Raises RunError where the Transform graph does not give what is needed, and, with the row and
+    the column, for a row that cannot be read.
     """
     warm = specification.training.warm_start is not None
     start = Champion.read(champion, submodel_digests) if warm else None
     keras.backend.clear_session()
     seed_everything(specification.training.seed)
-    transform = TransformGraph(transform_path, specification.features, specification.labels)
+    labels = specification.labels
+    features = {name: specification.features[name] for name in used_features(specification)}
+    transform = TransformGraph(transform_path, features, labels, names)
     with precision(specification.training.precision):
         fused = build(specification, interfaces, opener(specification, submodels))
+    transform.check((*fused.model.input, *labels, *map(weights_name, weighted_labels(labels))))
     data = StageDataSource(
         specification,
         fused,
@@ -83,7 +95,12 @@ def fuse_and_train(
         rejected_before=rejected_before,
     )
     data.check_limit()
-    record = train(specification, interfaces, fused, data.of_stage, checkpoint, start, data)
+    try:
+        record = train(specification, interfaces, fused, data.of_stage, checkpoint, start, data)
+    except tf.errors.InvalidArgumentError as error:
+        for split in SPLITS:
+            RawRows(specification, transform, splits[split]).check_records(error)
+        raise
     exported = export(
         specification, fused, transform, record.frozen, submodel_digests, model_path, data.unusable
     )
@@ -100,5 +117,6 @@ def fuse_and_train(
     draw_graph(specification, interfaces, fused, record_path / GRAPH_FILE)
     write_logs(epochs_by_stage, record_path / TENSORBOARD_FOLDER)
     write_text(record_path / RECORD_FILE, record_text(specification, record))
-    checkpoint.remove()
+    if checkpoint is not None:
+        checkpoint.remove()
     return record

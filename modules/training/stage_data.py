@@ -15,7 +15,7 @@ from tfx_fusion.modules.embedding.columns import Contents, read_contents
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, LearnsFrom, StagePlan, distinct_plans
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion
 from tfx_fusion.modules.training.data import (
     Epochs,
     RawRows,
@@ -113,13 +113,14 @@ class StageDataSource:
 
     def __init__(
         self,
-        specification: Specification,
+        specification: Fusion,
         fused: FusedModel,
         stages: Sequence[StagePlan],
         store: EmbeddedStore,
         raw: Callable[[str], RawRows],
         unusable: Collection[UnusableRow] = (),
         rejected_before: int = 0,
+        max_rejected: float | None = None,
     ) -> None:
         """
         Args:
@@ -130,10 +131,12 @@ class StageDataSource:
             raw: opens the raw rows of a split.
             unusable: what training is known to have found.
             rejected_before: how many rows were rejected when they were read.
+            max_rejected: the share of rows that need not be usable; the specification's if None.
         """
         self._specification, self._fused = specification, fused
         self._stages, self._store, self._raw = stages, store, raw
         self.unusable, self._rejected_before = list(unusable), rejected_before
+        self._max_rejected = specification.max_rejected if max_rejected is None else max_rejected
 
     def of_stage(self, position: int) -> StageData:
         """The data of the stage at a position.
@@ -211,7 +214,7 @@ class StageDataSource:
         if rejected:
             _, rows, known = self._open(0)
             total = sum(given.count() for given in rows.values()) + sum(map(len, known.values()))
-            check_limit(rejected, self._specification.data.max_rejected, total + before, before)
+            check_limit(rejected, self._max_rejected, total + before, before)
 
 
 def largest_divisor(number: int, most: int) -> int:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
-from tfx_fusion.modules.spec import Specification, Stage, logged
+from tfx_fusion.modules.spec import Fusion, Stage, logged
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.checkpoint import (
     Checkpoint,
@@ -51,7 +51,7 @@ def seed_everything(seed: int) -> None:
 
 
 def train(
-    specification: Specification,
+    specification: Fusion,
     interfaces: Mapping[str, Interface],
     fused: FusedModel,
     data_of: Callable[[int], StageData],
@@ -75,7 +75,7 @@ def train(
 
 @dataclass
 class _Training:
-    specification: Specification
+    specification: Fusion
     interfaces: Mapping[str, Interface]
     fused: FusedModel
     data_of: Callable[[int], StageData]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.outputs import LabelUnits
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Fusion
 from tfx_fusion.modules.training.data import Rows
 from tfx_fusion.modules.training.losses import new_loss
 
@@ -44,7 +44,7 @@ class Search(Protocol):
 
 
 def unusable_rows(
-    specification: Specification,
+    specification: Fusion,
     model: keras.Model,
     units: Mapping[str, LabelUnits],
     rows: Rows,

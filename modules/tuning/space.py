@@ -26,7 +26,7 @@ def with_values(path: Path, tree: Any, values: Mapping[str, Any]) -> tuple[Any, 
     for key, value in values.items():
         _set(changed, key, value)
     try:
-        return changed, validate_tree(path, changed)
+        return changed, validate_tree(path, changed, Specification)
     except SpecificationError as error:
         raise invalid_values(values, error) from None
 

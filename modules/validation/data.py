@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 
 from tfx_fusion.modules.errors import Problem, UserError, suggestion
-from tfx_fusion.modules.spec import Specification, TextFeature, drifting
+from tfx_fusion.modules.spec import Fusion, TextFeature, drifting
 from tfx_fusion.modules.spec.vocabulary import PADDING, read_vocabulary
 
 
-def data_problems(specification: Specification) -> Iterator[Problem]:
+def data_problems(specification: Fusion) -> Iterator[Problem]:
     """Every invalid vocabulary, and every name in `data.checks` of which no drift is measured."""
     for name, feature in specification.features.items():
         if isinstance(feature, TextFeature):
             yield from _vocabulary_problems(f"features.{name}.vocabulary", feature)
     measured = drifting(specification.features, specification.labels)
-    for name in specification.data.checks.drift:
+    for name in specification.data.checks.drift if specification.data else ():
         key = f"data.checks.drift.{name}"
         part = specification.features.get(name) or specification.labels.get(name)
         if part is None:

@@ -6,7 +6,7 @@ from tfx_fusion.modules import spec
 from tfx_fusion.modules.errors import Problem, suggestion
 
 
-def evaluation_problems(specification: spec.Specification) -> Iterator[Problem]:
+def evaluation_problems(specification: spec.Fusion) -> Iterator[Problem]:
     """Every output, metric, slice and class in `evaluation` that does not exist."""
     evaluation = specification.evaluation
     yield from _not_measured(specification, "evaluation.thresholds", evaluation.thresholds)
@@ -24,7 +24,7 @@ def evaluation_problems(specification: spec.Specification) -> Iterator[Problem]:
 
 
 def _not_measured(
-    specification: spec.Specification, key: str, by_output: Mapping[str, Iterable[str]]
+    specification: spec.Fusion, key: str, by_output: Mapping[str, Iterable[str]]
 ) -> Iterator[Problem]:
     for output, by_metric in by_output.items():
         if output not in specification.outputs:
@@ -40,7 +40,7 @@ def _not_measured(
                 )
 
 
-def _no_slices(specification: spec.Specification, key: str, name: str) -> Iterator[Problem]:
+def _no_slices(specification: spec.Fusion, key: str, name: str) -> Iterator[Problem]:
     part = specification.features.get(name) or specification.labels.get(name)
     if part is None:
         hint = suggestion(name, {*specification.features, *specification.labels})
@@ -52,7 +52,7 @@ def _no_slices(specification: spec.Specification, key: str, name: str) -> Iterat
 
 
 def _unknown_value(
-    specification: spec.Specification, key: str, name: str, value: str | None
+    specification: spec.Fusion, key: str, name: str, value: str | None
 ) -> Iterator[Problem]:
     part = specification.features.get(name) or specification.labels[name]
     classes = part.classes if isinstance(part, spec.CategoryFeature | spec.CategoryLabel) else None

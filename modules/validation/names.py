@@ -5,7 +5,7 @@ from graphlib import CycleError
 
 from tfx_fusion.modules.errors import Problem, suggestion
 from tfx_fusion.modules.spec import (
-    Specification,
+    Fusion,
     length_name,
     logged,
     logged_twice,
@@ -23,7 +23,7 @@ RESERVED = {"row_id": "every message identifies a row by it"}
 
 
 def specification_problems(
-    specification: Specification, invalid: frozenset[str] = frozenset()
+    specification: Fusion, invalid: frozenset[str] = frozenset()
 ) -> list[Problem]:
     """Everything that does not fit together and can be seen without Keras.
 
@@ -54,7 +54,7 @@ def specification_problems(
     ]
 
 
-def _kinds(specification: Specification) -> list[tuple[str, Iterable[str]]]:
+def _kinds(specification: Fusion) -> list[tuple[str, Iterable[str]]]:
     """What the graph is made of; their names are different."""
     return [
         ("features", specification.features),
@@ -63,7 +63,7 @@ def _kinds(specification: Specification) -> list[tuple[str, Iterable[str]]]:
     ]
 
 
-def _name_problems(specification: Specification) -> Iterator[Problem]:
+def _name_problems(specification: Fusion) -> Iterator[Problem]:
     places: dict[str, str] = {}
     lengths = {length_name(name): name for name in variable_sequences(specification.features)}
     for kind, names in (*_kinds(specification), ("labels", specification.labels)):
@@ -91,7 +91,7 @@ def _name_problems(specification: Specification) -> Iterator[Problem]:
             yield Problem(f"submodels.{name}.same_as", message, undefined=source)
 
 
-def _reference_problems(specification: Specification) -> Iterator[Problem]:
+def _reference_problems(specification: Fusion) -> Iterator[Problem]:
     known = {name for _, names in _kinds(specification) for name in names}
     for key, _, reference in references(specification):
         source = source_of(reference)
@@ -102,7 +102,7 @@ def _reference_problems(specification: Specification) -> Iterator[Problem]:
             yield Problem(key, f"'{source}' has only one output: write '{source}'")
 
 
-def _cycle_problems(specification: Specification) -> Iterator[Problem]:
+def _cycle_problems(specification: Fusion) -> Iterator[Problem]:
     try:
         in_order(specification)
     except CycleError as error:
@@ -110,7 +110,7 @@ def _cycle_problems(specification: Specification) -> Iterator[Problem]:
         yield Problem("graph", f"the graph has a cycle: {cycle}; remove one of these connections")
 
 
-def _missing_problems(specification: Specification) -> Iterator[Problem]:
+def _missing_problems(specification: Fusion) -> Iterator[Problem]:
     part = buildable_part(specification)
     known = upstream(part)
     ends = dict.fromkeys(source_of(reference) for _, _, reference in part.ends())
@@ -124,7 +124,7 @@ def _missing_problems(specification: Specification) -> Iterator[Problem]:
                 )
 
 
-def _unused_problems(specification: Specification) -> Iterator[Problem]:
+def _unused_problems(specification: Fusion) -> Iterator[Problem]:
     used = {source_of(reference) for _, _, reference in references(specification)}
     used |= {name for names in specification.evaluation.sliced_by() for name in names}
     for kind, names in _kinds(specification):
@@ -137,7 +137,7 @@ def _unused_problems(specification: Specification) -> Iterator[Problem]:
             yield Problem(f"labels.{name}", "no output learns it; add an output or remove it")
 
 
-def _unfreeze_problems(specification: Specification) -> Iterator[Problem]:
+def _unfreeze_problems(specification: Fusion) -> Iterator[Problem]:
     imported = [name for name, item in specification.submodels.items() if item.same_as is None]
     for position, stage in enumerate(specification.training.stages):
         for name in stage.unfreeze:
@@ -149,7 +149,7 @@ def _unfreeze_problems(specification: Specification) -> Iterator[Problem]:
                 )
 
 
-def _logged_problems(specification: Specification) -> Iterator[Problem]:
+def _logged_problems(specification: Fusion) -> Iterator[Problem]:
     for name in logged_twice(specification):
         yield Problem(
             "outputs",
@@ -157,7 +157,7 @@ def _logged_problems(specification: Specification) -> Iterator[Problem]:
         )
 
 
-def _monitor_problems(specification: Specification) -> Iterator[Problem]:
+def _monitor_problems(specification: Fusion) -> Iterator[Problem]:
     known = logged(specification)
     for position, stage in enumerate(specification.training.stages):
         monitor = stage.early_stopping.monitor if stage.early_stopping else "loss"

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from tfx_fusion.modules.errors import Problem, suggestion
 from tfx_fusion.modules.metrics.table import THRESHOLD, facts
-from tfx_fusion.modules.spec import Label, NumberLabel, Output, Specification
+from tfx_fusion.modules.spec import Fusion, Label, NumberLabel, Output
 from tfx_fusion.modules.spec.losses import LOSSES
 
 
-def output_problems(specification: Specification) -> Iterator[Problem]:
+def output_problems(specification: Fusion) -> Iterator[Problem]:
     """Everything in `outputs` that does not fit its label."""
     for name, output in specification.outputs.items():
         label_name = specification.label_name(name)
@@ -60,7 +60,7 @@ def _class_weight_problems(key: str, output: Output, label: Label) -> Iterator[P
                 yield Problem(f"{key}.{text}", f"no class has this name; {hint}")
 
 
-def _metric_problems(specification: Specification, name: str, label: Label) -> Iterator[Problem]:
+def _metric_problems(specification: Fusion, name: str, label: Label) -> Iterator[Problem]:
     key, output = f"outputs.{name}.metrics", specification.outputs[name]
     kind = specification.kind_of(name)
     for metric in output.metrics:

@@ -5,11 +5,11 @@ from graphlib import CycleError
 from typing import Any
 
 from tfx_fusion.modules.errors import UserError
-from tfx_fusion.modules.spec import Feature, Specification
+from tfx_fusion.modules.spec import Feature, Fusion
 from tfx_fusion.modules.spec.topology import downstream, in_order, references, source_of
 
 
-def without(specification: Specification, names: Collection[str]) -> Specification:
+def without(specification: Fusion, names: Collection[str]) -> Fusion:
     """A specification without some vertices, and without all that is computed from them.
 
     An output goes by `outputs.NAME`, as in `ends()`. None of the names need exist.
@@ -32,7 +32,7 @@ def without(specification: Specification, names: Collection[str]) -> Specificati
     )
 
 
-def buildable_part(specification: Specification) -> Specification:
+def buildable_part(specification: Fusion) -> Fusion:
     """A specification without what leads to no name, to two, to no label, or in a cycle.
 
     Nor with a text whose vocabulary cannot be read: it says how many words there are.

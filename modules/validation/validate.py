@@ -10,14 +10,14 @@ from tfx_fusion.modules.graph.branches import joints_of, single_branch
 from tfx_fusion.modules.graph.build import FusedModel, build, build_valid, open_interface
 from tfx_fusion.modules.graph.layers import new_layer
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
-from tfx_fusion.modules.spec import Layers, Specification
+from tfx_fusion.modules.spec import Fusion, Layers
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.optimizers import new_optimizer
 from tfx_fusion.modules.validation.names import specification_problems
 from tfx_fusion.modules.validation.part import buildable_part, without
 
 
-def validate(specification: Specification, interfaces: Mapping[str, Interface]) -> FusedModel:
+def validate(specification: Fusion, interfaces: Mapping[str, Interface]) -> FusedModel:
     """Checks a whole specification and returns its graph, built from interfaces.
 
     Args:
@@ -37,7 +37,7 @@ def validate(specification: Specification, interfaces: Mapping[str, Interface]) 
 
 
 def graph_problems(
-    specification: Specification,
+    specification: Fusion,
     interfaces: Mapping[str, Interface],
     invalid: frozenset[str] = frozenset(),
 ) -> tuple[FusedModel | None, list[Problem]]:
@@ -63,7 +63,7 @@ def graph_problems(
     return fused, list(dict.fromkeys(problems))
 
 
-def _layer_problems(specification: Specification) -> Iterator[Problem]:
+def _layer_problems(specification: Fusion) -> Iterator[Problem]:
     """New layers that Keras cannot make, whatever feeds them."""
     for name, node in specification.graph.items():
         for position, item in enumerate(node.layers if isinstance(node, Layers) else ()):
@@ -75,7 +75,7 @@ def _layer_problems(specification: Specification) -> Iterator[Problem]:
 
 
 def _stage_problems(
-    specification: Specification, interfaces: Mapping[str, Interface], fused: FusedModel | None
+    specification: Fusion, interfaces: Mapping[str, Interface], fused: FusedModel | None
 ) -> Iterator[Problem]:
     """What Keras refuses in a stage, or is not there to be trained."""
     layers = [layer for some in fused.layers.values() for layer in some] if fused else []
@@ -104,7 +104,7 @@ def _stage_problems(
 
 
 def ablation_problems(
-    specification: Specification, interfaces: Mapping[str, Interface]
+    specification: Fusion, interfaces: Mapping[str, Interface]
 ) -> Iterator[Problem]:
     """Where there are no branches to compare, or a branch cannot be built on its own."""
     worth = specification.evaluation.worth

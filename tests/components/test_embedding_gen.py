@@ -5,6 +5,7 @@ TFX takes long to import, so it is imported where it is used.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from executions import binding, examples_of, plan_of, run_embedding
 
 from tfx_fusion.modules.embedding.columns import CONTENTS_FILE, parse, read_contents
-from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, plan_stages
+from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.graph.build import build, open_interface
 from tfx_fusion.modules.spec import Specification, load_specification
-from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 from tfx_fusion.pipeline.failure import cause_of
 
 pytestmark = pytest.mark.component
@@ -30,60 +30,10 @@ def specification(shared_world: Path) -> Specification:
     return load_specification(shared_world / "fusion.yaml")
 
 
-def plan_of(specification: Specification) -> EmbeddingPlan:
-    interfaces = {
-        name: inspect_submodel(path).interface
-        for name, (_, path) in specification.imported().items()
-    }
-    [stage] = plan_stages(specification, build(specification, interfaces, open_interface))
-    assert stage.plan is not None
-    return stage.plan
-
-
-def imported(specification: Specification, folder: Path) -> dict[str, Any]:
-    """The artifacts of importers, by name."""
-    from tfx_fusion.components.artifacts import Submodel
-
-    found = {}
-    for name, (_, path) in specification.imported().items():
-        artifact = found[name] = Submodel()
-        artifact.uri = str(folder / "imported" / name)
-        inspection = inspect_submodel(path)
-        artifact.set_string_custom_property("interface", inspection.interface.model_dump_json())
-        artifact.set_string_custom_property("digest", inspection.digest)
-        copy_submodel(path, Path(artifact.uri))
-    return found
-
-
 def run(specification: Specification, inputs: Any, folder: Path) -> Any:
-    """Runs the executor as TFX does; returns the artifact of embeddings."""
-    from tfx.dsl.components.base import base_beam_executor
-    from tfx.types import artifact_utils, standard_artifacts
-
-    from tfx_fusion.components.channels import submodel_key
-    from tfx_fusion.components.embedding_gen import executor
-    from tfx_fusion.pipeline.beam import IN_MEMORY
-
-    examples, graph = standard_artifacts.Examples(), standard_artifacts.TransformGraph()
-    examples.split_names = artifact_utils.encode_split_names(list(inputs.splits))
-    examples.uri = str(inputs.splits["train"].parent)
-    graph.uri = str(inputs.transform_graph)
-    embeddings = standard_artifacts.Examples()
-    embeddings.uri = str(folder / "embeddings")
-    submodels = imported(specification, folder)
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=list(IN_MEMORY), tmp_dir=str(folder / "tmp"), unique_id="1"
-    )
-    executor.Executor(context).Do(
-        {
-            executor.EXAMPLES_KEY: [examples],
-            executor.TRANSFORM_KEY: [graph],
-            **{submodel_key(name): [artifact] for name, artifact in submodels.items()},
-        },
-        {executor.EMBEDDINGS_KEY: [embeddings]},
-        {executor.PLAN_KEY: plan_of(specification).model_dump_json()},
-    )
-    return embeddings
+    """Runs the executor on the shared rows; returns the artifact of embeddings."""
+    examples = examples_of(inputs.splits["train"].parent, list(inputs.splits))
+    return run_embedding(specification, [examples], inputs.transform_graph, folder)
 
 
 def test_every_split_is_embedded_and_the_summary_has_rows_and_size(
@@ -191,9 +141,10 @@ def test_only_the_plans_sub_models_are_inputs_so_that_no_other_makes_it_run_agai
     assert set(both.outputs) == {"embeddings"}
 
 
-def test_the_plan_is_the_only_parameter_and_comes_back_whole(specification: Specification) -> None:
+def test_the_plan_is_a_parameter_and_comes_back_whole(specification: Specification) -> None:
     plan = plan_of(specification)
     parameters = component_of(plan, ["vision", "text"]).exec_properties
 
-    assert set(parameters) == {"plan"}
+    assert set(parameters) == {"plan", "binding"}
+    assert json.loads(parameters["binding"]) == json.loads(binding())
     assert EmbeddingPlan.model_validate_json(parameters["plan"]) == plan

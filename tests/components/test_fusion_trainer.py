@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from executions import binding
 from specs import with_rate
 
 from tfx_fusion.modules.embedding.plan import StagePlan
@@ -261,6 +262,7 @@ def test_the_place_of_a_checkpoint_depends_on_all_that_training_depends_on(
         properties = {
             executor.SPECIFICATION_KEY: training_view(specification).model_dump_json(),
             executor.CHECKPOINTS_KEY: "checkpoints",
+            "binding": binding(),
         }
         run = Execution({"examples": [examples]}, {}, properties)
         return executor.checkpoint_of(run, champion)._folder

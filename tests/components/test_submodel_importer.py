@@ -6,6 +6,7 @@ TFX takes long to import, so it is imported where it is used.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,20 @@ pytestmark = pytest.mark.component
 def import_submodel(tmp_path: Path) -> Callable[..., Any]:
     """Runs the executor; returns the artifact that it filled."""
 
-    def run(path: Path, digest: str, signature: str = "", origin: str = "") -> Any:
+    def run(
+        path: Path | str, digest: str, signature: str = "", origin: str = "", model: str = ""
+    ) -> Any:
+        from tfx.types import standard_artifacts
+
         from tfx_fusion.components.artifacts import Submodel
         from tfx_fusion.components.submodel_importer import executor
 
         artifact = Submodel()
         artifact.uri = str(tmp_path / "artifact")
+        trained = standard_artifacts.Model()
+        trained.uri = model
         executor.Executor().Do(
-            {},
+            {executor.MODEL_KEY: [trained] if model else []},
             {executor.SUBMODEL_KEY: [artifact]},
             {
                 executor.NAME_KEY: "encoder",
@@ -48,7 +55,9 @@ def import_submodel(tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    ("origin", "copy"), [("vision.keras", "model.keras"), ("text", "model")], ids=["keras", "saved"]
+    ("origin", "copy"),
+    [("vision.keras", "Format-Serving/model.keras"), ("text", "Format-Serving")],
+    ids=["keras", "saved"],
 )
 def test_the_artifact_records_what_was_imported_and_holds_a_copy_of_it(
     origin: str, copy: str, import_submodel: Callable[..., Any], shared_world: Path
@@ -68,7 +77,10 @@ def test_the_artifact_records_what_was_imported_and_holds_a_copy_of_it(
     )
     assert inspect_submodel(Path(artifact.uri) / copy) == known
     # Nothing else is left behind, no half-written folder either.
-    assert {entry.name for entry in Path(artifact.uri).iterdir()} == {copy, "files.json"}
+    assert {entry.name for entry in Path(artifact.uri).iterdir()} == {
+        "Format-Serving",
+        "files.json",
+    }
 
 
 def test_the_copy_does_not_depend_on_the_origin(
@@ -80,7 +92,64 @@ def test_the_copy_does_not_depend_on_the_origin(
 
     path.unlink()
 
-    assert inspect_submodel(Path(artifact.uri) / "model.keras") == known
+    assert inspect_submodel(Path(artifact.uri) / "Format-Serving/model.keras") == known
+
+
+@pytest.mark.parametrize(
+    ("origin", "place"),
+    [("text", "Format-Serving"), ("vision.keras", "Format-Serving/vision.keras")],
+    ids=["saved", "keras"],
+)
+def test_the_model_of_a_trainer_is_found_in_its_artifact(
+    origin: str,
+    place: str,
+    import_submodel: Callable[..., Any],
+    shared_world: Path,
+    tmp_path: Path,
+) -> None:
+    path, exported = shared_world / "models" / origin, tmp_path / "trained" / place
+    exported.parent.mkdir(parents=True)
+    (shutil.copytree if path.is_dir() else shutil.copy)(path, exported)
+
+    artifact = import_submodel("", "", model=str(tmp_path / "trained"))
+
+    known = inspect_submodel(path)
+    assert artifact.get_string_custom_property("digest") == known.digest
+    assert artifact.get_string_custom_property("origin") == str(exported)
+
+
+def test_a_sub_model_is_where_tfxs_own_trainer_looks_for_a_base_model(
+    import_submodel: Callable[..., Any], shared_world: Path
+) -> None:
+    from tfx.components.trainer import fn_args_utils
+    from tfx.types import standard_component_specs as keys
+
+    path = shared_world / "models" / "text"
+    artifact = import_submodel(path, inspect_submodel(path).digest)
+
+    inputs = {keys.BASE_MODEL_KEY: [artifact]}
+    found = fn_args_utils.get_common_fn_args(inputs, {}, working_dir="").base_model
+    assert inspect_submodel(Path(found)) == inspect_submodel(path)
+
+
+def test_a_trainer_that_has_trained_nothing_yet_is_refused(
+    import_submodel: Callable[..., Any],
+) -> None:
+    with pytest.raises(
+        RunError, match=r"^submodels\.encoder: expected a trained model, found none"
+    ):
+        import_submodel("", "")
+
+
+def test_a_registry_in_place_of_a_version_is_refused_with_its_versions(
+    import_submodel: Callable[..., Any], shared_published: Path
+) -> None:
+    with pytest.raises(UserError) as caught:
+        import_submodel(shared_published, "any")
+    assert str(caught.value).startswith(
+        f"{shared_published}: expected a SavedModel folder, found no saved_model.pb in it: name "
+        f"one of the versions in it, {shared_published / '1'}"
+    )
 
 
 def test_another_origin_than_the_path_is_recorded_where_one_is_known(
@@ -146,7 +215,7 @@ def test_the_component_declares_what_the_cache_must_see() -> None:
         "digest": "d1",
         "origin": "models/a.keras",
     }
-    assert component.inputs == {}
+    assert dict(component.inputs) == {}
     assert {key: channel.type for key, channel in component.outputs.items()} == {
         "submodel": Submodel
     }

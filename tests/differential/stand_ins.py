@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,17 @@ class Identity:
     def __init__(self, specs: Mapping[str, tf.io.FixedLenFeature]) -> None:
         self._specs = dict(specs)
 
-    def example_spec(self) -> dict[str, tf.io.FixedLenFeature]:
-        return {**self._specs, "row_id": tf.io.FixedLenFeature((), tf.string)}
+    is_own = False
 
-    def __call__(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(raw)
+    def check(self, names: Iterable[str]) -> None:
+        assert self._specs.keys() >= set(names)
+
+    def parse(self, serialized: Any, names: Iterable[str], transformed: bool) -> dict[str, Any]:
+        return tf.io.parse_example(serialized, {name: self._specs[name] for name in names})
+
+    def row_ids(self, serialized: Any, transformed: bool) -> Any:
+        spec = {"row_id": tf.io.FixedLenFeature((), tf.string)}
+        return tf.io.parse_example(serialized, spec)["row_id"]
 
 
 def dtype_of(values: np.ndarray) -> tf.DType:

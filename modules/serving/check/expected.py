@@ -13,9 +13,9 @@ from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.published import read_specification
 from tfx_fusion.modules.spec import (
     CategoryLabel,
+    Fusion,
     ImageFeature,
     NumberLabel,
-    Specification,
     length_name,
     variable_sequences,
 )
@@ -64,7 +64,8 @@ def expected(version: Path, folders: Sequence[str], rows: int) -> Expected:
     specification = _specification(version)
     optional = specification.features if specification else {}
     missing = {name for name, feature in optional.items() if feature.missing}
-    inputs = {name: value.numpy() for name, value in served.feed(found, missing).items()}
+    given = served.feed(found, missing, pad=specification is not None)
+    inputs = {name: value.numpy() for name, value in given.items()}
     if specification is None:
         outputs = served.answer(inputs, found.ids[0])
     else:
@@ -97,7 +98,7 @@ def expected(version: Path, folders: Sequence[str], rows: int) -> Expected:
     )
 
 
-def _specification(version: Path) -> Specification | None:
+def _specification(version: Path) -> Fusion | None:
     """What a model of this project was made from; None of any other."""
     try:
         return read_specification(version)
@@ -105,7 +106,7 @@ def _specification(version: Path) -> Specification | None:
         return None
 
 
-def _answers(specification: Specification, name: str, predicted: np.ndarray) -> Arrays:
+def _answers(specification: Fusion, name: str, predicted: np.ndarray) -> Arrays:
     label = specification.label_of(name)
     if isinstance(label, NumberLabel):
         return {name: predicted}
@@ -118,9 +119,7 @@ def _answers(specification: Specification, name: str, predicted: np.ndarray) -> 
     }
 
 
-def _malformed(
-    first: Arrays, specification: Specification | None, of_examples: bool
-) -> dict[str, Arrays]:
+def _malformed(first: Arrays, specification: Fusion | None, of_examples: bool) -> dict[str, Arrays]:
     """Requests that no model can answer, made of a good one for a single row."""
     found: dict[str, Arrays] = {"inputs missing": {}}
     features = specification.features if specification else {}

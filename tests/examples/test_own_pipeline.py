@@ -1,0 +1,103 @@
+"""A pipeline of TFX's own components around this project's, run and compared with plain Keras."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from own_pipeline import SPLITS, OwnPipeline, columns, ran, record_of
+
+pytestmark = pytest.mark.end_to_end
+
+
+@pytest.fixture(scope="module")
+def own(shared_folder: Path) -> OwnPipeline:
+    return ran(shared_folder)
+
+
+def by_hand(own: OwnPipeline, rows: list[dict[str, list[Any]]], head: dict[str, Any]) -> np.ndarray:
+    """The probabilities `(rows, 2)`: scaled by NumPy, fused and predicted by plain Keras."""
+    trained = [columns(record) for record in own.records(SPLITS["train"])]
+
+    def days(given: list[dict[str, list[Any]]]) -> np.ndarray:
+        return np.array([row["days"] for row in given], np.float64)
+
+    def spent(given: list[dict[str, list[Any]]]) -> np.ndarray:
+        return np.log1p([row.get("spent") or [0.0] for row in given])
+
+    def scaled(of: Any) -> np.ndarray:
+        known = of(trained)
+        return ((of(rows) - known.mean()) / known.std()).astype("float32")
+
+    account = keras.saving.load_model(own.folder / "models" / "account.keras")
+    features = keras.Model(account.input, account.get_layer("features").output)
+    visits = np.array([row["visits"] for row in rows], np.float32)
+    read = tf.saved_model.load(str(own.folder / "models" / "letters")).signatures["serving_default"]
+    texts = tf.constant([row["letter"][0] for row in rows])
+    joined = np.concatenate(
+        [features({"days": scaled(days), "visits": visits}), read(text=texts)["features"],
+         scaled(spent)],
+        axis=1,
+    )  # fmt: skip
+    hidden = np.maximum(joined @ head["hidden/kernel"] + head["hidden/bias"], 0)
+    return tf.nn.softmax(hidden @ head["scores/kernel"] + head["scores/bias"]).numpy()
+
+
+def test_the_published_model_is_plain_keras_of_the_raw_columns(own: OwnPipeline) -> None:
+    loaded = tf.saved_model.load(str(own.published))
+    head = {variable.name.split(":")[0]: variable.numpy() for variable in loaded.others}
+    records = own.records(SPLITS["eval"])
+    rows = [columns(record) for record in records]
+    assert len(rows) > 100
+    assert any(not row.get("spent") for row in rows)
+    expected = by_hand(own, rows, head)
+
+    served = loaded.signatures["serving_default"]
+    request = {
+        "days": tf.constant([row["days"] for row in rows], tf.int64),
+        "visits": tf.constant([row["visits"] for row in rows], tf.int64),
+        "spent": tf.constant([row.get("spent") or [np.nan] for row in rows], tf.float32),
+        "letter": tf.constant([row["letter"] for row in rows]),
+    }
+    assert set(served.structured_input_signature[1]) == set(request)
+    answer = served(**request)
+    np.testing.assert_allclose(answer["left_probabilities"], expected, atol=1e-5)
+    assert answer["left_classes"][0].numpy().tolist() == [b"no", b"yes"]
+
+    unlabelled = [
+        record_of({name: values for name, values in row.items() if name != "left"}) for row in rows
+    ]
+    found = loaded.signatures["predict_examples"](examples=tf.constant(unlabelled))["left"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    labels = loaded.signatures["transform_labels"](examples=tf.constant(records))["left"]
+    assert labels.numpy().tolist() == [int(row["left"] == [b"yes"]) for row in rows]
+    # It has learned something, and the stock Evaluator has seen the same.
+    right = float(np.mean(expected.argmax(axis=1) == labels))
+    assert right > 0.8
+
+
+def test_the_pipeline_compiles_for_kubeflow(own: OwnPipeline, tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path\nimport train\n"
+        "from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as kubeflow\n"
+        "config = kubeflow.KubeflowV2DagRunnerConfig(default_image='image')\n"
+        f"runner = kubeflow.KubeflowV2DagRunner(config, {str(tmp_path)!r}, 'pipeline.json')\n"
+        f"runner.run(train.create_pipeline(Path({str(own.folder / 'runs')!r})))\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=own.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+    tasks = json.loads((tmp_path / "pipeline.json").read_text())["pipelineSpec"]["root"]["dag"][
+        "tasks"
+    ]
+    assert {"CsvExampleGen", "Import-account", "Import-letters", "Embed", "Train"} <= tasks.keys()
+    fed = tasks["Train"]["inputs"]["artifacts"]
+    assert fed["embeddings_0"]["taskOutputArtifact"]["producerTask"] == "Embed"
