@@ -34,6 +34,8 @@ VERSION_KEY = "version"
 MODEL_DIGEST_KEY = "model_digest"
 NOT_COMPARABLE_KEY = "not_comparable"
 TASK_KNOWN_KEY = "task_known"  # whether it was compared with the task of the candidate
+# ... of a blessing, beside the digest of its model, ...
+BOUNDS_KEY = "evaluation"  # the section of a specification that was judged by, in JSON
 # ... and of sub-models.
 DIGEST_KEY = "digest"
 INTERFACE_KEY = "interface"

@@ -16,7 +16,7 @@ from tfx.types.standard_component_specs import (
 from tfx.utils import json_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor, summary_of
-from tfx_fusion.components.channels import MODEL_DIGEST_KEY, model_folder
+from tfx_fusion.components.channels import BOUNDS_KEY, MODEL_DIGEST_KEY, model_folder
 from tfx_fusion.components.fusion_evaluator.baseline import no_champion
 from tfx_fusion.modules.errors import user_error
 from tfx_fusion.modules.evaluation.ablation import read_ablation, with_ablation
@@ -77,6 +77,7 @@ class Executor(StepExecutor, evaluator.Executor):
         bless(blessing, quality)
         # So that nobody publishes another model by it.
         blessing.set_string_custom_property(MODEL_DIGEST_KEY, model_digest(models[CANDIDATE]))
+        blessing.set_string_custom_property(BOUNDS_KEY, task.evaluation.model_dump_json())
         return EvaluationSummary(metrics=quality.overall())
 
     def _predict(

@@ -13,6 +13,7 @@ from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.components.channels import (
+    BOUNDS_KEY,
     MODEL_DIGEST_KEY,
     described_champion,
     described_data,
@@ -55,6 +56,7 @@ STATUS_KEY = "status"
 METRICS_KEY = "metrics"
 RECORD_KEY = "version_record"
 
+NO_BOUNDS = '{"unknown": "the blessing does not say by which bounds it was given"}'
 RECORD_COPY = "version.json"
 
 
@@ -115,7 +117,8 @@ class Executor(StepExecutor, executor.Executor):
         if run.parameters[PROVENANCE_KEY]:
             known = run.parameter(PROVENANCE_KEY, Provenance)
         else:
-            known = origin_of(model)
+            judged = run.input(MODEL_BLESSING_KEY).get_string_custom_property(BOUNDS_KEY)
+            known = origin_of(model, json.loads(judged or NO_BOUNDS))
         return known.of_run(name, _data(run))
 
 

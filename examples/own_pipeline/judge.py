@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import apache_beam  # noqa: F401 before TensorFlow, or Transform ends in a segmentation fault
 from tfx import v1 as tfx
 
 from tfx_fusion.components import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,10 +15,11 @@ from tfx_fusion.modules.training.trained_values import read_trained
 UNKNOWN = "unknown"
 
 
-def origin_of(model: Path) -> Provenance:
+def origin_of(model: Path, evaluation: dict[str, Any]) -> Provenance:
     """The specification and the sub-models beside a SavedModel, or the reason why there are none.
 
-    The run and the data are left to the caller.
+    `evaluation` is by what it was judged, which training does not know. The run and the data are
+    left to the caller.
     """
     data = DataSource(path="", fingerprint="")
     file = model / SPECIFICATION_FILE
@@ -25,11 +27,12 @@ def origin_of(model: Path) -> Provenance:
         specification = Fusion.model_validate_json(file.read_text())
     except (OSError, ValidationError):
         reason = f"FusionTrainer did not make the model: it has no {SPECIFICATION_FILE}"
-        return Provenance(specification={UNKNOWN: reason}, data=data, submodels={})
+        known: dict[str, Any] = {UNKNOWN: reason, "evaluation": evaluation}
+        return Provenance(specification=known, data=data, submodels={})
     trained = read_trained(model)
     digests = trained.digests if trained else {}
     return Provenance(
-        specification=specification.model_dump(mode="json"),
+        specification={**specification.model_dump(mode="json"), "evaluation": evaluation},
         data=data,
         submodels={
             name: Source(

@@ -92,10 +92,7 @@ def publish(
                 published=datetime.now(UTC),
                 model_digest=digest,
                 metrics=metrics,
-                gates=Gates(
-                    evaluation=provenance.specification.get("evaluation", provenance.specification),
-                    champion=compared,
-                ),
+                gates=Gates(evaluation=provenance.specification["evaluation"], champion=compared),
             )
             write_text(copy / VERSION_RECORD_FILE, record.model_dump_json(indent=1) + "\n")
             if statistics is not None:

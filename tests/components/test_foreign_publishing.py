@@ -217,6 +217,7 @@ def test_a_version_behind_an_example_gen_of_tfx_records_its_data_and_what_is_unk
     assert record.data.spans == (Span(uri=uri, span=3, version=None, fingerprint=FINGERPRINT),)
     assert record.run == "run-7"
     assert record.specification["unknown"].startswith("FusionTrainer did not make the model")
+    assert record.gates.evaluation["unknown"].startswith("the blessing does not say")
     assert (record.submodels, record.metrics, record.gates.champion) == ({}, {}, None)
     stored = json.loads(pushed.get_string_custom_property("version_record"))
     assert stored["data"]["spans"][0]["span"] == 3
@@ -244,9 +245,10 @@ def test_a_model_of_this_project_says_itself_what_it_came_from(
 ) -> None:
     from tfx_fusion.modules.registry.origin import origin_of
 
-    found = origin_of(shared_published / "1")
+    found = origin_of(shared_published / "1", {"thresholds": {"colour": {}}})
 
     assert found.specification["name"] == "colours"
+    assert found.specification["evaluation"] == {"thresholds": {"colour": {}}}
     assert set(found.submodels) == {"vision", "text"}
     assert found.submodels["vision"].origin == str(shared_world / "models" / "vision.keras")
 

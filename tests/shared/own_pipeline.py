@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from made_examples import made
 from made_once import once
@@ -19,13 +20,14 @@ NAMES = {"days": "days_xf", "spent": "spent_xf"}
 
 @dataclass(frozen=True)
 class OwnPipeline:
-    """The folder of the example after a run of `train.py`."""
+    """The folder of the example after a run of one of its pipelines, in a folder of its own."""
 
     folder: Path
+    runs: str = "runs"
 
     def artifact(self, step: str, key: str) -> Path:
         """The folder of an output of a step."""
-        [found] = (self.folder / "runs" / "artifacts" / step / key).iterdir()
+        [found] = (self.folder / self.runs / "artifacts" / step / key).iterdir()
         return found
 
     @property
@@ -39,7 +41,7 @@ class OwnPipeline:
     @property
     def published(self) -> Path:
         """The only version that was published."""
-        [found] = (self.folder / "runs" / "serving").iterdir()
+        [found] = (self.folder / self.runs / "serving").glob("[0-9]*")
         return found
 
     def records(self, split: str) -> list[bytes]:
@@ -48,16 +50,46 @@ class OwnPipeline:
         return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
 
 
-def ran(shared_folder: Path) -> OwnPipeline:
-    """The example after a run; made once, read only."""
+def ran(shared_folder: Path, script: str = "train.py", runs: str = "runs") -> OwnPipeline:
+    """The example after a run of one of its pipelines; made once, read only."""
 
     def make(folder: Path) -> None:
         shutil.copytree(made("own_pipeline"), folder, ignore=shutil.ignore_patterns("runs"))
-        command = [sys.executable, str(folder / "train.py")]
+        command = [sys.executable, str(folder / script)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
 
-    return OwnPipeline(once(shared_folder / "own_pipeline", make))
+    return OwnPipeline(once(shared_folder / f"own_pipeline_{script}", make), runs)
+
+
+def by_hand(own: OwnPipeline, rows: list[dict[str, list[Any]]], head: dict[str, Any]) -> np.ndarray:
+    """The probabilities `(rows, 2)`: scaled by NumPy, fused and predicted by plain Keras."""
+    import keras
+
+    trained = [columns(record) for record in own.records(SPLITS["train"])]
+
+    def days(given: list[dict[str, list[Any]]]) -> np.ndarray:
+        return np.array([row["days"] for row in given], np.float64)
+
+    def spent(given: list[dict[str, list[Any]]]) -> np.ndarray:
+        return np.log1p([row.get("spent") or [0.0] for row in given])
+
+    def scaled(of: Any) -> np.ndarray:
+        known = of(trained)
+        return ((of(rows) - known.mean()) / known.std()).astype("float32")
+
+    account = keras.saving.load_model(own.folder / "models" / "account.keras")
+    features = keras.Model(account.input, account.get_layer("features").output)
+    visits = np.array([row["visits"] for row in rows], np.float32)
+    read = tf.saved_model.load(str(own.folder / "models" / "letters")).signatures["serving_default"]
+    texts = tf.constant([row["letter"][0] for row in rows])
+    joined = np.concatenate(
+        [features({"days": scaled(days), "visits": visits}), read(text=texts)["features"],
+         scaled(spent)],
+        axis=1,
+    )  # fmt: skip
+    hidden = np.maximum(joined @ head["hidden/kernel"] + head["hidden/bias"], 0)
+    return tf.nn.softmax(hidden @ head["scores/kernel"] + head["scores/bias"]).numpy()
 
 
 def columns(record: bytes) -> dict[str, list[Any]]:
