@@ -140,8 +140,8 @@ def _starts(descriptor: int, path: Path) -> np.ndarray:
         following = position + HEADER.size + length + CHECKSUM.size
         if not starts and block.startswith(GZIP) and checksum != _masked_checksum(header[:8]):
             raise RunError(
-                f"{path}: expected plain records, found a file compressed with gzip: its records "
-                "cannot be read one by one"
+                f"{path}: expected plain records, found a file compressed with gzip: its name must "
+                "end in .gz"
             )
         if checksum != _masked_checksum(header[:8]) or following > size:
             raise _damaged(path, len(starts))

@@ -1,6 +1,6 @@
 """The frozen part of a graph as one function, from stored rows to what a head learns from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfx_fusion.modules.data.file_list import is_transformed
 from tfx_fusion.modules.data.records import record_dataset, record_name
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, values_per_row
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.graph.build import build_part
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
@@ -62,6 +63,24 @@ class RejectedRow(NamedTuple):
     row_id: str
     embedding: str
     reason: str
+
+
+def check_records(
+    transform: TransformGraph, records: Sequence[bytes], file: str, first: int, error: Exception
+) -> None:
+    """Raises RunError, from an error, for the first of some tf.Examples that cannot be read.
+
+    Args:
+        transform: the Transform graph that has failed to read them.
+        records: tf.Examples that follow each other in a file.
+        file: the file.
+        first: the place of the first of them in it.
+        error: what was raised.
+    """
+    found = transform.unreadable(records, is_transformed(file))
+    if found:
+        place, reason = found
+        raise RunError(f"{record_name(file, first + place)}: {reason}") from error
 
 
 class _WithBatch:
@@ -146,7 +165,7 @@ class Embedder:
             try:
                 found = embed(self._padded(serialized))
             except tf.errors.InvalidArgumentError as error:
-                self._transform.check_records(serialized.numpy(), path, place, error)
+                check_records(self._transform, serialized.numpy(), path, place, error)
                 raise
             columns = {name: value.numpy()[:rows] for name, value in found.items()}
             if not columns["row_id"].all():

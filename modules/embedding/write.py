@@ -27,7 +27,7 @@ from tfx_fusion.modules.embedding.columns import (
 )
 from tfx_fusion.modules.embedding.embedder import Embedder, RejectedRow
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan
-from tfx_fusion.modules.errors import RejectedRowsError
+from tfx_fusion.modules.errors import RejectedRowsError, RunError
 
 progress = logging.getLogger("fusion.progress")
 
@@ -91,6 +91,8 @@ def write_embeddings(
     files = []
     for split, folders in given.items():
         found = example_files(folders)
+        if not found:
+            raise RunError(f"expected files in the split '{split}' of the examples, found none")
         files += [
             (split, file, f"{wanted[split]}/{shard_name(place, len(found))}")
             for place, file in enumerate(found)

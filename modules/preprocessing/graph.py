@@ -10,8 +10,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfx_fusion.modules.data.file_list import is_transformed
-from tfx_fusion.modules.data.records import record_name
 from tfx_fusion.modules.errors import RunError, library_cause, suggestion
 from tfx_fusion.modules.preprocessing.examples import (
     as_given,
@@ -134,25 +132,13 @@ class TransformGraph(tf.Module):
             names = [name for name in self._bound if raw.keys() >= set(self._raw_of([name]))]
         return self._fitted(self._apply(raw), names)
 
-    def check_records(
-        self, records: Sequence[bytes], file: str, first: int, error: Exception
-    ) -> None:
-        """Raises RunError, from an error, for the first of some tf.Examples that cannot be read.
+    def unreadable(
+        self, records: Sequence[bytes], transformed: bool = False
+    ) -> tuple[int, str] | None:
+        """The place of the first of some tf.Examples that cannot be read, and the reason.
 
-        They are read one by one, which is slow: for when reading them has failed.
-
-        Args:
-            records: tf.Examples that follow each other in a file.
-            file: the file, by whose name it is known whether Transform has materialized them.
-            first: the place of the first of them in it.
-            error: what was raised.
+        None where all can. They are read one by one, which is slow: for when reading has failed.
         """
-        found = self._unreadable(records, is_transformed(file))
-        if found:
-            place, reason = found
-            raise RunError(f"{record_name(file, first + place)}: {reason}") from error
-
-    def _unreadable(self, records: Sequence[bytes], transformed: bool) -> tuple[int, str] | None:
         spec = self.example_spec(transformed=transformed)
         labels = [name for name in self._bound if name in self._classes]
 

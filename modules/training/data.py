@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfx_fusion.modules.data.file_list import Folders, example_files, is_transformed
 from tfx_fusion.modules.data.records import Records, record_dataset
+from tfx_fusion.modules.embedding.embedder import check_records
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import CategoryLabel, Fusion, weights_name
@@ -85,7 +86,7 @@ class RawRows:
         for file in self._files:
             place = 0
             for records in record_dataset([file]).batch(1024).as_numpy_iterator():
-                self._transform.check_records(records, file, place, error)
+                check_records(self._transform, records, file, place, error)
                 place += len(records)
 
 

@@ -151,7 +151,9 @@ class StageDataSource:
             for split, found in rows.items()
         }
         for split, found in left.items():
-            if rejected[split] and not found.count():
+            if not found.count() and not rejected[split]:
+                raise RunError(f"expected rows in the split '{split}' of the examples, found none")
+            if not found.count():
                 listed = self.rejected_rows
                 raise RejectedRowsError(
                     f"no row of the split '{split}' can be used. First: {shown(listed)}", listed

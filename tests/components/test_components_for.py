@@ -25,6 +25,12 @@ def fusion(shared_world: Path) -> Fusion:
     return Fusion.model_construct(**{**fields, "data": None, "publish": None})
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where it is remembered what the sub-models are: to read them takes a process of its own."""
+    return tmp_path_factory.mktemp("runs")
+
+
 def channel(kind: str) -> Any:
     from tfx.types import channel_utils, standard_artifacts
 
@@ -57,9 +63,9 @@ def test_the_names_alone_import_neither_tfx_nor_tensorflow() -> None:
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_importers_embedders_and_trainer_feed_each_other(fusion: Fusion, tmp_path: Path) -> None:
+def test_importers_embedders_and_trainer_feed_each_other(fusion: Fusion, folder: Path) -> None:
     names = {"colour": "colour_xf"}
-    found = wired(fusion, tmp_path, splits={"train": "a"}, names=names)
+    found = wired(fusion, folder, splits={"train": "a"}, names=names)
 
     assert [node.id for node in found.components] == [
         "Import-vision", "Import-text", "Embed", "Train",
@@ -96,12 +102,12 @@ def test_a_fusion_is_a_file_without_data_and_publish(shared_world: Path, fusion:
 
 
 def test_what_does_not_fit_is_reported_when_the_pipeline_is_built(
-    fusion: Fusion, tmp_path: Path
+    fusion: Fusion, folder: Path
 ) -> None:
     from tfx.components.example_gen.csv_example_gen.component import CsvExampleGen
 
     examples = CsvExampleGen("csv").outputs["examples"]
-    wired(fusion, tmp_path, examples=examples)  # it has the splits train and eval
+    wired(fusion, folder, examples=examples)  # it has the splits train and eval
     for options, problems in (
         ({"names": {"colours": "x"}},
          ["names.colours: there is no feature or label 'colours'; did you mean 'colour'?"]),
@@ -111,26 +117,26 @@ def test_what_does_not_fit_is_reported_when_the_pipeline_is_built(
           "there in splits"]),
     ):  # fmt: skip
         with pytest.raises(SpecificationError) as caught:
-            wired(fusion, tmp_path, examples=examples, **options)
+            wired(fusion, folder, examples=examples, **options)
         assert caught.value.problems == problems
 
 
-def test_a_warm_start_needs_a_publish_folder(fusion: Fusion, tmp_path: Path) -> None:
+def test_a_warm_start_needs_a_publish_folder(fusion: Fusion, folder: Path) -> None:
     warm = fusion.changed(training=fusion.training.changed(warm_start="champion"))
 
     with pytest.raises(SpecificationError, match=r"training\.warm_start: expected a folder"):
-        wired(warm, tmp_path)
-    found = wired(warm.changed(publish=Publish(path=tmp_path / "serving")), tmp_path)
-    assert found.trainer.exec_properties["publish_folder"] == str(tmp_path / "serving")
+        wired(warm, folder)
+    found = wired(warm.changed(publish=Publish(path=folder / "serving")), folder)
+    assert found.trainer.exec_properties["publish_folder"] == str(folder / "serving")
 
 
 def test_trainers_models_come_in_and_sub_models_go_out_to_tfxs_own_trainer(
-    fusion: Fusion, tmp_path: Path
+    fusion: Fusion, folder: Path
 ) -> None:
     from tfx.components.trainer.component import Trainer
 
     model = channel("Model")
-    found = wired(fusion, tmp_path, models={"text": model})
+    found = wired(fusion, folder, models={"text": model})
 
     importer = found.importers["text"]
     assert importer.inputs["model"] is model

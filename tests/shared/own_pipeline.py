@@ -18,9 +18,28 @@ SPLITS = {"train": "training", "eval": "validation"}
 NAMES = {"days": "days_xf", "spent": "spent_xf"}
 
 
+# In one process, since TFX takes long to import.
+COMPILE_AND_RUN = """
+import importlib
+import runpy
+import sys
+from pathlib import Path
+
+sys.path.insert(0, ".")
+_, name, runs = sys.argv
+pipeline = importlib.import_module(name)
+from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as kubeflow
+
+config = kubeflow.KubeflowV2DagRunnerConfig(default_image="image")
+runner = kubeflow.KubeflowV2DagRunner(config, output_filename="compiled.json")
+runner.run(pipeline.create_pipeline(Path(runs).resolve()))
+runpy.run_path(f"{name}.py", run_name="__main__")
+"""
+
+
 @dataclass(frozen=True)
 class OwnPipeline:
-    """The folder of the example after a run of one of its pipelines, in a folder of its own."""
+    """The folder of the example after a run of a pipeline, with `compiled.json` for Kubeflow."""
 
     folder: Path
     runs: str = "runs"
@@ -50,16 +69,16 @@ class OwnPipeline:
         return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
 
 
-def ran(shared_folder: Path, script: str = "train.py", runs: str = "runs") -> OwnPipeline:
+def ran(shared_folder: Path, name: str = "train", runs: str = "runs") -> OwnPipeline:
     """The example after a run of one of its pipelines; made once, read only."""
 
     def make(folder: Path) -> None:
         shutil.copytree(made("own_pipeline"), folder, ignore=shutil.ignore_patterns("runs"))
-        command = [sys.executable, str(folder / script)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        command = [sys.executable, "-c", COMPILE_AND_RUN, name, runs]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
 
-    return OwnPipeline(once(shared_folder / f"own_pipeline_{script}", make), runs)
+    return OwnPipeline(once(shared_folder / f"own_pipeline_{name}", make), runs)
 
 
 def by_hand(own: OwnPipeline, rows: list[dict[str, list[Any]]], head: dict[str, Any]) -> np.ndarray:

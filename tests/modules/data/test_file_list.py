@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from tfx_fusion.modules.data.file_list import LIST_FILE, check_files, example_files, list_files
+from tfx_fusion.modules.data.file_list import (
+    LIST_FILE,
+    check_files,
+    example_files,
+    is_transformed,
+    list_files,
+)
 from tfx_fusion.modules.errors import RunError
 
 NAMES = [f"data_tfrecord-{number:05d}-of-00003" for number in range(3)]
@@ -151,6 +157,26 @@ def test_files_without_a_list_must_be_complete_by_their_names(
     with pytest.raises(RunError) as caught:
         example_files(str(split))
     assert message in str(caught.value)
+
+
+def test_materialized_examples_and_several_spans_are_read_in_their_order(tmp_path: Path) -> None:
+    first, second = tmp_path / "1" / "Split-train", tmp_path / "2" / "Split-train"
+    wanted = [
+        first / "transformed_examples-00000-of-00002.gz",
+        first / "transformed_examples-00001-of-00002.gz",
+        second / "data_tfrecord-00000-of-00001.gz",
+    ]
+    for path in wanted:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+    assert example_files([str(first), str(second)]) == list(map(str, wanted))
+    assert [is_transformed(str(path)) for path in wanted] == [True, True, False]
+    wanted[0].unlink()
+    with pytest.raises(
+        RunError, match=r"transformed_examples-00000-of-00002\.gz: the file is miss"
+    ):
+        example_files(str(first))
 
 
 def test_a_neighbour_that_the_name_would_match_as_a_pattern_is_not_read(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfx_fusion.modules.data import records
-from tfx_fusion.modules.data.records import Records
+from tfx_fusion.modules.data.records import Records, record_dataset
 from tfx_fusion.modules.errors import RunError
 
 
@@ -81,13 +81,63 @@ def test_a_record_that_was_changed_is_noticed_when_it_is_read(files: list[str]) 
         given.read(tf.constant([46], tf.int64))
 
 
-def test_a_compressed_file_is_refused_as_such(tmp_path: Path) -> None:
+def test_a_compressed_file_with_a_plain_name_is_refused(tmp_path: Path) -> None:
     file = str(tmp_path / "data")
     with tf.io.TFRecordWriter(file, "GZIP") as writer:
         writer.write(b"row")
     with pytest.raises(RunError) as caught:
         Records([file])
     assert str(caught.value) == (
-        f"{file}: expected plain records, found a file compressed with gzip: its records cannot be "
-        "read one by one"
+        f"{file}: expected plain records, found a file compressed with gzip: its name must end in "
+        ".gz"
     )
+
+
+def compressed(path: Path, records: list[bytes]) -> str:
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for record in records:
+            writer.write(record)
+    return str(path)
+
+
+def test_compressed_files_are_read_as_plain_ones_are(files: list[str], tmp_path: Path) -> None:
+    expected = [record.numpy() for record in tf.data.TFRecordDataset(files)]
+    mixed = [compressed(tmp_path / "a.gz", expected[:5]), *files]
+    given = Records(mixed)
+
+    assert len(given) == 52
+    assert list(given.read(tf.constant([51, 4, 5, 0], tf.int64)).numpy()) == [
+        expected[46], expected[4], expected[0], expected[0],
+    ]  # fmt: skip
+    assert list(record_dataset(mixed).as_numpy_iterator()) == [*expected[:5], *expected]
+    assert list(record_dataset([]).as_numpy_iterator()) == []
+
+
+def test_the_plain_copy_of_a_compressed_file_leaves_nothing_behind(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = tmp_path / "temporary"
+    aside.mkdir()
+    monkeypatch.setattr(records.tempfile, "tempdir", str(aside))
+    given = Records([compressed(tmp_path / "a.gz", [b"one", b"two"])])
+
+    assert given.read(tf.constant([1], tf.int64)).numpy().tolist() == [b"two"]
+    assert list(aside.iterdir()) == []
+
+
+def test_a_compressed_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    path = Path(compressed(tmp_path / "a.gz", [b"one" * 500]))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(RunError, match=r"a\.gz: the compressed file is cut short or damaged: "):
+        Records([str(path)])
+
+
+def test_a_record_without_a_name_goes_by_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "Split-train"
+    folder.mkdir()
+    given = Records([
+        compressed(folder / name, [b"one", b"two"]) for name in ("first.gz", "second.gz")
+    ])  # fmt: skip
+    assert [given.name(n) for n in (1, 2)] == [
+        "record 1 of Split-train/first.gz", "record 0 of Split-train/second.gz",
+    ]  # fmt: skip
