@@ -34,10 +34,10 @@ from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submo
 from tfx_fusion.modules.training.data import RawRows, training_rows
 
 SIDE = 64
-CLASSES = ["a", "b", "c"]
-NAMES = {"image": "pixels", "kind": "class"}
+NAMES = {"image": "pixels", "size": "how_large"}
 FILE = "Split-train/data_tfrecord-00000-of-00001"
 Graph = Callable[[dict[str, Any]], dict[str, Any]]
+Shape = tuple[int, ...]
 
 
 def fused(folder: Path) -> Specification:
@@ -52,10 +52,10 @@ def fused(folder: Path) -> Specification:
         "name": "foreign",
         "data": {"path": "rows.csv", "split": {"by": "id", "train": 0.5, "eval": 0.5}},
         "features": {"image": {"type": "image", "column": "photo", "shape": [SIDE, SIDE, 3]}},
-        "labels": {"kind": {"type": "category", "column": "kind", "classes": CLASSES}},
+        "labels": {"size": {"type": "number", "column": "size"}},
         "submodels": {"vision": {"path": str(path), "inputs": {"image": "image"}}},
-        "graph": {"scores": {"layers": [{"Dense": {"units": 3}}], "inputs": "vision"}},
-        "outputs": {"kind": {"from": "scores", "loss": "categorical_crossentropy"}},
+        "graph": {"guess": {"layers": [{"Dense": {"units": 1}}], "inputs": "vision"}},
+        "outputs": {"size": {"from": "guess", "loss": "mean_squared_error"}},
         "training": {"stages": [{"name": "head", "epochs": 1, "learning_rate": 0.1}]},
         "publish": {"path": "serving"},
     })  # fmt: skip
@@ -72,21 +72,26 @@ def write_rows(folder: Path, rows: int) -> None:
     ):
         for row in range(rows):
             pixels = random.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-            picture, kind = tf.io.encode_jpeg(pixels).numpy(), CLASSES[row % 3].encode()
-            own.write(_example(image=picture, kind=kind, row_id=b"row %d" % row))
-            foreign.write(_example(photo=picture, kind=kind))
+            picture = tf.io.encode_jpeg(pixels).numpy()
+            own.write(_example(row, image=picture, row_id=b"row %d" % row))
+            foreign.write(_example(row, photo=picture))
 
 
-def _example(**columns: bytes) -> bytes:
+def _example(size: float, **columns: bytes) -> bytes:
     found = tf.train.Example()
+    found.features.feature["size"].float_list.value.append(size)
     for name, value in columns.items():
         found.features.feature[name].bytes_list.value.append(value)
     return found.SerializeToString()
 
 
-def save_graph(function: Graph, folder: Path, columns: dict[str, tuple[int, ...]]) -> str:
-    """A Transform graph of text columns, without the statistics that nothing here needs."""
-    raw = {name: tf.TensorSpec((None, *shape), tf.string) for name, shape in columns.items()}
+def save_graph(function: Graph, folder: Path, texts: tuple[str, ...], shape: Shape) -> str:
+    """A Transform graph of text columns and a size, without statistics, which nothing here needs.
+
+    `shape` is that of each column behind the batch.
+    """
+    raw = {name: tf.TensorSpec((None, *shape), tf.string) for name in texts}
+    raw["size"] = tf.TensorSpec((None, *shape), tf.float32)
     module = tf.Module()
     module.transform_fn = tf.function(function, input_signature=[raw], autograph=False)
     tf.saved_model.save(module, str(folder / "transform_fn"))
@@ -126,11 +131,11 @@ def _variants(folder: Path, rows: int) -> Iterator[tuple[str, Callable[[], objec
         return preprocessing_fn(raw, transform_config(features, labels))
 
     def foreign_function(raw: dict[str, Any]) -> dict[str, Any]:
-        return {"pixels": decode_images(raw["photo"][:, 0], image), "class": raw["kind"]}
+        return {"pixels": decode_images(raw["photo"][:, 0], image), "how_large": raw["size"]}
 
     graphs = {
-        "own": save_graph(own_function, folder / "own", {"image": (), "kind": (), "row_id": ()}),
-        "foreign": save_graph(foreign_function, folder / "foreign", {"photo": (1,), "kind": (1,)}),
+        "own": save_graph(own_function, folder / "own", ("image", "row_id"), ()),
+        "foreign": save_graph(foreign_function, folder / "foreign", ("photo",), (1,)),
     }
     interfaces = {"vision": inspect_submodel(folder / "vision.keras").interface}
     copy_submodel(folder / "vision.keras", folder / "copy")

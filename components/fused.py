@@ -132,6 +132,7 @@ def wire(
             "" if name in trained else inspections[name].digest,
             submodel.signature,
             submodel.custom_objects,
+            submodel.allow_ops,
             submodel.origin,
             model=trained.get(name),
         ).with_id(f"Import-{name.replace('_', '-')}")

@@ -7,6 +7,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx_fusion.components.artifacts import RejectedRows
 from tfx_fusion.components.channels import filled, texts
 from tfx_fusion.components.manifest_example_gen import executor
+from tfx_fusion.modules.data.fingerprint import fingerprint
 from tfx_fusion.modules.data.source import RowSource
 
 
@@ -28,13 +29,16 @@ class ManifestExampleGen(base_beam_component.BaseBeamComponent):
     SPEC_CLASS = ManifestExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
-    def __init__(self, source: RowSource, data_fingerprint: str) -> None:
+    def __init__(self, source: RowSource, data_fingerprint: str | None = None) -> None:
         """
         Args:
             source: the data file, and the features and labels to read from it.
-            data_fingerprint: digest of the data's content (`modules.data.fingerprint`); empty
-                where the data cannot be seen before the component runs, which then takes it.
+            data_fingerprint: digest of the data's content (`modules.data.fingerprint`); None takes
+                it now. Empty where the data cannot be seen before the component runs, which then
+                takes it, and whose cache does not see that they have changed.
         """
+        if data_fingerprint is None:
+            data_fingerprint = fingerprint(source.data.path, source.features)
         values = {
             executor.SOURCE_KEY: source.model_dump_json(),
             executor.PATH_KEY: str(source.data.path),

@@ -24,6 +24,7 @@ class SubmodelImporterSpec(ComponentSpec):
         executor.PATH_KEY,
         executor.SIGNATURE_KEY,
         executor.CUSTOM_OBJECTS_KEY,
+        executor.ALLOW_OPS_KEY,
         executor.DIGEST_KEY,
         executor.ORIGIN_KEY,
     )
@@ -49,6 +50,7 @@ class SubmodelImporter(base_component.BaseComponent):
         digest: str | None = None,
         signature: str | None = None,
         custom_objects: Sequence[str] = (),
+        allow_ops: Sequence[str] = (),
         origin: str | None = None,
         model: types.BaseChannel | None = None,
     ) -> None:
@@ -60,6 +62,7 @@ class SubmodelImporter(base_component.BaseComponent):
                 reads it from a path that exists here, and else takes the model as it is found.
             signature: the SavedModel's signature to use; None takes `serving_default`.
             custom_objects: classes that a `.keras` file may hold, as `package.module:Class`.
+            allow_ops: operations that a SavedModel may hold beside those known to be safe.
             origin: where the model comes from, for the record; None takes the path.
             model: in place of a path, the model of a Trainer: of this pipeline, or of another by a
                 Resolver or Importer.
@@ -73,13 +76,16 @@ class SubmodelImporter(base_component.BaseComponent):
                 f"{'both' if path else 'neither'}"
             )
         if digest is None:
-            seen = bool(path) and Path(path).exists()
-            digest = inspect_submodel(Path(path), signature, custom_objects).digest if seen else ""
+            digest = ""
+            if path and Path(path).exists():
+                found = inspect_submodel(Path(path), signature, custom_objects, allow_ops)
+                digest = found.digest
         values = {
             executor.NAME_KEY: name,
             executor.PATH_KEY: path,
             executor.SIGNATURE_KEY: signature or "",
             executor.CUSTOM_OBJECTS_KEY: json.dumps(list(custom_objects)),
+            executor.ALLOW_OPS_KEY: json.dumps(list(allow_ops)),
             executor.DIGEST_KEY: digest,
             executor.ORIGIN_KEY: origin or path,
             **({} if model is None else {executor.MODEL_KEY: model}),

@@ -88,7 +88,7 @@ class Records:
 
 def record_name(path: str | Path, place: int) -> str:
     """What messages call a record without a name: its place in its file, counted from 0."""
-    return f"record {place} of {'/'.join(Path(path).parts[-2:])}"
+    return f"record {place} of {'/'.join(str(path).rsplit('/', 2)[-2:])}"
 
 
 def record_dataset(files: Sequence[str]) -> tf.data.Dataset:

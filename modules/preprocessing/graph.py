@@ -103,6 +103,17 @@ class TransformGraph(tf.Module):
         found = tf.io.parse_example(serialized, self.example_spec(wanted, transformed))
         return self._fitted(found, wanted) if transformed else self(found, wanted)
 
+    def label(self, serialized: Any, name: str, transformed: bool = False) -> Any:
+        """A label of serialized tf.Examples `(batch,)`, as `parse` gives it.
+
+        No image is decoded for it by this project's own Transform, which leaves labels as they are,
+        nor by others where TensorFlow can leave that out.
+        """
+        if self.is_own and not transformed:
+            found = tf.io.parse_example(serialized, {name: parsing(name, self._raw[name])})
+            return self._fit(name, found[name])
+        return self.parse(serialized, transformed=transformed)[name]
+
     def row_ids(self, serialized: Any, transformed: bool = False) -> Any:
         """The ids of rows `(batch,)` as text, empty where the examples have none."""
         given = self._outputs if transformed else self._raw
@@ -145,7 +156,7 @@ class TransformGraph(tf.Module):
         # As functions, of which TensorFlow leaves out what is not asked for.
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
         def given(serialized: Any) -> dict[str, Any]:
-            found = tf.io.parse_example(serialized, self.example_spec(labels, transformed))
+            found = tf.io.parse_example(serialized, spec)
             outputs = found if transformed else self._apply(found)
             return {name: outputs[self._sources[name]] for name in labels}
 
@@ -160,11 +171,11 @@ class TransformGraph(tf.Module):
                 if wrong:
                     by = "what Transform has written" if transformed else "the Transform graph"
                     return place, f"column '{name}': {wrong}, by {by}"
-            for name, value in given(tf.constant([record])).items() if labels else ():
-                wrong = self._class_fault(name, value)
-                if wrong:
-                    return place, wrong
             try:
+                for name, value in given(tf.constant([record])).items() if labels else ():
+                    wrong = self._class_fault(name, value)
+                    if wrong:
+                        return place, wrong
                 parsed(tf.constant([record]))
             except tf.errors.InvalidArgumentError as error:
                 return place, library_cause(error)
@@ -173,7 +184,8 @@ class TransformGraph(tf.Module):
     def _apply(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """All outputs for raw tensors; those that are computed from absent ones are worth nothing.
 
-        Where TensorFlow traces, it leaves out those that are not taken.
+        Where TensorFlow traces, it leaves out those that are not taken, unless they hold a check
+        (`tf.debugging.Assert`): so only labels should be absent, which hold none.
         """
         batch = batch_size(next(iter(raw.values())))
         full = {

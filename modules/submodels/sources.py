@@ -16,7 +16,12 @@ from tfx_fusion.modules.errors import SpecificationError, UserError, first_line,
 from tfx_fusion.modules.files import whole_file
 from tfx_fusion.modules.keras_compat import fresh_layer_names, hub_preset_loader
 from tfx_fusion.modules.spec import Submodel
-from tfx_fusion.modules.submodels.stored_config import check_code, foreign_classes, import_hub
+from tfx_fusion.modules.submodels.stored_config import (
+    check_code,
+    check_names,
+    import_hub,
+    stored_objects,
+)
 
 # Random weights are the same ones each time they are made: a digest is taken of them.
 SEED = 0
@@ -178,14 +183,16 @@ def _checked_loader(hub: Any, preset: str, local: bool) -> Any:
         ) from error
     try:
         check_code(preset, loader.config)
+        check_names(preset, loader.config)
     except UserError as error:
         raise SpecificationError(f"preset: {error}") from error
-    for class_name, _ in foreign_classes(loader.config):
-        raise SpecificationError(
-            f"preset: {preset}: it holds the class {class_name}, which is neither Keras's nor "
-            "KerasHub's: save the model by model.save('model.keras'), name it by 'path' and "
-            "list the class in custom_objects"
-        )
+    for stored in stored_objects(loader.config):
+        if stored.is_foreign:
+            raise SpecificationError(
+                f"preset: {preset}: it holds the class {stored.name}, which is neither Keras's nor "
+                "KerasHub's: save the model by model.save('model.keras'), name it by 'path' and "
+                "list the class in custom_objects"
+            )
     return loader
 
 

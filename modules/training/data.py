@@ -65,10 +65,9 @@ class RawRows:
         return self.label_values(label)
 
     def label_values(self, label: str) -> np.ndarray:
-        # TensorFlow leaves out what the label is not computed from, as decoding images.
-        parse = partial(self._transform.parse, names=[label], transformed=self._transformed)
+        parse = partial(self._transform.label, name=label, transformed=self._transformed)
         labels = record_dataset(self._files).batch(1024).map(parse)
-        return np.concatenate([found[label].numpy().reshape(-1) for found in labels])
+        return np.concatenate([found.numpy().reshape(-1) for found in labels])
 
     def row_ids(self, numbers: Any) -> list[str]:
         records = self._records.read(tf.convert_to_tensor(numbers))

@@ -115,6 +115,8 @@ def _signatures(
     @tf.function(input_signature=[raw], autograph=False)
     def serving_default(inputs: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = {}
+        # TF Serving runs a request of any shape, and what is added to another shape may spread.
+        inputs = {name: tf.ensure_shape(given, raw[name].shape) for name, given in inputs.items()}
         for name, prediction in predict(transform(inputs, features)).items():
             answer.update(_answer(specification, name, prediction))
         return answer
@@ -125,7 +127,8 @@ def _signatures(
 
     @tf.function(input_signature=[serialized], autograph=False)
     def transform_labels(examples: Any) -> dict[str, Any]:
-        return transform.parse(examples, labels)
+        tensors = transform.parse(examples)
+        return {name: tensors[name] for name in labels}
 
     return {
         "serving_default": serving_default,

@@ -142,7 +142,7 @@ def test_trainers_models_come_in_and_sub_models_go_out_to_tfxs_own_trainer(
     assert importer.inputs["model"] is model
     assert (importer.exec_properties["path"], importer.exec_properties["digest"]) == ("", "")
     trainer = Trainer(
-        channel("Examples"), run_fn="any.run_fn", base_model=importer.outputs["submodel"]
+        examples=channel("Examples"), run_fn="any.run_fn", base_model=importer.outputs["submodel"]
     )
     assert trainer.inputs["base_model"] is importer.outputs["submodel"]
     with pytest.raises(SpecificationError) as caught:

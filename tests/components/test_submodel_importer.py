@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import pytest
+from executions import examples_of
 
 from tfx_fusion.modules.errors import RunError, UserError
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
@@ -45,6 +46,7 @@ def import_submodel(tmp_path: Path) -> Callable[..., Any]:
                 executor.PATH_KEY: str(path),
                 executor.SIGNATURE_KEY: signature,
                 executor.CUSTOM_OBJECTS_KEY: "[]",
+                executor.ALLOW_OPS_KEY: "[]",
                 executor.DIGEST_KEY: digest,
                 executor.ORIGIN_KEY: origin or str(path),
             },
@@ -127,8 +129,10 @@ def test_a_sub_model_is_where_tfxs_own_trainer_looks_for_a_base_model(
     path = shared_world / "models" / "text"
     artifact = import_submodel(path, inspect_submodel(path).digest)
 
-    inputs = {keys.BASE_MODEL_KEY: [artifact]}
-    found = fn_args_utils.get_common_fn_args(inputs, {}, working_dir="").base_model
+    examples = examples_of(shared_world, ["train", "eval"])
+    inputs = {keys.BASE_MODEL_KEY: [artifact], keys.EXAMPLES_KEY: [examples]}
+    given = dict.fromkeys((keys.TRAIN_ARGS_KEY, keys.EVAL_ARGS_KEY), "{}")
+    found = fn_args_utils.get_common_fn_args(inputs, given, working_dir="").base_model
     assert inspect_submodel(Path(found)) == inspect_submodel(path)
 
 
@@ -212,6 +216,7 @@ def test_the_component_declares_what_the_cache_must_see() -> None:
         "path": "models/a.keras",
         "signature": "",
         "custom_objects": json.dumps(["my.layers:Gate"]),
+        "allow_ops": "[]",
         "digest": "d1",
         "origin": "models/a.keras",
     }
