@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.evaluation.predictions import (
@@ -86,7 +84,10 @@ def test_rows_without_a_finite_prediction_are_left_out_and_listed(
 
     def with_nan(rows: Any) -> dict[str, np.ndarray]:
         found = predict(rows)
-        return {**found, "area": np.where(np.arange(len(rows))[:, None] == 1, np.nan, found["area"])}
+        return {
+            **found,
+            "area": np.where(np.arange(len(rows))[:, None] == 1, np.nan, found["area"]),
+        }
 
     monkeypatch.setattr(model, "predict", with_nan)
     [file] = [str(exported.examples)]
