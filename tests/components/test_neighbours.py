@@ -55,8 +55,8 @@ def test_tfx_evaluator_measures_and_blesses_by_the_configuration_of_a_specificat
     from tfx.types import standard_artifacts
     from tfx.utils import json_utils, proto_utils
 
-    from tfx_fusion.modules.evaluation.overall import overall_metrics
     from tfx_fusion.components import eval_config
+    from tfx_fusion.modules.evaluation.overall import overall_metrics
 
     outputs = {
         "evaluation": standard_artifacts.ModelEvaluation(),
