@@ -142,7 +142,14 @@ def check_blessing(blessing: types.Artifact, model: Path, run: Execution) -> Non
     blessed = blessing.get_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY)
     if not digest and blessed:
         folder = model_folder_of(blessed)
-        digest = model_digest(folder) if holds_model(folder) else f"of {blessed}, which is gone"
+        if holds_model(folder):
+            digest = model_digest(folder)
+        elif not run.has_input(MODEL_KEY) or run.input(MODEL_KEY).uri != blessed:
+            raise RunError(
+                f"{blessing.uri}: the blessing is of {blessed}, which cannot be read here, so that "
+                "nobody knows whether it is the same model: judge it by FusionEvaluator, whose "
+                "blessing holds the digest"
+            )
     given = [model_digest(model)]
     if run.has_input(MODEL_KEY):
         given.append(model_digest(model_folder(run.input(MODEL_KEY))))
