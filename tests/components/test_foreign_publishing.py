@@ -270,7 +270,7 @@ def test_a_blessing_of_another_model_publishes_nothing(
     for blessing in (blessing_of(other), ours):
         with pytest.raises(RunError, match="the blessing is of another model than "):
             push(model, [span(data, 0)], blessing)
-    with pytest.raises(RunError, match="the blessing is of .*/gone, which cannot be read here"):
+    with pytest.raises(RunError, match=r"the blessing is of .*/gone, which cannot be read here"):
         push(model, [span(data, 0)], gone)
     refused = blessing_of(model)
     refused.set_int_custom_property("blessed", 0)
