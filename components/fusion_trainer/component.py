@@ -71,8 +71,8 @@ class FusionTrainer(base_component.BaseComponent):
             submodels: the channel of each SubmodelImporter, by the sub-model's name.
             stages: what each stage of training learns from; raw rows unless given.
             embeddings: the channel of each EmbeddingGen, in the order of the distinct plans.
-            checkpoints: the folder where training keeps its state, to go on after a kill; none is
-                kept where it is empty.
+            checkpoints: the folder where training writes its state, to go on after a kill; empty
+                for none.
             champion: what the champion is (`modules.registry.champion.champion_state`); a
                 parameter, so that TFX's cache sees a new one where training starts from it.
             splits: the names of the splits `train` and `eval` where they have others there.

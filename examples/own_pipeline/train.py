@@ -5,8 +5,8 @@ from pathlib import Path
 import tensorflow_model_analysis as tfma
 from tfx import v1 as tfx
 
+from tfx_fusion import spec
 from tfx_fusion.components import components_for
-from tfx_fusion.modules.spec import load_fusion
 
 HERE = Path(__file__).resolve().parent
 SPLITS = {"train": "training", "eval": "validation"}
@@ -27,7 +27,7 @@ def create_pipeline(folder: Path) -> tfx.dsl.Pipeline:
         splits_config=tfx.proto.SplitsConfig(analyze=["training"], transform=[*SPLITS.values()]),
     )  # fmt: skip
     fused = components_for(
-        load_fusion(HERE / "fusion.yaml"), examples, transform.outputs["transform_graph"],
+        spec.load_fusion(HERE / "fusion.yaml"), examples, transform.outputs["transform_graph"],
         splits=SPLITS, names={"days": "days_xf", "spent": "spent_xf"}, folder=folder,
     )  # fmt: skip
     model = fused.trainer.outputs["model"]

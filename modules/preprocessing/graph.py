@@ -200,7 +200,7 @@ class TransformGraph(tf.Module):
         return [name for name in self._raw if name in needed]
 
     def _misfit(self, name: str) -> str:
-        """Why an output cannot be taken for a name; empty where it can."""
+        """What is wrong with an output for a name; empty where nothing is."""
         wanted, source = self._wanted[name], self._sources[name]
         found = self._outputs.get(source)
         expected = f"{wanted.key}: expected an output '{source}' of the Transform graph, {wanted}"
@@ -257,7 +257,7 @@ class TransformGraph(tf.Module):
         return tf.cast(tensor, DTYPES[wanted.dtype])
 
     def _class_fault(self, name: str, tensor: Any) -> str:
-        """Why the only value of a label is none of its classes; empty where it is."""
+        """What is wrong with the only value of a label; empty where it is one of its classes."""
         [value] = tensor.numpy().ravel()
         classes = self._wanted[name].classes
         if isinstance(value, bytes):

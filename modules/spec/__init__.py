@@ -1,5 +1,6 @@
 """The specification of a fusion: its types, its reading from YAML, its checks."""
 
+from tfx_fusion.modules.spec.base import data_file_format
 from tfx_fusion.modules.spec.beam import Beam, BeamStep, Runner
 from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
@@ -55,7 +56,6 @@ from tfx_fusion.modules.spec.specification import (
     Stage,
     Training,
     Unfreeze,
-    data_file_format,
 )
 from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.tuning import Choice, Range, Tuning

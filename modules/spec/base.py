@@ -116,6 +116,18 @@ LocalFolder = Annotated[Path, AfterValidator(from_folder)]  # `.` is the file's 
 LocalPath = Annotated[Path, AfterValidator(_not_empty), AfterValidator(from_folder)]
 
 
+def data_file_format(path: Path) -> str | None:
+    """The format of a data file by the ending of its name; None if it is no known one."""
+    endings = {
+        ".csv": "csv",
+        ".jsonl": "jsonl",
+        ".parquet": "parquet",
+        ".tfrecord": "tfrecord",
+        ".tfrecord.gz": "tfrecord",
+    }
+    return next((kind for end, kind in endings.items() if path.name.lower().endswith(end)), None)
+
+
 def as_cell(value: object) -> object:
     """A number or boolean as the text that a cell of the data is read as."""
     if isinstance(value, bool):

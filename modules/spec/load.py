@@ -17,7 +17,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from tfx_fusion.modules.errors import Problem, SpecificationError, first_line, suggestion
-from tfx_fusion.modules.spec.specification import AnyFusion, Fusion, Specification
+from tfx_fusion.modules.spec.specification import Fusion, Specification
+from tfx_fusion.modules.spec.views import AnyFusion
 
 LONGEST_VALUE = 80  # of a value that a message shows
 

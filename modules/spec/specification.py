@@ -7,7 +7,7 @@ What can be checked of a single part is checked here; how parts fit, in `modules
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,7 @@ from tfx_fusion.modules.spec.base import (
     PositiveNumber,
     Reference,
     Whole,
+    data_file_format,
 )
 from tfx_fusion.modules.spec.beam import Beam, BeamChoice
 from tfx_fusion.modules.spec.card import Card
@@ -45,8 +46,6 @@ from tfx_fusion.modules.spec.kubeflow import Kubeflow
 from tfx_fusion.modules.spec.losses import NamedLoss
 from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.tuning import Tuning
-
-MAX_REJECTED = 0.01
 
 
 class HashSplit(Part):
@@ -92,7 +91,7 @@ class Data(Part):
         Annotated[HashSplit, Tag("by hash")] | Annotated[ColumnSplit, Tag("by column")],
         Discriminator(_split_kind),
     ]
-    max_rejected: Fraction = MAX_REJECTED
+    max_rejected: Fraction = 0.01
     media_root: LocalFolder | None = None
     checks: DataChecks = DataChecks()
 
@@ -105,18 +104,6 @@ class Data(Part):
                 f"found '{path.name}'"
             )
         return path
-
-
-def data_file_format(path: LocalPath) -> str | None:
-    """The format of a data file by the ending of its name; None if it is no known one."""
-    endings = {
-        ".csv": "csv",
-        ".jsonl": "jsonl",
-        ".parquet": "parquet",
-        ".tfrecord": "tfrecord",
-        ".tfrecord.gz": "tfrecord",
-    }
-    return next((kind for end, kind in endings.items() if path.name.lower().endswith(end)), None)
 
 
 # The names in `modules.graph.merges`, which imports Keras; a test compares the two.
@@ -371,7 +358,7 @@ class Fusion(Graph):
     @property
     def max_rejected(self) -> float:
         """The share of rows that need not be usable."""
-        return MAX_REJECTED if self.data is None else self.data.max_rejected
+        return self.data.max_rejected if self.data else Data.model_fields["max_rejected"].default
 
     @property
     def batch_size(self) -> int:
@@ -402,9 +389,6 @@ class Fusion(Graph):
 
     def label_name(self, output: str) -> str:
         return self.outputs[output].label or output
-
-
-AnyFusion = TypeVar("AnyFusion", bound=Fusion)
 
 
 class Specification(Fusion):

@@ -8,7 +8,7 @@ the keys that run each step again. Embedding plans, which need the built graph, 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from tfx_fusion.modules.spec.base import Part
 from tfx_fusion.modules.spec.beam import Beam
@@ -17,7 +17,6 @@ from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Evaluation
 from tfx_fusion.modules.spec.features import Feature, Label, Missing
 from tfx_fusion.modules.spec.specification import (
-    AnyFusion,
     Data,
     Fusion,
     Publish,
@@ -26,6 +25,8 @@ from tfx_fusion.modules.spec.specification import (
 )
 from tfx_fusion.modules.spec.submodel import Submodel
 from tfx_fusion.modules.spec.topology import used_features
+
+AnyFusion = TypeVar("AnyFusion", bound=Fusion)
 
 
 class ColumnsView(Part):

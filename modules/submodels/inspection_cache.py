@@ -25,7 +25,7 @@ from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.processes import ending_with_this
 from tfx_fusion.modules.spec import Fusion, Submodel
-from tfx_fusion.modules.spec.specification import AnyFusion
+from tfx_fusion.modules.spec.views import AnyFusion
 from tfx_fusion.modules.submodels.interface import Inspection
 
 MODEL_FILES = ("saved_model.pb", "config.json")  # of a SavedModel, and of a preset

@@ -33,7 +33,7 @@ class EmbeddedRows:
             name: feature
             for name in contents.plan.passed
             if isinstance(feature := contents.plan.features.get(name), ImageFeature)
-            and self._columns[name].dtype == "string"  # still encoded
+            and self._columns[name].dtype == "string"  # not decoded yet
         }
         self._in_memory: dict[str, Any] | None = None
         if not self._images and contents.bytes_per_row * self._count <= MEMORY_BYTES:

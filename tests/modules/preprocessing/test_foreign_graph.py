@@ -162,6 +162,38 @@ def test_labels_may_be_class_indices(
         assert parsed(made, ROWS, LABELS)["kind"].tolist() == [index, index]
 
 
+def test_which_rows_lack_a_feature_is_what_its_own_function_says(
+    graph: Callable[..., TransformGraph],
+) -> None:
+    def function(raw: dict[str, Any]) -> dict[str, Any]:
+        found = own_function(raw)
+        return {**found, "no_tip": tf.cast(found["tip_xf"] < 0, tf.int64)}
+
+    given = specified(tip={"type": "number", "column": "any", "missing": "allowed"})
+    made = graph(given, function, {"tip": "tip_xf", "tip.missing": "no_tip"})
+
+    assert parsed(made, ROWS, ["tip.missing"])["tip.missing"].tolist() == [0, 1]
+    unnamed = graph(given, function, {"tip": "tip_xf"})
+    with pytest.raises(RunError, match=r"output 'tip\.missing' of the Transform graph, int64"):
+        unnamed.check(["tip", "tip.missing"])
+
+
+def test_a_class_index_outside_of_the_classes_is_refused(
+    graph: Callable[..., TransformGraph],
+) -> None:
+    def function(raw: dict[str, Any]) -> dict[str, Any]:
+        return {"age": raw["age"], "tip_xf": raw["age"], "kind": raw["age"] - 33}
+
+    made = graph(function=function)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        parsed(made, ROWS, LABELS)
+    assert made.unreadable(ROWS) == (
+        0,
+        "labels.kind: expected a class index from 0 to 1, in the order of its classes, found -3 in "
+        "the Transform graph's output 'kind'",
+    )
+
+
 def test_row_ids_are_those_of_the_examples_or_empty(graph: Callable[..., TransformGraph]) -> None:
     assert graph().row_ids(tf.constant(ROWS)).numpy().tolist() == [b"", b""]
 
