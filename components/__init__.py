@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from tfx_fusion.components.serving_check.component import ServingCheck
     from tfx_fusion.components.submodel_importer.component import SubmodelImporter
     from tfx_fusion.components.version_pusher.component import VersionPusher
+    from tfx_fusion.modules.evaluation.tfma_config import eval_config
+    from tfx_fusion.modules.spec.evaluated import EvaluatedOutput, EvaluationView
 
 _PLACES = {
     "ChampionResolver": "champion_resolver.component",
     "DataGate": "data_gate.component",
+    "EvaluatedOutput": ".modules.spec.evaluated",
+    "EvaluationView": ".modules.spec.evaluated",
     "EmbeddingGen": "embedding_gen.component",
     "FusedComponents": "fused",
     "FusionEvaluator": "fusion_evaluator.component",
@@ -34,19 +38,20 @@ _PLACES = {
     "SubmodelImporter": "submodel_importer.component",
     "VersionPusher": "version_pusher.component",
     "components_for": "fused",
+    "eval_config": ".modules.evaluation.tfma_config",
 }
 
 __all__ = [
-    "ChampionResolver", "DataGate", "EmbeddingGen", "FusedComponents", "FusionEvaluator",
-    "FusionTrainer", "FusionWorthGen", "ManifestExampleGen", "ServingCheck", "SubmodelImporter",
-    "VersionPusher", "components_for",
+    "ChampionResolver", "DataGate", "EmbeddingGen", "EvaluatedOutput", "EvaluationView",
+    "FusedComponents", "FusionEvaluator", "FusionTrainer", "FusionWorthGen", "ManifestExampleGen",
+    "ServingCheck", "SubmodelImporter", "VersionPusher", "components_for", "eval_config",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return getattr(import_module(f".{_PLACES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

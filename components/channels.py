@@ -10,28 +10,32 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
 from tfx import types
-from tfx.types import artifact_utils, channel_utils, standard_component_specs
+from tfx.types import channel_utils
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
 from tfx_fusion.components.artifacts import Submodel
-from tfx_fusion.modules.registry.version_record import DataSource, model_digest
-from tfx_fusion.modules.registry.versions import Champion
+from tfx_fusion.modules.registry.version_record import DataSource, Span
+from tfx_fusion.modules.registry.versions import Champion, holds_model
 from tfx_fusion.modules.submodels.interface import Interface
 
-BASELINE_KEY = standard_component_specs.BASELINE_MODEL_KEY
-MODEL_KEY = standard_component_specs.MODEL_KEY
+SPANS: TypeAdapter[tuple[Span, ...]] = TypeAdapter(tuple[Span, ...])
 
 # Properties of artifacts: of all data ...
 PATH_KEY = "read_from"
 FINGERPRINT_KEY = "data_fingerprint"
+SPANS_KEY = "data_spans"  # of TFX's own ExampleGens, in JSON
 MEDIA_KEY = "media_columns"  # of examples: the columns that named files, in JSON
 # ... of the champion, ...
 EXISTS_KEY = "model_exists"
 VERSION_KEY = "version"
 MODEL_DIGEST_KEY = "model_digest"
 NOT_COMPARABLE_KEY = "not_comparable"
+TASK_KNOWN_KEY = "task_known"  # whether it was compared with the task of the candidate
+# ... of a blessing, beside the digest of its model, ...
+BOUNDS_KEY = "evaluation"  # the section of a specification that was judged by, in JSON
 # ... and of sub-models.
 DIGEST_KEY = "digest"
 INTERFACE_KEY = "interface"
@@ -58,6 +62,8 @@ def describe_data(artifact: types.Artifact, data: DataSource) -> None:
     """Writes what data were read into an artifact's properties."""
     artifact.set_string_custom_property(PATH_KEY, data.path)
     artifact.set_string_custom_property(FINGERPRINT_KEY, data.fingerprint)
+    if data.spans:
+        artifact.set_string_custom_property(SPANS_KEY, SPANS.dump_json(data.spans).decode())
 
 
 def described_data(artifact: types.Artifact) -> DataSource:
@@ -65,10 +71,11 @@ def described_data(artifact: types.Artifact) -> DataSource:
     return DataSource(
         path=artifact.get_string_custom_property(PATH_KEY),
         fingerprint=artifact.get_string_custom_property(FINGERPRINT_KEY),
+        spans=SPANS.validate_json(artifact.get_string_custom_property(SPANS_KEY) or "[]"),
     )
 
 
-# The champion, and when a candidate is compared with it.
+# The champion.
 
 
 def describe_champion(artifact: types.Artifact, champion: Champion | None) -> None:
@@ -78,6 +85,17 @@ def describe_champion(artifact: types.Artifact, champion: Champion | None) -> No
         artifact.set_string_custom_property(VERSION_KEY, champion.version)
         artifact.set_string_custom_property(MODEL_DIGEST_KEY, champion.digest)
         artifact.set_string_custom_property(NOT_COMPARABLE_KEY, champion.not_comparable)
+
+
+def is_of_resolver(artifact: types.Artifact) -> bool:
+    """Whether an artifact says itself which champion it holds, as a ChampionResolver's does."""
+    return bool(artifact.has_custom_property(EXISTS_KEY))
+
+
+def model_folder(artifact: types.Artifact) -> Path:
+    """The SavedModel in an artifact: of a Trainer, or of an imported version folder."""
+    folder = Path(artifact.uri)
+    return folder if holds_model(folder) else Path(path_utils.serving_model_path(artifact.uri))
 
 
 def described_champion(artifact: types.Artifact) -> Champion | None:
@@ -90,23 +108,6 @@ def described_champion(artifact: types.Artifact) -> Champion | None:
         artifact.get_string_custom_property(MODEL_DIGEST_KEY),
         artifact.get_string_custom_property(NOT_COMPARABLE_KEY),
     )
-
-
-def with_comparable_baseline(
-    input_dict: dict[str, list[types.Artifact]],
-) -> dict[str, list[types.Artifact]]:
-    """An Evaluator's inputs, the baseline left out where there is none to compare with.
-
-    Whether there is one is known only when a pipeline runs: on Kubeflow it is compiled once for
-    all runs. Nor is a model compared with itself: it cannot be better, and is published already.
-    """
-    champion = described_champion(artifact_utils.get_single_instance(input_dict[BASELINE_KEY]))
-    candidate = artifact_utils.get_single_uri(input_dict[MODEL_KEY])
-    if champion and champion.compared:
-        digest = model_digest(Path(path_utils.serving_model_path(candidate)))
-        if digest != champion.digest:
-            return input_dict
-    return {key: given for key, given in input_dict.items() if key != BASELINE_KEY}
 
 
 # Imported sub-models: an input channel for each.

@@ -80,11 +80,13 @@ def create_steps(
         TaskView.of(specification),
     ).with_id("Champion")
     gate = DataGate(
-        specification,
+        specification.features,
+        specification.labels,
         examples=rows.outputs["examples"],
         statistics=statistics.outputs["statistics"],
         anomalies=checks.outputs["anomalies"],
         champion=champion.outputs["champion"],
+        checks=specification.data.checks,
     ).with_id("DataGate")
     transform = Transform(
         examples=rows.outputs["examples"],
@@ -125,17 +127,19 @@ def create_steps(
         worth=worth.outputs["worth"] if worth else None,
     ).with_id("Evaluate")
     serving = ServingCheck(
-        specification, examples=rows.outputs["examples"], model=trainer.outputs["model"]
+        examples=rows.outputs["examples"],
+        model=trainer.outputs["model"],
+        limits=specification.serving,
     ).with_id("ServingCheck")
     pusher = VersionPusher(
         specification.publish.path,
-        specification.publish.keep,
-        provenance,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=serving.outputs["blessing"],
         evaluation=evaluator.outputs["evaluation"],
         champion=champion.outputs["champion"],
         data_gate=gate.outputs["data_gate"],
+        provenance=provenance,
+        keep=specification.publish.keep,
     ).with_id("Publish")
     data = [rows, statistics, checks, champion, gate]
     read: list[BaseNode] = [*data, *fused.importers.values(), transform, *fused.embedders]

@@ -29,17 +29,22 @@ class ChampionResolver(base_component.BaseComponent):
     SPEC_CLASS = ChampionResolverSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, publish_folder: Path, state: str, task: TaskView) -> None:
+    def __init__(
+        self, publish_folder: Path | str, state: str | None = None, task: TaskView | None = None
+    ) -> None:
         """
         Args:
             publish_folder: the folder of TF Serving's version folders.
-            state: what the champion is (`executor.current_state`); empty where it cannot be seen
+            state: what the champion is; looked up here unless given, empty where it cannot be seen
                 before the component runs.
-            task: what the candidate predicts, and from what.
+            task: what the candidate predicts, and from what (`TaskView.of(specification)`), by
+                which a champion of another task is known. Without it, FusionEvaluator tries
+                whether the champion can be measured.
         """
+        seen = executor.current_state(Path(publish_folder)) if state is None else state
         values = {
             executor.FOLDER_KEY: str(publish_folder),
-            executor.STATE_KEY: state,
-            executor.TASK_KEY: task.model_dump_json(),
+            executor.STATE_KEY: seen,
+            executor.TASK_KEY: task.model_dump_json() if task else "",
         }
         super().__init__(filled(ChampionResolverSpec, values))

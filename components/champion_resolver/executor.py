@@ -6,7 +6,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
-from tfx_fusion.components.channels import describe_champion
+from tfx_fusion.components.channels import TASK_KNOWN_KEY, describe_champion
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.registry.champion import champion_state, copy_champion
@@ -30,9 +30,11 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         artifact = run.output(CHAMPION_KEY)
         target = Path(path_utils.serving_model_dir(artifact.uri))
 
-        champion = copy_champion(folder, run.parameter(TASK_KEY, TaskView), target)
+        task = run.parameter(TASK_KEY, TaskView) if run.parameters[TASK_KEY] else None
+        champion = copy_champion(folder, task, target)
         check_state(folder, run.parameters[STATE_KEY], champion.version if champion else None)
         describe_champion(artifact, champion)
+        artifact.set_int_custom_property(TASK_KNOWN_KEY, int(task is not None))
         if champion is None:
             # Kubeflow uploads no empty folder.
             text = f"No model has been published to {folder} yet.\n"

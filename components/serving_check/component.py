@@ -1,4 +1,4 @@
-"""Serving check: the candidate answers in a model server as it did in training, fast enough."""
+"""Serving check: the candidate answers in a model server as it did before, fast enough."""
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
@@ -7,14 +7,13 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from tfx_fusion.components.channels import filled, texts
 from tfx_fusion.components.serving_check import executor
-from tfx_fusion.modules.spec import Specification
-from tfx_fusion.modules.spec.views import serving_check_view
+from tfx_fusion.modules.spec import Serving
 
 
 class ServingCheckSpec(ComponentSpec):
     """The blessing holds the model that was checked, with warm-up requests, as InfraValidator's."""
 
-    PARAMETERS = texts(executor.SPECIFICATION_KEY)
+    PARAMETERS = texts(executor.LIMITS_KEY, executor.SPLIT_KEY)
     INPUTS = {
         executor.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         executor.MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
@@ -23,22 +22,33 @@ class ServingCheckSpec(ComponentSpec):
 
 
 class ServingCheck(base_component.BaseComponent):
-    """Asks the candidate in a server over gRPC and REST; needs no Docker."""
+    """Asks the candidate in a server over gRPC and REST; needs no Docker.
+
+    It takes any SavedModel with a `serving_default` of named outputs, which takes serialized
+    tf.Examples, or features by their names.
+    """
 
     SPEC_CLASS = ServingCheckSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
-        self, specification: Specification, examples: types.BaseChannel, model: types.BaseChannel
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        limits: Serving | None = None,
+        split: str = "eval",
     ) -> None:
         """
         Args:
-            specification: what the model was made from, with its limits in `serving`.
-            examples: raw tf.Examples, of which the split `eval` is asked for.
+            examples: raw tf.Examples, as any ExampleGen writes them.
             model: the candidate.
+            limits: how many rows are sent, and how fast they must be answered; no limit unless
+                given.
+            split: the split of the examples to ask for.
         """
         values = {
-            executor.SPECIFICATION_KEY: serving_check_view(specification).model_dump_json(),
+            executor.LIMITS_KEY: (limits or Serving()).model_dump_json(),
+            executor.SPLIT_KEY: split,
             executor.EXAMPLES_KEY: examples,
             executor.MODEL_KEY: model,
         }

@@ -7,16 +7,18 @@ from tfx.dsl.components.base import base_executor
 from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
+from tfx_fusion.components.channels import MODEL_DIGEST_KEY, model_folder
 from tfx_fusion.modules.files import write_text
+from tfx_fusion.modules.registry.version_record import model_digest
 from tfx_fusion.modules.report.summaries import ServerSpeed, ServingSummary
 from tfx_fusion.modules.serving.check.check import ServingReport, check_serving
-from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.spec import Serving
 
-SPECIFICATION_KEY = "specification"
+LIMITS_KEY = "limits"
+SPLIT_KEY = "split"
 EXAMPLES_KEY = "examples"
 MODEL_KEY = "model"
 BLESSING_KEY = "blessing"
-SPLIT = "eval"
 
 # What Pusher reads of InfraValidator's blessing.
 BLESSED_KEY = "blessed"
@@ -28,11 +30,11 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
     """Checks, and blesses the model or not."""
 
     def execute(self, run: Execution) -> ServingSummary:
-        blessing = run.output(BLESSING_KEY)
+        blessing, model = run.output(BLESSING_KEY), model_folder(run.input(MODEL_KEY))
         report = check_serving(
-            run.parameter(SPECIFICATION_KEY, Specification),
-            model=Path(path_utils.serving_model_path(run.input(MODEL_KEY).uri)),
-            split=run.split(EXAMPLES_KEY, SPLIT),
+            model,
+            folders=run.split_folders(EXAMPLES_KEY, run.parameters[SPLIT_KEY]),
+            limits=run.parameter(LIMITS_KEY, Serving),
             folder=Path(blessing.uri),
             candidate=Path(path_utils.stamped_model_path(blessing.uri)),
         )
@@ -40,6 +42,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         write_text(Path(blessing.uri, BLESSED_FILES[passed]), "")
         blessing.set_int_custom_property(BLESSED_KEY, int(passed))
         blessing.set_int_custom_property(HAS_MODEL_KEY, int(passed))
+        blessing.set_string_custom_property(MODEL_DIGEST_KEY, model_digest(model))
         return summary(report)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from tfx_fusion.modules.evaluation.quality import Bound, Line, Quality, shown
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.metrics.formulas import Interval
-from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.spec.base import Part
+from tfx_fusion.modules.spec.evaluated import Evaluated
 from tfx_fusion.modules.spec.evaluation import Metric
 
 ABLATION_FILE = "ablation.json"
@@ -59,7 +59,7 @@ def read_ablation(folder: Path) -> Ablation:
     return Ablation.model_validate_json((folder / ABLATION_FILE).read_text())
 
 
-def with_ablation(quality: Quality, ablation: Ablation, specification: Specification) -> Quality:
+def with_ablation(quality: Quality, ablation: Ablation, specification: Evaluated) -> Quality:
     """A model's quality with the lines of its ablation, and the margins that it meets or misses."""
     worth = specification.evaluation.worth
     margins = worth.margin if worth else {}

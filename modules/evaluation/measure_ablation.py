@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfx_fusion.modules.data.file_list import Folders
 from tfx_fusion.modules.embedding.columns import Contents
 from tfx_fusion.modules.embedding.plan import EmbeddingPlan, StagePlan, distinct_plans, plan_stages
 from tfx_fusion.modules.evaluation.ablation import Ablation, Comparison
@@ -50,10 +51,11 @@ def measure_ablation(
     interfaces: Mapping[str, Interface],
     submodels: Mapping[str, Path],
     transform_path: str,
-    splits: Mapping[str, str],
+    splits: Mapping[str, Folders],
     stages: Sequence[StagePlan],
     embeddings: Sequence[str],
     model: Path,
+    names: Mapping[str, str] | None = None,
 ) -> Ablation:
     """Compares the fused model with itself without each branch, and with each branch by itself.
 
@@ -61,14 +63,15 @@ def measure_ablation(
         specification: what was fused and how it was trained.
         interfaces, submodels: of each imported sub-model, the interface and the copy's folder.
         transform_path: the Transform graph's `transform_fn` folder.
-        splits: the folder of tf.Examples of `train` and `eval`.
+        splits: the folder of tf.Examples of `train` and `eval`, or several.
         stages: what each stage of training learned from.
         embeddings: the folder of embedded rows of each distinct plan of the stages.
         model: the exported model.
+        names: the Transform graph's output for a feature or label, where it has another name.
     """
     fusion = _Fusion(
         specification, interfaces, submodels, transform_path, splits, stages,
-        EmbeddedStore(stages, embeddings), model,
+        EmbeddedStore(stages, embeddings), model, names or {},
     )  # fmt: skip
     comparisons: list[Comparison] = []
     rows = 0
@@ -103,10 +106,11 @@ class _Fusion:
     interfaces: Mapping[str, Interface]
     submodels: Mapping[str, Path]
     transform_path: str
-    splits: Mapping[str, str]
+    splits: Mapping[str, Folders]
     stages: Sequence[StagePlan]
     store: EmbeddedStore
     model: Path
+    names: Mapping[str, str]
 
     @cached_property
     def _trained(self) -> Trained:
@@ -115,7 +119,7 @@ class _Fusion:
     @cached_property
     def _transform(self) -> TransformGraph:
         given = self.specification
-        return TransformGraph(self.transform_path, given.features, given.labels)
+        return TransformGraph(self.transform_path, given.features, given.labels, self.names)
 
     def _raw(self, split: str) -> RawRows:
         return RawRows(self.specification, self._transform, self.splits[split])

@@ -15,7 +15,7 @@ import numpy as np
 
 from tfx_fusion.modules.metrics.formulas import Formula, Interval, Ratio
 from tfx_fusion.modules.metrics.table import Kind, as_rows, formula
-from tfx_fusion.modules.spec import Fusion
+from tfx_fusion.modules.spec.evaluated import Evaluated
 
 DRAWS = 1000
 DRAWN_AT_ONCE = 1 << 22  # rows, of all draws together: 32 MiB
@@ -61,7 +61,7 @@ Counted = Callable[[np.ndarray], np.ndarray]
 
 
 def measures_of(
-    specification: Fusion, output: str, labels: np.ndarray, predictions: np.ndarray
+    specification: Evaluated, output: str, labels: np.ndarray, predictions: np.ndarray
 ) -> dict[str, Measure]:
     """The metrics of an output as measures of some rows.
 

@@ -1,9 +1,10 @@
 """What the exported models predict of each row of the evaluation split, computed once, on Beam.
 
 TFMA measures these rows, intervals are drawn from them, the report shows them. They are stored as
-tf.Examples: a file of predictions for each file of rows, in its order, with the features `row_id`,
-each name that rows are sliced by (as text, empty where a row lacks it), `label/OUTPUT` as the loss
-takes it, and `MODEL/OUTPUT` for the candidate and the champion.
+tf.Examples: a file of predictions for each file of rows, in its order, with the features `row_id`
+(the place in the file where rows have none), each name that rows are sliced by (as text, empty
+where a row lacks it), `label/OUTPUT` as the loss takes it, and `MODEL/OUTPUT` for the candidate and
+the champion.
 
 A row of which the candidate predicts NaN or infinity is left out, as training leaves out rows that
 cannot be embedded: no metric has a value with it. The rows left out are listed beside, and no more
@@ -24,17 +25,22 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
-from tfx_fusion.modules.data.file_list import example_files
+from tfx_fusion.modules.data.file_list import PREFIX, Folders, example_files
+from tfx_fusion.modules.data.records import record_dataset
 from tfx_fusion.modules.data.rejected import Rejected, check_limit, shown
 from tfx_fusion.modules.embedding.columns import write_rows
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
+from tfx_fusion.modules.evaluation.labels import feature_of, read_labels
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.spec import Specification
-from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
+from tfx_fusion.modules.spec import NumberLabel, missing_name
+from tfx_fusion.modules.spec.evaluated import Evaluated
+from tfx_fusion.modules.training.exported import ROW_ID, ExampleRows, ExportedModel, first_value
 
 CANDIDATE, CHAMPION = "candidate", "champion"
-ROW_ID = "row_id"
+SPLIT = "eval"  # of the predictions, whatever the split of the rows
 READ_AT_ONCE = 1024
+ROUNDING = 1e-2  # of probabilities, which may be computed in bfloat16
+SHOWN = 5
 REJECTED_FOLDER = "rejected"
 NO_PREDICTION = (
     "expected a finite prediction, found NaN or infinity: look at the row, or whether training has "
@@ -46,8 +52,8 @@ Slice = tuple[tuple[str, str], ...]
 
 
 def predictions_folder(evaluation: Path) -> Path:
-    """Where predictions lie in the folder of an evaluation, as split `eval` of tf.Examples."""
-    return evaluation / "predictions" / "Split-eval"
+    """Where predictions lie in the folder of an evaluation, as a split of tf.Examples."""
+    return evaluation / "predictions" / f"Split-{SPLIT}"
 
 
 def label_key(output: str) -> str:
@@ -63,48 +69,84 @@ def prediction_key(model: str, output: str) -> str:
 class Predictor:
     """Asks exported models for the rows of a file; loads them once, when it is made."""
 
-    def __init__(self, specification: Specification, models: Mapping[str, Path]) -> None:
+    def __init__(self, task: Evaluated, models: Mapping[str, Path]) -> None:
         """`models` are the SavedModel of the candidate, and of the champion if there is one."""
-        self._specification = specification
-        self._names = (ROW_ID, *{name: 0 for names in specification.sliced_by() for name in names})
-        self._models = {name: tf.saved_model.load(str(path)) for name, path in models.items()}
+        self._task = task
+        self._sliced = {name: 0 for names in task.sliced_by() for name in names}
+        self._models = {
+            name: ExportedModel(path, list(task.outputs)) for name, path in models.items()
+        }
 
     def batches(self, path: str, rejected: list[str]) -> Iterator[dict[str, np.ndarray]]:
         """The rows of a file of tf.Examples in order, as `{column: (batch, …)}`.
 
         The ids of rows without a finite prediction of the candidate go to `rejected`.
         """
-        label = self._models[CANDIDATE].signatures[LABELS_SIGNATURE]
-        rows = tf.data.TFRecordDataset(path).batch(self._specification.training.batch_size)
-        for serialized in rows.prefetch(1):
-            features = [
-                tf.train.Example.FromString(row).features.feature for row in serialized.numpy()
-            ]
-            columns = {
-                name: np.array([_text(row[name]) for row in features], object)
-                for name in self._names
-            }
-            labels = label(examples=serialized)
-            for output in self._specification.outputs:
-                columns[label_key(output)] = labels[self._specification.label_name(output)].numpy()
+        first = 0
+        records = record_dataset([path]).batch(self._task.batch_size)
+        for serialized in records.prefetch(1).as_numpy_iterator():
+            rows = ExampleRows.of(list(serialized), path, first)
+            first += len(rows)
+            columns = {ROW_ID: np.array([row_id.encode() for row_id in rows.ids], object)}
+            for name in self._sliced:
+                columns[name] = np.array([self._slice(name, row) for row in rows.features], object)
+            labels = read_labels(self._task, self._models[CANDIDATE], rows)
+            columns.update({label_key(output): labels[output] for output in labels})
             for name, model in self._models.items():
-                predicted = model.signatures[EXAMPLES_SIGNATURE](examples=serialized)
-                for output in self._specification.outputs:
-                    columns[prediction_key(name, output)] = predicted[output].numpy()
-            usable = np.ones(len(serialized), bool)
-            for output in self._specification.outputs:
-                values = columns[prediction_key(CANDIDATE, output)]
-                usable &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-            rejected += [row_id.decode() for row_id in columns[ROW_ID][~usable]]
+                for output, values in check_predictions(self._task, model, rows).items():
+                    columns[prediction_key(name, output)] = values.reshape(len(rows), -1)
+            usable = np.ones(len(rows), bool)
+            for output in self._task.outputs:
+                usable &= np.isfinite(columns[prediction_key(CANDIDATE, output)]).all(axis=1)
+            rejected += [rows.ids[place] for place in np.flatnonzero(~usable).tolist()]
             if usable.any():
                 yield {name: values[usable] for name, values in columns.items()}
 
+    def _slice(self, name: str, row: Mapping[str, tf.train.Feature]) -> bytes:
+        """What a row is sliced by, as text; empty where it lacks it."""
+        if name in row:
+            return first_value(row, name)
+        if name in self._task.labels:
+            return first_value(row, feature_of(name, self._task.labels[name], row))
+        feature = name.removesuffix(missing_name(""))
+        # Only this project's own examples say which features a row lacks.
+        return b"" if feature == name else str(int(not first_value(row, feature))).encode()
 
-def _text(feature: tf.train.Feature) -> bytes:
-    """A single value as text; empty where a row lacks it."""
-    found = getattr(feature, feature.WhichOneof("kind") or "bytes_list").value
-    first = found[0] if found else b""
-    return first if isinstance(first, bytes) else str(first).encode()
+
+def check_predictions(
+    task: Evaluated, model: ExportedModel, rows: ExampleRows
+) -> dict[str, np.ndarray]:
+    """What a model predicts of some rows, `(rows, …)` by output.
+
+    Raises RunError where that is not what the metrics of an output need. That a model of this
+    project gives probabilities was checked when its graph was built.
+    """
+    predicted = model.predict(rows)
+    for output, values in predicted.items():
+        kind, label = task.kind_of(output), task.label_of(output)
+        wanted = 1 if isinstance(label, NumberLabel) or kind == "binary" else len(label.classes)
+        numbers = values.reshape(len(values), -1)
+        if numbers.shape[1] != wanted or values.dtype.kind not in "fiu":
+            raise RunError(
+                f"{model.path}: expected {wanted} numbers a row of output '{output}' ({kind}), "
+                f"found {numbers.shape[1]} of {values.dtype}"
+            )
+        if not isinstance(label, NumberLabel) and not model.has_labels:
+            _check_probabilities(model.path, output, numbers, sums=kind == "category")
+    return predicted
+
+
+def _check_probabilities(path: Path, output: str, numbers: np.ndarray, sums: bool) -> None:
+    finite = numbers[np.isfinite(numbers).all(axis=1)]
+    wrong = ((finite < -ROUNDING) | (finite > 1 + ROUNDING)).any(axis=1)
+    if sums:
+        wrong |= np.abs(finite.sum(axis=1) - 1) > ROUNDING
+    if wrong.any():
+        found = np.array2string(finite[wrong][0][:SHOWN], precision=3)
+        raise RunError(
+            f"{path}: expected probabilities of output '{output}', found {found}: end the model in "
+            "a softmax or sigmoid"
+        )
 
 
 class _PredictFile(beam.DoFn):
@@ -129,27 +171,30 @@ class _PredictFile(beam.DoFn):
 
 def write_predictions(
     pipeline: beam.Pipeline,
-    specification: Specification,
+    task: Evaluated,
     models: Mapping[str, Path],
-    examples: str,
+    examples: Folders,
     folder: Path,
 ) -> None:
     """Adds to a Beam pipeline the predictions for every row of a split.
 
     Args:
         pipeline: a Beam pipeline.
-        specification: what the candidate was made from.
+        task: what is measured.
         models: the SavedModel's folder of `CANDIDATE`, and of `CHAMPION` if there is one.
-        examples: the folder of the split's tf.Examples.
+        examples: the folder of the split's tf.Examples, or those of several spans.
         folder: where predictions go.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = [(path, str(folder / Path(path).name)) for path in example_files(examples)]
+    found = example_files(examples)
+    # Under names of their own: files of several spans have the same, and these are not compressed.
+    names = (f"{PREFIX}{place:05d}-of-{len(found):05d}" for place in range(len(found)))
+    files = [(file, str(folder / name)) for file, name in zip(found, names, strict=True)]
     (
         pipeline
         | "Files to predict" >> beam.Create(files)
         | "Spread files" >> beam.Reshuffle()
-        | "Predict" >> beam.ParDo(_PredictFile(partial(Predictor, specification, models)))
+        | "Predict" >> beam.ParDo(_PredictFile(partial(Predictor, task, models)))
     )
 
 
@@ -183,9 +228,7 @@ class RowsBefore(NamedTuple):
     rejected: int
 
 
-def rejected_rows(
-    specification: Specification, evaluation: Path, before: RowsBefore | None = None
-) -> list[str]:
+def rejected_rows(task: Evaluated, evaluation: Path, before: RowsBefore | None = None) -> list[str]:
     """The ids of the evaluated rows of which the candidate gives no finite prediction.
 
     `before` is None where nothing is known of other rows than these. Raises RejectedRowsError where
@@ -199,13 +242,11 @@ def rejected_rows(
         raise RejectedRowsError(f"no evaluated row has a finite prediction: {shown(rejected)}",
                                 rejected)  # fmt: skip
     total, earlier = before or RowsBefore(usable + len(rejected), 0)
-    check_limit(rejected, specification.max_rejected, total, earlier)
+    check_limit(rejected, task.max_rejected, total, earlier)
     return [row.row for row in rejected]
 
 
-def read_predictions(
-    specification: Specification, evaluation: Path, most: int | None = None
-) -> EvaluatedRows:
+def read_predictions(task: Evaluated, evaluation: Path, most: int | None = None) -> EvaluatedRows:
     """The predictions in the folder of an evaluation, of the first `most` rows if so asked.
 
     Raises RunError where there are none.
@@ -221,7 +262,7 @@ def read_predictions(
     if not batches:
         raise RunError(f"{folder}: expected predictions, found none: run again")
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in spec}
-    outputs = specification.outputs
+    outputs = task.outputs
 
     def predicted(model: str) -> dict[str, np.ndarray]:
         return {output: columns[prediction_key(model, output)] for output in outputs}

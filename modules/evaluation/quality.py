@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.metrics.formulas import Interval
 from tfx_fusion.modules.metrics.table import baseline, larger_is_better
-from tfx_fusion.modules.spec import Bounds, Specification
+from tfx_fusion.modules.spec import Bounds
 from tfx_fusion.modules.spec.base import Part
 
 # Imported by the functions that measure: who only reads a Quality needs no TensorFlow.
 if TYPE_CHECKING:
     from tfx_fusion.modules.evaluation.metrics import Counted
     from tfx_fusion.modules.evaluation.predictions import EvaluatedRows, RowsBefore, Slice
+    from tfx_fusion.modules.spec.evaluated import Evaluated
 
 QUALITY_FILE = "quality.json"
 NO_GAIN = 1e-6  # a difference this small may come from rounding
@@ -95,6 +96,13 @@ def read_quality(folder: Path) -> Quality:
     return Quality.model_validate_json((folder / QUALITY_FILE).read_text())
 
 
+class NoChampion(NamedTuple):
+    """Why there is no model to compare with; `fails` is whether bounds of a change are missed."""
+
+    reason: str = "no published model yet"
+    fails: bool = False
+
+
 class Measured(NamedTuple):
     """What TFMA measured in one slice, each `{(output, metric): value}`."""
 
@@ -103,7 +111,7 @@ class Measured(NamedTuple):
     change: dict[tuple[str, str], float]
 
 
-def measured(folder: Path, specification: Specification) -> dict[Slice, Measured]:
+def measured(folder: Path, specification: Evaluated) -> dict[Slice, Measured]:
     """What TFMA measured, the whole split first, then slices in order."""
     import tensorflow_model_analysis as tfma
 
@@ -136,7 +144,10 @@ Intervals = dict[tuple[str, str, bool], Interval]
 
 
 def assess(
-    specification: Specification, evaluation: Path, before: RowsBefore | None = None
+    specification: Evaluated,
+    evaluation: Path,
+    before: RowsBefore | None = None,
+    absent: NoChampion = NoChampion(),  # noqa: B008 immutable
 ) -> Quality:
     """The quality of a model from the folder of its evaluation.
 
@@ -144,6 +155,7 @@ def assess(
         specification: says what is measured and bounded.
         evaluation: holds TFMA's results, and the predictions from which intervals are drawn.
         before: the rows that were read and rejected by the steps before, where they are known.
+        absent: why there is no champion, where it was not measured.
     """
     from tfx_fusion.modules.evaluation.predictions import read_predictions, rejected_rows
 
@@ -156,7 +168,11 @@ def assess(
         return slice_intervals(specification, confidence, where, rows) if confidence else {}
 
     quality = judge(
-        specification, slices, intervals_in, lambda where: baselines(specification, where, rows)
+        specification,
+        slices,
+        intervals_in,
+        lambda where: baselines(specification, where, rows),
+        absent,
     )
     if not rejected:
         return quality
@@ -165,7 +181,7 @@ def assess(
 
 
 def baselines(
-    specification: Specification, where: Slice, evaluated: EvaluatedRows
+    specification: Evaluated, where: Slice, evaluated: EvaluatedRows
 ) -> dict[tuple[str, str], float | None]:
     """By output and metric, what the best constant prediction reaches in a slice."""
     rows = evaluated.within(where)
@@ -179,7 +195,7 @@ def baselines(
 
 
 def slice_intervals(
-    specification: Specification, confidence: float, where: Slice, evaluated: EvaluatedRows
+    specification: Evaluated, confidence: float, where: Slice, evaluated: EvaluatedRows
 ) -> Intervals:
     """The intervals of every metric in a slice."""
     from tfx_fusion.modules.evaluation.metrics import Difference, intervals_of, measures_of
@@ -194,14 +210,15 @@ def slice_intervals(
             old = measures_of(specification, output, labels, evaluated.champion[output][rows])
             changes = {metric: Difference(own[metric], old[metric]) for metric in own}
             found.update({(output, metric, True): change for metric, change in changes.items()})
-    return intervals_of(found, int(rows.sum()), confidence, specification.training.seed)
+    return intervals_of(found, int(rows.sum()), confidence, specification.seed)
 
 
 def judge(
-    specification: Specification,
+    specification: Evaluated,
     slices: Mapping[Slice, Measured],
     intervals_in: Callable[[Slice], Intervals],
     baselines_in: Callable[[Slice], Mapping[tuple[str, str], float | None]] = lambda where: {},
+    absent: NoChampion = NoChampion(),  # noqa: B008 immutable
 ) -> Quality:
     """Every metric in every slice, with the bounds that it meets or misses.
 
@@ -210,8 +227,9 @@ def judge(
         slices: what was measured.
         intervals_in: the intervals in a slice; empty where none are asked for.
         baselines_in: what the best constant prediction reaches in a slice.
+        absent: why there is no champion, where it was not measured.
     """
-    judged = _Judged(specification)
+    judged = _Judged(specification, absent)
     for where, found in slices.items():
         intervals, constant = intervals_in(where), baselines_in(where)
         for output, spec in specification.outputs.items():
@@ -241,7 +259,8 @@ def _lies_in(where: Slice, wanted: Mapping[str, str | None]) -> bool:
 
 
 class _Judged:
-    def __init__(self, specification: Specification) -> None:
+    def __init__(self, specification: Evaluated, absent: NoChampion) -> None:
+        self._absent = absent
         self._bounds = specification.evaluation.bounds()
         self._confidence = specification.evaluation.confidence
         self.lines: list[Line] = []
@@ -289,9 +308,11 @@ class _Judged:
             value = f"{name} is {shown(line.value, line.interval, self._confidence)}"
             bounds += self._check(line.value, threshold, "", value)
             if threshold.change and not found.champion:
-                bounds += [Bound(text=text, met=None) for text, _, _ in
+                met = False if self._absent.fails else None
+                bounds += [Bound(text=text, met=met) for text, _, _ in
                            _limits(threshold.change, "change ")]  # fmt: skip
-                self.skipped.append(f"{name}: change not checked: no published model yet")
+                unchecked = self.missed if self._absent.fails else self.skipped
+                unchecked.append(f"{name}: change not checked: {self._absent.reason}")
             elif threshold.change:
                 change = shown(line.change, line.change_interval, self._confidence, "+.4f")
                 value = f"{name} changes by {change} from the champion's {shown(line.champion)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,9 @@ from tensorflow_model_analysis.proto import config_pb2
 from tfx_fusion.modules.evaluation.metrics import measure
 from tfx_fusion.modules.evaluation.predictions import CANDIDATE, CHAMPION, label_key, prediction_key
 from tfx_fusion.modules.metrics.table import Kind, formula
-from tfx_fusion.modules.spec import Specification, Threshold
+from tfx_fusion.modules.spec import Threshold
+from tfx_fusion.modules.spec.evaluated import Evaluated
+from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
 
 # TFMA's names of the models that `predictions` calls candidate and champion.
 MODELS = {CANDIDATE: tfma.CANDIDATE_KEY, CHAMPION: tfma.BASELINE_KEY}
@@ -24,37 +26,75 @@ MODELS = {CANDIDATE: tfma.CANDIDATE_KEY, CHAMPION: tfma.BASELINE_KEY}
 SUMMED_ROWS = 256
 
 
-def eval_config(specification: Specification, baseline: bool = False) -> config_pb2.EvalConfig:
-    """Metrics, slices and thresholds of a specification.
+def eval_config(specification: Evaluated, baseline: bool = False) -> config_pb2.EvalConfig:
+    """Metrics, slices and thresholds of a specification, for TFX's own Evaluator.
 
-    TFMA reads the rows that `write_predictions` wrote. With a baseline, the champion is measured
-    beside the candidate, and their difference is bounded as well.
+    It asks an exported model of this project for predictions and labels by its signatures; so it
+    does a `baseline`, which must be one too, and the change from it is bounded then. Intervals and
+    the margins of an ablation are FusionEvaluator's only.
+
+        Evaluator(examples=…, model=…, baseline_model=…, eval_config=eval_config(spec, True))
     """
-    models = [CANDIDATE, CHAMPION] if baseline else [CANDIDATE]
+
+    def asked(name: str) -> config_pb2.ModelSpec:
+        spec = config_pb2.ModelSpec(
+            signature_name=EXAMPLES_SIGNATURE, preprocessing_function_names=[LABELS_SIGNATURE]
+        )
+        labels = {output: specification.label_name(output) for output in specification.outputs}
+        return _with_keys(spec, labels, {})
+
+    return _config(specification, baseline, asked)
+
+
+def predictions_config(specification: Evaluated, baseline: bool = False) -> config_pb2.EvalConfig:
+    """The same for FusionEvaluator: TFMA reads the rows that `write_predictions` wrote.
+
+    With a baseline, the champion is measured beside the candidate, and their difference is bounded
+    as well.
+    """
+
+    def written(name: str) -> config_pb2.ModelSpec:
+        spec = config_pb2.ModelSpec(model_type="materialized_prediction")
+        return _with_keys(
+            spec,
+            {output: label_key(output) for output in specification.outputs},
+            {output: prediction_key(name, output) for output in specification.outputs},
+        )
+
+    return _config(specification, baseline, written)
+
+
+def _config(
+    specification: Evaluated, baseline: bool, model: Callable[[str], config_pb2.ModelSpec]
+) -> config_pb2.EvalConfig:
+    specs = []
+    for name in [CANDIDATE, CHAMPION] if baseline else [CANDIDATE]:
+        spec = model(name)
+        if baseline:
+            spec.name, spec.is_baseline = MODELS[name], name == CHAMPION
+        specs.append(spec)
     return config_pb2.EvalConfig(
-        model_specs=[_model(specification, name, named=baseline) for name in models],
+        model_specs=specs,
         slicing_specs=[config_pb2.SlicingSpec()]
         + [config_pb2.SlicingSpec(feature_keys=names) for names in specification.sliced_by()],
         metrics_specs=[_metrics(specification, name, baseline) for name in specification.outputs],
     )
 
 
-def _model(specification: Specification, name: str, named: bool) -> config_pb2.ModelSpec:
-    spec = config_pb2.ModelSpec(model_type="materialized_prediction")
-    if named:
-        spec.name, spec.is_baseline = MODELS[name], name == CHAMPION
-    outputs = list(specification.outputs)
-    if len(outputs) == 1:
-        spec.label_key = label_key(outputs[0])
-        spec.prediction_key = prediction_key(name, outputs[0])
+def _with_keys(
+    spec: config_pb2.ModelSpec, labels: Mapping[str, str], predictions: Mapping[str, str]
+) -> config_pb2.ModelSpec:
+    """With the features of labels and predictions, by output; TFMA wants one without its name."""
+    if len(labels) == 1:
+        [spec.label_key] = labels.values()
+        spec.prediction_key = next(iter(predictions.values()), "")
     else:
-        for output in outputs:
-            spec.label_keys[output] = label_key(output)
-            spec.prediction_keys[output] = prediction_key(name, output)
+        spec.label_keys.update(labels)
+        spec.prediction_keys.update(predictions)
     return spec
 
 
-def _metrics(specification: Specification, output: str, baseline: bool) -> config_pb2.MetricsSpec:
+def _metrics(specification: Evaluated, output: str, baseline: bool) -> config_pb2.MetricsSpec:
     several = len(specification.outputs) > 1
     spec = config_pb2.MetricsSpec(output_names=[output] if several else [])
     spec.metrics.add(class_name="ExampleCount")

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -32,8 +33,11 @@ def champion_state(folder: Path) -> str:
     return f"{version.name} {hashlib.sha256(content).hexdigest()}"
 
 
-def copy_champion(folder: Path, task: TaskView, target: Path) -> Champion | None:
-    """Copies the last published model of a publish folder; None where there is none."""
+def copy_champion(folder: Path, task: TaskView | None, target: Path) -> Champion | None:
+    """Copies the last published model of a publish folder; None where there is none.
+
+    Whether a candidate of a task can be compared with it is not said without the task.
+    """
     if newest_version(folder) is None:
         return None
     with locked(folder):
@@ -41,7 +45,8 @@ def copy_champion(folder: Path, task: TaskView, target: Path) -> Champion | None
         if version is None:
             return None
         shutil.copytree(version, target, dirs_exist_ok=True)
-        return Champion(version.name, published_digest(version), _not_comparable(version, task))
+        not_comparable = _not_comparable(version, task) if task else ""
+        return Champion(version.name, published_digest(version), not_comparable)
 
 
 def _not_comparable(version: Path, task: TaskView) -> str:
@@ -62,10 +67,27 @@ def _not_comparable(version: Path, task: TaskView) -> str:
     for name in set(may_be_missing(task.features)) - set(may_be_missing(its.features)):
         if name in its.features:
             return f"it requires '{name}', which may be missing now"
-    for output, label in task.outputs.items():
+    return _other_outputs(its, task.outputs, task.labels)
+
+
+def other_labels(model: Path, outputs: Mapping[str, str], labels: Mapping[str, Label]) -> str:
+    """Why a model predicts other labels than `outputs` name; empty where it cannot be known.
+
+    Only a model of this project has its specification beside it.
+    """
+    try:
+        text = (model / SPECIFICATION_FILE).read_text()
+        its = TaskView.of(Fusion.model_validate_json(text))
+    except (OSError, ValidationError):
+        return ""
+    return _other_outputs(its, outputs, labels)
+
+
+def _other_outputs(its: TaskView, outputs: Mapping[str, str], labels: Mapping[str, Label]) -> str:
+    for output, label in outputs.items():
         if its.outputs.get(output) != label:
             return f"it does not predict '{output}' against the label '{label}'"
-        if _type_and_classes(its.labels[label]) != _type_and_classes(task.labels[label]):
+        if _type_and_classes(its.labels[label]) != _type_and_classes(labels[label]):
             return f"the label '{label}' has another type or other classes in it"
     return ""
 

@@ -1,8 +1,7 @@
 """What published versions were made from: by ML Metadata, or else by the version records."""
 
-import json
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from tfx_fusion.modules.errors import RunError, suggestion
 from tfx_fusion.modules.registry.version_record import (
     DataSource,
     Metrics,
-    Provenance,
     Source,
     VersionRecord,
     read_version_record,
@@ -135,44 +133,30 @@ def _recorded(metadata: Path | None) -> dict[str, Lineage]:
         store = mlmd.MetadataStore(config)
         pushed = store.get_artifacts_by_type("PushedModel")
         # A version that a later run found unchanged has further artifacts: the first counts.
-        new = [a for a in pushed if a.custom_properties["status"].string_value == "published"]
+        new = [a for a in pushed if "version_record" in a.custom_properties]
         return {lineage.version: lineage for lineage in (_of_pushed(store, a) for a in new)}
     except (RuntimeError, mlmd.errors.StatusError) as error:
         raise RunError(f"ML Metadata cannot be read: {metadata}: {error}") from None
 
 
 def _of_pushed(store: mlmd.MetadataStore, pushed: proto.Artifact) -> Lineage:
-    executions, artifacts = _upstream(store, pushed)
-    facts = {key: value for e in executions for key, value in e.custom_properties.items()}
-    provenance = Provenance.model_validate_json(facts["provenance"].string_value)
-    [rows] = [a.custom_properties for a in artifacts if a.type == "fusion.RejectedRows"]
-    return Lineage(
-        version=pushed.custom_properties["pushed_version"].string_value,
-        recorded_in="ML Metadata",
-        published=datetime.fromtimestamp(pushed.create_time_since_epoch / 1000, UTC),
-        run=facts["run"].string_value,
-        specification=provenance.specification,
-        data=DataSource(
-            path=facts["data_path"].string_value,
-            fingerprint=facts["data_fingerprint"].string_value,
-        ),
-        submodels={
-            artifact.custom_properties["submodel"].string_value: Source(
-                digest=artifact.custom_properties["digest"].string_value,
-                origin=artifact.custom_properties["origin"].string_value,
-            )
-            for artifact in artifacts
-            if artifact.type == "fusion.Submodel"
-        },
-        metrics=json.loads(pushed.custom_properties["metrics"].string_value),
-        rows={name: rows[name].int_value for name in ("train", "eval", "rejected")},
-    )
+    properties = pushed.custom_properties
+    version = properties["pushed_version"].string_value
+    record = VersionRecord.model_validate_json(properties["version_record"].string_value)
+    # Only this project's own ExampleGen counts rows.
+    rows = [
+        artifact.custom_properties
+        for artifact in _upstream(store, pushed)
+        if artifact.type == "fusion.RejectedRows"
+    ]
+    counts = {
+        name: found[name].int_value for found in rows for name in ("train", "eval", "rejected")
+    }
+    return replace(_of_record(version, record), recorded_in="ML Metadata", rows=counts)
 
 
-def _upstream(
-    store: mlmd.MetadataStore, artifact: proto.Artifact
-) -> tuple[list[proto.Execution], list[proto.Artifact]]:
-    """All executions that led to an artifact, and all artifacts that they read or made.
+def _upstream(store: mlmd.MetadataStore, artifact: proto.Artifact) -> list[proto.Artifact]:
+    """All artifacts that the executions which led to an artifact read or made.
 
     An artifact that was reused has further executions, which read the same.
     """
@@ -182,11 +166,7 @@ def _upstream(
         made = store.get_events_by_artifact_ids(sorted(artifacts))
         makers = {event.execution_id for event in made if event.type == proto.Event.OUTPUT}
         if makers <= executions:
-            break
+            return list(store.get_artifacts_by_id(sorted(artifacts)))
         executions |= makers
         touched = store.get_events_by_execution_ids(sorted(executions))
         artifacts |= {event.artifact_id for event in touched}
-    return (
-        store.get_executions_by_id(sorted(executions)),
-        store.get_artifacts_by_id(sorted(artifacts)),
-    )

@@ -44,12 +44,16 @@ class Published:
     record: VersionRecord | None = None
 
 
+NotCompared = Literal["not compared"]
+NOT_COMPARED: NotCompared = "not compared"
+
+
 def publish(
     model: Path,
     folder: Path,
     provenance: Provenance,
     metrics: Metrics,
-    champion: Champion | None,
+    champion: Champion | NotCompared | None,
     keep: int | None,
     statistics: Path | None = None,
 ) -> Published:
@@ -62,7 +66,8 @@ def publish(
         folder: the publish folder.
         provenance: what the model came from.
         metrics: what was measured of it, by output.
-        champion: the champion that the run found, which must still be the one.
+        champion: the champion that the run found, which must still be the one; NOT_COMPARED
+            where the candidate was compared with none.
         keep: how many versions to retain, including this one; None retains all.
         statistics: the file of the training data's statistics, to go with the version.
 
@@ -73,8 +78,9 @@ def publish(
     with locked(folder) as own:
         outcome = _already_there(folder, digest, provenance.run)
         if outcome is None:
-            _check_champion(folder, champion)
-            compared = champion.compared if champion else None
+            if champion != NOT_COMPARED:
+                _check_champion(folder, champion)
+            compared = champion.compared if isinstance(champion, Champion) else None
             copy = own / PUBLISHING
             shutil.copytree(model, copy)
             if model_digest(copy) != digest:
@@ -108,6 +114,14 @@ def current_champion(folder: Path) -> Champion | None:
     return Champion(version.name, published_digest(version)) if version else None
 
 
+def version_of(folder: Path, model: Path) -> Champion:
+    """The version of a publish folder that a model is; one that is none goes by its path."""
+    digest = model_digest(model)
+    live = [version for version in all_versions(folder) if not version.rolled_back]
+    names = [v.name for v in reversed(live) if published_digest(v.path) == digest]
+    return Champion(names[0] if names else str(model), digest)
+
+
 def _check_champion(folder: Path, expected: Champion | None) -> None:
     """Raises RunError where the champion is not the one that the candidate was compared with.
 
@@ -117,7 +131,9 @@ def _check_champion(folder: Path, expected: Champion | None) -> None:
     found = current_champion(folder)
     if _identity(found) == _identity(expected):
         return
-    compared = f"version {expected.version}" if expected else "no version, there was none"
+    compared = "no version, there was none"
+    if expected:
+        compared = f"{'version ' * expected.version.isdecimal()}{expected.version}"
     if found is None:
         now = "no version is served"
     elif expected and found.version == expected.version:

@@ -33,11 +33,26 @@ class Source(BaseModel):
     origin: str
 
 
+class Span(BaseModel):
+    """A span of data that an ExampleGen of TFX's has read: its examples and their fingerprint."""
+
+    uri: str
+    span: int | None
+    version: int | None
+    fingerprint: str
+
+    def __str__(self) -> str:
+        numbers = [f"span {self.span}" if self.span is not None else "no span"]
+        numbers += [f"version {self.version}"] if self.version is not None else []
+        return f"{', '.join(numbers)}: {self.uri}"
+
+
 class DataSource(BaseModel):
-    """The data file, and the digest of its content."""
+    """The data file, or what ExampleGens have read, and the digest of its content."""
 
     path: str
     fingerprint: str
+    spans: tuple[Span, ...] = ()
 
 
 class Provenance(BaseModel):

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -27,12 +27,14 @@ def remote_model(specification: Fusion, address: str) -> Predictor:
     Raises RunError where no server answers there, or it does not serve that model.
     """
     parts = urlsplit(address)
-    kinds = {"grpc": OverGrpc, "http": OverRest, "https": OverRest}
+    kinds: dict[str, type[OverGrpc | OverRest]] = {
+        "grpc": OverGrpc, "http": OverRest, "https": OverRest,
+    }  # fmt: skip
     if parts.scheme not in kinds or not parts.netloc:
         raise RunError(
             f"{address}: expected the address of a server, grpc://HOST:PORT or http://HOST:PORT"
         )
-    return kinds[parts.scheme](specification, address)
+    return RemoteModel(specification, kinds[parts.scheme](specification.name, address))
 
 
 def typed(stored: Stored, values: np.ndarray) -> np.ndarray:
@@ -51,29 +53,29 @@ def predict_request(
     return request
 
 
-class OverGrpc(Predictor):
-    """Asks with TF Serving's own stubs."""
+class OverGrpc:
+    """Any model of a server, asked with TF Serving's own stubs."""
 
-    def __init__(self, specification: Fusion, address: str) -> None:
-        self._address, self._name = address, specification.name
+    def __init__(self, name: str, address: str) -> None:
+        """`inputs` are those of the model's `serving_default`."""
+        self._address, self._name = address, name
         unbounded = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         channel = grpc.insecure_channel(urlsplit(address).netloc, options=unbounded)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        request.model_spec.name = self._name
+        request.model_spec.name = name
         try:
             response = self._stub.GetModelMetadata(request, timeout=SECONDS)
         except grpc.RpcError as error:
             self._fail(error)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
-        super().__init__(specification, signatures.signature_def["serving_default"].inputs)
+        self.inputs: Collection[str] = signatures.signature_def["serving_default"].inputs
 
-    def ask(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        arrays = {name: typed(self._columns[name], values) for name, values in inputs.items()}
-        request = predict_request(self._name, arrays)
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs for inputs `(batch, …)` in the model's own dtypes."""
         try:
-            response = self._stub.Predict(request, timeout=SECONDS)
+            response = self._stub.Predict(predict_request(self._name, inputs), timeout=SECONDS)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
                 raise RowsError(error.details()) from None
@@ -84,25 +86,25 @@ class OverGrpc(Predictor):
         raise RunError(_failed(self._address, error.code().name, error.details())) from None
 
 
-class OverRest(Predictor):
-    """Asks by columns, with all text as base64."""
+class OverRest:
+    """Any model of a server, asked by columns, with all text as base64."""
 
-    def __init__(self, specification: Fusion, address: str) -> None:
+    def __init__(self, name: str, address: str) -> None:
+        """`inputs` are those of the model's `serving_default`."""
         self._address = address
         self._session = requests.Session()
-        self._url = f"{address.rstrip('/')}/v1/models/{specification.name}"
+        self._url = f"{address.rstrip('/')}/v1/models/{name}"
         found = self._answer("GET", "/metadata")
-        signatures = found["metadata"]["signature_def"]["signature_def"]
-        super().__init__(specification, signatures["serving_default"]["inputs"])
+        signature = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
+        self.inputs: Collection[str] = signature["inputs"]
+        self._outputs: Collection[str] = signature["outputs"]
 
-    def ask(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        columns = {
-            name: in_json(typed(self._columns[name], values).tolist())
-            for name, values in inputs.items()
-        }
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs for inputs `(batch, …)` in the model's own dtypes."""
+        columns = {name: in_json(values.tolist()) for name, values in inputs.items()}
         outputs = self._answer("POST", ":predict", {"inputs": columns})["outputs"]
         if not isinstance(outputs, dict):  # a lone output goes without its name
-            outputs = {next(iter(self.specification.outputs)): outputs}
+            outputs = {next(iter(self._outputs)): outputs}
         return {name: np.array(values) for name, values in outputs.items()}
 
     def _answer(self, method: str, path: str, body: Any = None) -> Any:
@@ -118,6 +120,19 @@ class OverRest(Predictor):
         if not answer.ok:
             raise RunError(_failed(self._address, str(answer.status_code), content["error"]))
         return content
+
+
+class RemoteModel(Predictor):
+    """A model of this project behind a server."""
+
+    def __init__(self, specification: Fusion, client: OverGrpc | OverRest) -> None:
+        self._client = client
+        super().__init__(specification, client.inputs)
+
+    def ask(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._client.ask(
+            {name: typed(self._columns[name], values) for name, values in inputs.items()}
+        )
 
 
 def _failed(address: str, code: str, message: str) -> str:

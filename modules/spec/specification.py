@@ -360,6 +360,14 @@ class Fusion(Graph):
         """The share of rows that need not be usable."""
         return self.data.max_rejected if self.data else Data.model_fields["max_rejected"].default
 
+    @property
+    def batch_size(self) -> int:
+        return self.training.batch_size
+
+    @property
+    def seed(self) -> int:
+        return self.training.seed
+
     def sliced_by(self) -> tuple[tuple[str, ...], ...]:
         """The names that evaluated rows are sliced by, those crossed together.
 

@@ -3,7 +3,7 @@
 A view is a parameter of its step, and with it part of the step's key in TFX's cache: what it leaves
 out can change without the step running again. `tests/modules/spec/test_views.py` has a table of
 the keys that run each step again. Embedding plans, which need the built graph, are made of views in
-`modules.embedding.plan`.
+`modules.embedding.plan`; what an evaluation reads is in `modules.spec.evaluated`.
 """
 
 from collections.abc import Mapping
@@ -29,12 +29,17 @@ from tfx_fusion.modules.spec.topology import used_features
 AnyFusion = TypeVar("AnyFusion", bound=Fusion)
 
 
-class RowsView(Part):
-    """What the rows are. For Rows and DataGate; the limits of the gate are no part of it."""
+class ColumnsView(Part):
+    """What stands in the rows. For DataGate."""
+
+    features: dict[str, Feature]
+    labels: dict[str, Label] = {}
+
+
+class RowsView(ColumnsView):
+    """What the rows are. For Rows; the limits of DataGate are no part of it."""
 
     data: Data
-    features: dict[str, Feature]
-    labels: dict[str, Label]
 
     @classmethod
     def of(cls, specification: Specification) -> Self:
@@ -118,26 +123,6 @@ def ablation_view(specification: Fusion) -> Fusion:
     confidence = specification.evaluation.confidence
     evaluation = trained.evaluation.changed(confidence=confidence)
     return trained.changed(evaluation=evaluation)
-
-
-def evaluation_view(specification: Specification) -> Specification:
-    """What measuring a model depends on. For Evaluate.
-
-    Neither where it runs nor where it is published, nor limits of data and serving, nor a search.
-    """
-    return _without_descriptions(specification).changed(
-        data=without_checks(specification.data),
-        tuning=None,
-        serving=Serving(),
-        publish=Publish(path=Path("/")),
-    )
-
-
-def serving_check_view(specification: Specification) -> Specification:
-    """What the check in a model server depends on. For ServingCheck."""
-    return evaluation_view(specification).changed(
-        evaluation=Evaluation(), serving=specification.serving
-    )
 
 
 def search_view(specification: Specification) -> str:

@@ -69,6 +69,8 @@ def _print_lineage(found: Lineage, status: dict[str, str], console: Console) -> 
     table.add_row("run", found.run)
     table.add_row("data", found.data.path)
     table.add_row("", f"fingerprint {found.data.fingerprint}")
+    for span in found.data.spans:
+        table.add_row("", str(span))
     if rows:
         table.add_row("", rows)
     for name, source in found.submodels.items():

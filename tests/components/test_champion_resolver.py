@@ -19,18 +19,12 @@ from tfx_fusion.modules.spec.views import TaskView
 pytestmark = pytest.mark.component
 
 
-def comparable(candidate: Any, champion: Any) -> bool:
-    """Whether an Evaluator gets the champion as its baseline."""
-    from tfx_fusion.components.channels import (
-        BASELINE_KEY,
-        MODEL_KEY,
-        with_comparable_baseline,
-    )
+def why_not(candidate: Any, champion: Any) -> str:
+    """Why an Evaluator does not compare a candidate with the champion; empty where it does."""
+    from tfx_fusion.components.fusion_evaluator.baseline import no_champion
 
-    inputs = {MODEL_KEY: [candidate], BASELINE_KEY: [champion]}
-    given = with_comparable_baseline(inputs)
-    assert given[MODEL_KEY] == [candidate]
-    return BASELINE_KEY in given
+    absent = no_champion(candidate, [champion], None, None)
+    return absent.reason if absent else ""
 
 
 @pytest.fixture
@@ -107,7 +101,7 @@ def test_on_a_first_run_a_mark_and_a_property_say_that_there_is_none(
     mark = Path(artifact.uri, "no_champion.txt")
     assert summary_of([artifact]) == ChampionSummary()
     assert mark.read_text() == f"No model has been published to {tmp_path / 'serving'} yet.\n"
-    assert not comparable(candidate, artifact)
+    assert why_not(candidate, artifact) == "no published model yet"
 
 
 def test_the_last_published_model_is_handed_on_as_a_copy(
@@ -135,7 +129,7 @@ def test_the_last_published_model_is_handed_on_as_a_copy(
     assert (copy / "saved_model.pb").read_text() == "candidate"
     assert artifact.get_string_custom_property("model_digest") == model_digest(copy)
     assert described_champion(artifact) == Champion(version.name, model_digest(copy))
-    assert comparable(candidate, artifact)
+    assert why_not(candidate, artifact) == ""
 
 
 def test_a_champion_published_since_the_run_began_fails_the_step(
@@ -166,7 +160,9 @@ def test_a_candidate_is_not_compared_with_itself(
 ) -> None:
     publish_candidate()
 
-    assert not comparable(candidate, resolve(tmp_path / "serving"))
+    found = why_not(candidate, resolve(tmp_path / "serving"))
+
+    assert found == "the baseline is this very model"
 
 
 def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
@@ -192,7 +188,10 @@ def test_a_champion_of_another_task_is_handed_on_with_the_reason_not_to_compare(
     champion = described_champion(artifact)
     assert champion is not None
     assert champion.compared is None
-    assert not comparable(candidate, artifact)
+    assert why_not(candidate, artifact) == (
+        f"version {version.name} is not comparable: "
+        "the label 'colour' has another type or other classes in it"
+    )
 
 
 def test_the_component_declares_what_the_cache_must_see(shared_world: Path) -> None:

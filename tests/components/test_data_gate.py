@@ -146,9 +146,10 @@ def gate(
             made[executor.CHAMPION_KEY].set_string_custom_property("version", champion.name)
             shutil.copytree(champion, Path(made[executor.CHAMPION_KEY].uri, "Format-Serving"))
 
-        data = compiled.data.model_copy(update={"checks": checks or DataChecks()})
         node = DataGate(
-            compiled.model_copy(update={"data": data}),
+            compiled.features,
+            compiled.labels,
+            checks=checks,
             **{key: channel_utils.as_channel([artifact]) for key, artifact in inputs.items()},
         )
         outputs = {executor.GATE_KEY: given.pop(executor.GATE_KEY)}

@@ -68,9 +68,9 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
     from tfx_fusion.components.channels import describe_champion
     from tfx_fusion.components.fusion_evaluator import executor
-    from tfx_fusion.modules.evaluation.tfma_config import eval_config
+    from tfx_fusion.modules.evaluation.tfma_config import predictions_config
     from tfx_fusion.modules.registry.versions import Champion
-    from tfx_fusion.modules.spec.views import evaluation_view
+    from tfx_fusion.modules.spec.evaluated import EvaluationView
 
     thresholds = {"colour": {"accuracy": {"min": 0, "change": {"min": 0.001}}}}
     given = specification.model_copy(
@@ -91,14 +91,15 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
     champion.uri = model.uri
     version = Champion(version="1", digest="of another file", not_comparable="")
     describe_champion(champion, version)
+    champion.set_int_custom_property("task_known", 1)
     context = executor.Executor.Context(beam_pipeline_args=[RUNNER], tmp_dir=str(tmp_path))
     executor.Executor(context).Do(
         {"examples": [examples], "model": [model], "baseline_model": [champion]},
         {key: [artifact] for key, artifact in outputs.items()},
         {
-            executor.SPECIFICATION_KEY: evaluation_view(given).model_dump_json(),
-            "eval_config": proto_utils.proto_to_json(eval_config(given, baseline=True)),
-            "example_splits": json_utils.dumps([executor.SPLIT]),
+            executor.TASK_KEY: EvaluationView.of(given).model_dump_json(),
+            "eval_config": proto_utils.proto_to_json(predictions_config(given, baseline=True)),
+            "example_splits": json_utils.dumps(["eval"]),
         },
     )
 
@@ -117,13 +118,13 @@ def test_a_model_that_answers_as_the_champion_does_gains_nothing(
 
 
 def test_another_publishing_folder_evaluates_nothing_again(specification: Specification) -> None:
-    from tfx_fusion.modules.spec.views import evaluation_view
+    from tfx_fusion.modules.spec.evaluated import EvaluationView
 
     moved = specification.model_copy(update={"publish": Publish(path=Path("/elsewhere"))})
     stricter = specification.model_copy(update={"evaluation": Evaluation(confidence=0.9)})
 
-    assert evaluation_view(moved) == evaluation_view(specification)
-    assert evaluation_view(stricter) != evaluation_view(specification)
+    assert EvaluationView.of(moved) == EvaluationView.of(specification)
+    assert EvaluationView.of(stricter) != EvaluationView.of(specification)
 
 
 def test_another_margin_trains_no_head_again(specification: Specification) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,14 @@ def artifacts(shared_published: Path, shared_training_inputs: Any, tmp_path: Pat
     return model, examples, blessing
 
 
-def check(artifacts: Any, world: Path) -> None:
+def check(artifacts: Any) -> None:
     from tfx.types import channel_utils
 
     from tfx_fusion.components.serving_check import executor
     from tfx_fusion.components.serving_check.component import ServingCheck
-    from tfx_fusion.modules.spec import load_specification
 
     model, examples, blessing = artifacts
     node = ServingCheck(
-        load_specification(world / "fusion.yaml"),
         examples=channel_utils.as_channel([examples]),
         model=channel_utils.as_channel([model]),
     )
@@ -73,11 +72,11 @@ def summary(blessing: Any) -> Any:
 
 
 def test_a_good_candidate_is_blessed_and_pushed_with_warm_up_requests(
-    artifacts: Any, shared_world: Path, tmp_path: Path
+    artifacts: Any, tmp_path: Path
 ) -> None:
     from tensorflow_serving.apis import prediction_log_pb2
 
-    check(artifacts, shared_world)
+    check(artifacts)
     blessing = artifacts[2]
     assert blessing.get_int_custom_property("blessed") == 1
     assert summary(blessing).text.startswith(
@@ -95,7 +94,7 @@ def test_a_good_candidate_is_blessed_and_pushed_with_warm_up_requests(
 
 
 def test_a_candidate_that_answers_otherwise_than_in_training_is_not_pushed(
-    artifacts: Any, shared_world: Path, tmp_path: Path
+    artifacts: Any, tmp_path: Path
 ) -> None:
     model = tmp_path / "model" / "Format-Serving"
     loaded = tf.saved_model.load(str(model))
@@ -108,12 +107,14 @@ def test_a_candidate_that_answers_otherwise_than_in_training_is_not_pushed(
         answer = served(**inputs)
         return {**answer, "colour_probabilities": answer["colour_probabilities"] + 0.125}
 
+    published = model.resolve()
     model.unlink()
     examples = loaded.signatures["predict_examples"]
     signatures = {"serving_default": off, "predict_examples": examples}
     tf.saved_model.save(skewed, str(model), signatures=signatures)
+    shutil.copytree(published / "assets.extra", model / "assets.extra")
 
-    check(artifacts, shared_world)
+    check(artifacts)
     blessing = artifacts[2]
     assert blessing.get_int_custom_property("blessed") == 0
     assert (
@@ -128,24 +129,17 @@ def test_a_candidate_that_answers_otherwise_than_in_training_is_not_pushed(
     assert push(blessing, tmp_path).get_int_custom_property("pushed") == 0
 
 
-def test_limits_are_part_of_what_is_checked_and_folders_and_thresholds_are_not(
-    artifacts: Any, world: Path
-) -> None:
+def test_limits_and_the_split_are_all_that_is_checked_beside_the_model(artifacts: Any) -> None:
     from tfx.types import channel_utils
 
     from tfx_fusion.components.serving_check.component import ServingCheck
-    from tfx_fusion.modules.spec import Serving, load_specification
-    from tfx_fusion.modules.spec.views import training_view
+    from tfx_fusion.modules.spec import Serving
 
-    specification = load_specification(world / "fusion.yaml")
+    model, examples = (channel_utils.as_channel([artifact]) for artifact in artifacts[:2])
 
-    def parameters(**changes: Any) -> Any:
-        channels = [channel_utils.as_channel([artifact]) for artifact in artifacts[:2]]
-        changed = specification.model_copy(update=changes)
-        return ServingCheck(changed, examples=channels[1], model=channels[0]).exec_properties
+    def parameters(**given: Any) -> Any:
+        return ServingCheck(examples, model, **given).exec_properties
 
-    limited = {"serving": Serving(max_p99_ms=5.0)}
-    elsewhere = {"publish": specification.publish.model_copy(update={"path": world / "other"})}
-    assert parameters(**limited) != parameters()
-    assert parameters(**elsewhere) == parameters()
-    assert training_view(specification.model_copy(update=limited)) == training_view(specification)
+    assert parameters() == parameters(limits=Serving(), split="eval")
+    assert parameters(limits=Serving(max_p99_ms=5.0)) != parameters()
+    assert parameters(split="validation") != parameters()

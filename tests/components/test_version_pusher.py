@@ -86,6 +86,10 @@ def push(tmp_path: Path, provenance: Provenance) -> Callable[..., Any]:
                 executor.KEEP_KEY: keep,
                 executor.PROVENANCE_KEY: provenance.model_dump_json(exclude={"run"}),
                 executor.RUN_KEY: run or provenance.run,
+                executor.PLACES_KEY: "[]",
+                executor.CONNECTED_KEY: json.dumps(
+                    [executor.INFRA_BLESSING_KEY, executor.CHAMPION_KEY]
+                ),
             },
         )
         return pushed
@@ -214,8 +218,7 @@ def test_each_run_asks_anew_since_the_cache_cannot_see_the_publish_folder(
 
         return VersionPusher(
             Path("serving"),
-            None,
-            provenance.model_copy(update={"run": run}),
+            provenance=provenance.model_copy(update={"run": run}),
             model_blessing=channel(standard_artifacts.ModelBlessing),
             infra_blessing=channel(standard_artifacts.InfraBlessing),
             evaluation=channel(standard_artifacts.ModelEvaluation),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from own_pipeline import SPLITS, OwnPipeline, columns, ran, record_of
+from own_pipeline import SPLITS, OwnPipeline, by_hand, columns, ran, record_of
 
 pytestmark = pytest.mark.end_to_end
 
@@ -18,34 +16,6 @@ pytestmark = pytest.mark.end_to_end
 @pytest.fixture(scope="module")
 def own(shared_folder: Path) -> OwnPipeline:
     return ran(shared_folder)
-
-
-def by_hand(own: OwnPipeline, rows: list[dict[str, list[Any]]], head: dict[str, Any]) -> np.ndarray:
-    """The probabilities `(rows, 2)`: scaled by NumPy, fused and predicted by plain Keras."""
-    trained = [columns(record) for record in own.records(SPLITS["train"])]
-
-    def days(given: list[dict[str, list[Any]]]) -> np.ndarray:
-        return np.array([row["days"] for row in given], np.float64)
-
-    def spent(given: list[dict[str, list[Any]]]) -> np.ndarray:
-        return np.log1p([row.get("spent") or [0.0] for row in given])
-
-    def scaled(of: Any) -> np.ndarray:
-        known = of(trained)
-        return ((of(rows) - known.mean()) / known.std()).astype("float32")
-
-    account = keras.saving.load_model(own.folder / "models" / "account.keras")
-    features = keras.Model(account.input, account.get_layer("features").output)
-    visits = np.array([row["visits"] for row in rows], np.float32)
-    read = tf.saved_model.load(str(own.folder / "models" / "letters")).signatures["serving_default"]
-    texts = tf.constant([row["letter"][0] for row in rows])
-    joined = np.concatenate(
-        [features({"days": scaled(days), "visits": visits}), read(text=texts)["features"],
-         scaled(spent)],
-        axis=1,
-    )  # fmt: skip
-    hidden = np.maximum(joined @ head["hidden/kernel"] + head["hidden/bias"], 0)
-    return tf.nn.softmax(hidden @ head["scores/kernel"] + head["scores/bias"]).numpy()
 
 
 def test_the_published_model_is_plain_keras_of_the_raw_columns(own: OwnPipeline) -> None:

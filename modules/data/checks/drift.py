@@ -12,10 +12,15 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import (
 )
 from tensorflow_metadata.proto.v0.statistics_pb2 import FeatureNameStatistics
 
-from tfx_fusion.modules.data.schema import TYPES
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.spec import Feature, Label, drifting, stored
+from tfx_fusion.modules.spec import Feature, Label, columns_of, drifting
 
+TYPES = {
+    FeatureNameStatistics.INT: schema_pb2.INT,
+    FeatureNameStatistics.FLOAT: schema_pb2.FLOAT,
+    FeatureNameStatistics.STRING: schema_pb2.BYTES,
+    FeatureNameStatistics.BYTES: schema_pb2.BYTES,
+}
 # Whatever is measured lies between 0 and 1, so that nothing exceeds this.
 NO_LIMIT = 1.0
 
@@ -57,11 +62,10 @@ def comparable_statistics(
     statistics: Statistics, features: dict[str, Feature], labels: dict[str, Label]
 ) -> Statistics:
     """What a later run compares its data with: classes and numbers only, no ids, no texts."""
-    compared = drifting(features, labels)
     [dataset] = statistics.datasets
     found = Statistics()
     copy = found.datasets.add(name=dataset.name, num_examples=dataset.num_examples)
-    copy.features.extend(item for item in dataset.features if _name(item) in compared)
+    copy.features.extend(_by_name(statistics, drifting(features, labels)).values())
     return found
 
 
@@ -73,21 +77,27 @@ def drifts(
     Values of text by the L-infinity distance: the change in share of the one that changed most.
     Numbers by the Jensen-Shannon divergence, those of a vector together.
     """
-    ours, theirs = _by_name(now), _by_name(then)
+    compared = drifting(features, labels)
+    ours, theirs = _by_name(now, compared), _by_name(then, compared)
     found = Drifts()
     schema = schema_pb2.Schema()
-    for name, part in drifting(features, labels).items():
-        if name not in theirs or theirs[name].WhichOneof("stats") != ours[name].WhichOneof("stats"):
+    names = {}
+    for name in compared:
+        kinds = {item[name].WhichOneof("stats") for item in (ours, theirs) if name in item}
+        if name not in ours or name not in theirs or len(kinds) > 1:
             found.not_compared.append(name)
             continue
-        feature = schema.feature.add(name=name, type=TYPES[stored(part).dtype])
+        names[_name(ours[name])] = name
+        # As the statistics have it: another ExampleGen may read classes as numbers.
+        feature = schema.feature.add(name=_name(ours[name]), type=TYPES[ours[name].type])
         comparator = feature.drift_comparator
-        by_class = stored(part).dtype == "string"
+        by_class = kinds == {"string_stats"}
         limit = comparator.infinity_norm if by_class else comparator.jensen_shannon_divergence
         limit.threshold = NO_LIMIT
     result = tfdv.validate_statistics(now, schema, previous_statistics=then)
     for info in result.drift_skew_info:
-        [name], [measured] = info.path.step, info.drift_measurements
+        [step], [measured] = info.path.step, info.drift_measurements
+        name = names[step]
         classes = measured.type == measured.L_INFTY
         measure = "L-infinity distance" if classes else "Jensen-Shannon divergence"
         change = (_shares if classes else _means)(theirs[name], ours[name])
@@ -101,9 +111,19 @@ def _name(item: FeatureNameStatistics) -> str:
     return item.path.step[0] if item.path.step else item.name
 
 
-def _by_name(statistics: Statistics) -> Mapping[str, FeatureNameStatistics]:
+def _by_name(
+    statistics: Statistics, parts: Mapping[str, Feature | Label]
+) -> dict[str, FeatureNameStatistics]:
+    """The statistics of features and labels, which go by their names there, or by their columns."""
     [dataset] = statistics.datasets
-    return {_name(item): item for item in dataset.features}
+    found = {_name(item): item for item in dataset.features}
+    named = {}
+    for name, part in parts.items():
+        columns = columns_of(part)
+        at = name if name in found else columns[0]
+        if at in found and (at == name or len(columns) == 1):
+            named[name] = found[at]
+    return named
 
 
 def _shares(then: FeatureNameStatistics, now: FeatureNameStatistics) -> str:

@@ -14,10 +14,11 @@ from tfx_fusion.modules.data.checks.drift import (
     read_statistics,
 )
 from tfx_fusion.modules.data.checks.leakage import Leakage, leakage, media_features
-from tfx_fusion.modules.data.source import RowSource
+from tfx_fusion.modules.data.file_list import Folders
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import whole_file, write_text
 from tfx_fusion.modules.spec import DataChecks
+from tfx_fusion.modules.spec.views import ColumnsView
 
 REPORT_FILE = "data_gate.json"
 STATISTICS_FILE = "statistics.pb"  # a published version holds it under the same name
@@ -29,17 +30,17 @@ class CheckedData:
     """Where the data to check lie.
 
     Args:
-        anomalies: the folder that ExampleValidator wrote.
+        anomalies: the folder that ExampleValidator wrote; None where it did not run.
         statistics: the file of the training split's statistics.
-        splits: the folder of tf.Examples by split.
+        splits: the folder of tf.Examples of `train` and `eval`, or those of several spans.
         media: the columns of the data that named files.
         champion: the file of the champion's statistics; None where nothing has been published.
         version: the champion's version.
     """
 
-    anomalies: Path
+    anomalies: Path | None
     statistics: Path
-    splits: Mapping[str, str]
+    splits: Mapping[str, Folders]
     media: Sequence[str]
     champion: Path | None
     version: str = ""
@@ -59,15 +60,16 @@ class DataReport(BaseModel):
 
 
 def check_data(
-    source: RowSource, checks: DataChecks, given: CheckedData, folder: Path
+    columns: ColumnsView, checks: DataChecks, given: CheckedData, folder: Path
 ) -> DataReport:
     """Checks the data, and writes the report and the statistics for later runs to a folder.
 
     Raises RunError with everything that exceeds its limit.
     """
     statistics = read_statistics(given.statistics)
-    report = DataReport(anomalies=anomalies(given.anomalies), version=given.version)
-    media = media_features(source, given.media)
+    found = anomalies(given.anomalies) if given.anomalies else []
+    report = DataReport(anomalies=found, version=given.version)
+    media = media_features(columns.features, given.media)
     if media:
         report.leakage = leakage(media, given.splits)
     earlier = given.champion
@@ -77,13 +79,13 @@ def check_data(
         report.drift_skipped = f"version {given.version} was published without statistics"
     else:
         then = read_statistics(earlier)
-        report.drift = drifts(statistics, then, source.features, source.labels)
+        report.drift = drifts(statistics, then, columns.features, columns.labels)
     problems = list(_problems(report, checks))
     if problems:
         raise RunError("the data failed their checks:\n" + "\n".join(problems))
     write_text(folder / REPORT_FILE, report.model_dump_json(indent=1) + "\n")
     with whole_file(folder / STATISTICS_FILE) as temporary:
-        comparable = comparable_statistics(statistics, source.features, source.labels)
+        comparable = comparable_statistics(statistics, columns.features, columns.labels)
         temporary.write_bytes(comparable.SerializeToString(deterministic=True))
     return report
 

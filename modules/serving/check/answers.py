@@ -7,32 +7,23 @@ import requests
 import tensorflow as tf
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.serving.check.expected import Arrays, Expected
+from tfx_fusion.modules.serving.check.expected import Expected
 from tfx_fusion.modules.serving.check.process import Running
-from tfx_fusion.modules.serving.predictor import Predictor, RowsError
-from tfx_fusion.modules.serving.remote import OverGrpc, OverRest, typed
-from tfx_fusion.modules.spec import (
-    ImageFeature,
-    Specification,
-    length_name,
-    stored_columns,
-    variable_sequences,
-)
+from tfx_fusion.modules.serving.predictor import RowsError
+from tfx_fusion.modules.serving.remote import OverGrpc, OverRest
 
 TOLERANCE = 1e-5
 SECONDS = 60
 
 
-def wrong_answers(
-    running: Running, specification: Specification, wanted: Expected
-) -> Iterator[str]:
+def wrong_answers(running: Running, wanted: Expected) -> Iterator[str]:
     """The differences from the expected answers, one for each protocol and output.
 
     Each row is sent by itself, then all together.
     """
     for protocol, model in (
-        ("gRPC", OverGrpc(specification, running.grpc)),
-        ("REST", OverRest(specification, running.rest)),
+        ("gRPC", OverGrpc(wanted.name, running.grpc)),
+        ("REST", OverRest(wanted.name, running.rest)),
     ):
         count = len(wanted.row_ids)
         reported: set[str] = set()
@@ -46,7 +37,7 @@ def wrong_answers(
 
 
 def _differences(
-    model: Predictor, wanted: Expected, start: int, end: int
+    model: OverGrpc | OverRest, wanted: Expected, start: int, end: int
 ) -> Iterator[tuple[str, str]]:
     try:
         given = model.ask({name: values[start:end] for name, values in wanted.inputs.items()})
@@ -68,6 +59,7 @@ def _difference(wanted: np.ndarray, found: np.ndarray) -> str:
     if wanted.dtype == object:
         texts = [tf.compat.as_bytes(text) for text in found.ravel()]
         return "" if texts == wanted.ravel().tolist() else f"is {found.tolist()}, expected {wanted}"
+    wanted, found = wanted.astype(float), found.astype(float)
     close = np.isclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE)
     if close.all():
         return ""
@@ -78,11 +70,10 @@ def _difference(wanted: np.ndarray, found: np.ndarray) -> str:
     )
 
 
-def not_refused(running: Running, specification: Specification, wanted: Expected) -> Iterator[str]:
+def not_refused(running: Running, wanted: Expected) -> Iterator[str]:
     """Malformed requests that were answered, or after which the server answers no more."""
-    model = OverGrpc(specification, running.grpc)
-    first = {name: values[:1] for name, values in wanted.inputs.items()}
-    for what, inputs in _malformed(specification, first).items():
+    model = OverGrpc(wanted.name, running.grpc)
+    for what, inputs in wanted.malformed.items():
         try:
             model.ask(inputs)
             yield f"gRPC, {what}: expected a refusal, found an answer"
@@ -90,7 +81,7 @@ def not_refused(running: Running, specification: Specification, wanted: Expected
             pass
         except RunError as error:
             yield f"gRPC, {what}: expected INVALID_ARGUMENT, found {error}"
-    url = f"{running.rest}/v1/models/{specification.name}"
+    url = f"{running.rest}/v1/models/{wanted.name}"
     for what, path, body, code in (
         ("broken JSON", ":predict", "{", 400),
         ("no inputs", ":predict", "{}", 400),
@@ -105,20 +96,3 @@ def not_refused(running: Running, specification: Specification, wanted: Expected
             yield f"REST, {what}: expected code {code}, found {answer.status_code}: {answer.text}"
     for _, problem in _differences(model, wanted, 0, 1):
         yield f"gRPC, {wanted.row_ids[0]}, after malformed requests: {problem}"
-
-
-def _malformed(specification: Specification, first: Arrays) -> dict[str, Arrays]:
-    found: dict[str, Arrays] = {"inputs missing": {}}
-    columns = stored_columns(specification.features)
-    for name, values in first.items():
-        deeper = np.stack([typed(columns[name], values)] * 2, axis=-1)
-        found[f"input '{name}' of another shape"] = {**first, name: deeper}
-        if isinstance(specification.features.get(name), ImageFeature):
-            broken = np.array([b"no picture"], dtype=object)
-            found[f"input '{name}' that is no picture"] = {**first, name: broken}
-    for name, sequence in variable_sequences(specification.features).items():
-        length = length_name(name)
-        if length in first:
-            longer = np.array([sequence.shape[0] + 1])
-            found[f"input '{length}' of more steps than there are"] = {**first, length: longer}
-    return found

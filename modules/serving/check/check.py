@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -13,9 +14,10 @@ from tfx_fusion.modules.serving.check.answers import not_refused, wrong_answers
 from tfx_fusion.modules.serving.check.expected import Expected, expected
 from tfx_fusion.modules.serving.check.process import model_server
 from tfx_fusion.modules.serving.check.speed import Speed, measure
-from tfx_fusion.modules.serving.remote import predict_request, typed
+from tfx_fusion.modules.serving.remote import predict_request
 from tfx_fusion.modules.serving.server.servable import write_warmup
-from tfx_fusion.modules.spec import Specification, stored_columns
+from tfx_fusion.modules.spec import Serving
+from tfx_fusion.modules.training.exported import DEFAULT_SIGNATURE
 
 REPORT_FILE = "serving_check.json"
 LOG_FILE = "server.log"
@@ -31,32 +33,32 @@ class ServingReport(BaseModel):
 
 
 def check_serving(
-    specification: Specification, model: Path, split: str, folder: Path, candidate: Path
+    model: Path, folders: Sequence[str], limits: Serving, folder: Path, candidate: Path
 ) -> ServingReport:
     """Checks a model in a server, and writes a copy with warm-up requests where it passed.
 
     Args:
-        specification: the specification of the model, with its limits.
-        model: the exported model.
-        split: the folder of tf.Examples to predict.
+        model: the exported model: any SavedModel with a `serving_default` of named outputs.
+        folders: the folder of the tf.Examples to predict, or those of several spans.
+        limits: how many rows are sent, and how fast they must be answered.
         folder: for the report and the server's log.
         candidate: where the checked copy is written.
     """
-    wanted = expected(model, specification, split, specification.serving.rows)
+    wanted = expected(model, folders, limits.rows)
     report = ServingReport(rows=len(wanted.row_ids))
     shutil.copytree(model, candidate)
-    write_warmup(candidate, warmup_requests(specification, wanted))
+    write_warmup(candidate, warmup_requests(wanted))
     with tempfile.TemporaryDirectory() as base:
         # A server wants a folder of versions.
         Path(base, "1").symlink_to(candidate.resolve(), target_is_directory=True)
         try:
-            with model_server(Path(base), specification.name, folder / LOG_FILE) as running:
+            with model_server(Path(base), wanted.name, folder / LOG_FILE) as running:
                 report.server = running.kind
-                report.problems += wrong_answers(running, specification, wanted)
-                report.problems += not_refused(running, specification, wanted)
+                report.problems += wrong_answers(running, wanted)
+                report.problems += not_refused(running, wanted)
                 if not report.problems:
-                    report.speed = measure(running, specification, wanted)
-                    report.problems += report.speed.misses(specification.serving)
+                    report.speed = measure(running, wanted, limits)
+                    report.problems += report.speed.misses(limits)
         except RunError as error:
             report.problems.append(str(error))
     if report.problems:
@@ -65,13 +67,10 @@ def check_serving(
     return report
 
 
-def warmup_requests(
-    specification: Specification, wanted: Expected
-) -> list[predict_pb2.PredictRequest]:
+def warmup_requests(wanted: Expected) -> list[predict_pb2.PredictRequest]:
     """A single row, and all of them at once."""
     found = []
-    columns = stored_columns(specification.features)
     for count in sorted({1, len(wanted.row_ids)}):
-        arrays = {n: typed(columns[n], values[:count]) for n, values in wanted.inputs.items()}
-        found.append(predict_request(specification.name, arrays, "serving_default"))
+        arrays = {name: values[:count] for name, values in wanted.inputs.items()}
+        found.append(predict_request(wanted.name, arrays, DEFAULT_SIGNATURE))
     return found

@@ -9,7 +9,7 @@ import numpy as np
 from tfx_fusion.modules.serving.check.expected import Expected
 from tfx_fusion.modules.serving.check.process import Running
 from tfx_fusion.modules.serving.remote import OverGrpc
-from tfx_fusion.modules.spec import Serving, Specification
+from tfx_fusion.modules.spec import Serving
 
 REQUESTS, CLIENTS, TRIES = 200, 8, 3
 # Without a limit in the specification, a slow model is measured for so long, or so many requests.
@@ -41,17 +41,17 @@ class Speed:
         return missed
 
 
-def measure(running: Running, specification: Specification, wanted: Expected) -> Speed:
+def measure(running: Running, wanted: Expected, limits: Serving) -> Speed:
     """Measures over gRPC, up to three times where limits are missed: the machine may be busy."""
     for _ in range(TRIES):
-        speed = _measure(running, specification, wanted)
-        if not speed.misses(specification.serving):
+        speed = _measure(running, wanted, limits)
+        if not speed.misses(limits):
             break
     return speed
 
 
-def _measure(running: Running, specification: Specification, wanted: Expected) -> Speed:
-    model = OverGrpc(specification, running.grpc)
+def _measure(running: Running, wanted: Expected, limits: Serving) -> Speed:
+    model = OverGrpc(wanted.name, running.grpc)
     rows = [
         {name: values[position : position + 1] for name, values in wanted.inputs.items()}
         for position in range(len(wanted.row_ids))
@@ -62,7 +62,6 @@ def _measure(running: Running, specification: Specification, wanted: Expected) -
         model.ask(rows[number % len(rows)])
         return time.perf_counter() - start
 
-    limits = specification.serving
     bounded = limits.max_p99_ms is not None or limits.min_rows_per_second is not None
     start = time.perf_counter()
     latencies: list[float] = []

@@ -177,10 +177,10 @@ def evaluate(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Ca
             predictions_folder,
             write_predictions,
         )
-        from tfx_fusion.modules.evaluation.tfma_config import eval_config
+        from tfx_fusion.modules.evaluation.tfma_config import predictions_config
 
         config = tfma.utils.update_eval_config_with_defaults(
-            eval_config(specification, champion is not None),
+            predictions_config(specification, champion is not None),
             has_baseline=champion is not None,
             rubber_stamp=True,
         )

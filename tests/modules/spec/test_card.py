@@ -62,12 +62,13 @@ def test_the_file_made_of_an_application_keeps_its_licence(tmp_path: Path) -> No
 def test_new_words_compute_nothing_anew(plain: Specification, described: Specification) -> None:
     from tfx_fusion.modules.embedding.plan import plan_stages
     from tfx_fusion.modules.graph.build import build, open_interface
-    from tfx_fusion.modules.spec.views import evaluation_view, training_view
+    from tfx_fusion.modules.spec.evaluated import EvaluationView
+    from tfx_fusion.modules.spec.views import training_view
     from tfx_fusion.modules.submodels.inspection import inspect_submodel
 
     assert plain != described
     assert training_view(plain) == training_view(described)
-    assert evaluation_view(plain) == evaluation_view(described)
+    assert EvaluationView.of(plain) == EvaluationView.of(described)
     interfaces = {n: inspect_submodel(p).interface for n, (_, p) in plain.imported().items()}
     plans = [plan_stages(s, build(s, interfaces, open_interface)) for s in (plain, described)]
     assert plans[0] == plans[1]

@@ -54,7 +54,7 @@ def test_splits_without_a_common_picture_leak_nothing(write: Callable[..., Any])
         eval=[[example("row 3", image=b"b"), example("row 4", image=b"b")]],
     )
 
-    found = leakage(["image"], splits)
+    found = leakage({"image": "image"}, splits)
 
     assert (found.rows, found.leaked, found.share) == (2, [], 0.0)
 
@@ -70,7 +70,7 @@ def test_each_eval_row_whose_picture_is_trained_on_is_named_with_that_row(
         ],
     )
 
-    found = leakage(["image"], splits)
+    found = leakage({"image": "image"}, splits)
 
     assert found.rows == 4
     assert found.share == 0.75
@@ -89,7 +89,9 @@ def test_a_row_counts_once_and_features_are_not_compared_with_each_other(
         eval=[[example("row 3", front=b"a", side=b"b"), example("row 4", front=b"b", side=b"a")]],
     )
 
-    assert leakage(["front", "side"], splits).leaked == [("row 3", "front", "row 1")]
+    found = leakage({"front": "front", "side": "side"}, splits)
+
+    assert found.leaked == [("row 3", "front", "row 1")]
 
 
 def test_what_is_missing_in_both_splits_does_not_leak(write: Callable[..., Any]) -> None:
@@ -99,7 +101,7 @@ def test_what_is_missing_in_both_splits_does_not_leak(write: Callable[..., Any])
         eval=[[example("row 2", image=b"", steps=nothing)]],
     )
 
-    assert leakage(["image", "steps"], splits).leaked == []
+    assert leakage({"image": "image", "steps": "steps"}, splits).leaked == []
 
 
 def test_sequences_are_compared_by_their_numbers(write: Callable[..., Any]) -> None:
@@ -108,15 +110,19 @@ def test_sequences_are_compared_by_their_numbers(write: Callable[..., Any]) -> N
         eval=[[example("row 3", steps=[0.5, 2.0]), example("row 4", steps=[2.0, 0.5])]],
     )
 
-    assert leakage(["steps"], splits).leaked == [("row 3", "steps", "row 2")]
+    assert leakage({"steps": "steps"}, splits).leaked == [("row 3", "steps", "row 2")]
 
 
 @pytest.mark.parametrize(
     ("columns", "media"),
-    [(["pictures", "numbers"], ["image", "steps"]), (["pictures"], ["image"]), ([], ["image"])],
+    [
+        (["pictures", "numbers"], {"image": "pictures", "steps": "numbers"}),
+        (["pictures"], {"image": "pictures"}),
+        ([], {"image": "pictures"}),
+    ],
 )
 def test_media_are_pictures_and_sequences_that_files_hold(
-    columns: list[str], media: list[str]
+    columns: list[str], media: dict[str, str]
 ) -> None:
     source = RowSource.model_validate(
         {
@@ -131,4 +137,4 @@ def test_media_are_pictures_and_sequences_that_files_hold(
         }
     )
 
-    assert media_features(source, columns) == media
+    assert media_features(source.features, columns) == media

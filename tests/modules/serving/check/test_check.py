@@ -21,22 +21,15 @@ from tfx_fusion.modules.serving.check.process import Running, model_server
 from tfx_fusion.modules.serving.check.speed import Speed, measure
 from tfx_fusion.modules.serving.published import PublishedModel
 from tfx_fusion.modules.serving.server.servable import read_warmup, write_warmup
-from tfx_fusion.modules.spec import Serving, Specification, load_specification
+from tfx_fusion.modules.spec import Serving
 
 pytestmark = pytest.mark.component
 
 
 @pytest.fixture(scope="module")
-def specification(shared_world: Path) -> Specification:
-    return load_specification(shared_world / "fusion.yaml")
-
-
-@pytest.fixture(scope="module")
-def wanted(
-    shared_published: Path, specification: Specification, shared_training_inputs: Any
-) -> Expected:
+def wanted(shared_published: Path, shared_training_inputs: Any) -> Expected:
     split = str(shared_training_inputs.splits["eval"])
-    return expected(shared_published / "1", specification, split, 12)
+    return expected(shared_published / "1", [split], 12)
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +69,20 @@ def test_what_is_expected_is_what_the_evaluator_reads(
 
 
 def test_right_answers_and_refusals_leave_nothing_to_report(
-    running: Running, specification: Specification, wanted: Expected
+    running: Running, wanted: Expected
 ) -> None:
-    assert list(wrong_answers(running, specification, wanted)) == []
-    assert list(not_refused(running, specification, wanted)) == []
+    assert list(wrong_answers(running, wanted)) == []
+    assert list(not_refused(running, wanted)) == []
 
 
 def test_a_wrong_answer_is_reported_with_its_request_output_and_size(
-    running: Running, specification: Specification, wanted: Expected
+    running: Running, wanted: Expected
 ) -> None:
     changed = {name: values.copy() for name, values in wanted.outputs.items()}
     changed["colour_probabilities"][4, 2] += 0.25
     changed["colour_classes"][2, 1] = b"black"
     wrong = replace(wanted, outputs=changed)
-    problems = list(wrong_answers(running, specification, wrong))
+    problems = list(wrong_answers(running, wrong))
     assert len(problems) == 4  # each once for a protocol
     for protocol, (classes, chances) in (("gRPC", problems[:2]), ("REST", problems[2:])):
         assert classes.startswith(f"{protocol}, row 62: output 'colour_classes' is ")
@@ -101,19 +94,18 @@ def test_a_wrong_answer_is_reported_with_its_request_output_and_size(
 
 
 def test_an_output_that_is_missing_or_of_another_shape_is_reported(
-    running: Running, specification: Specification, wanted: Expected
+    running: Running, wanted: Expected
 ) -> None:
     more = {**wanted.outputs, "taste": np.zeros((12, 1))}
-    problems = list(wrong_answers(running, specification, replace(wanted, outputs=more)))
+    problems = list(wrong_answers(running, replace(wanted, outputs=more)))
     assert "expected the outputs ['colour_classes', 'colour_probabilities', 'taste']" in problems[0]
     wide = {**wanted.outputs, "colour_probabilities": np.zeros((12, 4))}
-    problems = list(wrong_answers(running, specification, replace(wanted, outputs=wide)))
+    problems = list(wrong_answers(running, replace(wanted, outputs=wide)))
     assert "has shape (1, 3), expected (1, 4)" in problems[0]
 
 
 def test_a_server_that_answers_malformed_requests_is_reported(
     running: Running,
-    specification: Specification,
     wanted: Expected,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -123,7 +115,7 @@ def test_a_server_that_answers_malformed_requests_is_reported(
     answer = requests.Response()
     answer.status_code, answer._content = 200, b"{}"
     monkeypatch.setattr(requests, "post", lambda *_, **__: answer)
-    problems = "\n".join(not_refused(running, specification, wanted))
+    problems = "\n".join(not_refused(running, wanted))
     assert "gRPC, inputs missing: expected a refusal, found an answer" in problems
     assert "gRPC, input 'image' that is no picture: expected a refusal" in problems
     assert "REST, broken JSON: expected code 400, found 200" in problems
@@ -133,10 +125,8 @@ def test_a_server_that_answers_malformed_requests_is_reported(
 # Speed, warm-up
 
 
-def test_limits_are_compared_with_what_was_measured(
-    running: Running, specification: Specification, wanted: Expected
-) -> None:
-    speed = measure(running, specification, wanted)
+def test_limits_are_compared_with_what_was_measured(running: Running, wanted: Expected) -> None:
+    speed = measure(running, wanted, Serving())
     assert 0 < speed.p50_ms <= speed.p95_ms <= speed.p99_ms
     assert speed.rows_per_second > 0
     given = Speed(p50_ms=1.0, p95_ms=2.0, p99_ms=30.0, rows_per_second=100.0)
@@ -148,13 +138,11 @@ def test_limits_are_compared_with_what_was_measured(
     ]
 
 
-def test_the_same_rows_make_the_same_warm_up_file(
-    specification: Specification, wanted: Expected, tmp_path: Path
-) -> None:
+def test_the_same_rows_make_the_same_warm_up_file(wanted: Expected, tmp_path: Path) -> None:
     files = []
     for version in (tmp_path / "1", tmp_path / "2"):
         version.mkdir()
-        write_warmup(version, warmup_requests(specification, wanted))
+        write_warmup(version, warmup_requests(wanted))
         files.append((version / "assets.extra" / "tf_serving_warmup_requests").read_bytes())
     assert files[0] == files[1]
     one, all_ = read_warmup(tmp_path / "1")
@@ -167,7 +155,6 @@ def test_the_same_rows_make_the_same_warm_up_file(
 
 
 def test_tf_serving_is_taken_where_it_is_installed_and_a_missed_limit_keeps_no_model(
-    specification: Specification,
     shared_published: Path,
     shared_training_inputs: Any,
     tf_serving: Any,
@@ -179,11 +166,10 @@ def test_tf_serving_is_taken_where_it_is_installed_and_a_missed_limit_keeps_no_m
         '"$model_base_path" "$model_name" '
         '"$port" "$rest_api_port"'
     )
-    limited = specification.model_copy(update={"serving": Serving(rows=5, max_p99_ms=1e-6)})
     report = check_serving(
-        limited,
-        model=shared_published / "1",
-        split=str(shared_training_inputs.splits["eval"]),
+        shared_published / "1",
+        folders=[str(shared_training_inputs.splits["eval"])],
+        limits=Serving(rows=5, max_p99_ms=1e-6),
         folder=tmp_path,
         candidate=tmp_path / "candidate",
     )
