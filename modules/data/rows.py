@@ -189,7 +189,7 @@ class RowParser:
         if isinstance(part, spec.ImageFeature):
             return _bytes_feature([self._image(row, part)])
         if isinstance(part, spec.TextFeature):
-            return _bytes_feature([_text(row, part.column).encode()])
+            return _bytes_feature([_text(row, name).encode() for name in part.names])
         if isinstance(part, spec.CategoryFeature | spec.CategoryLabel):
             name = _class(part.column, _cell(row, part.column), part.classes)
             return _bytes_feature([name.encode()])

@@ -30,6 +30,7 @@ from tfx_fusion.modules.embedding.columns import write_rows
 from tfx_fusion.modules.errors import RejectedRowsError, RunError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.tokens.loading import load_saved_model
 from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
 
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -67,7 +68,7 @@ class Predictor:
         """`models` are the SavedModel of the candidate, and of the champion if there is one."""
         self._specification = specification
         self._names = (ROW_ID, *{name: 0 for names in specification.sliced_by() for name in names})
-        self._models = {name: tf.saved_model.load(str(path)) for name, path in models.items()}
+        self._models = {name: load_saved_model(str(path)) for name, path in models.items()}
 
     def batches(self, path: str, rejected: list[str]) -> Iterator[dict[str, np.ndarray]]:
         """The rows of a file of tf.Examples in order, as `{column: (batch, …)}`.

@@ -17,6 +17,8 @@ from tfx_fusion.modules.spec import (
     weights_name,
 )
 from tfx_fusion.modules.spec.features import ROW_ID, Stored
+from tfx_fusion.modules.spec.topology import source_of
+from tfx_fusion.modules.tokens.loading import load_saved_model
 
 DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
 
@@ -36,7 +38,7 @@ class TransformGraph(tf.Module):
             features, labels: what the specification names; every one is in the graph.
         """
         super().__init__(name="transform_graph")
-        self._imported = tf.saved_model.load(path)
+        self._imported = load_saved_model(path)
         self._stored = stored_columns({**features, **labels})
         self._sequences = variable_sequences(features)
         self._weights = [weights_name(name) for name in weighted_labels(labels)]
@@ -60,11 +62,12 @@ class TransformGraph(tf.Module):
         return {**spec, "row_id": tf.io.FixedLenFeature((), tf.string)}
 
     def input_specs(self, names: list[str]) -> dict[str, tf.TensorSpec]:
-        """The raw tensors that a serving request gives, by name."""
+        """The raw tensors that a serving request gives for some inputs of the model, by name."""
+        features = {*names, *map(source_of, names)}
         return {
             name: tf.TensorSpec((None, *part.shape), DTYPES[part.dtype], name=name)
             for name, part in self._stored.items()
-            if name in names
+            if name in features
         }
 
     def parse(self, serialized: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from tfx_fusion.modules.files import check_path
 from tfx_fusion.modules.registry.versions import holds_model, newest_version
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
 from tfx_fusion.modules.spec import Specification
+from tfx_fusion.modules.tokens.loading import load_saved_model
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
 
@@ -47,7 +48,7 @@ class PublishedModel(Predictor):
         """Raises RunError where the folder was not published by this project or is damaged."""
         specification = read_specification(version)
         try:
-            self._loaded = tf.saved_model.load(str(version))
+            self._loaded = load_saved_model(str(version))
         except Exception as error:  # TensorFlow raises many types here
             raise RunError(f"{version}: TensorFlow cannot load the model: {error}") from error
         self._signature = self._loaded.signatures["serving_default"]

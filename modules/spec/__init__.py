@@ -5,6 +5,7 @@ from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
 from tfx_fusion.modules.spec.features import (
+    TOKENS,
     CategoryFeature,
     CategoryLabel,
     Feature,

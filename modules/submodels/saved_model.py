@@ -20,6 +20,7 @@ from tfx_fusion.modules.submodels.interface import (
     TensorInfo,
     unique_names,
 )
+from tfx_fusion.modules.tokens.loading import load_saved_model
 
 GRAPH = "saved_model.pb"
 # Operations that run code or reach the file system. The list follows TensorFlow's SECURITY.md
@@ -64,7 +65,7 @@ def load(path: Path) -> Any:
     check_path(path, "the SavedModel")
     check_graph(path)
     try:
-        return tf.saved_model.load(str(path))
+        return load_saved_model(str(path))
     except Exception as error:  # TensorFlow raises many types here, for the user all are one
         reason = first_line(error)
         raise UserError(f"{path}: TensorFlow cannot load the SavedModel: {reason}") from error

@@ -11,6 +11,7 @@ from tfx_fusion.modules.data.file_list import example_files
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.preprocessing.graph import DTYPES
 from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification, stored_columns
+from tfx_fusion.modules.tokens.loading import load_saved_model
 from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE
 from tfx_fusion.modules.training.losses import is_binary
 
@@ -41,7 +42,7 @@ def expected(version: Path, specification: Specification, split: str, rows: int)
     serialized = tf.constant(list(islice(records, rows)))
     if not len(serialized):
         raise RunError(f"{split}: expected rows to check the served model with, found none")
-    loaded = tf.saved_model.load(str(version))
+    loaded = load_saved_model(str(version))
     served = loaded.signatures["serving_default"].structured_input_signature[1]
     spec = {
         name: tf.io.FixedLenFeature(shape, DTYPES[dtype])

@@ -1,0 +1,86 @@
+"""A tokenizer with its special tokens, packing and length, as one function of a graph."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.spec.tokenizer import SENTENCEPIECE, Contents
+from tfx_fusion.modules.spec.tokenizer_json import check_runs, special_tokens, template
+from tfx_fusion.modules.tokens.loading import import_tensorflow_text
+from tfx_fusion.modules.tokens.packing import pack
+from tfx_fusion.modules.tokens.sentencepiece import SentencePieces, Track, plainly
+from tfx_fusion.modules.tokens.wordpiece import WordPieces
+
+# Around a special token inside a text: no byte of UTF-8.
+MARK = b"\xff"
+MARKED = rb"\0".join([MARK, MARK])
+
+
+class TextTokens:
+    """One text or two `(batch,)` of each row to `ids`, `mask` and `segments` `(batch, length)`.
+
+    All are int64.
+    """
+
+    def __init__(
+        self, contents: Contents, length: int, texts: int = 1, track: Track = plainly
+    ) -> None:
+        """
+        Args:
+            contents: what the tokenizer's files say.
+            length: the tokens of a row, special ones included.
+            texts: 1 or 2.
+            track: makes what must be saved with the function.
+
+        Raises UserError where the files describe something that cannot run in a graph.
+        """
+        import_tensorflow_text()
+        content = contents.content
+        check_runs(content)
+        self._length = length
+        self._items = template(content, texts)
+        self._pad = contents.vocabulary[contents.pad]
+        self._special = special_tokens(content)
+        self._model: Any
+        kind = content["model"]["type"]
+        if kind == "WordPiece":
+            self._model = WordPieces(content)
+        elif kind == SENTENCEPIECE:
+            proto = base64.b64decode(content["model"]["proto"])
+            self._model = SentencePieces(proto, track)
+        else:
+            raise UserError(f"a tokenizer of type {kind} cannot run in a graph")
+
+    def __call__(self, texts: Sequence[Any]) -> dict[str, Any]:
+        """The texts are one tensor of strings `(batch,)`, or two."""
+        ids, mask, segments = pack(
+            self._items, [self.tokens(text) for text in texts], self._length, self._pad
+        )
+        return {"ids": ids, "mask": mask, "segments": segments}
+
+    def tokens(self, texts: Any) -> Any:
+        """Texts `(batch,)` to ids `(batch, None)`, ragged, without what packing adds."""
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+        if not self._special:
+            return self._model(texts)
+        # What a special token is written as in a text is that token, as in `tokenizers`. Not by
+        # tensorflow-text's `regex_split`, which loses what stands behind a NUL.
+        names = sorted(self._special, key=len, reverse=True)
+        marked = tf.strings.regex_replace(texts, "|".join(map(re.escape, names)), MARKED)
+        pieces = tf.strings.split(marked, sep=MARK)
+        flat = pieces.flat_values
+        number = tf.fill(tf.shape(flat), tf.constant(-1, tf.int64))
+        for name in names:
+            number = tf.where(flat == name, tf.constant(self._special[name], tf.int64), number)
+        special = number >= 0
+        rest = self._model(tf.where(special, "", flat))
+        alone = tf.RaggedTensor.from_row_lengths(
+            tf.boolean_mask(number, special), tf.cast(special, tf.int64), validate=False
+        )
+        return pieces.with_flat_values(tf.concat([rest, alone], axis=1)).merge_dims(1, 2)
