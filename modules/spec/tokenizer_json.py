@@ -10,6 +10,10 @@ from tfx_fusion.modules.errors import UserError
 NORMALIZERS = frozenset({"BertNormalizer", "Lowercase", "NFD", "NFKD", "Sequence", "StripAccents"})
 
 
+# KerasHub's own way to words, which differs from BERT's for some characters.
+HUB_WORDS = "KerasHub"
+
+
 class Item(NamedTuple):
     """One part of a packed row: special tokens, or the text of a `place` (0 or 1)."""
 
@@ -94,12 +98,18 @@ def check_runs(content: dict[str, Any]) -> None:
 def _check_wordpiece(content: dict[str, Any]) -> None:
     normalizer, splitter = content.get("normalizer") or {}, content.get("pre_tokenizer") or {}
     for item in (normalizer, *normalizer.get("normalizers", ())):
-        if item and item["type"] not in NORMALIZERS:
+        if item and item["type"] not in {*NORMALIZERS, HUB_WORDS}:
             raise UserError(
                 f"its normalizer '{item['type']}' cannot run in a graph; those that can: "
                 f"{', '.join(sorted(NORMALIZERS))}"
             )
-    if splitter.get("type") != "BertPreTokenizer":
+    kinds = [item["type"] for item in (normalizer, *normalizer.get("normalizers", ())) if item]
+    if {"NFD", "NFKD"} & set(kinds) and "StripAccents" not in kinds:
+        raise UserError(
+            "its normalizer takes letters and accents apart and keeps both, which cannot run in a "
+            "graph: it needs 'StripAccents' behind it"
+        )
+    if splitter.get("type") not in ("BertPreTokenizer", HUB_WORDS):
         raise UserError(
             f"its pre_tokenizer '{splitter.get('type', 'none')}' cannot run in a graph; "
             "'BertPreTokenizer' can"

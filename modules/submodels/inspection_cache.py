@@ -25,6 +25,7 @@ from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.processes import ending_with_this
 from tfx_fusion.modules.spec import Specification, Submodel
+from tfx_fusion.modules.spec.submodel import TEXTS
 from tfx_fusion.modules.submodels.interface import Inspection
 
 MODEL_FILES = ("saved_model.pb", "config.json")  # of a SavedModel, and of a preset
@@ -169,6 +170,9 @@ def with_path(submodel: Submodel, folder: Path) -> Submodel:
         return submodel
     key, local = submodel.source
     identity = [name, submodel.weights, submodel.config, file_states(local) if local else []]
+    texts = [name for name in TEXTS if name in submodel.inputs]
+    if submodel.task is not None or (key == "preset" and texts):  # others keep their files' names
+        identity += [submodel.task, texts]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     if key == "preset":
         origin = f"KerasHub preset {name}"

@@ -31,6 +31,10 @@ from tfx_fusion.modules.submodels.stored_config import (
     needs_hub,
     read_config,
 )
+from tfx_fusion.modules.submodels.text_input import TextInput
+
+# Registered with Keras by its import, for files of presets that take text.
+_ = TextInput
 
 
 @fresh_layer_names()

@@ -13,6 +13,8 @@ from tfx_fusion.modules.errors import UserError
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 HUB = "keras_hub"
+# The layer of ours that the file of a preset holds, where it takes text.
+TEXT_INPUT = ("TextInput", "tfx_fusion.modules.submodels.text_input")
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def check_classes(path: Path, config: Mapping[str, Any], listed: Mapping[str, An
 def foreign_classes(config: Any) -> Iterator[tuple[str, str]]:
     """Each class in an architecture from outside of Keras and KerasHub, with its module."""
     for class_name, module, package in _stored_classes(config):
-        if package not in ("keras", "builtins", HUB):
+        if package not in ("keras", "builtins", HUB) and (class_name, module) != TEXT_INPUT:
             yield class_name, module
 
 

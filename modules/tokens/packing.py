@@ -15,11 +15,8 @@ def pack(
 ) -> tuple[Any, Any, Any]:
     """Packs ids `(batch, None)` of each text, ragged.
 
-    Returns ids, mask (1 where a token is) and segments, each `(batch, length)` int64. What is too
-    long is cut at its end; of two texts the longer one first.
+    They must fit. Returns ids, mask (1 where a token is) and segments, `(batch, length)` int64.
     """
-    room = length - sum(len(item.ids) for item in items)
-    texts = _truncated(list(texts), room)
     rows = texts[0].nrows()
     parts, segments = [], []
     for item in items:
@@ -45,10 +42,10 @@ def _int(number: int) -> Any:
     return tf.constant(number, tf.int64)
 
 
-def _truncated(texts: list[Any], room: int) -> list[Any]:
+def longest_first(texts: Sequence[Any], room: int) -> list[Any]:
+    """Cuts one text, or the longer one of two first, as `LongestFirst` of `tokenizers`."""
     if len(texts) == 1:
         return [texts[0][:, :room]]
-    # As `LongestFirst` of `tokenizers`: the shorter text is cut only where both are too long.
     first, second = (text.row_lengths() for text in texts)
     short = tf.minimum(first, second)
     long = tf.where(short > room, short, tf.maximum(short, room - short))
@@ -61,6 +58,18 @@ def _truncated(texts: list[Any], room: int) -> list[Any]:
     return [
         _first_tokens(text, tf.where(fits, length, tf.minimum(length, limit)))
         for text, length, limit in zip(texts, (first, second), most, strict=True)
+    ]
+
+
+def round_robin(texts: Sequence[Any], room: int) -> list[Any]:
+    """Cuts one text, or gives two a token each in turn, as KerasHub's packers do."""
+    if len(texts) == 1:
+        return [texts[0][:, :room]]
+    lengths = [text.row_lengths() for text in texts]
+    halves = (room - room // 2, room // 2)
+    return [
+        _first_tokens(text, tf.minimum(length, tf.maximum(_int(half), room - other)))
+        for text, length, other, half in zip(texts, lengths, lengths[::-1], halves, strict=True)
     ]
 
 

@@ -19,15 +19,26 @@ def plainly(make: Callable[[], Any]) -> Any:
 class SentencePieces:
     """Texts `(batch,)` to ids `(batch, None)`, ragged, without special tokens."""
 
-    def __init__(self, proto: bytes, track: Track) -> None:
-        """`proto` is the content of a `spiece.model`."""
+    def __init__(self, proto: bytes, track: Track, shift: int = 0, unknown: int = 0) -> None:
+        """
+        Args:
+            proto: the content of a `spiece.model`.
+            track: makes the resource that holds the model.
+            shift: what is added to each id, as in models that fairseq trained.
+            unknown: the id of what no piece covers, where ids are shifted.
+        """
         import tensorflow_text
 
+        self._shift, self._unknown = shift, unknown
         self._pieces = track(
             lambda: tensorflow_text.SentencepieceTokenizer(model=proto, out_type=tf.int32)
         )
 
     def __call__(self, texts: Any) -> Any:
         # SentencePiece takes invalid bytes in its own way, and so did its training.
-        ids = self._pieces.tokenize(texts)
-        return tf.cast(ids, tf.int64).with_row_splits_dtype(tf.int64)
+        ids = tf.cast(self._pieces.tokenize(texts), tf.int64).with_row_splits_dtype(tf.int64)
+        if not self._shift:
+            return ids
+        values = ids.flat_values
+        unknown = tf.constant(self._unknown, tf.int64)
+        return ids.with_flat_values(tf.where(values == 0, unknown, values + self._shift))

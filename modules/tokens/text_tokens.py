@@ -13,7 +13,7 @@ from tfx_fusion.modules.errors import UserError
 from tfx_fusion.modules.spec.tokenizer import SENTENCEPIECE, Contents
 from tfx_fusion.modules.spec.tokenizer_json import check_runs, special_tokens, template
 from tfx_fusion.modules.tokens.loading import import_tensorflow_text
-from tfx_fusion.modules.tokens.packing import pack
+from tfx_fusion.modules.tokens.packing import longest_first, pack, round_robin
 from tfx_fusion.modules.tokens.sentencepiece import SentencePieces, Track, plainly
 from tfx_fusion.modules.tokens.wordpiece import WordPieces
 
@@ -45,6 +45,9 @@ class TextTokens:
         check_runs(content)
         self._length = length
         self._items = template(content, texts)
+        self._truncate = longest_first
+        if (content.get("truncation") or {}).get("strategy") == "RoundRobin":
+            self._truncate = round_robin
         self._pad = contents.vocabulary[contents.pad]
         self._special = special_tokens(content)
         self._model: Any
@@ -53,15 +56,16 @@ class TextTokens:
             self._model = WordPieces(content)
         elif kind == SENTENCEPIECE:
             proto = base64.b64decode(content["model"]["proto"])
-            self._model = SentencePieces(proto, track)
+            options = {key: content["model"].get(key, 0) for key in ("shift", "unknown")}
+            self._model = SentencePieces(proto, track, **options)
         else:
             raise UserError(f"a tokenizer of type {kind} cannot run in a graph")
 
     def __call__(self, texts: Sequence[Any]) -> dict[str, Any]:
         """The texts are one tensor of strings `(batch,)`, or two."""
-        ids, mask, segments = pack(
-            self._items, [self.tokens(text) for text in texts], self._length, self._pad
-        )
+        room = self._length - sum(len(item.ids) for item in self._items)
+        tokens = self._truncate([self.tokens(text) for text in texts], room)
+        ids, mask, segments = pack(self._items, tokens, self._length, self._pad)
         return {"ids": ids, "mask": mask, "segments": segments}
 
     def tokens(self, texts: Any) -> Any:

@@ -10,9 +10,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.keras_compat import hub_words
+from tfx_fusion.modules.spec.tokenizer_json import HUB_WORDS
 from tfx_fusion.modules.tokens.characters import character_table
 
-# `max_bytes_per_word` counts bytes, of which a character has up to 4.
+# Hugging Face counts the characters of a word, tensorflow-text its bytes: up to 4 a character.
 BYTES = 4
 
 
@@ -24,18 +26,23 @@ class WordPieces:
         that of a `tokenizer.json`."""
         import tensorflow_text
 
-        normalizer, splitter = content.get("normalizer"), content.get("pre_tokenizer")
         model = content["model"]
-        self._table = character_table(_words(json.dumps(normalizer), json.dumps(splitter)))
+        normalizer, splitter = content.get("normalizer"), content.get("pre_tokenizer")
+        self._hub = normalizer is not None and normalizer["type"] == HUB_WORDS
+        if self._hub:
+            self._options = {key: flag for key, flag in normalizer.items() if key != "type"}
+        else:
+            words = _words(json.dumps(normalizer), json.dumps(splitter))
+            self._table = character_table(words)
         vocabulary = sorted(model["vocab"], key=model["vocab"].__getitem__)
-        self._most = model.get("max_input_chars_per_word", 100)
+        self._most = model["max_input_chars_per_word"]
         self._unknown = model["unk_token"]
         with tf.init_scope():
             try:
                 self._pieces = tensorflow_text.FastWordpieceTokenizer(
                     vocabulary,
                     suffix_indicator=model.get("continuing_subword_prefix", "##"),
-                    max_bytes_per_word=BYTES * self._most,
+                    max_bytes_per_word=self._most * (1 if self._hub else BYTES),
                     token_out_type=tf.int64,
                     unknown_token=self._unknown,
                     no_pretokenization=True,
@@ -44,14 +51,20 @@ class WordPieces:
                 raise UserError(f"the vocabulary cannot be used: {error}") from error
 
     def __call__(self, texts: Any) -> Any:
+        words = self._words_of_hub(texts) if self._hub else self._words(texts)
+        return self._pieces.tokenize(words).merge_dims(1, 2)
+
+    def _words(self, texts: Any) -> Any:
         codes = tf.strings.unicode_decode(texts, "UTF-8", errors="replace")
         normal = tf.strings.unicode_encode(self._table.apply(codes), "UTF-8")
         words = tf.strings.split(normal)
         long = tf.strings.length(words.flat_values, "UTF8_CHAR") > self._most
-        words = words.with_flat_values(
-            tf.where(long, tf.constant(self._unknown), words.flat_values)
-        )
-        return self._pieces.tokenize(words).merge_dims(1, 2)
+        unknown = tf.constant(self._unknown)
+        return words.with_flat_values(tf.where(long, unknown, words.flat_values))
+
+    def _words_of_hub(self, texts: Any) -> Any:
+        # Any control character separates words, but a NUL would end the text.
+        return hub_words(tf.strings.regex_replace(texts, "\0", "\1"), **self._options)
 
 
 @lru_cache(maxsize=4)

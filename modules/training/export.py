@@ -21,6 +21,7 @@ from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.keras_compat import all_layers
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import CategoryLabel, NumberLabel, Specification
+from tfx_fusion.modules.submodels.text_input import TextInput
 from tfx_fusion.modules.tokens.loading import load_saved_model
 from tfx_fusion.modules.training.frozen_proof import (
     Digests,
@@ -97,6 +98,7 @@ def _tracked(fused: FusedModel, transform: TransformGraph, frozen: Digests) -> t
         keras.layers.StringLookup,
         keras.layers.IntegerLookup,
         keras.layers.TextVectorization,
+        TextInput,
     )
     module.lookups = [layer for layer in all_layers(fused.model) if isinstance(layer, lookups)]
     return module
