@@ -253,6 +253,7 @@ class _Join(Joined):
 
     def _check_connections(self, name: str) -> None:
         submodel, interface = self.graph.submodels[name], self.interfaces[name]
+        needed = interface.needed_inputs(self.taps.get(self.graph.owner(name), ()))
         problems = [
             f"submodels.{name}.inputs.{entry}: the model has no such input; "
             f"{suggestion(entry, interface.inputs)}"
@@ -261,7 +262,7 @@ class _Join(Joined):
         ] + [
             f"submodels.{name}.inputs: the model's input '{entry}' {info} is not connected"
             for entry, info in interface.inputs.items()
-            if entry not in submodel.inputs
+            if entry in needed and entry not in submodel.inputs
         ]
         if problems:
             raise SpecificationError(problems)
@@ -279,6 +280,8 @@ class _Join(Joined):
             return
         # The precision is that of new layers. A file does not store that of all layers in it: those
         # that a subclassed model makes by itself take Keras's default.
+        needed = interface.needed_inputs(self.taps[owner])
+        inputs = {entry: tensor for entry, tensor in inputs.items() if entry in needed}
         with precision("float32"):
             if owner not in self.submodels:
                 # By the owner's name even where a twin comes first in the order of the data.

@@ -15,6 +15,7 @@ from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.optimizers import new_optimizer
 from tfx_fusion.modules.validation.names import specification_problems
 from tfx_fusion.modules.validation.part import buildable_part, without
+from tfx_fusion.modules.validation.tokens import token_problems
 
 
 def validate(specification: Specification, interfaces: Mapping[str, Interface]) -> FusedModel:
@@ -57,6 +58,7 @@ def graph_problems(
         fused = None  # of a part only
     if fused is None:
         problems += _layer_problems(specification)
+    problems += token_problems(specification, interfaces)
     problems += _stage_problems(specification, interfaces, fused)
     if fused is not None:
         problems += ablation_problems(specification, interfaces)
