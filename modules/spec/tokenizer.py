@@ -24,10 +24,9 @@ Token = Annotated[str, Field(min_length=1)]
 SPECIAL = {
     "wordpiece": {"start": "[CLS]", "end": "[SEP]", "pad": "[PAD]", "unknown": "[UNK]"},
     "bpe": {"start": "<s>", "end": "</s>", "pad": "<pad>", "unknown": "<unk>"},
-    "unigram": {"start": "[CLS]", "end": "[SEP]", "pad": "<pad>", "unknown": "<unk>"},
     "sentencepiece": {"start": "[CLS]", "end": "[SEP]", "pad": "<pad>", "unknown": "<unk>"},
 }
-MODELS = {"WordPiece": "wordpiece", "BPE": "bpe", "Unigram": "unigram"}
+MODELS = {"WordPiece": "wordpiece", "BPE": "bpe", "Unigram": "sentencepiece"}
 # The type of a model in our own extension of the format: a SentencePiece model as it is.
 SENTENCEPIECE = "SentencePiece"
 
@@ -36,8 +35,8 @@ class Tokenizer(Part):
     """A tokenizer by its files.
 
     `wordpiece` reads a `vocab.txt` (one piece a line) or a `tokenizer.json`; `bpe` a `vocab.json`
-    with its `merges` (byte-level, as GPT-2's and RoBERTa's), or a `tokenizer.json`; `unigram` a
-    `tokenizer.json`; `sentencepiece` a `spiece.model`.
+    with its `merges` (byte-level, as GPT-2's and RoBERTa's), or a `tokenizer.json`; `sentencepiece`
+    a `spiece.model`, of either kind (unigram or BPE).
 
     `start` and `end` stand around each text, `pad` behind it, and `unknown` for what no piece
     covers: unless given, as the `tokenizer.json` says, else `[CLS]`, `[SEP]`, `[PAD]` and `[UNK]`
@@ -46,7 +45,7 @@ class Tokenizer(Part):
     and loses its accents, which is so unless given if no piece has a capital letter.
     """
 
-    type: Literal["wordpiece", "bpe", "unigram", "sentencepiece"]
+    type: Literal["wordpiece", "bpe", "sentencepiece"]
     file: LocalPath
     merges: LocalPath | None = None
     lowercase: Flag | None = None
@@ -58,10 +57,10 @@ class Tokenizer(Part):
     @model_validator(mode="after")
     def _files_fit_type(self) -> Tokenizer:
         whole = self.is_whole
-        if self.type == "unigram" and not whole:
+        if self.type == "sentencepiece" and whole:
             raise ValueError(
-                f"type 'unigram' is read from a tokenizer.json, found '{self.file.name}'; "
-                "a spiece.model is of type 'sentencepiece'"
+                f"type 'sentencepiece' is read from a spiece.model (or sentencepiece.bpe.model), "
+                f"found '{self.file.name}': name the one that came with the model"
             )
         if (self.merges is None) != (self.type != "bpe" or whole):
             verb = "needs 'merges' beside it" if self.merges is None else "takes no 'merges'"
@@ -107,8 +106,6 @@ class Contents(NamedTuple):
 def vocabulary_of(content: dict[str, Any]) -> dict[str, int]:
     """The id of each token of a `tokenizer.json`, special ones included."""
     pieces = content["model"]["vocab"]
-    if isinstance(pieces, list):  # of Unigram: pairs of a piece and its score
-        pieces = {piece[0]: place for place, piece in enumerate(pieces)}
     added = {item["content"]: item["id"] for item in content.get("added_tokens") or ()}
     return {**pieces, **added}
 
@@ -163,7 +160,7 @@ def _read(tokenizer: Tokenizer, _changed: tuple[int, ...]) -> Contents:
         if token not in vocabulary:
             raise UserError(
                 f"{tokenizer.file}: the special token {key}: '{token}' is not in it; name the one "
-                f"that the model was trained with by the key '{key}'"
+                f"that the model was trained with by the key '{key}'{_hint(tokenizer, vocabulary)}"
             )
     content["post_processor"] = {
         "type": "RobertaProcessing" if tokenizer.type == "bpe" else "BertProcessing",
@@ -176,6 +173,12 @@ def _read(tokenizer: Tokenizer, _changed: tuple[int, ...]) -> Contents:
         if token in vocabulary
     ]  # fmt: skip
     return Contents(content, names["pad"])
+
+
+def _hint(tokenizer: Tokenizer, vocabulary: dict[str, int]) -> str:
+    if tokenizer.type != "sentencepiece" or vocabulary.get("<s>") != 1 or "<pad>" in vocabulary:
+        return ""
+    return " (XLM-RoBERTa's ids are not those of its file: name such a model by 'preset')"
 
 
 def _given(tokenizer: Tokenizer) -> dict[str, str]:

@@ -68,31 +68,76 @@ def _processor(content: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return (adding[0]["type"], adding[0]) if adding else ("", {})
 
 
-def special_tokens(content: dict[str, Any]) -> dict[str, int]:
-    """The ids of the tokens that a text may hold as they are written.
+class AddedToken(NamedTuple):
+    """A token that a text may hold as it is written, with the white space around it or without."""
 
-    Raises UserError where they are found by a rule that cannot run in a graph.
+    content: str
+    id: int
+    lstrip: bool
+    rstrip: bool
+
+
+def added_tokens(content: dict[str, Any]) -> list[AddedToken]:
+    """The tokens that a text may hold as they are written, the longest first.
+
+    Raises UserError where one is found by a rule that cannot run in a graph.
     """
-    found = {}
+    found = []
     for item in content.get("added_tokens") or ():
-        for rule in ("single_word", "lstrip", "rstrip", "normalized"):
-            if item.get(rule):
+        for rule in ("single_word", "normalized"):
+            # Where nothing is normalized, a text is as it was.
+            if item.get(rule) and (rule == "single_word" or content.get("normalizer")):
                 raise UserError(
                     f"its added token '{item['content']}' is found by the rule '{rule}', which "
                     "cannot run in a graph: remove the token or the rule from the file"
                 )
-        found[item["content"]] = item["id"]
-    return found
+        strips = bool(item.get("lstrip")), bool(item.get("rstrip"))
+        found.append(AddedToken(item["content"], item["id"], *strips))
+    return sorted(found, key=lambda token: -len(token.content))
 
 
 def check_runs(content: dict[str, Any]) -> None:
     """Raises UserError where some part of a tokenizer cannot run in a graph."""
-    special_tokens(content)
+    added_tokens(content)
     template(content, 1)
     template(content, 2)
     kind = content["model"]["type"]
     if kind == "WordPiece":
         _check_wordpiece(content)
+    elif kind == "BPE":
+        _check_bytepairs(content)
+
+
+def _check_bytepairs(content: dict[str, Any]) -> None:
+    splitter, model = content.get("pre_tokenizer") or {}, content["model"]
+    if content.get("normalizer"):
+        raise UserError(
+            f"its normalizer '{content['normalizer']['type']}' cannot run in a graph with type "
+            "'bpe', which takes text as it is"
+        )
+    if splitter.get("type") != "ByteLevel" or not splitter.get("use_regex", True):
+        raise UserError(
+            f"its pre_tokenizer '{splitter.get('type', 'none')}' cannot run in a graph with type "
+            "'bpe'; 'ByteLevel' with its own pattern can"
+        )
+    options = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback",
+               "ignore_merges")  # fmt: skip
+    for option in options:
+        if model.get(option):
+            raise UserError(f"its option '{option}' of the model cannot run in a graph")
+    missing = [letter for letter in letters_of_bytes() if letter not in model["vocab"]]
+    if missing:
+        raise UserError(
+            f"its vocabulary lacks {len(missing)} of 256 bytes, the first '{missing[0]}'"
+        )
+
+
+def letters_of_bytes() -> list[str]:
+    """The letter that stands for each byte in a byte-level vocabulary, as GPT-2's encoder says."""
+    shown = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1),
+             *range(ord("®"), ord("ÿ") + 1)}  # fmt: skip
+    others = iter(range(256, 512))
+    return [chr(byte if byte in shown else next(others)) for byte in range(256)]
 
 
 def _check_wordpiece(content: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tfx_fusion.modules.errors import UserError
 from tfx_fusion.modules.spec.tokenizer import SENTENCEPIECE, Contents
-from tfx_fusion.modules.spec.tokenizer_json import check_runs, special_tokens, template
+from tfx_fusion.modules.spec.tokenizer_json import AddedToken, added_tokens, check_runs, template
+from tfx_fusion.modules.tokens.bytepairs import BytePairs
 from tfx_fusion.modules.tokens.loading import import_tensorflow_text
 from tfx_fusion.modules.tokens.packing import longest_first, pack, round_robin
 from tfx_fusion.modules.tokens.sentencepiece import SentencePieces, Track, plainly
@@ -19,6 +20,8 @@ from tfx_fusion.modules.tokens.wordpiece import WordPieces
 
 # Around a special token inside a text: no byte of UTF-8.
 MARK = b"\xff"
+# What Unicode calls white space, which RE2's own classes lack in part.
+SPACES = r"[\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]*"
 MARKED = rb"\0".join([MARK, MARK])
 
 
@@ -49,11 +52,13 @@ class TextTokens:
         if (content.get("truncation") or {}).get("strategy") == "RoundRobin":
             self._truncate = round_robin
         self._pad = contents.vocabulary[contents.pad]
-        self._special = special_tokens(content)
+        self._added = [(token, _pattern(token)) for token in added_tokens(content)]
         self._model: Any
         kind = content["model"]["type"]
         if kind == "WordPiece":
             self._model = WordPieces(content)
+        elif kind == "BPE":
+            self._model = BytePairs(content)
         elif kind == SENTENCEPIECE:
             proto = base64.b64decode(content["model"]["proto"])
             options = {key: content["model"].get(key, 0) for key in ("shift", "unknown")}
@@ -71,20 +76,25 @@ class TextTokens:
     def tokens(self, texts: Any) -> Any:
         """Texts `(batch,)` to ids `(batch, None)`, ragged, without what packing adds."""
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
-        if not self._special:
+        if not self._added:
             return self._model(texts)
-        # What a special token is written as in a text is that token, as in `tokenizers`. Not by
+        # What an added token is written as in a text is that token, as in `tokenizers`. Not by
         # tensorflow-text's `regex_split`, which loses what stands behind a NUL.
-        names = sorted(self._special, key=len, reverse=True)
-        marked = tf.strings.regex_replace(texts, "|".join(map(re.escape, names)), MARKED)
-        pieces = tf.strings.split(marked, sep=MARK)
+        anyone = "|".join(pattern for _, pattern in self._added)
+        pieces = tf.strings.split(tf.strings.regex_replace(texts, anyone, MARKED), sep=MARK)
         flat = pieces.flat_values
         number = tf.fill(tf.shape(flat), tf.constant(-1, tf.int64))
-        for name in names:
-            number = tf.where(flat == name, tf.constant(self._special[name], tf.int64), number)
+        for token, pattern in self._added:
+            found = tf.strings.regex_full_match(flat, pattern)
+            number = tf.where(found, tf.constant(token.id, tf.int64), number)
         special = number >= 0
         rest = self._model(tf.where(special, "", flat))
         alone = tf.RaggedTensor.from_row_lengths(
             tf.boolean_mask(number, special), tf.cast(special, tf.int64), validate=False
         )
         return pieces.with_flat_values(tf.concat([rest, alone], axis=1)).merge_dims(1, 2)
+
+
+def _pattern(token: AddedToken) -> str:
+    before, behind = (SPACES if strips else "" for strips in (token.lstrip, token.rstrip))
+    return f"{before}{re.escape(token.content)}{behind}"

@@ -31,7 +31,8 @@ def token_problems(
                 yield Problem(
                     key,
                     f"the model has embeddings of the ids 0 to {below - 1:,}, '{reference}' "
-                    f"goes to {given - 1:,}: give the feature the vocabulary that the model was trained on",
+                    f"goes to {given - 1:,}: give the feature the vocabulary that the model was "
+                    "trained on",
                 )
             length, most = getattr(feature, "length", None), interface.most_steps
             if length is not None and most is not None and length > most:

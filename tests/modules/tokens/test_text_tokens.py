@@ -12,7 +12,7 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 from fuzzed_text import fuzzed_texts
-from tiny_tokenizers import write_spiece, write_vocab_txt
+from tiny_tokenizers import write_bpe, write_spiece, write_vocab_txt
 from tokenizers import Tokenizer as HuggingFace
 
 from tfx_fusion.modules.errors import UserError
@@ -90,6 +90,25 @@ def test_a_tokenizer_json_packs_by_its_own_template(tmp_path: Path) -> None:
     assert_equal(found, by_hugging_face(whole, 9, TEXTS), TEXTS)
     pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
     assert_equal(in_graph(whole, 9, TEXTS, TEXTS[::-1]), by_hugging_face(whole, 9, pairs), pairs)
+
+
+def test_byte_pairs_are_those_of_hugging_face(tmp_path: Path) -> None:
+    vocabulary, merges = write_bpe(tmp_path)
+    contents = read_tokenizer(Tokenizer(type="bpe", file=vocabulary, merges=merges))
+
+    assert_equal(in_graph(contents, 40, TEXTS), by_hugging_face(contents, 40, TEXTS), TEXTS)
+    # As a file of its own, where a space is put before each text, and a mark takes those around it.
+    mask = {"id": 4, "content": "<mask>", "lstrip": True, "rstrip": True, "special": True}
+    added = [*contents.content["added_tokens"], {"single_word": False, "normalized": False, **mask}]
+    splitter = {**contents.content["pre_tokenizer"], "add_prefix_space": True}
+    file = tmp_path / "tokenizer.json"
+    changes = {"added_tokens": added, "pre_tokenizer": splitter}
+    file.write_text(json.dumps({**contents.content, **changes}))
+    whole = read_tokenizer(Tokenizer(type="bpe", file=file))
+    texts = [f"{text} \u3000<mask>\n{text}" for text in TEXTS[:100]]
+    pairs = list(zip(TEXTS[:100], texts, strict=True))
+    found = in_graph(whole, 40, TEXTS[:100], texts)
+    assert_equal(found, by_hugging_face(whole, 40, pairs), pairs)
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])

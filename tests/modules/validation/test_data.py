@@ -98,8 +98,8 @@ VOCABULARY = "vocabulary: models/words.txt, encoding: multi_hot"
          "length: 2 leaves no room beside the special tokens: write 3 or more"),
         ("{type: wordpiece, file: models/words.txt, start: red, end: blue, pad: very}, length: 3",
          ""),
-        ("{type: unigram, file: models/tokenizer.json}, length: 8",
-         "tokenizer.file: {models}/tokenizer.json: expected a tokenizer of type 'unigram', found "
+        ("{type: bpe, file: models/tokenizer.json}, length: 8",
+         "tokenizer.file: {models}/tokenizer.json: expected a tokenizer of type 'bpe', found "
          "'wordpiece'"),
         ("{type: wordpiece, file: models/tokenizer.json}, length: 8",
          "tokenizer.file: its pre_tokenizer 'Whitespace' cannot run in a graph; "),
