@@ -14,9 +14,15 @@ from benchmarks.malformed import Draw, Fuzzer, Target, Verdict, damaged, differe
 from tfx_fusion.modules.serving.remote import predict_request
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-PROPER = {"INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "OUT_OF_RANGE"}
+PROPER = {"FAILED_PRECONDITION", "INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "OUT_OF_RANGE"}
 # Kinds of which some requests are valid; all others must be refused.
-MAY_BE_ANSWERED = {"changed_bytes", "contradicting_tensor", "not_a_number", "other_rows"}
+MAY_BE_ANSWERED = {
+    "changed_bytes",
+    "contradicting_tensor",
+    "not_a_number",
+    "other_rows",
+    "wrong_shape",
+}
 DTYPES = (np.float16, np.float64, np.int8, np.int32, np.uint64, np.bool_, np.complex64, np.bytes_)
 METHODS = (
     "/tensorflow.serving.PredictionService/Guess",

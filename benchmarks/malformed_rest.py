@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.malformed import Arrays, Draw, Fuzzer, Target, Verdict, damaged, differences, one_of
 from tfx_fusion.modules.serving.remote import in_json
-from tfx_fusion.modules.serving.server.rest import LARGEST_BODY
+from tfx_fusion.modules.serving.server.limits import Limits
 
 # Kinds of which some requests are valid; all others must be refused.
 MAY_BE_ANSWERED = {"changed_bytes", "not_a_number", "content_type", "huge_number"}
@@ -284,4 +284,4 @@ def oversized(target: Target) -> Request:
 
 @cache
 def _too_large() -> bytes:
-    return gzip.compress(b" " * (LARGEST_BODY + 1), 1, mtime=0)
+    return gzip.compress(b" " * (Limits().body + 1), 1, mtime=0)

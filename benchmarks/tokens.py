@@ -1,4 +1,4 @@
-"""Whether tokens made inside a graph are those of the tokenizers' own libraries, and what they cost."""
+"""Whether tokens made inside a graph are those of their own libraries, and what they cost."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def main(strings: int, seed: int, seconds: float, file: Path | None) -> None:
     """Compare tokens on fuzzed strings, and the time of texts of 128 tokens on one core.
 
     WordPiece and BPE are compared with Hugging Face's `tokenizers`, SentencePiece with its own
-    library. KerasHub's WordPiece inside a graph is compared too, for what it does otherwise.
+    library.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     console = wide_console()
@@ -106,10 +106,9 @@ def cases(folder: Path) -> list[Case]:
     import sentencepiece
     from tokenizers import ByteLevelBPETokenizer
 
-    draw = random.Random(0)
-    words = [
-        "".join(draw.choices(string.ascii_lowercase, k=draw.randint(2, 9))) for _ in range(9000)
-    ]
+    draw = random.Random(0)  # noqa: S311
+    lengths = [draw.randint(2, 9) for _ in range(9000)]
+    words = ["".join(draw.choices(string.ascii_lowercase, k=length)) for length in lengths]
     lines = [" ".join(draw.choices(words, k=12)) for _ in range(4000)]
     letters = [*string.ascii_lowercase, *string.digits, *"!?.,'()яжéß一"]
     pieces = dict.fromkeys([*letters, *(f"##{letter}" for letter in letters), *words])
@@ -158,7 +157,7 @@ def speeds(case: Case, seconds: float) -> tuple[float, float]:
 
     import tensorflow as tf
 
-    draw = random.Random(1)
+    draw = random.Random(1)  # noqa: S311
     pieces = [p for p in case.contents.vocabulary if p.isalpha() and p.isascii() and len(p) > 1]
     texts = [" ".join(draw.choices(pieces, k=LENGTH)) for _ in range(BATCH)]
     tokens, given = in_graph(case.contents), tf.constant(texts)

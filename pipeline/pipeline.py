@@ -93,6 +93,7 @@ def create_steps(
             inspections[name].digest,
             submodel.signature,
             submodel.custom_objects,
+            submodel.allow_ops,
             submodel.origin,
         ).with_id(f"Import-{name.replace('_', '-')}")
         for name, (submodel, path) in specification.imported().items()

@@ -19,6 +19,7 @@ class SubmodelImporterSpec(ComponentSpec):
         executor.PATH_KEY,
         executor.SIGNATURE_KEY,
         executor.CUSTOM_OBJECTS_KEY,
+        executor.ALLOW_OPS_KEY,
         executor.DIGEST_KEY,
         executor.ORIGIN_KEY,
     )
@@ -39,6 +40,7 @@ class SubmodelImporter(base_component.BaseComponent):
         digest: str,
         signature: str | None = None,
         custom_objects: Sequence[str] = (),
+        allow_ops: Sequence[str] = (),
         origin: str | None = None,
     ) -> None:
         """
@@ -48,6 +50,7 @@ class SubmodelImporter(base_component.BaseComponent):
             digest: of its architecture and weights, as the specification was checked with.
             signature: the SavedModel's signature to use; None takes `serving_default`.
             custom_objects: classes that a `.keras` file may hold, as `package.module:Class`.
+            allow_ops: operations that a SavedModel may hold beside those known to be safe.
             origin: where the model comes from, for the record; None takes the path.
         """
         values = {
@@ -55,6 +58,7 @@ class SubmodelImporter(base_component.BaseComponent):
             executor.PATH_KEY: path,
             executor.SIGNATURE_KEY: signature or "",
             executor.CUSTOM_OBJECTS_KEY: json.dumps(list(custom_objects)),
+            executor.ALLOW_OPS_KEY: json.dumps(list(allow_ops)),
             executor.DIGEST_KEY: digest,
             executor.ORIGIN_KEY: origin or path,
         }

@@ -15,6 +15,7 @@ NAME_KEY = "submodel_name"
 PATH_KEY = "path"
 SIGNATURE_KEY = "signature"
 CUSTOM_OBJECTS_KEY = "custom_objects"
+ALLOW_OPS_KEY = "allow_ops"
 DIGEST_KEY = "digest"
 ORIGIN_KEY = "origin"
 SUBMODEL_KEY = "submodel"
@@ -33,6 +34,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
                 copied,
                 run.parameters[SIGNATURE_KEY] or None,
                 json.loads(run.parameters[CUSTOM_OBJECTS_KEY]),
+                json.loads(run.parameters[ALLOW_OPS_KEY]),
             )
         except UserError as error:  # the copy is removed with the failed step
             raise RunError(str(error).replace(str(copied), str(path))) from error

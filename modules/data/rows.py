@@ -16,6 +16,7 @@ from tfx_fusion.modules import spec
 from tfx_fusion.modules.data.data_file import Row
 from tfx_fusion.modules.data.fingerprint import file_state
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.images import pixels_of
 from tfx_fusion.modules.spec.features import FeaturePart
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -120,10 +121,14 @@ class RowParser:
     """
 
     def __init__(
-        self, features: dict[str, spec.Feature], labels: dict[str, spec.Label], folder: Path
+        self,
+        features: dict[str, spec.Feature],
+        labels: dict[str, spec.Label],
+        folder: Path,
+        media_root: Path | None = None,
     ) -> None:
         self._parts: dict[str, spec.Feature | spec.Label] = {**features, **labels}
-        self._folder = folder
+        self._folder, self._media_root = folder, (media_root or folder).resolve()
         self._states: Mapping[str, str] = {}
         self._weights = {
             spec.weights_name(name): labels[name].row_weights or ""
@@ -222,6 +227,16 @@ class RowParser:
         """The content of a media file, and its path."""
         path = Path(self._folder, value)
         try:
+            inside = path.resolve().is_relative_to(self._media_root)
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a name no file can have
+            inside = True  # which opening it reports
+        if not inside:
+            raise RowError(
+                column,
+                f"expected a file below {self._media_root} (data.media_root), found "
+                f"{_short_path(str(path))}",
+            )
+        try:
             with path.open("rb") as stream:
                 before = os.fstat(stream.fileno())
                 content = stream.read()
@@ -243,6 +258,12 @@ class RowParser:
         if not encoded:
             raise RowError(part.column, f"expected an image, {shown} is empty")
         try:
+            pixels = int(pixels_of(encoded))
+            if pixels > part.max_pixels:
+                raise RowError(
+                    part.column,
+                    f"expected at most {part.max_pixels} pixels (max_pixels), {shown} has {pixels}",
+                )
             tf.io.decode_image(encoded, channels=part.shape[2], expand_animations=False)
         except tf.errors.OpError as error:
             cause = error.message.split("[Op:")[0].strip().removeprefix("{{").splitlines()[0]

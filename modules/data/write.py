@@ -67,7 +67,9 @@ class _WriteShard(beam.DoFn):
 
     def setup(self) -> None:
         source = self._source
-        self._parser = RowParser(source.features, source.labels, source.data.path.parent)
+        self._parser = RowParser(
+            source.features, source.labels, source.data.path.parent, source.data.media_root
+        )
         self._media = media_paths(source.data.path, source.features)
 
     def process(self, element: tuple[int, int, data_file.Shard]) -> Iterator[int]:

@@ -10,15 +10,13 @@ from typing import Any
 
 import keras
 
-from tfx_fusion.modules.errors import SpecificationError, first_line, suggestion
+from tfx_fusion.modules.errors import SpecificationError, UserError, first_line, suggestion
 from tfx_fusion.modules.submodels.flatten import scope_name
 from tfx_fusion.modules.submodels.interface import Interface, TensorInfo
+from tfx_fusion.modules.submodels.stored_config import check_names, stored_code
 
 # Layers that hold code, load files, or are no step of a graph.
-NOT_FOR_GRAPHS = frozenset(
-    {"FlaxLayer", "InputLayer", "JaxLayer", "Lambda", "Layer", "TFSMLayer", "TorchModuleWrapper",
-     "Wrapper"}
-)  # fmt: skip
+NOT_FOR_GRAPHS = frozenset({"InputLayer", "Layer", "Wrapper"})
 # The layers that take text.
 OF_TEXT = frozenset({"Hashing", "HashedCrossing", "StringLookup", "TextVectorization"})
 
@@ -47,10 +45,15 @@ def own_seed(*of: object) -> Iterator[None]:
 
 def new_layer(key: str, class_name: str, config: dict[str, Any]) -> keras.layers.Layer:
     """A layer of Keras by its class's name. Raises SpecificationError where it cannot be made."""
-    if class_name == "Lambda":
+    stored = {"class_name": class_name, "config": config}
+    for kind, _ in stored_code(stored):
         raise SpecificationError(
-            f"{key}: a Lambda layer holds code, and a specification holds none: use another layer"
+            f"{key}: a {kind} layer holds code, and a specification holds none: use another layer"
         )
+    try:
+        check_names(key, stored)
+    except UserError as error:
+        raise SpecificationError(str(error)) from error
     usable = {
         name
         for name, value in vars(keras.layers).items()

@@ -16,6 +16,7 @@ import tensorflow_transform as tft
 from pydantic import TypeAdapter
 
 from tfx_fusion.modules import spec
+from tfx_fusion.modules.images import pixels_of
 from tfx_fusion.modules.spec.tokenizer import read_tokenizer, tokenizer_digest
 from tfx_fusion.modules.spec.views import features_in_rows, labels_in_rows
 from tfx_fusion.modules.spec.vocabulary import UNKNOWN, read_vocabulary
@@ -113,6 +114,13 @@ def decode_images(encoded: Any, feature: spec.ImageFeature) -> Any:
         return decode_one(image)
 
     def decode_one(image: Any) -> Any:
+        small = tf.debugging.assert_less_equal(
+            pixels_of(image),
+            tf.constant(feature.max_pixels, tf.int64),
+            message=f"expected an image of at most {feature.max_pixels} pixels",
+        )
+        with tf.control_dependencies([small]):
+            image = tf.identity(image)
         pixels = tf.io.decode_image(image, channels=channels, expand_animations=False)
         pixels.set_shape([None, None, channels])
         return tf.image.resize(pixels, [height, width], method="bilinear")

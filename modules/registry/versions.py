@@ -9,6 +9,7 @@ from pathlib import Path
 from tfx_fusion.modules.errors import RunError, suggestion
 
 ROLLED_BACK = ".rolled-back"
+MOST, MOST_DIGITS = (1 << 63) - 1, 19
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,13 @@ def all_versions(folder: Path) -> list[Version]:
 
 def _numbered(folder: Path) -> list[Version]:
     versions = [Version(path) for path in folder.glob("*")]
-    return [version for version in versions if version.name.isdecimal()]
+    return [version for version in versions if is_version(version.name)]
+
+
+def is_version(name: str) -> bool:
+    """Whether a folder's name is a version to TF Serving: an int64 in plain digits."""
+    digits = name.isascii() and name.isdecimal() and len(name) <= MOST_DIGITS
+    return digits and int(name) <= MOST
 
 
 def newest_version(folder: Path) -> Path | None:

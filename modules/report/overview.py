@@ -36,6 +36,15 @@ def card_section(run: FinishedRun) -> Section:
     ]
     if rows:
         blocks.append(Table("Sub-models", ["name", "origin", "licence"], rows))
+    allowed: list[list[Cell | str]] = [
+        [name, ", ".join(submodel.allow_ops)]
+        for name, submodel in specification.submodels.items()
+        if submodel.allow_ops
+    ]
+    if allowed:
+        blocks.append(
+            Table("Operations allowed beside those known to be safe", ["name", ""], allowed)
+        )
     return Section("card", "Model card", blocks)
 
 

@@ -51,13 +51,13 @@ class Scored:
 class _ScoreShard(beam.DoFn):
     """Scores one shard; a process loads the model once."""
 
-    def __init__(self, version: str, ending: str, folder: str) -> None:
-        self._version, self._ending, self._folder = version, ending, folder
+    def __init__(self, version: str, table: Table, folder: str, media_root: Path | None) -> None:
+        self._version, self._table, self._folder = version, table, folder
+        self._media_root = media_root
         self._shared = Shared()
 
     def setup(self) -> None:
         self._model = self._shared.acquire(lambda: PublishedModel(Path(self._version)))
-        self._table = Table(self._model.specification, self._ending)
 
     def process(self, element: tuple[int, data_file.Shard]) -> Iterator[int]:
         index, shard = element
@@ -65,11 +65,11 @@ class _ScoreShard(beam.DoFn):
 
         def answers() -> Iterator[Prediction]:
             media = Path(shard.path).resolve().parent
-            for answer in self._model.predict(data_file.read(shard), media):
+            for answer in self._model.predict(data_file.read(shard), media, self._media_root):
                 scored.count(answer)
                 yield answer
 
-        part = _part(Path(self._folder), index, self._ending)
+        part = _part(Path(self._folder), index, self._table.ending)
         with whole_file(part) as aside:
             self._table.write(answers(), aside)
         part.with_suffix(".summary").write_text(json.dumps(asdict(scored)))
@@ -81,7 +81,14 @@ def _part(folder: Path, index: int, ending: str) -> Path:
     return folder / f"{index:06d}{ending}"
 
 
-def score(model: Path, data: Path, output: Path, beam_args: Sequence[str]) -> Scored:
+def score(
+    model: Path,
+    data: Path,
+    output: Path,
+    beam_args: Sequence[str],
+    media_root: Path | None = None,
+    as_is: bool = False,
+) -> Scored:
     """Writes the predictions of all rows of a data file, in their order, whole or not at all.
 
     A row that cannot be scored is there with its error.
@@ -91,6 +98,8 @@ def score(model: Path, data: Path, output: Path, beam_args: Sequence[str]) -> Sc
         data: CSV, JSONL, Parquet or TFRecords, with the columns of the model's features.
         output: the file to write, in the format of its ending.
         beam_args: the arguments of the Beam pipeline.
+        media_root: the folder that holds all media; None takes the data file's.
+        as_is: write text as it is into CSV also where a spreadsheet would run it as a formula.
 
     Raises RunError for another ending and where `model` holds no published version.
     """
@@ -98,7 +107,7 @@ def score(model: Path, data: Path, output: Path, beam_args: Sequence[str]) -> Sc
     if ending not in ENDINGS:
         raise RunError(f"{output}: expected a name that ends in {', '.join(ENDINGS)}")
     version = find_version(model)
-    table = Table(read_specification(version), ending)
+    table = Table(read_specification(version), ending, as_is)
     shards = data_file.shards(data)
     remove_unfinished(output.parent, below=False)
     with folder_aside(output) as folder:
@@ -107,7 +116,7 @@ def score(model: Path, data: Path, output: Path, beam_args: Sequence[str]) -> Sc
                 pipeline
                 | "Shards" >> beam.Create(list(enumerate(shards)))
                 | "Spread" >> beam.Reshuffle()
-                | "Score" >> beam.ParDo(_ScoreShard(str(version), ending, str(folder)))
+                | "Score" >> beam.ParDo(_ScoreShard(str(version), table, str(folder), media_root))
             )
         total = Scored()
         parts = [_part(folder, index, ending) for index in range(len(shards))]

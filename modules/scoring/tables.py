@@ -20,14 +20,20 @@ from tfx_fusion.modules.serving.predictor import Prediction
 from tfx_fusion.modules.spec import MultiLabel, NumberLabel, Specification
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
+# What a spreadsheet takes for a formula (OWASP, "CSV injection").
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 ROWS_TOGETHER = 1024
 
 
 class Table:
-    """The table of a model's predictions, in the format of a file's ending."""
+    """The table of a model's predictions, in the format of a file's ending.
 
-    def __init__(self, specification: Specification, ending: str) -> None:
+    Text that a spreadsheet would run as a formula gets a `'` before it in CSV, unless `as_is`.
+    """
+
+    def __init__(self, specification: Specification, ending: str, as_is: bool = False) -> None:
         self.ending = ending
+        self._as_is = as_is
         self._labels = {name: specification.label_of(name) for name in specification.outputs}
         self._schema = pa.schema(self._fields())
 
@@ -54,7 +60,7 @@ class Table:
         elif self.ending == ".csv":
             with path.open("w", encoding="utf-8", newline="") as stream:
                 writer = csv.DictWriter(stream, self._schema.names)
-                writer.writerows(map(self._flat, answers))
+                writer.writerows(map(self._cells, answers))
         else:
             iterator = map(self._flat, answers)
             with pq.ParquetWriter(path, self._schema) as parquet:
@@ -76,6 +82,16 @@ class Table:
             for part in parts:
                 with part.open(encoding="utf-8", newline="") as rows:
                     shutil.copyfileobj(rows, stream)
+
+    def _cells(self, answer: Prediction) -> dict[str, Any]:
+        """A row of CSV."""
+        row = self._flat(answer)
+        if self._as_is:
+            return row
+        return {
+            name: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+            for name, value in row.items()
+        }
 
     def _flat(self, answer: Prediction) -> dict[str, Any]:
         row: dict[str, Any] = {"row": answer.row_id, "error": answer.error}

@@ -59,13 +59,17 @@ class Predictor:
         raise NotImplementedError
 
     def predict(
-        self, rows: Iterable[tuple[str, Row | BadRow]], folder: Path
+        self,
+        rows: Iterable[tuple[str, Row | BadRow]],
+        folder: Path,
+        media_root: Path | None = None,
     ) -> Iterator[Prediction]:
         """Predictions in the rows' order, in batches; a bad row gets its reason.
 
-        Media paths are relative to `folder`.
+        Media paths are relative to `folder`, and lie below `media_root`, which is `folder` unless
+        given.
         """
-        parser = RowParser(self._features, {}, folder)
+        parser = RowParser(self._features, {}, folder, media_root)
         iterator = iter(rows)
         while batch := list(islice(iterator, BATCH)):
             answers = [Prediction(row_id) for row_id, _ in batch]

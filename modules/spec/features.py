@@ -87,12 +87,16 @@ class FeaturePart(Part):
 
 
 class ImageFeature(FeaturePart):
-    """An encoded image (JPEG, PNG, GIF, BMP), decoded, resized and scaled to `range`."""
+    """An encoded image (JPEG, PNG, GIF, BMP), decoded, resized and scaled to `range`.
+
+    One of more than `max_pixels` is not decoded: it cannot be used, in data or in a request.
+    """
 
     type: Literal["image"]
     column: Column
     shape: tuple[Count, Count, Literal[1, 3, 4]]
     range: tuple[Number, Number] = (0.0, 1.0)
+    max_pixels: Count = 50_000_000
 
     @model_validator(mode="after")
     def _range_ascends(self) -> ImageFeature:

@@ -28,6 +28,7 @@ from tfx_fusion.modules.spec.base import (
     Count,
     Flag,
     Fraction,
+    LocalFolder,
     LocalPath,
     Name,
     Part,
@@ -78,7 +79,11 @@ def _split_kind(value: Any) -> str:
 
 
 class Data(Part):
-    """Where the rows are: CSV, JSONL or Parquet, or TFRecords of tf.Example (a file or pattern)."""
+    """Where the rows are: CSV, JSONL or Parquet, or TFRecords of tf.Example (a file or pattern).
+
+    The rows may name pictures and arrays below `media_root`, the data file's own folder unless
+    given: who makes a data file cannot have other files of the machine read.
+    """
 
     path: LocalPath
     split: Annotated[
@@ -86,6 +91,7 @@ class Data(Part):
         Discriminator(_split_kind),
     ]
     max_rejected: Fraction = 0.01
+    media_root: LocalFolder | None = None
     checks: DataChecks = DataChecks()
 
     @field_validator("path")

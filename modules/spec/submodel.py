@@ -42,6 +42,7 @@ def _name_or_folder(preset: str, info: ValidationInfo) -> str:
 Weights = Annotated[str, Field(min_length=1), AfterValidator(_named_or_file)]
 Preset = Annotated[str, Field(min_length=1), AfterValidator(_name_or_folder)]
 
+Operation = Annotated[str, Field(pattern=r"^[A-Za-z][\w>]*$")]
 CustomObject = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
 
@@ -50,6 +51,7 @@ SOURCES = ("path", "same_as", "application", "preset")
 GOES_WITH = {
     "signature": ("path",),
     "custom_objects": ("path",),
+    "allow_ops": ("path",),
     "origin": ("path",),
     "licence": ("path", "application", "preset"),
     "config": ("application", "preset"),
@@ -65,6 +67,8 @@ class Submodel(Part):
     a named output where there are several, or an inner layer to cut at. `signature` picks one of
     a SavedModel's signatures. `custom_objects` are the classes of your own that a `.keras` file
     may hold, as `package.module:Class`; nothing else but Keras and KerasHub is imported for it.
+    `allow_ops` are operations of TensorFlow that a SavedModel may hold beside those that are known
+    to be safe; the report of a run lists them.
     `origin` is recorded with the model in place of its path: where it was downloaded, for instance.
     `licence` is shown in the report of a run.
 
@@ -87,6 +91,7 @@ class Submodel(Part):
     output: str | None = None
     signature: str | None = None
     custom_objects: tuple[CustomObject, ...] = ()
+    allow_ops: tuple[Operation, ...] = ()
     origin: str | None = None
     licence: Words | None = None
     config: dict[str, JsonValue] = {}

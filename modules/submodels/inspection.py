@@ -20,6 +20,7 @@ from tfx_fusion.modules.errors import SpecificationError, UserError, library_cau
 from tfx_fusion.modules.files import whole_folder
 from tfx_fusion.modules.spec import Submodel
 from tfx_fusion.modules.submodels import keras_file, saved_model
+from tfx_fusion.modules.submodels.graph_safety import check_links
 from tfx_fusion.modules.submodels.interface import Inspection
 
 # A sub-model's copy inside its artifact.
@@ -44,11 +45,15 @@ def detect_format(path: Path) -> str:
 
 
 def copy_submodel(path: Path, folder: Path) -> Path:
-    """Copies a `.keras` file or SavedModel folder into `folder`, whole or not at all."""
+    """Copies a `.keras` file or SavedModel folder into `folder`, whole or not at all.
+
+    Raises UserError where a link in the folder leads out of it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if detect_format(path) == "keras":
         shutil.copy2(path, folder / KERAS_NAME)
         return folder / KERAS_NAME
+    check_links(path)
     with whole_folder(folder / SAVED_MODEL_NAME) as aside:
         shutil.copytree(path, aside, dirs_exist_ok=True)
     return folder / SAVED_MODEL_NAME
@@ -61,7 +66,10 @@ def copied_submodel(folder: Path) -> Path:
 
 
 def inspect_submodel(
-    path: Path, signature: str | None = None, custom_objects: Sequence[str] = ()
+    path: Path,
+    signature: str | None = None,
+    custom_objects: Sequence[str] = (),
+    allow_ops: Sequence[str] = (),
 ) -> Inspection:
     """Loads a sub-model safely and reads its interface; takes the digest of what it is made of.
 
@@ -75,7 +83,7 @@ def inspect_submodel(
         weights = keras_file.weights_of(model)
         architecture = keras_file.digest_architecture(path)
     else:
-        loaded = saved_model.load(path)
+        loaded = saved_model.load(path, allow_ops)
         function = loaded.signatures[saved_model.pick_signature(path, loaded, signature)]
         saved_model.check_stateless(path, function)
         interface = saved_model.read_interface(path, function)
@@ -103,7 +111,9 @@ def _read(submodel: Submodel, path: Path) -> dict[str, Any]:
             from tfx_fusion.modules.submodels.sources import write_model
 
             write_model(submodel, path)
-        inspection = inspect_submodel(path, submodel.signature, submodel.custom_objects)
+        inspection = inspect_submodel(
+            path, submodel.signature, submodel.custom_objects, submodel.allow_ops
+        )
         return {"inspection": inspection.model_dump(mode="json")}
     except SpecificationError as error:
         return {"problems": error.problems}

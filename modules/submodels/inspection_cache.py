@@ -33,7 +33,13 @@ MODEL_FILES = ("saved_model.pb", "config.json")  # of a SavedModel, and of a pre
 
 def _key(submodel: Submodel, path: Path) -> str:
     identity = json.dumps(
-        [str(path), submodel.signature, submodel.custom_objects, file_states(path)]
+        [
+            str(path),
+            submodel.signature,
+            submodel.custom_objects,
+            submodel.allow_ops,
+            file_states(path),
+        ]
     )
     return hashlib.sha256(identity.encode()).hexdigest()
 

@@ -31,7 +31,9 @@ def opener(graph: Graph, folders: Mapping[str, Path]) -> OpenSubmodel:
     def open_submodel(name: str, interface: Interface, taps: list[str]) -> SubmodelLayer:
         submodel = graph.submodels[name]
         path = copied_submodel(folders[name])
-        return SubmodelLayer(path, taps, submodel.signature, name, submodel.custom_objects)
+        return SubmodelLayer(
+            path, taps, submodel.signature, name, submodel.custom_objects, submodel.allow_ops
+        )
 
     return open_submodel
 
@@ -213,6 +215,7 @@ class SubmodelLayer(_FrozenByPart):
         signature: which of a SavedModel's signatures is called.
         name: the layer's.
         custom_objects: classes that a `.keras` file may hold, as `package.module:Class`.
+        allow_ops: operations that a SavedModel may hold beside those that are known to be safe.
 
     Raises UserError where the sub-model cannot be loaded or is unsafe.
     """
@@ -224,13 +227,14 @@ class SubmodelLayer(_FrozenByPart):
         signature: str | None,
         name: str,
         custom_objects: Sequence[str] = (),
+        allow_ops: Sequence[str] = (),
     ) -> None:
         super().__init__(name)
         self._taps = taps
         # A loaded SavedModel must live as long as its functions do; a .keras file has none.
         self.loaded: Any = None
         if not isinstance(source, KerasGraph) and detect_format(source) == "saved_model":
-            self.loaded = saved_model.load(source)
+            self.loaded = saved_model.load(source, allow_ops)
             picked = saved_model.pick_signature(source, self.loaded, signature)
             self._signature = self.loaded.signatures[picked]
             self._variables = saved_model.as_keras_variables(self._signature)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import saved_model_pb2
 
 from tfx_fusion.modules.errors import UserError, first_line, suggestion
 from tfx_fusion.modules.files import check_path
+from tfx_fusion.modules.submodels.graph_safety import GRAPH, check_saved_model
 from tfx_fusion.modules.submodels.interface import (
     Interface,
     LayerInfo,
@@ -20,14 +21,7 @@ from tfx_fusion.modules.submodels.interface import (
     TensorInfo,
     unique_names,
 )
-from tfx_fusion.modules.tokens.loading import load_saved_model
-
-GRAPH = "saved_model.pb"
-# Operations that run code or reach the file system. The list follows TensorFlow's SECURITY.md
-# ("models are programs") and what ModelScan reports for SavedModels.
-FORBIDDEN = frozenset(
-    {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles"}
-)
+from tfx_fusion.modules.submodels.safe_operations import TEXT
 
 # Operations that change a variable.
 WRITING = frozenset(
@@ -36,36 +30,16 @@ WRITING = frozenset(
 )  # fmt: skip
 
 
-def check_graph(path: Path) -> None:
-    """Raises UserError where the graph cannot be read, or has an operation that runs code."""
-    graph = saved_model_pb2.SavedModel()
-    try:
-        graph.ParseFromString((path / GRAPH).read_bytes())
-    except Exception as error:  # protobuf's own error, or the file system's
-        raise UserError(
-            f"{path}: expected a SavedModel, its {GRAPH} is damaged: {error}"
-        ) from error
-    if not graph.meta_graphs:
-        raise UserError(f"{path}: expected a SavedModel, its {GRAPH} is empty")
-    for meta_graph in graph.meta_graphs:
-        nodes = list(meta_graph.graph_def.node)
-        for function in meta_graph.graph_def.library.function:
-            nodes.extend(function.node_def)
-        for node in nodes:
-            writes = node.attr["output_stream"].s.startswith(b"file://")  # of tf.print
-            if node.op in FORBIDDEN or writes:
-                raise UserError(
-                    f"{path}: the graph's node '{node.name}' is a {node.op}, which could do "
-                    "anything when called: export the model again without it"
-                )
+def load(path: Path, allow_ops: Collection[str] = ()) -> Any:
+    """The loaded SavedModel, once its graph was checked; `allow_ops` as `check_saved_model` does.
 
-
-def load(path: Path) -> Any:
-    """The loaded SavedModel. Raises UserError where its graph is unsafe or it does not load."""
+    Raises UserError where its graph is unsafe or it does not load.
+    """
     check_path(path, "the SavedModel")
-    check_graph(path)
+    if check_saved_model(path, allow_ops) & TEXT:
+        import tensorflow_text  # noqa: F401  registers its operations
     try:
-        return load_saved_model(str(path))
+        return tf.saved_model.load(str(path))
     except Exception as error:  # TensorFlow raises many types here, for the user all are one
         reason = first_line(error)
         raise UserError(f"{path}: TensorFlow cannot load the SavedModel: {reason}") from error

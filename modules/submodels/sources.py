@@ -18,7 +18,12 @@ from tfx_fusion.modules.files import whole_file
 from tfx_fusion.modules.keras_compat import fresh_layer_names, hub_preset_loader
 from tfx_fusion.modules.spec import Submodel
 from tfx_fusion.modules.spec.submodel import TEXTS
-from tfx_fusion.modules.submodels.stored_config import check_code, foreign_classes, import_hub
+from tfx_fusion.modules.submodels.stored_config import (
+    check_code,
+    check_names,
+    import_hub,
+    stored_objects,
+)
 from tfx_fusion.modules.submodels.text_preset import load_preprocessor, with_text
 
 # Random weights are the same ones each time they are made: a digest is taken of them.
@@ -196,13 +201,15 @@ def _check_part(file: Path) -> None:
     try:
         config = json.loads(file.read_bytes())
         check_code(str(file), config)
+        check_names(str(file), config)
     except (ValueError, UserError) as error:
         raise SpecificationError(f"preset: {file}: {first_line(error)}") from error
-    for class_name, _ in foreign_classes(config):
-        raise SpecificationError(
-            f"preset: {file}: it holds the class {class_name}, which is neither Keras's nor "
-            "KerasHub's"
-        )
+    for stored in stored_objects(config):
+        if stored.is_foreign:
+            raise SpecificationError(
+                f"preset: {file}: it holds the class {stored.name}, which is neither Keras's nor "
+                "KerasHub's"
+            )
 
 
 def _checked_loader(hub: Any, preset: str, local: bool) -> Any:
@@ -221,14 +228,16 @@ def _checked_loader(hub: Any, preset: str, local: bool) -> Any:
         ) from error
     try:
         check_code(preset, loader.config)
+        check_names(preset, loader.config)
     except UserError as error:
         raise SpecificationError(f"preset: {error}") from error
-    for class_name, _ in foreign_classes(loader.config):
-        raise SpecificationError(
-            f"preset: {preset}: it holds the class {class_name}, which is neither Keras's nor "
-            "KerasHub's: save the model by model.save('model.keras'), name it by 'path' and "
-            "list the class in custom_objects"
-        )
+    for stored in stored_objects(loader.config):
+        if stored.is_foreign:
+            raise SpecificationError(
+                f"preset: {preset}: it holds the class {stored.name}, which is neither Keras's nor "
+                "KerasHub's: save the model by model.save('model.keras'), name it by 'path' and "
+                "list the class in custom_objects"
+            )
     return loader
 
 

@@ -24,8 +24,8 @@ from tfx_fusion.modules.submodels.text_input import TextInput
 
 # What a text model's input takes of a tokenizer.
 ENTRIES = {"token_ids": "ids", "padding_mask": "mask", "segment_ids": "segments"}
-# Plain texts of several scripts. On others KerasHub does not agree with itself: outside of a graph it
-# splits for every BPE by the pattern of Llama 3, inside of one by GPT-2's.
+# Plain texts of several scripts. On others KerasHub does not agree with itself: outside of a graph
+# it splits for every BPE by the pattern of Llama 3, inside of one by GPT-2's.
 SAMPLES = (
     "", "the quick brown Fox jumps over it, is it?", "Ça coûte 12 euros déjà: naïve!",
     "Привет, мир. 你好世界 こんにちは", "two words", "one " * 600,

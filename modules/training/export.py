@@ -117,6 +117,8 @@ def _signatures(
     @tf.function(input_signature=[raw], autograph=False)
     def serving_default(inputs: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = {}
+        # TF Serving runs a request of any shape, and what is added to another shape may spread.
+        inputs = {name: tf.ensure_shape(given, raw[name].shape) for name, given in inputs.items()}
         for name, prediction in predict(transform(inputs)).items():
             answer.update(_answer(specification, name, prediction))
         return answer

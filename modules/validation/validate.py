@@ -3,11 +3,13 @@
 The graph is built from interfaces, on whatever backend Keras was imported with.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 
 from tfx_fusion.modules.errors import Problem, SpecificationError
 from tfx_fusion.modules.graph.branches import joints_of, single_branch
 from tfx_fusion.modules.graph.build import FusedModel, build, build_valid, open_interface
+from tfx_fusion.modules.graph.describe import weight_count
 from tfx_fusion.modules.graph.layers import new_layer
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.spec import Layers, Specification
@@ -16,6 +18,9 @@ from tfx_fusion.modules.training.optimizers import new_optimizer
 from tfx_fusion.modules.validation.names import specification_problems
 from tfx_fusion.modules.validation.part import buildable_part, without
 from tfx_fusion.modules.validation.tokens import token_problems
+
+# A weight, its gradient and what Adam remembers of it twice, each a float32.
+BYTES_TO_TRAIN = 16
 
 
 def validate(specification: Specification, interfaces: Mapping[str, Interface]) -> FusedModel:
@@ -61,8 +66,23 @@ def graph_problems(
     problems += token_problems(specification, interfaces)
     problems += _stage_problems(specification, interfaces, fused)
     if fused is not None:
+        problems += _size_problems(fused)
         problems += ablation_problems(specification, interfaces)
     return fused, list(dict.fromkeys(problems))
+
+
+def _size_problems(fused: FusedModel) -> Iterator[Problem]:
+    """New layers that no memory of this machine holds: `units: 1000000000`."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name, layers in fused.layers.items():
+        weights = sum(weight_count(layer.weights) for layer in layers)
+        size = weights * BYTES_TO_TRAIN
+        if size > memory:
+            yield Problem(
+                f"graph.{name}",
+                f"its layers have {weights:,} weights, which take {size >> 30:,} GiB to train; "
+                f"this machine has {memory >> 30:,} GiB: make them smaller",
+            )
 
 
 def _layer_problems(specification: Specification) -> Iterator[Problem]:

@@ -19,14 +19,28 @@ from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 if TYPE_CHECKING:  # it imports TensorFlow
     from tfx_fusion.modules.serving.predictor import Predictor
 
+media_root_option = click.option(
+    "--media-root",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder that holds all files that rows name; unless given, the data file's.",
+)
+
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data")
 @click.option("--server", help="Ask the server at grpc://HOST:PORT or http://HOST:PORT.")
 @click.option("--rows", type=click.IntRange(min=1), help="Predict the first ROWS rows only.")
+@media_root_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a row.")
-def predict(model: Path, data: str, server: str | None, rows: int | None, as_json: bool) -> None:
+def predict(
+    model: Path,
+    data: str,
+    server: str | None,
+    rows: int | None,
+    media_root: Path | None,
+    as_json: bool,
+) -> None:
     """Predict the rows of DATA with the published model in the folder MODEL.
 
     MODEL is a publish folder (its newest version is taken) or one version folder; with --server it
@@ -36,9 +50,11 @@ def predict(model: Path, data: str, server: str | None, rows: int | None, as_jso
     gets its reason; the exit code is then 1.
     """
     everything, folder = read_rows(data)
+    if is_row(data):
+        media_root = Path("/")  # whoever writes the row is the one who reads the files
     import_tensorflow_quietly()
     predictor = model_to_ask(model, server)
-    answers = predictor.predict(islice(everything, rows), folder)
+    answers = predictor.predict(islice(everything, rows), folder, media_root)
     bad = 0
     specification = predictor.specification
     labels = [specification.label_of(name) for name in specification.outputs]
@@ -58,12 +74,17 @@ def predict(model: Path, data: str, server: str | None, rows: int | None, as_jso
         raise RunError(f"{bad} rows could not be used, each with its reason above")
 
 
+def is_row(data: str) -> bool:
+    """Whether the argument is a row as JSON rather than a file."""
+    return data.lstrip().startswith("{")
+
+
 def read_rows(data: str) -> tuple[Iterator[tuple[str, Any]], Path]:
     """The rows of a data file, or the one given as JSON, and the folder of relative media paths."""
     from tfx_fusion.modules.data import data_file
     from tfx_fusion.modules.spec import data_file_format
 
-    if data.lstrip().startswith("{"):
+    if is_row(data):
         try:
             return iter([("row 1", json.loads(data))]), Path.cwd()
         except ValueError as error:

@@ -7,6 +7,7 @@ import click
 from tfx_fusion.modules.errors import RunError, UserError
 from tfx_fusion.modules.spec import data_file_format
 from tfx_fusion.pipeline.beam import IN_MEMORY
+from tfx_fusion.pipeline.commands.predict import media_root_option
 from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
@@ -16,13 +17,23 @@ from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
 @click.argument("beam_args", nargs=-1, type=click.UNPROCESSED)
-def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> None:
+@media_root_option
+@click.option("--as-is", is_flag=True, help="Write =, +, - and @ first in CSV cells without a '.")
+def score(
+    model: Path,
+    data: Path,
+    output: Path,
+    beam_args: tuple[str, ...],
+    media_root: Path | None,
+    as_is: bool,
+) -> None:
     """Write what the published model in the folder MODEL predicts of DATA to the file OUTPUT.
 
     MODEL is a publish folder (its newest version is taken) or one version folder. DATA is a file as
     in training, with or without labels. OUTPUT ends in .csv, .jsonl or .parquet and is written
     whole or not at all. It has one row for each row of DATA, in the same order; a row that cannot
-    be scored has the reason in the column `error`. What follows `--` goes to Beam: `--
+    be scored has the reason in the column `error`. In CSV, text that a spreadsheet would take for a
+    formula gets a ' before it. What follows `--` goes to Beam: `--
     --direct_running_mode=multi_processing --direct_num_workers=4` for four processes.
     """
     if data_file_format(data) is None:
@@ -31,7 +42,7 @@ def score(model: Path, data: Path, output: Path, beam_args: tuple[str, ...]) -> 
     from tfx_fusion.modules.scoring.score import score as score_rows
 
     try:
-        scored = score_rows(model, data, output, (*IN_MEMORY, *beam_args))
+        scored = score_rows(model, data, output, (*IN_MEMORY, *beam_args), media_root, as_is)
     except (RuntimeError, UserError) as error:  # Beam raises a worker's exception anew
         raise RunError(cause_of(error)) from error
     click.echo(f"{scored.rows:,} rows in {output}")

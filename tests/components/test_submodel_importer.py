@@ -38,6 +38,7 @@ def import_submodel(tmp_path: Path) -> Callable[..., Any]:
                 executor.PATH_KEY: str(path),
                 executor.SIGNATURE_KEY: signature,
                 executor.CUSTOM_OBJECTS_KEY: "[]",
+                executor.ALLOW_OPS_KEY: "[]",
                 executor.DIGEST_KEY: digest,
                 executor.ORIGIN_KEY: origin or str(path),
             },
@@ -143,6 +144,7 @@ def test_the_component_declares_what_the_cache_must_see() -> None:
         "path": "models/a.keras",
         "signature": "",
         "custom_objects": json.dumps(["my.layers:Gate"]),
+        "allow_ops": "[]",
         "digest": "d1",
         "origin": "models/a.keras",
     }

@@ -11,14 +11,15 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.server.errors import RequestError
+from tfx_fusion.modules.serving.server.limits import Limits
 from tfx_fusion.modules.serving.server.metrics import Metrics
 from tfx_fusion.modules.serving.server.service import Service
 
 OPTIONS = (
-    ("grpc.max_receive_message_length", -1),  # as TF Serving's
-    ("grpc.max_send_message_length", -1),
+    ("grpc.max_send_message_length", -1),  # as TF Serving's
     ("grpc.so_reuseport", 0),  # a port in use is an error, not one shared by chance
 )
+SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 # A client takes 8 kB of trailers; a character may become 12 bytes in them.
 LONGEST = 600
 
@@ -87,14 +88,15 @@ class _Readable(grpc.aio.ServerInterceptor):
 class RpcServer:
     """The gRPC server of a service."""
 
-    def __init__(self, service: Service, metrics: Metrics) -> None:
+    def __init__(self, service: Service, metrics: Metrics, limits: Limits) -> None:
         self._service, self._metrics = service, metrics
+        self._options = (*OPTIONS, ("grpc.max_receive_message_length", limits.body))
         self._health = health.aio.HealthServicer()
 
     async def start(self, host: str, port: int) -> int:
         """Listens, and returns the port, a free one for 0. Raises RunError where it is taken."""
         self._server = grpc.aio.server(
-            interceptors=[_Readable()], options=OPTIONS
+            interceptors=[_Readable()], options=self._options
         )  # belongs to the loop that runs now
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             _Prediction(self._service, self._metrics), self._server
@@ -110,7 +112,8 @@ class RpcServer:
                 f"gRPC: cannot listen on {host}:{port}: in use, or no address of this machine; "
                 "choose another one (--grpc-port, --host)"
             ) from None
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        for name in ("", *SERVICES):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
         return found
 

@@ -55,7 +55,7 @@ class Servable:
         found = name or DEFAULT_SIGNATURE
         if found not in self._inputs:
             raise RequestError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+                grpc.StatusCode.FAILED_PRECONDITION,  # as TF Serving's
                 f"there is no signature '{found}'; {suggestion(found, self._inputs)}",
             )
         return found
@@ -65,7 +65,11 @@ class Servable:
         return self._inputs[self.signature_name(signature)]
 
     def check(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:
-        """Raises RequestError where inputs are not those that a signature takes."""
+        """Raises RequestError where inputs are not those that a signature takes.
+
+        Their shapes are the model's to check, as in TF Serving: `half_plus_two` of its guide
+        declares `(batch, 1)` and is asked with `(batch,)`.
+        """
         specs = self.inputs_of(signature)
         if inputs.keys() != specs.keys():
             raise invalid(
@@ -75,7 +79,7 @@ class Servable:
         for name, spec in specs.items():
             array = inputs[name]
             kind = tf.string if array.dtype == object else tf.as_dtype(array.dtype)
-            if kind != spec.dtype or not spec.shape.is_compatible_with(array.shape):
+            if kind != spec.dtype:
                 raise invalid(
                     f"input '{name}': expected {spec.dtype.name} {spec.shape}, "
                     f"found {kind.name} {array.shape}"
@@ -86,7 +90,10 @@ class Servable:
 
         That needs an open first dimension of every input and output, of one size in the request.
         """
-        if not self._by_rows[self.signature_name(signature)]:
+        specs = self.inputs_of(signature)
+        if not self._by_rows[self.signature_name(signature)] or any(
+            not specs[name].shape.is_compatible_with(array.shape) for name, array in inputs.items()
+        ):
             return None
         sizes = {len(array) for array in inputs.values()}
         return sizes.pop() if len(sizes) == 1 else None

@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +32,27 @@ class Status:
 class ServedModel:
     """The versions of one model in a publish folder; to be used within one event loop."""
 
-    def __init__(self, name: str, folder: Path, on_load: Callable[[int, bool], None]) -> None:
-        """`on_load` is called with each version that was loaded, and whether it succeeded."""
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        on_load: Callable[[int, bool], None],
+        labels: Mapping[str, int] | None = None,
+    ) -> None:
+        """
+        Args:
+            name: the model's for clients.
+            folder: the publish folder.
+            on_load: called with each version that was loaded, and whether it succeeded.
+            labels: versions that are served beside the newest, by a name for clients.
+        """
         self.name = name
+        self._labels = dict(labels or {})
+        self._labelled: dict[int, Servable] = {}
         self._folder, self._on_load = folder, on_load
         self._current: Servable | None = None
         self._statuses: dict[int, Status] = {}
-        self._failed: tuple[Path, float] | None = None
+        self._failed: tuple[Path, str] | None = None
 
     @property
     def available(self) -> bool:
@@ -51,14 +66,28 @@ class ServedModel:
         Raises RequestError where it is not loaded.
         """
         found = self._current
-        if name != self.name or found is None or version not in (None, found.version):
-            wanted = "the newest version" if version is None else f"version {version}"
+        if name == self.name and found is not None:
+            if version in (None, found.version):
+                return found
+            if version in self._labelled:
+                return self._labelled[version]
+        asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+        served = sorted({*self._labelled, *([found.version] if found else [])})
+        raise RequestError(
+            grpc.StatusCode.NOT_FOUND,
+            f"Servable not found for request: {asked}; "  # TF Serving's words
+            f"'{self.name}' has {', '.join(map(str, served)) or 'no version yet'}",
+        )
+
+    def version_of(self, label: str) -> int:
+        """The version that has a label. Raises RequestError where none has it."""
+        if label not in self._labels:
             raise RequestError(
-                grpc.StatusCode.NOT_FOUND,
-                f"{wanted} of the model '{name}' is not served; served is "
-                + (f"version {found.version} of '{self.name}'" if found else "nothing yet"),
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"Unrecognized servable version label: {label}; "
+                f"there are {', '.join(sorted(self._labels)) or 'none'}",
             )
-        return found
+        return self._labels[label]
 
     def statuses(self, name: str, version: int | None) -> dict[int, Status]:
         """The states of all versions seen so far, or of one of them."""
@@ -92,6 +121,20 @@ class ServedModel:
         if not self.available:
             error = self._statuses[int(tried.name)].error
             raise RunError(f"{tried}: the model cannot be loaded: {error}")
+        for label, version in self._labels.items():
+            await self._load_labelled(label, version)
+
+    async def _load_labelled(self, label: str, version: int) -> None:
+        path = self._folder / str(version)
+        if self._current and version == self._current.version:
+            return  # kept below, when a newer one takes its place
+        if not holds_model(path):
+            raise RunError(f"--label {label}={version}: {self._folder} has no version {version}")
+        try:
+            self._labelled[version] = await asyncio.to_thread(Servable, path)
+        except Exception as error:  # TensorFlow raises many types here
+            raise RunError(f"{path}: the model cannot be loaded: {first_line(error)}") from error
+        self._statuses[version] = Status(State.AVAILABLE)
 
     async def watch(self) -> None:
         """Follows the folder until it is cancelled.
@@ -128,7 +171,9 @@ class ServedModel:
         self._statuses[version] = Status(State.AVAILABLE)
         self._on_load(version, True)
         log.info("version %s: available", version)
-        if old is not None:
+        if old is not None and old.version in self._labels.values():
+            self._labelled[old.version] = old
+        elif old is not None:
             self._statuses[old.version] = Status(State.END)
             log.info("version %s: unloaded", old.version)
             del old
@@ -136,8 +181,11 @@ class ServedModel:
             await asyncio.to_thread(gc.collect)
 
 
-def _changed(path: Path) -> float:
-    try:
-        return (path / "saved_model.pb").stat().st_mtime
-    except FileNotFoundError:  # rolled back or removed just now
-        return 0.0
+def _changed(path: Path) -> str:
+    """The state of all files of a version: one that is copied in place grows file by file."""
+    states = []
+    with suppress(OSError):  # rolled back or removed just now
+        for file in sorted(path.rglob("*")):
+            found = file.stat()
+            states.append(f"{file.relative_to(path)} {found.st_size} {found.st_mtime_ns}")
+    return "\n".join(states)

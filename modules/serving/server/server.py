@@ -5,9 +5,11 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.server.batching import Batcher
+from tfx_fusion.modules.serving.server.limits import Limits
 from tfx_fusion.modules.serving.server.metrics import Metrics
 from tfx_fusion.modules.serving.server.rest import RestServer
 from tfx_fusion.modules.serving.server.rpc import RpcServer
@@ -17,29 +19,49 @@ from tfx_fusion.modules.serving.server.service import Service
 GRACE_SECONDS = 30.0
 
 
+class Settings(NamedTuple):
+    """What is served, and where.
+
+    `name` is the model's for clients, `folder` its publish folder. Port 0 is a free one. `labels`
+    are versions that are served beside the newest, by a name for clients. `allowed_hosts` are names
+    by which clients reach the server over REST, beside `host` and those of this machine.
+    """
+
+    name: str
+    folder: Path
+    host: str = "127.0.0.1"
+    grpc_port: int = 0
+    rest_port: int = 0
+    labels: tuple[tuple[str, int], ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    limits: Limits = Limits()
+
+
 class ModelServer:
     """Serves the newest version in a publish folder; to be used within one event loop."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        """`name` is the model's for clients; the publish folder is watched for new versions."""
-        metrics = Metrics()
-        self._model = ServedModel(name, folder, metrics.load)
+    def __init__(self, settings: Settings) -> None:
+        """The publish folder of the settings is watched for new versions."""
+        metrics, limits = Metrics(), settings.limits
+        self._settings = settings
+        self._model = ServedModel(
+            settings.name, settings.folder, metrics.load, dict(settings.labels)
+        )
         self._batcher = Batcher(metrics.batch)
         service = Service(self._model, self._batcher)
-        self._rpc, self._rest = (
-            RpcServer(service, metrics),
-            RestServer(service, metrics, GRACE_SECONDS),
-        )
+        self._rpc = RpcServer(service, metrics, limits)
+        hosts = [name.lower() for name in (settings.host, *settings.allowed_hosts)]
+        self._rest = RestServer(service, metrics, GRACE_SECONDS, limits, hosts)
 
-    async def start(self, host: str, grpc_port: int, rest_port: int) -> tuple[int, int]:
+    async def start(self) -> tuple[int, int]:
         """Loads the newest version, then listens; returns both ports, free ones for 0.
 
         Raises RunError where there is no version, it cannot be loaded, or a port is taken.
         """
         await self._model.start()
-        grpc_found = await self._rpc.start(host, grpc_port)
+        grpc_found = await self._rpc.start(self._settings.host, self._settings.grpc_port)
         try:
-            rest_found = await self._rest.start(host, rest_port)
+            rest_found = await self._rest.start(self._settings.host, self._settings.rest_port)
         except RunError:
             await asyncio.gather(self._rpc.stop(0.0), self._rest.stop())
             raise
@@ -53,33 +75,22 @@ class ModelServer:
         self._batcher.close()
 
 
-async def serve(
-    name: str,
-    folder: Path,
-    host: str,
-    grpc_port: int,
-    rest_port: int,
-    on_ready: Callable[[int, int], None],
-) -> None:
+async def serve(settings: Settings, on_ready: Callable[[int, int], None]) -> None:
     """Serves until the process gets SIGTERM or SIGINT.
 
-    Args:
-        name: the model's name for clients.
-        folder: the publish folder.
-        host: the address to listen on.
-        grpc_port, rest_port: 0 picks a free port.
-        on_ready: called with both ports when the server is ready.
+    `on_ready` is called with both ports when the server is ready.
     """
-    server = ModelServer(name, folder)
+    server = ModelServer(settings)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    on_ready(*await server.start(host, grpc_port, rest_port))
+    on_ready(*await server.start())
     await ended.wait()
     await server.stop()
 
 
 if __name__ == "__main__":  # FOLDER NAME GRPC_PORT REST_PORT
     _folder, _name, _grpc, _rest = sys.argv[1:]
-    asyncio.run(serve(_name, Path(_folder), "127.0.0.1", int(_grpc), int(_rest), lambda *_: None))
+    _settings = Settings(_name, Path(_folder), grpc_port=int(_grpc), rest_port=int(_rest))
+    asyncio.run(serve(_settings, lambda *_: None))

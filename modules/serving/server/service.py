@@ -1,5 +1,7 @@
 """The server's operations for both protocols, in TF Serving's own messages."""
 
+from collections import Counter
+
 import tensorflow as tf
 from google.protobuf import any_pb2
 from tensorflow_serving.apis import (
@@ -28,12 +30,15 @@ class Service:
 
     def servable(self, spec: model_pb2.ModelSpec) -> Servable:
         """The version that a request names, or the newest."""
-        return self.model.servable(spec.name, version_of(spec))
+        return self.model.servable(spec.name, self._version_of(spec))
 
     async def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         servable = self.servable(request.model_spec)
         signature = request.model_spec.signature_name
         outputs = await self.outputs(servable, signature, arrays_of(request.inputs))
+        twice = [name for name, count in Counter(request.output_filter).items() if count > 1]
+        if twice:
+            raise invalid(f"output_filter: found {', '.join(twice)} more than once")
         unknown = sorted(set(request.output_filter) - outputs.keys())
         if unknown:
             raise invalid(
@@ -85,13 +90,13 @@ class Service:
         packed = any_pb2.Any()
         packed.Pack(signatures)
         return get_model_metadata_pb2.GetModelMetadataResponse(
-            model_spec=_spec(self.model.name, servable, ""), metadata={"signature_def": packed}
+            model_spec=_spec(self.model.name, servable, None), metadata={"signature_def": packed}
         )
 
     def status(
         self, request: get_model_status_pb2.GetModelStatusRequest
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        found = self.model.statuses(request.model_spec.name, version_of(request.model_spec))
+        found = self.model.statuses(request.model_spec.name, self._version_of(request.model_spec))
         response = get_model_status_pb2.GetModelStatusResponse()
         for version, status in sorted(found.items(), reverse=True):
             added = response.model_version_status.add(version=version, state=status.state)
@@ -101,15 +106,16 @@ class Service:
                 added.status.error_message = status.error.message
         return response
 
+    def _version_of(self, spec: model_pb2.ModelSpec) -> int | None:
+        """The version that a request names, by number or label, if it does."""
+        if spec.WhichOneof("version_choice") == "version_label":
+            return self.model.version_of(spec.version_label)
+        return spec.version.value if spec.HasField("version") else None
 
-def version_of(spec: model_pb2.ModelSpec) -> int | None:
-    """The version that a request names, if it does."""
-    if spec.WhichOneof("version_choice") == "version_label":
-        raise invalid("version labels are not supported: give a version number, or none")
-    return spec.version.value if spec.HasField("version") else None
 
-
-def _spec(name: str, servable: Servable, signature: str) -> model_pb2.ModelSpec:
-    spec = model_pb2.ModelSpec(name=name, signature_name=signature)
+def _spec(name: str, servable: Servable, signature: str | None) -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=name)
+    if signature is not None:
+        spec.signature_name = servable.signature_name(signature)
     spec.version.value = servable.version
     return spec

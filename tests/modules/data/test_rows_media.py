@@ -311,3 +311,48 @@ def test_a_missing_npy_file_is_refused(refusal: Callable[..., str], tmp_path: Pa
     assert refusal(SEQUENCE, {"a": "none.npy"}) == (
         f"column 'a': no such file: {tmp_path / 'none.npy'}"
     )
+
+
+# What a row may name
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "/etc/hostname", "pictures/../../secret.png", "link.png"]
+)
+def test_a_file_outside_of_the_media_root_is_not_read(
+    refusal: Callable[..., str], tmp_path: Path, name: str
+) -> None:
+    (tmp_path.parent / "secret.png").write_bytes(encoded_image("PNG"))
+    (tmp_path / "link.png").symlink_to(tmp_path.parent / "secret.png")
+
+    assert refusal(IMAGE, {"a": name}).startswith(
+        f"column 'a': expected a file below {tmp_path} (data.media_root), found "
+    )
+
+
+def test_another_media_root_is_taken_where_one_is_given(tmp_path: Path) -> None:
+    data, pictures = tmp_path / "data", tmp_path / "pictures"
+    data.mkdir()
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes(encoded_image("PNG"))
+    (data / "pictures").symlink_to(pictures)
+    parser = RowParser({"x": IMAGE}, {}, data, pictures)
+
+    for name in ("../pictures/a.png", "pictures/a.png"):
+        example = parser.example("row 1", {"a": name})
+        assert example.features.feature["x"].bytes_list.value[0] == encoded_image("PNG")
+
+
+def bomb(width: int = 20_000, height: int = 20_000) -> bytes:
+    """A black PNG of 48 kB and 400 million pixels."""
+    stream = io.BytesIO()
+    Image.new("1", (width, height)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_an_image_of_too_many_pixels_is_not_decoded(refusal: Callable[..., str]) -> None:
+    message = refusal(IMAGE, {"a": bomb()})
+
+    assert message == (
+        "column 'a': expected at most 50000000 pixels (max_pixels), the image has 400000000"
+    )

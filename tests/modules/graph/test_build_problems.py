@@ -166,15 +166,35 @@ def test_an_unknown_layer_gets_a_suggestion() -> None:
     ]
 
 
-def test_a_lambda_layer_is_refused_because_it_holds_code() -> None:
-    [problem] = problems_of(graph_of({"Lambda": {"function": "print"}}))
+@pytest.mark.parametrize("name", ["Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer"])
+def test_a_layer_that_holds_code_is_refused(name: str) -> None:
+    inner = {"class_name": name, "config": {"function": "print"}}
 
-    assert problem.startswith("graph.scores.layers.0.Lambda: ")
-    assert "code" in problem
+    assert problems_of(graph_of({name: {}})) == [
+        f"graph.scores.layers.0.{name}: a {name} layer holds code, and a specification holds none: "
+        "use another layer"
+    ]
+    [problem] = problems_of(graph_of({"TimeDistributed": {"layer": inner}}))
+    assert f"a {name} layer holds code" in problem
 
 
-@pytest.mark.parametrize("name", ["TFSMLayer", "TorchModuleWrapper", "Layer", "InputLayer"])
-def test_layers_that_load_files_or_code_are_unknown_here(name: str) -> None:
+def test_a_layer_that_opens_a_file_is_refused() -> None:
+    assert problems_of(graph_of({"StringLookup": {"vocabulary": "/etc/passwd"}})) == [
+        "graph.scores.layers.0.StringLookup: it names a file to open (vocabulary: /etc/passwd): "
+        "expected the words themselves"
+    ]
+
+
+def test_a_function_of_keras_that_is_no_part_of_a_model_is_refused() -> None:
+    plot = {"module": "keras.utils", "class_name": "function", "config": "plot_model"}
+
+    [problem] = problems_of(graph_of({"Activation": {"activation": plot}}))
+
+    assert problem.startswith("graph.scores.layers.0.Activation: it names keras.utils.plot_model, ")
+
+
+@pytest.mark.parametrize("name", ["Layer", "InputLayer", "Wrapper"])
+def test_layers_that_make_no_sense_in_a_graph_are_unknown_here(name: str) -> None:
     [problem] = problems_of(graph_of({name: {}}))
 
     assert problem.startswith(

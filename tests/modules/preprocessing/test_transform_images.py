@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from transformed import transform
 
@@ -125,3 +126,11 @@ def test_images_of_many_sizes_make_one_batch() -> None:
     found = transform(image_feature(4, 4, 3), contents)
 
     np.testing.assert_allclose(found, np.full((3, 4, 4, 3), 0.2), atol=1e-6)
+
+
+def test_an_image_of_too_many_pixels_is_not_decoded() -> None:
+    part = image_feature(2, 2, 3).changed(max_pixels=11)
+
+    transform(part, [encoded(np.zeros((1, 11, 3), np.uint8))])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="an image of at most 11 pixels"):
+        transform(part, [encoded(np.zeros((3, 4, 3), np.uint8))])

@@ -93,3 +93,23 @@ def test_more_rows_than_are_written_together_stay_in_order(ending: str, tmp_path
         lines = (tmp_path / "all.jsonl").read_text().splitlines()
         found = [json.loads(line)["total"] for line in lines]
     assert found == [float(n) for n in range(2500)]
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+def test_text_that_a_spreadsheet_would_run_is_escaped_in_csv_and_numbers_are_not(
+    begin: str, tmp_path: Path
+) -> None:
+    name = f"{begin}SUM(A1)"
+    labels = {"kind": CategoryLabel(type="category", column="k", classes=(name, "b")),
+              "total": LABELS["total"]}  # fmt: skip
+    specification: Any = SimpleNamespace(outputs=labels, label_of=labels.__getitem__)
+    answer = Prediction(name, {"kind": {name: 0.75, "b": 0.25}, "total": -2.5})
+
+    def cells(as_is: bool) -> list[str]:
+        Table(specification, ".csv", as_is).write([answer], tmp_path / "part.csv")
+        with (tmp_path / "part.csv").open(encoding="utf-8", newline="") as stream:
+            [row] = csv.reader(stream)
+        return row
+
+    assert cells(as_is=False) == [f"'{name}", f"'{name}", "0.75", "0.25", "-2.5", ""]
+    assert cells(as_is=True) == [name, name, "0.75", "0.25", "-2.5", ""]

@@ -5,12 +5,19 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
 
 from tfx_fusion.modules.errors import UserError
-from tfx_fusion.modules.submodels.stored_config import CONFIG, WEIGHTS, read_config
+from tfx_fusion.modules.submodels.stored_config import (
+    CONFIG,
+    WEIGHTS,
+    check_classes,
+    check_names,
+    read_config,
+)
 
 
 def save_model(path: Path, *inner: keras.layers.Layer) -> Path:
@@ -133,6 +140,19 @@ def test_a_missing_part_is_named(missing: str, good: Path, tmp_path: Path) -> No
     assert refusal(path) == f"{path}: expected a .keras file, found no {missing} in it"
 
 
+@pytest.mark.parametrize(
+    ("entry", "size"), [(CONFIG, 65 << 20), (WEIGHTS, 257 << 20)], ids=["architecture", "weights"]
+)
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused_unread(
+    entry: str, size: int, good: Path, tmp_path: Path
+) -> None:
+    entries = {**entries_of(good), entry: b" " * size}
+    path = save_with_entries(tmp_path / "bomb.keras", entries, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 1 << 20
+
+    assert f" bytes in the file and {size:,} out of it, expected at most " in refusal(path)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_a_truncated_file_is_refused(share: float, good: Path) -> None:
     whole = good.read_bytes()
@@ -188,3 +208,90 @@ def test_an_archive_with_a_password_is_refused(good: Path) -> None:
 
     assert message.startswith(f"{good}: expected a .keras file, found ")
     assert "password" in message
+
+
+def stored(module: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"module": module, "class_name": name, "config": {}, **more}
+
+
+def function(module: str, name: str) -> dict[str, Any]:
+    return {"module": module, "class_name": "function", "config": name, "registered_name": name}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        function("keras.utils", "plot_model"),
+        function("keras", "utils.plot_model"),
+        function("keras.config", "set_floatx"),
+        function("keras.datasets.mnist", "load_data"),
+        function("keras.activations", "deserialize"),
+        stored("keras.callbacks", "CSVLogger"),
+        stored("keras.saving", "KerasFileEditor"),
+        stored("keras.utils", "get_file", registered_name="get_file"),
+    ],
+    ids=lambda found: f"{found['module']}.{found['config'] or found['class_name']}",
+)
+@pytest.mark.parametrize("place", ["argument", "inner", "compiled"])
+def test_a_name_of_keras_that_is_no_part_of_a_model_is_refused(
+    found: dict[str, Any], place: str
+) -> None:
+    """Keras itself looks up and calls whatever it exports."""
+    layer = stored("keras.layers", "Activation")
+    layer["config"]["activation"] = found
+    config = {
+        "argument": stored("keras", "Functional", deeper=[layer]),
+        "inner": stored("keras.layers", "TimeDistributed", deeper={"layer": found}),
+        "compiled": stored("keras", "Functional", deeper=[{**layer, "compile_config": found}]),
+    }[place]
+
+    with pytest.raises(UserError, match="which is no layer or other part of a model of Keras's"):
+        check_names("model.keras", config)
+
+
+def test_what_a_model_was_compiled_with_is_not_loaded_and_may_be_anything() -> None:
+    config = stored("keras", "Functional", compile_config={"loss": stored("my.losses", "Own")})
+
+    check_classes(Path("model.keras"), config, {})
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        stored("keras.layers", "Layer", registered_name="tfx_fusion>KerasGraph"),
+        function("keras.activations", "tfx_fusion>anything"),
+    ],
+    ids=["class", "function"],
+)
+def test_a_registered_name_goes_before_the_module_as_in_keras(found: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="which is not Keras's own"):
+        check_classes(Path("model.keras"), stored("keras", "Model", deeper=found), {})
+
+
+@pytest.mark.parametrize("key", ["vocabulary", "merges", "proto"])
+def test_a_name_of_a_file_to_open_is_refused(key: str) -> None:
+    config = stored("keras.layers", "StringLookup")
+    config["config"][key] = "/etc/passwd"
+
+    with pytest.raises(UserError, match=f"it names a file to open \\({key}: /etc/passwd\\)"):
+        check_names("model.keras", config)
+
+
+def test_every_layer_activation_and_initializer_of_keras_is_part_of_a_model() -> None:
+    entry = keras.Input((4, 4, 3))
+    x = keras.layers.Conv2D(
+        2,
+        2,
+        activation=keras.ops.relu,
+        kernel_initializer=keras.initializers.HeNormal(),
+        kernel_regularizer=keras.regularizers.L2(0.1),
+        bias_constraint=keras.constraints.NonNeg(),
+        dtype=keras.DTypePolicy("mixed_bfloat16"),
+    )(entry)
+    x = keras.ops.mean(keras.activations.gelu(x) + 1.0, axis=(1, 2))
+    inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="swish")])
+    inner.compile("adam", keras.losses.MeanSquaredError(), metrics=[keras.metrics.AUC()])
+    model = keras.Model(entry, keras.layers.Dense(1, activation=keras.activations.tanh)(inner(x)))
+    model.quantize("int8")
+
+    check_classes(Path("model.keras"), keras.saving.serialize_keras_object(model), {})

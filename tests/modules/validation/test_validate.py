@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,18 @@ def test_a_branch_that_does_not_fit_the_head_alone_is_reported() -> None:
 
 def test_without_worth_nothing_is_checked() -> None:
     assert ablation_problems_of(numbers({"y": {**HEAD, "inputs": "a"}}, features=("a",))) == []
+
+
+def test_layers_that_no_memory_holds_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `units: 1000000000` would be, by weights that are counted and not made."""
+    monkeypatch.setattr("tfx_fusion.modules.validation.validate.BYTES_TO_TRAIN", 1 << 50)
+
+    problem = problems_of(colours(tmp_path))[-1]
+
+    assert re.fullmatch(
+        r"graph\.\w+: its layers have \d+ weights, which take [\d,]+ GiB to train; this machine "
+        r"has \d+ GiB: make them smaller",
+        problem,
+    )

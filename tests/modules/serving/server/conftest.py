@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from tfx_fusion.modules.serving.server.server import ModelServer
+from tfx_fusion.modules.serving.server.server import ModelServer, Settings
 
 CLASSES = [b"red", b"green"]
 
@@ -89,16 +89,14 @@ def save_tiny(path: Path, factor: float = 1.0) -> None:
 class Running:
     """A server on an event loop in a thread of its own, with real clients."""
 
-    def __init__(
-        self, folder: Path, name: str = "tiny", grpc_port: int = 0, rest_port: int = 0
-    ) -> None:
-        self.name = name
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.name = "tiny"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self.server = ModelServer(name, folder)
+        self.server = ModelServer(Settings("tiny", folder, **settings))
         try:
-            ports = self._do(self.server.start("127.0.0.1", grpc_port, rest_port))
+            ports = self._do(self.server.start())
         except BaseException:
             self._end()
             raise
@@ -147,8 +145,8 @@ def serve() -> Iterator[Callable[[Path], Running]]:
     """Starts servers that end with the test."""
     started: list[Running] = []
 
-    def start(folder: Path, **ports: int) -> Running:
-        started.append(Running(folder, **ports))
+    def start(folder: Path, **settings: Any) -> Running:
+        started.append(Running(folder, **settings))
         return started[-1]
 
     yield start

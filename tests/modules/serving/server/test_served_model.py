@@ -232,3 +232,58 @@ def test_a_folder_that_cannot_be_served_is_refused(
     (folder / "damaged" / "1" / "saved_model.pb").write_bytes(b"")
     with pytest.raises(RunError, match=message):
         serve(folder / part)
+
+
+def test_versions_that_tf_serving_would_not_read_are_skipped(
+    serve: Callable[..., Any], tiny: Path, tmp_path: Path
+) -> None:
+    publish(tiny / "3", tmp_path, 3)
+    server = serve(tmp_path)
+    for name in (str(1 << 63), "9" * 200, "\uff14"):
+        shutil.copytree(tiny / "3", tmp_path / name)
+    publish(tiny / "3", tmp_path, 5)
+
+    wait_until(lambda: states(server).get(5) == "AVAILABLE")
+    assert states(server) == {3: "END", 5: "AVAILABLE"}
+
+
+def test_a_version_that_is_copied_in_place_is_taken_up_once_it_is_whole(
+    serve: Callable[..., Any], tiny: Path, tmp_path: Path
+) -> None:
+    publish(tiny / "3", tmp_path, 3)
+    server = serve(tmp_path)
+    (tmp_path / "4").mkdir()
+    shutil.copy2(tiny / "3" / "saved_model.pb", tmp_path / "4")
+    wait_until(lambda: states(server).get(4) == "END")
+
+    shutil.copytree(tiny / "3", tmp_path / "4", dirs_exist_ok=True)
+
+    wait_until(lambda: states(server).get(4) == "AVAILABLE")
+
+
+def test_a_labelled_version_is_served_beside_the_newest_and_stays(
+    serve: Callable[..., Any], tiny: Path, tmp_path: Path
+) -> None:
+    publish(tiny / "3", tmp_path, 3)
+    publish(tiny / "3", tmp_path, 4)
+    server = serve(tmp_path, labels=(("stable", 3), ("canary", 4)))
+    publish(tiny / "3", tmp_path, 5)
+    wait_until(lambda: states(server).get(5) == "AVAILABLE")
+
+    for label, version in (("stable", 3), ("canary", 4)):
+        request = halve()
+        request.model_spec.version_label = label
+        assert (
+            server.prediction.Predict(request, timeout=SECONDS).model_spec.version.value == version
+        )
+        body = {"signature_name": "halve", "instances": [[1.0, 2.0]]}
+        answer = requests.post(f"{server.url}/labels/{label}:predict", json=body, timeout=SECONDS)
+        assert answer.json() == {"predictions": [[0.5, 1.0]]}
+    assert states(server) == {3: "AVAILABLE", 4: "AVAILABLE", 5: "AVAILABLE"}
+
+
+def test_a_label_of_a_version_that_is_not_there_is_refused(
+    serve: Callable[..., Any], tiny: Path
+) -> None:
+    with pytest.raises(RunError, match=r"--label best=7: .* has no version 7"):
+        serve(tiny, labels=(("best", 7),))
