@@ -41,7 +41,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Texts with a tokenizer are `NAME.ids`, `NAME.mask` and `NAME.segments` `(batch, length)` int64.
     Labels with row weights have `NAME.weights` `(batch,)` float32 beside them.
     """
-    outputs = {}
+    outputs: dict[str, Any] = {}
     # What is read here must be what the cache's key says.
     digests = json.loads(custom_config["vocabulary_digests"])
     for name, feature in FEATURES.validate_json(custom_config["features"]).items():

@@ -175,7 +175,8 @@ def with_path(submodel: Submodel, folder: Path) -> Submodel:
     if name is None:
         return submodel
     key, local = submodel.source
-    identity = [name, submodel.weights, submodel.config, file_states(local) if local else []]
+    states = file_states(local) if local else []
+    identity: list[Any] = [name, submodel.weights, submodel.config, states]
     texts = [name for name in TEXTS if name in submodel.inputs]
     if submodel.task is not None or (key == "preset" and texts):  # others keep their files' names
         identity += [submodel.task, texts]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -35,23 +37,19 @@ class TextInput(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any) -> dict[str, Any]:
-        # Imports what only a process that runs the layer needs.
-        from tfx_fusion.modules.tokens.text_tokens import TextTokens
-
         if self._tokens is None:
+            # Imported by name: a check of a specification loads this file without TensorFlow.
+            tokens = importlib.import_module("tfx_fusion.modules.tokens.text_tokens")
             contents = Contents.from_json(self._tokenizer)
-            self._tokens = TextTokens(contents, self._length, self._texts, self._track)
+            self._tokens = tokens.TextTokens(contents, self._length, self._texts, self._track)
         found = self._tokens(inputs if isinstance(inputs, list | tuple) else [inputs])
         return {
             entry: keras.ops.cast(found[output], dtype)
             for entry, (output, dtype) in self._entries.items()
         }
 
-    def _track(self, make: Any) -> Any:
-        import tensorflow as tf
-
-        with tf.init_scope():
-            self._resource = make()
+    def _track(self, make: Callable[[], Any]) -> Any:
+        self._resource = make()
         return self._resource
 
     def compute_output_spec(self, inputs: Any) -> dict[str, keras.KerasTensor]:

@@ -185,7 +185,7 @@ def _bytepairs(tokenizer: Any) -> dict[str, Any]:
 
 def _sentencepiece(tokenizer: Any) -> dict[str, Any]:
     proto = tokenizer.proto
-    model = {
+    model: dict[str, Any] = {
         "type": SENTENCEPIECE,
         "proto": base64.b64encode(proto).decode(),
         "vocab": sentencepiece_vocabulary("the preset", proto),
@@ -193,9 +193,7 @@ def _sentencepiece(tokenizer: Any) -> dict[str, Any]:
     shifted = "_vocabulary_prefix" in vars(type(tokenizer))  # XLM-RoBERTa's ids, as fairseq's
     if shifted:
         model |= {"shift": 1, "unknown": tokenizer.unk_token_id}
-        model["vocab"] = {
-            piece: place for place, piece in enumerate(tokenizer.get_vocabulary())
-        }  # fmt: skip
+        model["vocab"] = {piece: id_ for id_, piece in enumerate(tokenizer.get_vocabulary())}
     return {"model": model}
 
 

@@ -57,7 +57,7 @@ def character_table(words: Callable[[str], list[str]]) -> CharacterTable:
     """
     known: dict[tuple[int, ...], int] = {}
     pages: dict[bytes, int] = {}
-    rows = []
+    rows: list[np.ndarray] = []
     page_of = np.empty(CODES // PAGE, np.int32)
     for number in range(CODES // PAGE):
         found = _page(number, words)

@@ -30,9 +30,12 @@ class SentencePieces:
         import tensorflow_text
 
         self._shift, self._unknown = shift, unknown
-        self._pieces = track(
-            lambda: tensorflow_text.SentencepieceTokenizer(model=proto, out_type=tf.int32)
-        )
+
+        def make() -> Any:
+            with tf.init_scope():  # it outlives the function that is traced
+                return tensorflow_text.SentencepieceTokenizer(model=proto, out_type=tf.int32)
+
+        self._pieces = track(make)
 
     def __call__(self, texts: Any) -> Any:
         # SentencePiece takes invalid bytes in its own way, and so did its training.

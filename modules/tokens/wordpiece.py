@@ -28,9 +28,11 @@ class WordPieces:
 
         model = content["model"]
         normalizer, splitter = content.get("normalizer"), content.get("pre_tokenizer")
-        self._hub = normalizer is not None and normalizer["type"] == HUB_WORDS
+        self._hub = (normalizer or {}).get("type") == HUB_WORDS
         if self._hub:
-            self._options = {key: flag for key, flag in normalizer.items() if key != "type"}
+            options = dict(normalizer or {})
+            options.pop("type")
+            self._options = options
         else:
             words = _words(json.dumps(normalizer), json.dumps(splitter))
             self._table = character_table(words)
