@@ -17,7 +17,7 @@ from tfx_fusion.modules.data.data_file import Row
 from tfx_fusion.modules.data.fingerprint import file_state
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.images import pixels_of
-from tfx_fusion.modules.spec.features import FeaturePart
+from tfx_fusion.modules.spec.feature_part import FeaturePart
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 

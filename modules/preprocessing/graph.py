@@ -16,7 +16,8 @@ from tfx_fusion.modules.spec import (
     weighted_labels,
     weights_name,
 )
-from tfx_fusion.modules.spec.features import ROW_ID, Stored
+from tfx_fusion.modules.spec.feature_part import Stored
+from tfx_fusion.modules.spec.features import ROW_ID
 from tfx_fusion.modules.spec.topology import source_of
 from tfx_fusion.modules.tokens.loading import load_saved_model
 

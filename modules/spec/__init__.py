@@ -4,6 +4,7 @@ from tfx_fusion.modules.spec.beam import Beam, BeamStep, Runner
 from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
+from tfx_fusion.modules.spec.feature_part import Missing
 from tfx_fusion.modules.spec.features import (
     TOKENS,
     CategoryFeature,
@@ -11,7 +12,6 @@ from tfx_fusion.modules.spec.features import (
     Feature,
     ImageFeature,
     Label,
-    Missing,
     MultiLabel,
     NumberFeature,
     NumberLabel,

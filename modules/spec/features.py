@@ -7,83 +7,17 @@ Shapes leave the batch out: an image of `shape: [32, 32, 3]` is a tensor `(batch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from tfx_fusion.modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
+from tfx_fusion.modules.spec.feature_part import Dtype, FeaturePart, Stored
 from tfx_fusion.modules.spec.tokenizer import Tokenizer, read_tokenizer
 from tfx_fusion.modules.spec.vocabulary import read_vocabulary
 
 # What a tokenizer gives of a text, each `(length,)` int64: `words.ids` of a feature `words`.
 TOKENS = ("ids", "mask", "segments")
-
-
-Dtype = Literal["float32", "int64", "string"]
-
-
-class Stored(NamedTuple):
-    """The shape and dtype of a tensor in tf.Examples, requests or the graph, without the batch."""
-
-    shape: tuple[int, ...]
-    dtype: Dtype
-
-
-class Missing(Part):
-    """What stands for a feature in rows that lack it; `allowed` takes the defaults here.
-
-    Where the feature's branch joins others, its value is replaced: by a `learned` vector, by
-    `zeros`, or by the `mean` over the rows to train on. `drop` is the share of rows that training
-    treats as if they lacked it, so that the model learns to do without. A picture or sequence that
-    cannot be read is a rejected row unless `unreadable` says that it is missing.
-    """
-
-    replace: Literal["learned", "zeros", "mean"] = "learned"
-    drop: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
-    unreadable: Literal["reject", "missing"] = "reject"
-
-
-MissingOrNot = Annotated[
-    Missing | None, BeforeValidator(lambda value: {} if value == "allowed" else value)
-]
-
-
-class FeaturePart(Part):
-    """What every kind of feature may say: `missing`, where rows may lack it."""
-
-    missing: MissingOrNot = None
-
-    if TYPE_CHECKING:  # each kind has its own
-
-        @property
-        def tensor_shape(self) -> tuple[int, ...]: ...
-
-        @property
-        def tensor_dtype(self) -> Dtype: ...
-
-    @model_validator(mode="after")
-    def _unreadable_fits(self) -> FeaturePart:
-        media = isinstance(self, ImageFeature | SequenceFeature)
-        if self.missing and self.missing.unreadable == "missing" and not media:
-            raise ValueError("missing.unreadable goes with images and sequences only")
-        if self.missing and isinstance(self, RawFeature) and self.dtype == "int64":
-            raise ValueError("no whole number can say 'missing': take dtype float32 or string")
-        return self
-
-    def references(self, name: str) -> tuple[str, ...]:
-        """What nodes may take of a feature of this name."""
-        return (name,)
-
-    def tensors(self, name: str) -> dict[str, Stored]:
-        """The same after preprocessing. Raises UserError where a vocabulary cannot be read."""
-        return dict.fromkeys(self.references(name), Stored(self.tensor_shape, self.tensor_dtype))
-
-    def ids_below(self) -> int | None:
-        """The first whole number that the feature never gives as an id; None where it gives none.
-
-        Raises UserError where a file cannot be read.
-        """
-        return None
 
 
 class ImageFeature(FeaturePart):
