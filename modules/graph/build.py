@@ -202,6 +202,7 @@ class _Join(Joined):
                 continue
             try:
                 tap = self._tap(key, reference)
+                self._check_drawn(key, source, tap)
             except SpecificationError as error:
                 self.problems += error.found
                 continue
@@ -231,6 +232,15 @@ class _Join(Joined):
                 f"{suggestion(wanted, interface.taps())}"
             )
         return wanted
+
+    def _check_drawn(self, key: str, submodel: str, tap: str) -> None:
+        if self.interfaces[submodel].taps()[tap].drawn:
+            raise SpecificationError(
+                f"{key}: the output '{tap}' of {submodel} differs from call to call for the same "
+                "rows: the model draws random numbers in inference too. Take another output, or "
+                "save a model without the layer that draws; where Keras exported a layer that "
+                "augments, such as RandomFlip, name the .keras file"
+            )
 
     def _add(self, name: str) -> None:
         is_submodel = name in self.graph.submodels

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from tfx_fusion.modules.spec.base import Part
 
@@ -37,8 +37,15 @@ MissingOrNot = Annotated[
 ]
 
 
+def type_required(schema: dict[str, Any]) -> None:
+    """A file names the type of each feature and label; in Python the class does."""
+    schema["required"] = ["type", *schema.get("required", ())]
+
+
 class FeaturePart(Part):
     """What every kind of feature may say: `missing`, where rows may lack it."""
+
+    model_config = ConfigDict(json_schema_extra=type_required)
 
     missing: MissingOrNot = None
 

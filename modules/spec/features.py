@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from tfx_fusion.modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
-from tfx_fusion.modules.spec.feature_part import Dtype, FeaturePart, Stored
+from tfx_fusion.modules.spec.feature_part import Dtype, FeaturePart, Stored, type_required
 from tfx_fusion.modules.spec.tokenizer import Tokenizer, read_tokenizer
 from tfx_fusion.modules.spec.vocabulary import read_vocabulary
 
@@ -26,7 +26,7 @@ class ImageFeature(FeaturePart):
     One of more than `max_pixels` is not decoded: it cannot be used, in data or in a request.
     """
 
-    type: Literal["image"]
+    type: Literal["image"] = "image"
     column: Column
     shape: tuple[Count, Count, Literal[1, 3, 4]]
     range: tuple[Number, Number] = (0.0, 1.0)
@@ -60,7 +60,7 @@ class TextFeature(FeaturePart):
     `columns` names two texts of a row, of which the longer one is cut first.
     """
 
-    type: Literal["text"]
+    type: Literal["text"] = "text"
     column: Column | None = None
     columns: tuple[Column, Column] | None = None
     encoding: Literal["multi_hot", "ids", "string"] | None = None
@@ -124,7 +124,7 @@ class TextFeature(FeaturePart):
 class NumberFeature(FeaturePart):
     """One number, or several columns as one vector; scaled by what the training rows show."""
 
-    type: Literal["number"]
+    type: Literal["number"] = "number"
     column: Column | None = None
     columns: tuple[Column, ...] | None = None
     normalize: Literal["none", "standard", "min_max"] = "none"
@@ -149,7 +149,7 @@ class NumberFeature(FeaturePart):
 class CategoryFeature(FeaturePart):
     """One of the listed classes, as a one-hot vector or as its index."""
 
-    type: Literal["category"]
+    type: Literal["category"] = "category"
     column: Column
     classes: ClassNames
     encoding: Literal["one_hot", "index"] = "one_hot"
@@ -184,7 +184,7 @@ class SequenceFeature(FeaturePart):
     goes with a missing sequence only, whose values are all NaN.
     """
 
-    type: Literal["sequence"]
+    type: Literal["sequence"] = "sequence"
     column: Column
     shape: tuple[Count, Count]
     variable: Flag = False
@@ -200,7 +200,7 @@ class SequenceFeature(FeaturePart):
 class RawFeature(FeaturePart):
     """Passed through as it is: a scalar (`shape: []`) or a list of values, flat in the row."""
 
-    type: Literal["raw"]
+    type: Literal["raw"] = "raw"
     column: Column
     dtype: Literal["float32", "int64", "string"]
     shape: tuple[Count, ...] = ()
@@ -221,13 +221,15 @@ class LabelPart(Part):
     evaluation all rows count alike.
     """
 
+    model_config = ConfigDict(json_schema_extra=type_required)
+
     row_weights: Column | None = None
 
 
 class CategoryLabel(LabelPart):
     """What a classification learns: one of the listed classes."""
 
-    type: Literal["category"]
+    type: Literal["category"] = "category"
     column: Column
     classes: ClassNames
 
@@ -239,7 +241,7 @@ class MultiLabel(LabelPart):
     count, and an empty cell is no class.
     """
 
-    type: Literal["multi_label"]
+    type: Literal["multi_label"] = "multi_label"
     column: Column
     classes: ClassNames
     separator: Annotated[str, Field(min_length=1)] = ";"
@@ -265,7 +267,7 @@ class NumberLabel(LabelPart):
     training, are in the label's own units all the same.
     """
 
-    type: Literal["number"]
+    type: Literal["number"] = "number"
     column: Column
     normalize: Literal["none", "standard", "min_max"] = "none"
 

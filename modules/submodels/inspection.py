@@ -79,15 +79,18 @@ def inspect_submodel(
         if signature is not None:
             raise UserError(f"{path}: a .keras file has no signatures; take the key away")
         model = keras_file.load_model(path, custom_objects)
-        interface = keras_file.read_interface(model)
         weights = keras_file.weights_of(model)
+        # Keras's own layers draw in training only.
+        drawn = keras_file.drawn_outputs(model) if custom_objects else set()
+        interface = keras_file.read_interface(model, drawn)
         architecture = keras_file.digest_architecture(path)
     else:
         loaded = saved_model.load(path, allow_ops)
         function = loaded.signatures[saved_model.pick_signature(path, loaded, signature)]
         saved_model.check_stateless(path, function)
-        interface = saved_model.read_interface(path, function)
+        # Before the interface: what it calls may count its calls in a variable.
         weights = saved_model.weights_of(function)
+        interface = saved_model.read_interface(path, function)
         architecture = saved_model.digest_architecture(path)
     digest = hashlib.sha256(architecture)
     for name, value in weights.items():

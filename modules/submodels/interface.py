@@ -31,11 +31,12 @@ class OutputInfo(TensorInfo):
     """One output, or an inner layer where the model can be cut.
 
     `activation` is the last layer's, if known; `layer` is the layer that gives it (empty for a
-    SavedModel).
+    SavedModel). `drawn` is whether it differs from call to call for the same rows.
     """
 
     layer: str = ""
     activation: str | None = None
+    drawn: bool = False
 
 
 class LayerInfo(Part):

@@ -6,7 +6,7 @@ import json
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tfx_fusion.modules.submodels.interface import (
     TensorInfo,
     unique_names,
 )
+from tfx_fusion.modules.submodels.repeatable import differing
 from tfx_fusion.modules.submodels.stored_config import (
     check_classes,
     import_custom_objects,
@@ -243,8 +244,28 @@ def _info(tensor: keras.KerasTensor) -> dict[str, Any]:
     }
 
 
-def read_interface(model: keras.Model) -> Interface:
-    """What a functional model takes and gives, and where it can be cut."""
+def drawn_outputs(model: keras.Model) -> set[str]:
+    """The outputs that differ from call to call for the same rows, in inference."""
+    inputs, outputs = named_inputs(model), named_outputs(model)
+    names = {id(tensor): name for name, tensor in inputs.items()}
+
+    def call(given: Mapping[str, Any]) -> dict[str, Any]:
+        tensors = [given[names[id(tensor)]] for tensor in model.inputs]
+        found = model(keras.tree.pack_sequence_as(model.input, tensors), training=False)
+        by_output = dict(zip(map(id, model.outputs), keras.tree.flatten(found), strict=True))
+        return {name: by_output[id(tensor)] for name, tensor in outputs.items()}
+
+    infos = {name: _info(tensor) for name, tensor in inputs.items()}
+    return differing(call, {name: (info["shape"], info["dtype"]) for name, info in infos.items()})
+
+
+def read_interface(model: keras.Model, drawn: Set[str] = frozenset()) -> Interface:
+    """What a functional model takes and gives, and where it can be cut.
+
+    Args:
+        model: from a file; it is changed.
+        drawn: the outputs that differ from call to call.
+    """
     flat = make_flat(model)
 
     def output(tensor: keras.KerasTensor) -> OutputInfo:
@@ -255,7 +276,7 @@ def read_interface(model: keras.Model) -> Interface:
     return Interface(
         format="keras",
         inputs={name: TensorInfo(**_info(t)) for name, t in flat.inputs.items()},
-        outputs={name: output(t) for name, t in flat.outputs.items()},
+        outputs={name: output(t).changed(drawn=name in drawn) for name, t in flat.outputs.items()},
         cuts={name: output(t) for name, t in flat.cuts().items()},
         layers={
             path: LayerInfo(

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tfx_fusion.modules.submodels.interface import (
     TensorInfo,
     unique_names,
 )
+from tfx_fusion.modules.submodels.repeatable import differing
 from tfx_fusion.modules.submodels.safe_operations import TEXT
 
 # Operations that change a variable.
@@ -28,6 +29,12 @@ WRITING = frozenset(
     {"Assign", "AssignAdd", "AssignSub", "AssignVariableOp", "AssignAddVariableOp",
      "AssignSubVariableOp"}
 )  # fmt: skip
+
+# Operations that draw numbers.
+DRAWING = re.compile(
+    "Random|Multinomial|TruncatedNormal|StatefulUniform|StatefulStandardNormal|^Rng"
+    "|NonDeterministic|CandidateSampler|DistortedBoundingBox"
+)
 
 
 def load(path: Path, allow_ops: Collection[str] = ()) -> Any:
@@ -83,13 +90,14 @@ def _input(path: Path, spec: Any) -> TensorInfo:
 def read_interface(path: Path, function: Any) -> Interface:
     """What a SavedModel's signature takes and gives. Sizes are those of the stored graph."""
     _, inputs = function.structured_input_signature
+    drawn = drawn_outputs(function)
     parameters = sum(int(np.prod(variable.shape)) for variable in function.variables)
     return Interface(
         format="saved_model",
         # Sorted: TensorFlow loads them in another order in every process.
         inputs={name: _input(path, spec) for name, spec in sorted(inputs.items())},
         outputs={
-            name: OutputInfo(**_info(path, spec))
+            name: OutputInfo(**_info(path, spec), drawn=name in drawn)
             for name, spec in sorted(function.structured_outputs.items())
         },
         layers={
@@ -100,17 +108,28 @@ def read_interface(path: Path, function: Any) -> Interface:
     )
 
 
-def check_stateless(path: Path, function: Any) -> None:
-    """Raises UserError where a signature changes variables: what it gives depends on the past."""
+def _nodes(function: Any) -> Iterator[Any]:
+    """The nodes of a signature's graph, and of all that it calls."""
     graph = function.graph.as_graph_def()
     library = {found.signature.name: found.node_def for found in graph.library.function}
-    # Keras's random layers count how often they were called, in inference too, where they draw
-    # nothing. Such a counter is of whole numbers.
-    has_seeds = any("seed_generator_state" in variable.name for variable in function.variables)
     seen: set[str] = set()
     waiting = list(graph.node)
     while waiting:
         node = waiting.pop()
+        yield node
+        called = {node.op, *(value.func.name for value in node.attr.values())}
+        called |= {f.name for value in node.attr.values() for f in value.list.func}
+        for name in called & library.keys() - seen:
+            seen.add(name)
+            waiting += library[name]
+
+
+def check_stateless(path: Path, function: Any) -> None:
+    """Raises UserError where a signature changes variables: what it gives depends on the past."""
+    # Keras's random layers count how often they were called, in inference too, where they draw
+    # nothing. Such a counter is of whole numbers.
+    has_seeds = any("seed_generator_state" in variable.name for variable in function.variables)
+    for node in _nodes(function):
         if has_seeds and node.attr["dtype"].type in (types_pb2.DT_INT64, types_pb2.DT_UINT32):
             continue
         if node.op in WRITING or node.op.startswith(("ResourceScatter", "ResourceStrided")):
@@ -119,11 +138,26 @@ def check_stateless(path: Path, function: Any) -> None:
                 f"'{node.name}' is a {node.op}), so that what it gives for a row depends on the "
                 "rows before it: export a model that is not stateful"
             )
-        called = {node.op, *(value.func.name for value in node.attr.values())}
-        called |= {f.name for value in node.attr.values() for f in value.list.func}
-        for name in called & library.keys() - seen:
-            seen.add(name)
-            waiting += library[name]
+
+
+def drawn_outputs(function: Any) -> set[str]:
+    """The outputs of a signature that differ from call to call for the same rows.
+
+    Keras exports a layer that augments pictures so: it augments in each call. Operations that draw
+    do not show it: in inference their numbers may go nowhere, as those of an LSTM with dropout, or
+    be the same in each call.
+    """
+    if not any(DRAWING.search(node.op) for node in _nodes(function)):
+        return set()
+    inputs = {
+        name: (spec.shape[1:].as_list(), spec.dtype.name)
+        for name, spec in function.structured_input_signature[1].items()
+    }
+
+    def call(given: Mapping[str, np.ndarray]) -> Any:
+        return function(**{name: tf.constant(value) for name, value in given.items()})
+
+    return differing(call, inputs)
 
 
 def named_variables(function: Any) -> dict[str, tf.Variable]:

@@ -153,6 +153,20 @@ class _BinaryLogLoss(keras.metrics.BinaryCrossentropy):
         super().update_state(y_true, y_pred, sample_weight)
 
 
+def _in_float64(kind: Any, name: str) -> keras.metrics.Metric:
+    """Keras's metric of numbers in float64, as in the evaluation.
+
+    In float32 the square of an error of 1e20 is infinity.
+    """
+
+    class InFloat64(kind):
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+            y_true, y_pred = (keras.ops.cast(v, "float64") for v in (y_true, y_pred))
+            super().update_state(y_true, y_pred, sample_weight)
+
+    return InFloat64(name=name, dtype="float64")
+
+
 def _keras_metric(name: str, kind: Kind, units: int) -> keras.metrics.Metric | None:
     """Keras's own metric, where it has the same."""
     plain, value = split(name)
@@ -166,9 +180,11 @@ def _keras_metric(name: str, kind: Kind, units: int) -> keras.metrics.Metric | N
         }
     elif kind == "number":
         own = {
-            "mean_squared_error": lambda: keras.metrics.MeanSquaredError(name=name),
-            "mean_absolute_error": lambda: keras.metrics.MeanAbsoluteError(name=name),
-            "root_mean_squared_error": lambda: keras.metrics.RootMeanSquaredError(name=name),
+            "mean_squared_error": lambda: _in_float64(keras.metrics.MeanSquaredError, name),
+            "mean_absolute_error": lambda: _in_float64(keras.metrics.MeanAbsoluteError, name),
+            "root_mean_squared_error": lambda: _in_float64(
+                keras.metrics.RootMeanSquaredError, name
+            ),
         }
     else:
         labels = units if several else None

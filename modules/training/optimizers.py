@@ -64,3 +64,15 @@ def _scaled(kind: Any, scales: Mapping[int, float]) -> Any:
 
     Scaled.__name__ = kind.__name__
     return Scaled
+
+
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras's loss scaling, which leaves out every step whose gradients overflow.
+
+    The gradient of an `Embedding` has a slice for each token. Of the slices of one token, Keras's
+    own check sees the last one only: another that is NaN would make the embedding NaN.
+    """
+
+    def check_finite(self, grads: list[Any]) -> Any:
+        """Whether all gradients, None left out, are finite: a boolean `()`."""
+        return super().check_finite([getattr(gradient, "values", gradient) for gradient in grads])

@@ -32,7 +32,7 @@ from tfx_fusion.modules.training.frozen_proof import (
 )
 from tfx_fusion.modules.training.labels import prepare_labels
 from tfx_fusion.modules.training.losses import ExactLogs, compile_arguments
-from tfx_fusion.modules.training.optimizers import new_optimizer
+from tfx_fusion.modules.training.optimizers import LossScale, new_optimizer
 from tfx_fusion.modules.training.record import StageRecord, TrainingRecord
 from tfx_fusion.modules.training.replacement_means import set_replacement_means
 from tfx_fusion.modules.training.stage_data import StageData
@@ -224,7 +224,7 @@ class _Training:
         optimizer = new_optimizer(f"training.stages.{position}", stage, self._scales(stage))
         if self.specification.training.precision == "mixed_float16":
             # Keras does so by the policy of the model, and a head is not made under its layers'.
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer = LossScale(optimizer)
         model.compile(
             optimizer=optimizer,
             auto_scale_loss=False,

@@ -9,7 +9,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tests.differential.case import Case
-from tests.differential.compare import CRASHED, DIFFERENT, REFUSED, Result, compare
+from tests.differential.compare import (
+    BY_A_HAIR,
+    CRASHED,
+    DIFFERENT,
+    DIVERGED,
+    REFUSED,
+    Result,
+    compare,
+)
 from tests.differential.draw import draw
 from tests.differential.shrink import shrink
 
@@ -73,7 +81,7 @@ def run(seeds: range, tries: int, after: Callable[[int, Result, Tally], None]) -
         tally.statuses[result.status] += 1
         tally.seconds += result.seconds
         if result.status != "undrawn":
-            tally.kinds.update(case.kinds())
+            tally.kinds.update(case.kinds() | {DIVERGED, BY_A_HAIR} & set(result.done))
         if result.status == REFUSED:
             tally.refusals[seed] = result.detail
         if result.status in (DIFFERENT, CRASHED):

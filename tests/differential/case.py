@@ -24,13 +24,14 @@ class Case:
 
     Attributes:
         seed: draws every value and weight.
-        features: `{name: {kind, shape, missing}}`.
+        features: `{name: {kind, shape, missing}}`, of `text` with its vocabulary and encoding, of
+            `number` with how it is normalized.
         submodels: `{name: description}`, which `models.save` turns into a file.
         nodes: the specification's `graph`.
         outputs: the specification's `outputs`, each with its label.
         training: the specification's `training`, with the number of `rows`, and after how many
             epochs one of the trainings is killed (`kill`), to be resumed.
-        levels: what is compared beside predictions: `train`, `full`, `serve`.
+        levels: what is compared beside predictions: `train`, `gradients`, `full`, `serve`.
     """
 
     seed: int
@@ -92,6 +93,13 @@ class Case:
     def kinds(self) -> set[str]:
         """What the case covers, in words that a log can count."""
         found = {f"feature {feature['kind']}" for feature in self.features.values()}
+        for feature in self.features.values():
+            found |= {f"{feature['kind']} {feature[key]}" for key in ("encoding", "normalize")
+                      if key in feature}  # fmt: skip
+            if feature.get("missing"):
+                found.add(f"missing {feature['kind']}")
+                if "full" in self.levels and "unreadable" in feature["missing"]:
+                    found.add("missing: unreadable")
         found |= {
             f"missing {feature['missing']['replace']}"
             for feature in self.features.values()
@@ -123,6 +131,8 @@ class Case:
             found |= {f"metric {metric}" for metric in output["metrics"]}
             found |= {key for key in ("class_weights", "weight", "row_weights") if key in output}
             found |= {key for key in output["label"] if key == "normalize"}
+            if output.get("mean", 0.0) > 1e20:
+                found.add("label of 1e30")
         found.add(f"precision {self.training['precision']}")
         if len(self.outputs) > 1:
             found.add("several outputs")
@@ -133,6 +143,8 @@ class Case:
                 monitor = stage["early_stopping"]["monitor"]
                 found.add(f"early stopping on {'a loss' if 'loss' in monitor else 'a metric'}")
         found |= {key for key in ("kill", "warm_start") if key in self.training}
+        if "full" in self.levels:
+            found |= {f"{key} by files" for key in ("kill", "warm_start") if key in self.training}
         return found | {f"level {level}" for level in self.levels}
 
 
@@ -141,76 +153,6 @@ def source(reference: str) -> str:
     return reference.partition("#")[0].partition("@")[0]
 
 
-@dataclass
-class Data:
-    """Rows as the model takes them.
-
-    Attributes:
-        features: `{name: (rows, …)}`, padded.
-        lengths: the number of steps `(rows,)` of each variable sequence.
-        absent: 1 or 0 `(rows,)` for each feature that may be missing.
-        labels: `{label: (rows, …)}`, classes as whole numbers.
-        train, eval: row numbers.
-        weights: how much each row counts `(rows,)` for a label, where it is not 1.
-    """
-
-    features: dict[str, np.ndarray]
-    lengths: dict[str, np.ndarray]
-    absent: dict[str, np.ndarray]
-    labels: dict[str, np.ndarray]
-    train: np.ndarray
-    eval: np.ndarray
-    weights: dict[str, np.ndarray] = field(default_factory=dict)
-
-
 def generator(seed: int, *names: str) -> np.random.Generator:
     """A generator that other names leave as it is, so that a smaller case has the same values."""
     return np.random.default_rng([seed, *(ord(letter) for name in names for letter in name)])
-
-
-def draw_data(case: Case) -> Data:
-    """The rows of a case."""
-    rows = case.training["rows"]
-    data = Data({}, {}, {}, {}, np.arange(rows * 2 // 3), np.arange(rows * 2 // 3, rows))
-    for name, feature in case.features.items():
-        random, shape = generator(case.seed, name), tuple(feature["shape"])
-        kind = feature["kind"]
-        if kind == "ids":
-            values = random.integers(1, 7, (rows, *shape))
-            lengths = random.integers(1, shape[0] + 1, rows)
-            values[np.arange(shape[0]) >= lengths[:, None]] = 0
-        elif kind == "words":
-            values = np.array(WORDS, dtype=object)[random.integers(0, 3, (rows, *shape))]
-        elif kind == "image":
-            values = random.integers(0, 256, (rows, *shape)).astype(FLOAT) / 255
-        else:
-            values = random.normal(size=(rows, *shape)).astype(FLOAT)
-        if kind == "variable":
-            lengths = random.integers(1, shape[0] + 1, rows)
-            if feature.get("zero_step"):
-                values[:, 0] = 0
-            values[np.arange(shape[0]) >= lengths[:, None]] = 0
-            data.lengths[name] = lengths
-        if feature.get("missing"):
-            absent = random.random(rows) < 0.3
-            values[absent] = 0
-            data.absent[name] = absent.astype(WHOLE)
-            if name in data.lengths:
-                data.lengths[name] = np.where(absent, 0, data.lengths[name])
-        data.features[name] = values
-    for name, output in case.outputs.items():
-        random, label = generator(case.seed, "label", name), output["label"]
-        if label["type"] == "number":
-            values = random.normal(size=(rows, 1)) * output.get("deviation", 1.0)
-            if output["loss"] == "poisson":
-                values = np.abs(values)
-            data.labels[name] = (values + output.get("mean", 0.0)).astype(FLOAT)
-        elif label["type"] == "category":
-            classes = len(label["classes"])
-            data.labels[name] = np.r_[np.arange(classes), random.integers(0, classes, rows)][:rows]
-        else:
-            data.labels[name] = random.integers(0, 2, (rows, len(label["classes"])))
-        if output.get("row_weights"):
-            random = generator(case.seed, "weights", name)
-            data.weights[name] = random.integers(0, 4, rows).astype(FLOAT) / 2
-    return data

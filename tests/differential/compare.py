@@ -15,16 +15,19 @@ import keras
 import numpy as np
 
 from tests.differential import models
-from tests.differential.case import FLOAT, Case, draw_data
+from tests.differential.case import FLOAT, Case
 from tests.differential.oracle import Oracle
-from tests.differential.oracle_training import Trainer
+from tests.differential.oracle_training import Trainer, decided_by_log
 from tests.differential.product import REFUSALS, Missed
 from tests.differential.product_files import ProductFiles
+from tests.differential.rows import draw_data
 
 SAME, DIFFERENT, REFUSED, CRASHED, UNDRAWN = "same", "different", "refused", "crashed", "undrawn"
 # In half precision a graph may round where eager code does not: three units in the last place of
 # bfloat16 and of float16, of values about as large as the largest.
 TOLERANCES = {FLOAT: 1e-5, "float16": 3 * 2.0**-10, "bfloat16": 3 * 2.0**-7}
+# What a comparison may come to, beside a level: no other decision than by hand can be asked for.
+DIVERGED, BY_A_HAIR = "diverged in both", "stopped early elsewhere by a hair"
 RANDOM_LAYERS = ("Dropout", "Noise", "BatchNormalization", "RandomFlip")
 
 
@@ -119,7 +122,7 @@ def _levels(case: Case, folder: Path, result: Result) -> Iterator[str]:
         yield "predictions"
         if {"train", "full"} & set(case.levels):
             yield from levels.training()
-        if "full" in case.levels:
+        if "full" in case.levels and not {DIVERGED, BY_A_HAIR} & set(result.done):
             yield from levels.whole()
     except Missed as error:
         result.differences["names"] = str(error)
@@ -154,6 +157,7 @@ class _Levels:
     product: ProductFiles
     fused: Any
     differences: dict[str, str]
+    elsewhere: bool = False
 
     def check(
         self, level: str, found: Mapping[str, Any], wanted: Mapping[str, Any], limit: float
@@ -198,8 +202,11 @@ class _Levels:
         for epoch in order:
             seen = np.sort(np.concatenate(epoch))
             self.check("order of rows", {"rows": seen}, {"rows": self.data.train}, 0)
+        if "gradients" in self.case.levels:
+            yield from self.gradients(order)
         oracle = Oracle(self.case, self.paths)
         self.begin(oracle, self.fused)
+        first = [(variable, np.asarray(variable)) for variable in oracle.random_states()]
         oracle.set_means(self.data)
         by_hand = Trainer(oracle, self.data)
         losses = by_hand.train(order)
@@ -208,27 +215,63 @@ class _Levels:
         killed = kinds[self.case.seed // 6 % 2]
         for kind in kinds:
             kill = self.case.training.get("kill") if kind == killed else None
-            fused, record = self.product.train(self.product.fuse(), kind == "embedded", kill)
-            self._trained(kind, fused, record, by_hand, losses)
-            yield f"trained on {kind} rows"
+            yield self._trained(kind, by_hand, losses, kill)
+        if by_hand.diverged or self.elsewhere:
+            return
         self.wanted = oracle(oracle.feed(self.data, self.data.eval))
         self.measured = by_hand.metrics(self.data.eval)
         if "warm_start" in self.case.training:
-            champion = self.product.champion(fused, record)
-            fused, record = self.product.train(
-                self.product.fuse(), killed == "embedded", champion=champion
-            )
-            for name, state in self.product.seeds(self.fused).items():
-                oracle.seeds[name].state.assign(state)
+            champion = self.product.champion(*self.trained)
+            for variable, state in first:
+                variable.assign(state)
             oracle.set_means(self.data)
-            self._trained("warm start", fused, record, by_hand, by_hand.train(order))
-            yield "trained after a warm start"
+            losses = by_hand.train(order)
+            yield self._trained(f"{killed}, warm start", by_hand, losses, champion=champion)
+            self.wanted_warm = oracle(oracle.feed(self.data, self.data.eval))
+
+    def gradients(self, order: list[list[np.ndarray]]) -> Iterator[str]:
+        """Every trainable weight's gradient in each stage's first epoch, its steps left out."""
+        oracle = Oracle(self.case, self.paths)
+        self.begin(oracle, self.fused)
+        oracle.set_means(self.data)
+        wanted = Trainer(oracle, self.data).gradients(order)
+        for kind in ("raw", "embedded"):
+            found = self.product.gradients(kind == "embedded")
+            self.check(f"gradients, {kind}", found, wanted, self.limit())
+            yield f"gradients on {kind} rows"
 
     def _trained(
-        self, kind: str, fused: Any, record: Any, by_hand: Trainer, losses: list[dict[str, float]]
-    ) -> None:
+        self,
+        kind: str,
+        by_hand: Trainer,
+        losses: list[dict[str, float]],
+        kill: int | None = None,
+        champion: Any = None,
+    ) -> str:
+        """Trains and compares; returns what was done."""
+        embedded = kind.startswith("embedded")
+        try:
+            fused, record = self.product.train(self.product.fuse(), embedded, kill, champion)
+        except REFUSALS as error:
+            if not by_hand.diverged:
+                raise
+            stage, epoch = by_hand.diverged
+            if f"in stage '{stage}' the" not in str(error) or f"epoch {epoch}:" not in str(error):
+                self.differences[f"divergence, {kind}"] = f"{error}, by hand in {stage}, {epoch}"
+            return DIVERGED
+        if by_hand.diverged:
+            self.differences[f"divergence, {kind}"] = f"none, by hand in {by_hand.diverged}"
+            return DIVERGED
+        self.trained = fused, record
         limit, rows = self.limit(), self.data.eval
+        decided = [(len(stage.epochs), stage.kept) for stage in record.stages]
+        right = decided_by_log(self.case, [stage.epochs for stage in record.stages])
+        self.check(f"early stopping, {kind}", {"epochs": decided}, {"epochs": right}, 0)
         log = [epoch for stage in record.stages for epoch in stage.epochs]
+        self.elsewhere |= limit > 1e-4 and decided != by_hand.decided
+        if self.elsewhere:  # by another epoch, but as its own log says; only the first stage stops
+            alike = min(decided[0][0], by_hand.decided[0][0])
+            log, losses = log[:alike], losses[:alike]
         for epoch, right in zip(log, losses, strict=True):
             self.check(f"loss, {kind}", {"loss": epoch["val_loss"]},
                        {"loss": right["loss"]}, limit)  # fmt: skip
@@ -236,6 +279,8 @@ class _Levels:
             parts = {n: v for n, v in right.items() if n != "loss" and f"val_{n}" in epoch}
             logged = {name: epoch[f"val_{name}"] for name in parts}
             self.check(f"losses by output, {kind}", logged, parts, limit)
+        if self.elsewhere:
+            return BY_A_HAIR
         if limit < 1e-4 and record.stages[-1].kept == len(record.stages[-1].epochs) - 1:
             measured = by_hand.metrics(rows)
             logged = {
@@ -254,6 +299,7 @@ class _Levels:
         wanted = by_hand.oracle(by_hand.oracle.feed(self.data, rows))
         found = self.product.predict(fused, rows, "graph")
         self.check(f"trained predictions, {kind}", found, wanted, limit)
+        return f"trained on {kind} rows"
 
     def limit(self) -> float:
         """The tolerance after training: half precision rounds in every step."""
@@ -264,12 +310,18 @@ class _Levels:
         """The exported model, the evaluator's metrics and the servers."""
         limit, folder = self.limit(), Path()
         for kind in ("raw", "embedded"):
-            folder = self.product.run(kind == "embedded")
+            kill = self.case.training.get("kill") if kind == "embedded" else None
+            folder = self.product.run(kind == "embedded", kill)
             predicted, metrics = self.product.exported(folder)
             self.check(f"exported, {kind}", predicted, self.wanted, limit)
             if limit < 1e-4:
                 self.check(f"evaluator, {kind}", metrics, self.measured, limit)
             yield f"exported after {kind} rows"
+        if "warm_start" in self.case.training:
+            warm = self.product.run(self.case.seed // 30 % 2 == 0, champion=folder)
+            self.check("exported, warm start", self.product.exported(warm)[0],
+                       self.wanted_warm, limit)  # fmt: skip
+            yield "exported after a warm start"
         named = self.product.named(folder, self.data.eval)
         self.check("named signature", named, self.wanted, limit)
         yield "named signature"

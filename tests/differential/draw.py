@@ -7,11 +7,13 @@ from typing import Any
 from tests.differential.case import CLASSES, FLOAT, TEXT, WHOLE, Case, generator
 from tests.differential.draw_graph import GraphDraw
 from tests.differential.draw_layers import Item, Tensor
+from tests.differential.draw_rows import draw_more_features
 from tests.differential.draw_training import draw_more_training, has_weights
 from tests.differential.labels import draw_more
 
-# Every so many seeds train, and every so many of these go through files, export and servers.
-TRAIN_EVERY, FULL_EVERY, SERVE_EVERY = 6, 30, 60
+# Every so many seeds train, and every so many of these have their gradients compared, go through
+# files and export, and through servers.
+TRAIN_EVERY, GRADIENTS_EVERY, FULL_EVERY, SERVE_EVERY = 6, 18, 30, 60
 
 
 class _Draw(GraphDraw):
@@ -117,11 +119,14 @@ class _Draw(GraphDraw):
         levels = self.case.levels
         if train:
             levels.append("train")
+        if seed % GRADIENTS_EVERY == 0:
+            levels.append("gradients")
         if seed % FULL_EVERY == 0:
             levels.append("full")
         if seed % SERVE_EVERY == 0:
             levels.append("serve")
         case = self.case.without_unused()
+        draw_more_features(case)
         if train:
             draw_more_training(case)
         return case

@@ -112,6 +112,8 @@ class SubmodelDraw(LayerDraw):
                 structure = "dict"
             if kind == "sequence" and structure == "nested":
                 structure = "list"
+        if form == "export" and "RandomFlip" in str(entries):
+            form = "functional"  # Keras exports it as in training, which is refused
         description: dict[str, Any] = {
             "form": form, "inputs": entries, "shared": shared, "join": join, "tail": tail,
             "structure": structure, "policy": FLOAT,

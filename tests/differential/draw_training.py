@@ -46,8 +46,8 @@ def draw_more_training(case: Case) -> None:
         _unfreeze(case, stages[1], random)
     for stage in stages:
         stage.pop("early_stopping", None)
-    # Where numbers are rounded, an epoch may be the best by a hair.
-    if not is_half(case) and random.random() < 0.4:
+    # Where numbers are rounded, an epoch may be the best by a hair: no value to go on from.
+    if random.random() < 0.4 and not (is_half(case) and "full" in case.levels):
         several = len(case.outputs) > 1
         monitors = ["val_loss"] + [
             f"val_{name}_{metric}" if several else f"val_{metric}"

@@ -58,7 +58,9 @@ def draw_more(output: dict[str, Any], random: np.random.Generator) -> None:
     if kind == "number" and output["loss"] != "poisson" and random.random() < 0.5:
         normalize = "standard" if random.random() < 0.7 else "min_max"
         output["label"] |= {"normalize": normalize}
-        output["mean"], output["deviation"] = 13.0, 3.0
+        # The square of the large ones is infinity in float32.
+        size = 1e29 if random.random() < 0.15 else 1.0
+        output["mean"], output["deviation"] = 13.0 * size, 3.0 * size
 
 
 def written(name: str, output: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

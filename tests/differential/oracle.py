@@ -17,11 +17,13 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend import get_keras_mask
 
-from tests.differential.case import Case, Data, source
+from tests.differential.case import Case, source
 from tests.differential.labels import kind_of, units_of
 from tests.differential.models import make_layer
 from tests.differential.oracle_file import File, Values, with_mask
 from tests.differential.oracle_merges import new_merge
+from tests.differential.recorder import name_by_value
+from tests.differential.rows import Data
 
 
 @contextmanager
@@ -196,6 +198,23 @@ class Oracle:
             if self.case.features[feature]["missing"]["replace"] == "learned":
                 found.append(vector)
         return found
+
+    def named(self) -> dict[str, Any]:
+        """All that training may change, by names that the product's variables have too."""
+        found = dict(self.vectors)
+        for name, layers in self.layers.items():
+            for place, layer in enumerate(layers):
+                for number, variable in enumerate(layer.trainable_variables):
+                    found[f"{name}/{place}/{number}"] = variable.value
+        for name, file in self.files.items():
+            found |= {name_by_value(name, v): v for v in file.trainable}
+        return found
+
+    def random_states(self) -> list[Any]:
+        """What new layers and features that rows go without in training are drawn from."""
+        layers = [layer for layers in self.layers.values() for layer in layers]
+        states = [v for layer in layers for v in layer.variables if "seed_generator" in v.path]
+        return [*states, *(seeds.state for seeds in self.seeds.values())]
 
     def variables(self) -> list[Any]:
         """All that training may change."""

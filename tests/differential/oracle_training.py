@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tests.differential.case import Data
+from tests.differential.case import Case
 from tests.differential.measures import loss_of, metric_of
 from tests.differential.oracle import Oracle
+from tests.differential.recorder import Recorder, recorder_of
+from tests.differential.rows import Data
 
 SMALLER_IS_BETTER = ("error", "loss")
 
 
+def decided_by_log(
+    case: Case, logs: Sequence[Sequence[Mapping[str, float]]]
+) -> list[tuple[int, int]]:
+    """How many epochs each stage has by its log, and the place of the one that it ends with."""
+    found = []
+    for stage, log in zip(case.training["stages"], logs, strict=True):
+        wanted, best, epoch = stage.get("early_stopping"), 0, 0
+        if wanted is None:
+            found.append((stage["epochs"], stage["epochs"] - 1))
+            continue
+        values = [_signed(wanted["monitor"], epoch[wanted["monitor"]]) for epoch in log]
+        for epoch, value in enumerate(values):
+            best = epoch if value < values[best] else best
+            if epoch - best >= wanted["patience"]:
+                break
+        found.append((epoch + 1, best))
+    return found
+
+
+def _signed(monitor: str, value: float) -> float:
+    """A loss or metric as one of which less is better."""
+    return value if any(part in monitor for part in SMALLER_IS_BETTER) else -value
+
+
 class Trainer:
-    """Trains an oracle on the rows of a case."""
+    """Trains an oracle on the rows of a case.
+
+    Attributes:
+        decided: of each stage the number of its epochs, and the place of the one that it ends with.
+        diverged: the stage and the epoch, from 1, after which a loss was not finite.
+    """
 
     def __init__(self, oracle: Oracle, data: Data) -> None:
         self.oracle, self.case, self.data = oracle, oracle.case, data
+        self.decided: list[tuple[int, int]] = []
+        self.diverged: tuple[str, int] | None = None
 
     def train(self, order: Iterable[Iterable[np.ndarray]]) -> list[dict[str, float]]:
         """Trains through every stage.
@@ -28,23 +61,46 @@ class Trainer:
         Args:
             order: for each epoch of the training, its batches of row numbers.
 
-        Returns the losses of the evaluation rows after each epoch.
+        Returns the losses of the evaluation rows after each epoch, up to one that is not finite.
         """
         epochs, losses = iter(order), []
+        self.decided, self.diverged = [], None
         for stage in self.case.training["stages"]:
             planned = [next(epochs) for _ in range(stage["epochs"])]
-            steps = self._steps(stage)
+            steps = self._steps(stage, _optimizer)
             stopping = _Stopping(self, stage)
-            for batches in planned:
-                for rows in batches:
-                    steps.apply(lambda rows=rows: self.loss(rows))
+            for number, batches in enumerate(planned, 1):
+                totals = [steps.apply(lambda rows=rows: self.loss(rows)) for rows in batches]
                 losses.append(self.losses(self.data.eval))
+                if not np.isfinite([*totals, losses[-1]["loss"]]).all():
+                    self.diverged = (stage["name"], number)
+                    return losses
                 if stopping.after(losses[-1]):
                     break
-            stopping.restore()
+            self.decided.append((number, stopping.restore(number - 1)))
         return losses
 
-    def _steps(self, stage: Mapping[str, Any]) -> _Steps:
+    def gradients(self, order: Sequence[Iterable[np.ndarray]]) -> dict[str, np.ndarray]:
+        """The sum of the gradients over an epoch of each stage, without a step.
+
+        Args:
+            order: for each stage, its batches of row numbers.
+        """
+        named = {id(v): name for name, v in self.oracle.named().items()}
+        found = {}
+        for number, (stage, batches) in enumerate(
+            zip(self.case.training["stages"], order, strict=False)
+        ):
+            steps = self._steps(stage, lambda *_: Recorder())
+            for rows in batches:
+                steps.apply(lambda rows=rows: self.loss(rows))
+            for variable, total in steps.recorded():
+                found[f"{number}/{named[id(variable)]}"] = total
+        return found
+
+    def _steps(
+        self, stage: Mapping[str, Any], make: Callable[[Mapping[str, Any], float], Any]
+    ) -> _Steps:
         head = self.oracle.new_variables()
         groups = [(stage["learning_rate"], head)]
         for name, file in self.oracle.files.items():
@@ -55,7 +111,11 @@ class Trainer:
             elif wanted:
                 head += file.chosen(wanted)
         scaled = self.case.training["precision"] == "mixed_float16"
-        return _Steps([(_optimizer(stage, rate, scaled), variables) for rate, variables in groups])
+        groups = [(make(stage, rate), variables) for rate, variables in groups]
+        if scaled:
+            # As Keras compiles a model of mixed_float16: a step that overflows is left out.
+            groups = [(keras.optimizers.LossScaleOptimizer(made), found) for made, found in groups]
+        return _Steps(groups)
 
     def loss(self, rows: np.ndarray) -> Any:
         """The weighted sum of all outputs' losses over a batch, in training."""
@@ -110,13 +170,10 @@ class Trainer:
         }
 
 
-def _optimizer(stage: Mapping[str, Any], rate: float, scaled: bool) -> Any:
+def _optimizer(stage: Mapping[str, Any], rate: float) -> Any:
     [(kind, config)] = stage["optimizer"].items()
-    made = getattr(keras.optimizers, kind)(
-        learning_rate=rate, global_clipnorm=stage.get("clip_norm"), **config
-    )
-    # As Keras compiles a model of the policy mixed_float16: a step that overflows is left out.
-    return keras.optimizers.LossScaleOptimizer(made) if scaled else made
+    optimizer = getattr(keras.optimizers, kind)
+    return optimizer(learning_rate=rate, global_clipnorm=stage.get("clip_norm"), **config)
 
 
 class _Steps:
@@ -130,17 +187,35 @@ class _Steps:
             if tensors
         ]
 
-    def apply(self, loss: Any) -> None:
-        """One step down the loss that a function returns."""
+    def apply(self, loss: Any) -> float:
+        """One step down the loss that a function returns; its value."""
         every = [tensor for _, tensors, _ in self._groups for tensor in tensors]
         with tf.GradientTape() as tape:
-            total = self._groups[0][0].scale_loss(loss())
-        # Those of an Embedding stay sparse, of which Keras's Adam squares each slice.
-        gradients = iter(tape.gradient(total, every))
+            value = loss()
+            total = self._groups[0][0].scale_loss(value)
+        gradients = map(_sparse, tape.gradient(total, every))
         for optimizer, tensors, variables in self._groups:
             optimizer.apply([next(gradients) for _ in tensors], variables)
             for mine, stepped in zip(tensors, variables, strict=True):
                 mine.assign(stepped.numpy())
+        return float(value)
+
+    def recorded(self) -> Iterator[tuple[Any, np.ndarray]]:
+        """What recorders added up, by variable."""
+        for optimizer, tensors, _ in self._groups:
+            yield from zip(tensors, recorder_of(optimizer).totals(), strict=True)
+
+
+def _sparse(gradient: Any) -> Any:
+    """A gradient; one that has slices is NaN where any of them is, as loss scaling has to see it.
+
+    Those of an Embedding stay sparse, of which Keras's Adam squares each slice.
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    finite = tf.reduce_all(tf.math.is_finite(gradient.values))
+    values = tf.where(finite, gradient.values, np.nan)
+    return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
 
 
 class _Stopping:
@@ -149,27 +224,31 @@ class _Stopping:
     def __init__(self, trainer: Trainer, stage: Mapping[str, Any]) -> None:
         self._trainer, self._wanted = trainer, stage.get("early_stopping")
         self._best, self._values, self._wait = np.inf, [], 0
+        self._epoch = self._best_epoch = -1
 
     def after(self, losses: Mapping[str, float]) -> bool:
         """Whether an epoch was the last."""
         if not self._wanted:
             return False
+        self._epoch += 1
         measured = losses | self._trainer.metrics(self._trainer.data.eval)
         if len(self._trainer.case.outputs) == 1:
             [name] = self._trainer.case.outputs
             measured = {key.removeprefix(f"{name}_"): value for key, value in measured.items()}
         monitor = self._wanted["monitor"].removeprefix("val_")
-        smaller = any(part in monitor for part in SMALLER_IS_BETTER)
-        value = measured[monitor] if smaller else -measured[monitor]
+        value = _signed(monitor, measured[monitor])
         if value < self._best:
             values = [v.numpy() for v in self._trainer.oracle.variables()]
             self._best, self._values, self._wait = value, values, 0
+            self._best_epoch = self._epoch
         else:
             self._wait += 1
         return self._wait >= self._wanted["patience"]
 
-    def restore(self) -> None:
-        """Sets the values of the best epoch."""
-        if self._wanted:
-            for variable, value in zip(self._trainer.oracle.variables(), self._values, strict=True):
-                variable.assign(value)
+    def restore(self, last: int) -> int:
+        """Sets the values of the best epoch; its place, the last where nothing stops early."""
+        if not self._wanted:
+            return last
+        for variable, value in zip(self._trainer.oracle.variables(), self._values, strict=True):
+            variable.assign(value)
+        return self._best_epoch

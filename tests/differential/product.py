@@ -13,8 +13,10 @@ import numpy as np
 import tensorflow as tf
 import yaml
 
-from tests.differential.case import TEXT, WHOLE, Case, Data
+from tests.differential.case import TEXT, WHOLE, Case
 from tests.differential.labels import written
+from tests.differential.recorder import Recorder, name_by_value
+from tests.differential.rows import Data
 from tests.differential.stand_ins import (
     PLACE,
     Identity,
@@ -35,6 +37,7 @@ from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 from tfx_fusion.modules.submodels.layer import opener
+from tfx_fusion.modules.training import train as training
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.data import evaluation_rows, training_rows
 from tfx_fusion.modules.training.embedded import new_head
@@ -127,6 +130,17 @@ class Product:
             if kind in ("variable", "sequence"):
                 features[name] = {"type": "sequence", "column": name, "shape": feature["shape"],
                                   "variable": kind == "variable"}  # fmt: skip
+            elif kind == "text":
+                vocabulary = self.folder / f"{name}.txt"
+                vocabulary.write_text("".join(f"{word}\n" for word in feature["vocabulary"]))
+                features[name] = {"type": "text", "column": name, "encoding": feature["encoding"],
+                                  "vocabulary": str(vocabulary)}  # fmt: skip
+                if feature["encoding"] == "ids":
+                    features[name]["length"] = feature["shape"][0]
+            elif kind == "number":
+                columns = [f"{name}_{number}" for number in range(feature["shape"][0])]
+                features[name] = {"type": "number", "columns": columns,
+                                  "normalize": feature["normalize"]}  # fmt: skip
             elif kind == "image":
                 features[name] = {"type": "image", "column": name, "shape": feature["shape"]}
             else:
@@ -179,7 +193,12 @@ class Product:
             for name, feature in self.case.features.items():
                 value = data.features[name][row]
                 if name in data.absent and data.absent[name][row]:
-                    line[name] = None
+                    line[name] = self._absent(name, feature, row)
+                elif feature["kind"] == "text":
+                    line[name] = data.raw[name][row]
+                elif feature["kind"] == "number":
+                    found = enumerate(data.raw[name][row].tolist())
+                    line |= {f"{name}_{number}": value for number, value in found}
                 elif feature["kind"] == "image":
                     line[name] = f"{name}_{row}.png"
                     if "full" in self.case.levels:
@@ -206,6 +225,15 @@ class Product:
         self.lines = lines
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (self.folder / "rows.jsonl").write_text(text)
+
+    def _absent(self, name: str, feature: Mapping[str, Any], row: int) -> Any:
+        """What stands in a row that lacks a feature: nothing, or what cannot be read as one."""
+        if "unreadable" not in feature["missing"] or row % 2:
+            return "" if feature["kind"] == "text" else None
+        if feature["kind"] != "image":
+            return [[0.5] * (feature["shape"][1] + 1)]
+        (self.folder / f"{name}_cut.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+        return f"{name}_cut.png" if row % 4 else f"{name}_nowhere.png"
 
     # ------------------------------------------------------------------------------ inference
 
@@ -322,6 +350,38 @@ class Product:
             fused = self.fuse()
             record = train(self.specification, self.interfaces, fused, data_of, Checkpoint(folder))
         return fused, record
+
+    def gradients(self, embedded: bool) -> dict[str, np.ndarray]:
+        """The sum of the gradients over an epoch of each stage, without a step."""
+        recorders: list[Recorder] = []
+
+        def record(*_: Any) -> Recorder:
+            recorders.append(Recorder())
+            return recorders[-1]
+
+        whole, fused = self.specification, self.fuse()
+        once = {"epochs": 1, "early_stopping": None}
+        stages = [stage.changed(**once) for stage in whole.training.stages]
+        self.specification = whole.changed(training=whole.training.changed(stages=stages))
+        before, training.new_optimizer = training.new_optimizer, record
+        try:
+            self.train(fused, embedded)
+        finally:
+            self.specification, training.new_optimizer = whole, before
+        named = {id(v): name for name, v in self.vectors(fused).items()}
+        for name, layers in fused.layers.items():
+            for place, layer in enumerate(layers):
+                for number, variable in enumerate(layer.trainable_variables):
+                    named[id(variable)] = f"{name}/{place}/{number}"
+        for name, layer in fused.submodels.items():
+            named |= {id(v): name_by_value(name, v) for v in layer.variables}
+        return {
+            f"{position}/{named[id(variable)]}": total
+            for position, recorder in enumerate(recorders)
+            for variable, total in zip(
+                recorder._trainable_variables, recorder.totals(), strict=True
+            )
+        }
 
     def champion(self, fused: Any, record: TrainingRecord) -> Champion:
         """A trained model as the version that a warm start begins with."""

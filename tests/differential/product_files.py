@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from tests.differential.labels import kind_of
 from tests.differential.product import Product
+from tests.differential.stand_ins import Killed, Killing
 from tfx_fusion.modules.data.rows import RowParser
 from tfx_fusion.modules.data.schema import implied_schema
 from tfx_fusion.modules.embedding.embedder import Embedder
@@ -40,12 +42,18 @@ DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
 class ProductFiles(Product):
     """A case through files, from tf.Examples to the model server."""
 
-    def run(self, embedded: bool) -> Path:
-        """Trains as a run does, from tf.Examples on disk to the exported model; its folder."""
+    def run(self, embedded: bool, kill: int | None = None, champion: Path | None = None) -> Path:
+        """Trains as a run does, from tf.Examples on disk to the exported model; its folder.
+
+        Args:
+            embedded: whether to train on embeddings where a stage can.
+            kill: after how many epochs training is killed, and started again.
+            champion: the folder of the run whose values training begins with.
+        """
         inputs = self.folder / "inputs"
         if not inputs.exists():
             self._prepare(inputs)
-        folder = self.folder / ("embedded" if embedded else "raw")
+        folder = self.folder / f"{'embedded' if embedded else 'raw'}{'_warm' if champion else ''}"
         splits = {split: str(inputs / f"Split-{split}") for split in ("train", "eval")}
         transform = str(inputs / "transform" / "transform_fn")
         stages = self.plans()
@@ -59,7 +67,8 @@ class ProductFiles(Product):
             with apache_beam.Pipeline(runner=RUNNER) as pipeline:
                 write_embeddings(pipeline, make, splits, wanted, f"{folders[-1]}/shards")
             collect(plan, f"{folders[-1]}/shards", folders[-1])
-        fuse_and_train(
+        work = partial(
+            fuse_and_train,
             self.specification,
             self.interfaces,
             self.copies,
@@ -70,8 +79,12 @@ class ProductFiles(Product):
             embeddings=folders,
             model_path=folder / "serving" / "1",
             record_path=folder / "record",
-            checkpoint=Checkpoint(folder / "checkpoint"),
+            champion=champion / "serving" / "1" if champion else None,
         )
+        if kill:
+            with contextlib.suppress(Killed):
+                work(checkpoint=Killing(folder / "checkpoint", kill))
+        work(checkpoint=Checkpoint(folder / "checkpoint"))
         return folder
 
     def _prepare(self, folder: Path) -> None:

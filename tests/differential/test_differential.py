@@ -13,7 +13,9 @@ from tests.differential.plainest import PLAINEST
 from tests.differential.shrink import shrink
 
 pytestmark = pytest.mark.component
-SEEDS = range(60)
+# 750 goes through files with what cannot be read and a warm start, 188 lacks numbers: no other of
+# these seeds does.
+SEEDS = (*(seed for seed in range(60) if seed not in (30, 56)), 188, 750)
 TRIES = 20  # smaller cases to try where one fails; the benchmark tries more
 
 
@@ -43,5 +45,6 @@ def test_the_cases_cover_every_kind_that_is_drawn() -> None:
     covered = set().union(*(case.kinds() for case in cases))
     drawn = set().union(*(draw(seed).kinds() for seed in range(2000)))
 
-    parts = ("form", "merge", "loss", "missing", "unfreeze", "early", "kill", "warm_start")
+    parts = ("form", "merge", "loss", "feature", "text", "number", "label of", "missing",
+             "unfreeze", "early", "kill", "warm_start")  # fmt: skip
     assert {kind for kind in drawn - covered if kind.startswith(parts)} == set()

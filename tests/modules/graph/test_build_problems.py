@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 import pytest
-from towers import SCORES, Towers, layers, problems_of, raw, specify, submodel
+import tensorflow as tf
+from towers import SCORES, Towers, layers, problems_of, raw, sketch, specify, submodel
 
 from tfx_fusion.modules.spec import Specification
 
@@ -296,3 +297,29 @@ def test_every_input_of_a_sub_model_that_does_not_fit_is_reported(tmp_path: Path
         "submodels.two.inputs.a: the model expects (2) float32, 'one' is (4) float32",
         "submodels.two.inputs.b: the model expects (3) float32, 'one' is (4) float32",
     ]
+
+
+class _Encoder(tf.Module):
+    """A mean, and what is drawn around it: as a variational autoencoder's encoder has them."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 4), tf.float32, name="entry")])
+    def encode(self, entry: Any) -> dict[str, Any]:
+        return {"mean": 2 * entry, "drawn": entry + tf.random.normal((4,))}
+
+
+def test_an_output_that_is_drawn_in_inference_too_is_refused_and_others_are_not(
+    tmp_path: Path,
+) -> None:
+    module = _Encoder()
+    tf.saved_model.save(module, str(tmp_path / "encoder"), signatures=module.encode)
+
+    def taking(output: str) -> Specification:
+        encoder = submodel(tmp_path / "encoder", "one", output=output)
+        nodes = {"scores": layers(SCORES, inputs="encoder")}
+        return specify({"one": raw(4)}, nodes, submodels={"encoder": encoder})
+
+    assert sketch(taking("mean")).model
+    [problem] = problems_of(taking("drawn"))
+    assert problem.startswith(
+        "graph.scores.inputs: the output 'drawn' of encoder differs from call to call for the same"
+    )

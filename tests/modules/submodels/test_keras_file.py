@@ -234,6 +234,35 @@ def test_a_listed_subclassed_model_is_read_as_one_layer(scorer: Path) -> None:
     ]
 
 
+SAMPLER = """
+import keras
+
+@keras.saving.register_keras_serializable("own")
+class Sampler(keras.layers.Layer):
+    def call(self, mean):
+        return mean + keras.random.normal(keras.ops.shape(mean))
+"""
+
+
+def test_an_output_that_a_listed_class_draws_in_inference_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_sampler.py").write_text(SAMPLER)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = keras.Input((4,), name="entry")
+    mean = keras.layers.Dropout(0.5)(keras.layers.Dense(3)(entry))
+    drawn = importlib.import_module("own_sampler").Sampler()(mean)
+    keras.Model(entry, {"mean": mean, "drawn": drawn}).save(tmp_path / "encoder.keras")
+
+    outputs = inspect_submodel(
+        tmp_path / "encoder.keras", None, ["own_sampler:Sampler"]
+    ).interface.outputs
+
+    assert {name: output.drawn for name, output in outputs.items()} == {
+        "mean": False, "drawn": True,
+    }  # fmt: skip
+
+
 def test_a_listed_class_that_cannot_be_imported_is_reported(scorer: Path) -> None:
     with pytest.raises(UserError, match=r"'own_scorer:Nobody' cannot be imported: .*PYTHONPATH"):
         inspect_submodel(scorer, None, ["own_scorer:Nobody"])

@@ -221,3 +221,56 @@ def test_a_signature_that_changes_a_variable_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="its signature changes a variable when it is called"):
         inspect_submodel(tmp_path / "model", "count")
     assert inspect_submodel(tmp_path / "model", "read").interface.outputs
+
+
+class _Noisy(tf.Module):
+    def __init__(self) -> None:
+        self.generator = tf.random.Generator.from_seed(1)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def operation(self, x: Any) -> dict[str, Any]:
+        return {"y": x + tf.random.normal((2,), seed=3)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def generated(self, x: Any) -> dict[str, Any]:
+        return {"y": x + self.generator.normal((2,))}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def projected(self, x: Any) -> dict[str, Any]:
+        return {"y": x @ tf.random.stateless_normal((2, 2), seed=(1, 2))}
+
+
+def test_an_output_that_differs_from_call_to_call_is_marked(tmp_path: Path) -> None:
+    module = _Noisy()
+    names = ("operation", "generated", "projected")
+    signatures = {name: getattr(module, name) for name in names}
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=signatures)
+
+    def drawn(name: str) -> bool:
+        return inspect_submodel(tmp_path / "model", name).interface.outputs["y"].drawn
+
+    assert {name: drawn(name) for name in names} == {
+        "operation": True, "generated": True, "projected": False,
+    }  # fmt: skip
+    assert inspect_submodel(tmp_path / "model", "generated") == inspect_submodel(
+        tmp_path / "model", "generated"
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "drawn"),
+    [
+        (keras.layers.RandomFlip(), (4, 4, 3), True),
+        (keras.layers.LSTM(1, dropout=0.5, recurrent_dropout=0.5), (2, 1), False),
+    ],
+    ids=["flip", "lstm"],
+)
+def test_keras_exports_layers_that_augment_as_in_training(
+    layer: keras.layers.Layer, shape: tuple[int, ...], drawn: bool, tmp_path: Path
+) -> None:
+    entry = keras.Input(shape)
+    keras.Model(entry, layer(entry)).export(tmp_path / "exported", verbose=False)
+
+    [output] = inspect_submodel(tmp_path / "exported").interface.outputs.values()
+
+    assert output.drawn is drawn
