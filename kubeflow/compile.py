@@ -156,7 +156,7 @@ def command(file: Path, target: str, output: Path | None) -> None:
     The file needs a section `kubeflow`: the image that holds this project, and the volumes on which
     the steps find data, sub-models and the publish folder. `fusion submit` compiles by itself.
     """
-    from tfx_fusion.pipeline.consoles import wide_console
+    from tfx_fusion.pipeline.consoles import print_result, wide_console
 
     console = wide_console()
     compiled = compile_file(file, lambda text: console.print(text, highlight=False), target)
@@ -164,7 +164,4 @@ def command(file: Path, target: str, output: Path | None) -> None:
     place = output or Path(f"{compiled.name}.{'json' if vertex else 'yaml'}")
     write_text(place, compiled.vertex_job() if vertex else compiled.text())
     size = place.stat().st_size / 1000
-    console.print(
-        f"[green]compiled[/] {place}: {len(compiled.steps)} steps, {size:.0f} kB",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    print_result(console, "compiled", f"{place}: {len(compiled.steps)} steps, {size:.0f} kB")

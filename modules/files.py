@@ -78,7 +78,7 @@ UNUSABLE = ("Cc", "Cs")  # control characters, and what is no UTF-8 (as Python d
 MOST_BYTES = 3_500
 
 
-def check_path(path: Path, key: str) -> None:
+def check_path(path: Path, key: str, most_bytes: int = MOST_BYTES) -> None:
     """Raises RunError for a path that TensorFlow, Beam or the file system would not take as it is.
 
     `key` says what the path is of.
@@ -94,10 +94,10 @@ def check_path(path: Path, key: str) -> None:
             f"{key}: {str(path)!r}: expected UTF-8 without control characters: rename the folder"
         )
     length = len(str(path).encode())
-    if length > MOST_BYTES:
+    if length > most_bytes:
         raise RunError(
-            f"{key}: {path}: the path has {length:,} bytes, at most {MOST_BYTES:,} leave room for "
-            "the files of the steps: move the folder"
+            f"{key}: {path}: the path has {length:,} bytes, at most {most_bytes:,} leave room for "
+            "the files in it: move the folder"
         )
 
 

@@ -18,7 +18,7 @@ from tfx_fusion.modules.spec import Beam, BeamStep, NumberFeature, Runner, Speci
 NO_PACKAGE = "--sdk_container_image=none"
 IN_MEMORY = (
     # Pinned: Beam's DirectRunner would first look for another runner, and download it.
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    "--runner=tfx_fusion.pipeline.beam_runner.LocalRunner",
     NO_PACKAGE,
 )
 # Their job servers, written in Java, have options that only they know.

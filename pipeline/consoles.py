@@ -25,14 +25,24 @@ STYLES = {True: "green", False: "red", None: "dim"}
 
 
 def wide_console(file: TextIO | None = None, terminal: bool | None = None) -> Console:
-    """A console for a command's output, as wide as the terminal, or 120 columns without one."""
-    console = Console(file=file, force_terminal=terminal)
-    return console if console.is_terminal else Console(file=file, width=WIDTH)
+    """A console for a command's output, as wide as the terminal, or 120 columns without one.
+
+    Brackets are no markup and words between colons no emoji: folders have such names, data too.
+    """
+    console = Console(file=file, force_terminal=terminal, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    return console
 
 
 def print_line(console: Console, text: str, style: str | None = None) -> None:
     """Prints a text as it is: unbroken, uncoloured, its brackets no markup."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_result(console: Console, result: str, text: str) -> None:
+    """Prints what came of a command in a word, and a text as it is."""
+    console.print(Text.assemble((result, "green"), f" {text}"), soft_wrap=True)
 
 
 def live(console: Console, renderable: RenderableType | None = None, **settings: Any) -> Live:

@@ -19,7 +19,9 @@ DENIED = re.compile(
         *map(os.strerror, (errno.EROFS, errno.EACCES, errno.EPERM)), "readonly database",
     ))
 )  # fmt: skip
-MEMORY = re.compile(rf"MemoryError|bad_alloc|OOM when|{os.strerror(errno.ENOMEM)}")
+MEMORY = re.compile(
+    rf"MemoryError|bad_alloc|OOM when|can't start new thread|{os.strerror(errno.ENOMEM)}"
+)
 LOST = re.compile(os.strerror(errno.EIO))
 REMEDIES = {
     FULL: ("no space is left on the disk", "free some space"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfx_fusion.modules.errors import Problem, RunError, SpecificationError, UserError
-from tfx_fusion.modules.files import check_path
+from tfx_fusion.modules.files import MOST_BYTES, check_path
 from tfx_fusion.modules.spec import (
     ReadSpecification,
     Specification,
@@ -23,6 +23,9 @@ from tfx_fusion.pipeline.calls import Request, call
 
 # A specification's file, or a specification that was built in Python.
 Source = Path | Specification
+
+# SQLite opens no file whose path has more than 512, with what it appends to the name.
+MOST_BYTES_OF_RUNS = 512 - len("/metadata.sqlite-journal")
 
 
 @dataclass(frozen=True)
@@ -167,12 +170,12 @@ def _inspect(
     return cache.inspect(readable, report), problems
 
 
-def check_writable(folder: Path, key: str) -> None:
+def check_writable(folder: Path, key: str, most_bytes: int = MOST_BYTES) -> None:
     """Raises RunError where nothing can be written below a folder that may not exist yet.
 
-    Nor may its path be one that some library takes for another.
+    Nor may its path be one that some library takes for another, or longer than `most_bytes`.
     """
-    check_path(folder, key)
+    check_path(folder, key, most_bytes)
     place = folder
     while not place.exists():
         place = place.parent

@@ -38,7 +38,14 @@ from tfx_fusion.pipeline.consoles import (
 )
 from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.living import alone, living, release_reserve, remove_leftovers
-from tfx_fusion.pipeline.prepare import Prepared, Source, Workplace, check_writable, prepare
+from tfx_fusion.pipeline.prepare import (
+    MOST_BYTES_OF_RUNS,
+    Prepared,
+    Source,
+    Workplace,
+    check_writable,
+    prepare,
+)
 from tfx_fusion.pipeline.quiet import log_everything, output_to
 from tfx_fusion.pipeline.report import report_on
 from tfx_fusion.pipeline.runs import Run
@@ -105,7 +112,7 @@ def recorded(
     console.print(f"checking {file or 'the specification'}", highlight=False)
     prepared = prepare(source, lambda text: console.print(text, highlight=False), place)
     specification = prepared.specification
-    check_writable(place.folder, "the folder of the runs")
+    check_writable(place.folder, "the folder of the runs", MOST_BYTES_OF_RUNS)
     check_writable(specification.publish.path, "publish.path")
     check_publish_folder(specification.publish.path)
     with prepared.locating():

@@ -10,6 +10,7 @@ from typing import Protocol
 from pydantic import Field
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tfx_fusion.modules.report.record import StepRecord
 from tfx_fusion.pipeline.consoles import live, print_line
@@ -95,7 +96,7 @@ class StepTable:
                 seconds = time.monotonic() - step.started
             table.add_row(
                 step.name,
-                f"[{STYLES[step.status]}]{step.status}[/]",
+                Text(step.status, STYLES[step.status]),
                 f"{seconds:.1f}" if seconds else "",
                 f"{step.seconds_saved:.1f}" if step.seconds_saved else "",
                 step.text,

@@ -116,8 +116,8 @@ def _texts(error: BaseException) -> list[str]:
 def _print_error(title: str, lines: list[str] | None = None) -> None:
     from rich.console import Console
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     with suppress(OSError):  # the terminal may be closed
         console.print(title, style="red" if lines else None)
         for line in lines or ():
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(line, highlight=False, soft_wrap=True)

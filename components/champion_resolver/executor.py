@@ -9,7 +9,7 @@ from tfx_fusion.components.base import Execution, StepExecutor
 from tfx_fusion.components.channels import describe_champion
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import write_text
-from tfx_fusion.modules.registry.champion import Champion, champion_state, copy_champion
+from tfx_fusion.modules.registry.champion import champion_state, copy_champion
 from tfx_fusion.modules.report.summaries import ChampionSummary
 from tfx_fusion.modules.spec.views import TaskView
 
@@ -31,7 +31,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         target = Path(path_utils.serving_model_dir(artifact.uri))
 
         champion = copy_champion(folder, run.parameter(TASK_KEY, TaskView), target)
-        check_state(folder, run.parameters[STATE_KEY], champion)
+        check_state(folder, run.parameters[STATE_KEY], champion.version if champion else None)
         describe_champion(artifact, champion)
         if champion is None:
             # Kubeflow uploads no empty folder.
@@ -41,13 +41,16 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         return ChampionSummary(version=champion.version, not_comparable=champion.not_comparable)
 
 
-def check_state(folder: Path, seen: str, copied: Champion | None) -> None:
-    """Raises RunError where another champion was copied than the cache's key says.
+def check_state(folder: Path, seen: str, version: str | None) -> None:
+    """Raises RunError where another champion was read than the cache's key says.
 
-    `seen` is its state when the run began; empty where nobody could see it.
+    Args:
+        folder: the publish folder.
+        seen: the champion's state when the run began; empty where nobody could see it.
+        version: the version that was read; None where there was none.
     """
-    version = copied.version if copied else NO_CHAMPION_STATE
-    if seen and (seen.split()[0] != version or seen != current_state(folder)):
+    read = version or NO_CHAMPION_STATE
+    if seen and (seen.split()[0] != read or seen != current_state(folder)):
         raise RunError(
             f"{folder}: another model was published or rolled back since the run began: run again"
         )

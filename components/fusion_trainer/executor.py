@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -10,9 +11,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.utils import path_utils
 
 from tfx_fusion.components.base import Execution, StepExecutor
-from tfx_fusion.components.champion_resolver.executor import current_state
+from tfx_fusion.components.champion_resolver.executor import check_state
 from tfx_fusion.modules.embedding.plan import StagePlan, distinct_plans
-from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.registry.versions import newest_version
 from tfx_fusion.modules.report.summaries import TrainingSummary
 from tfx_fusion.modules.spec import Specification
@@ -20,6 +20,7 @@ from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.frozen_proof import all_frozen
 from tfx_fusion.modules.training.record import TrainingRecord
 from tfx_fusion.modules.training.run import fuse_and_train
+from tfx_fusion.modules.training.warm_start import Champion
 
 SPECIFICATION_KEY = "specification"
 CHECKPOINTS_KEY = "checkpoints"
@@ -63,13 +64,7 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
         stages = STAGES.validate_json(run.parameters[STAGES_KEY])
         submodels = run.submodels(specification.imported())
         folder = run.parameters[PUBLISH_FOLDER_KEY]
-        champion = newest_version(Path(folder)) if folder else None
-        seen = run.parameters[CHAMPION_KEY]
-        if folder and seen not in ("", current_state(Path(folder))):
-            raise RunError(
-                f"{folder}: another model was published or rolled back since the run began, and "
-                "training starts from the newest: run again"
-            )
+        start = _champion(run, Path(folder), submodels.digests) if folder else None
         model = run.output(MODEL_KEY)
 
         record = fuse_and_train(
@@ -83,14 +78,23 @@ class Executor(StepExecutor, base_executor.BaseExecutor):
             embeddings=given_embeddings(run, stages),
             model_path=Path(path_utils.serving_model_dir(model.uri)),
             record_path=run.output_folder(RECORD_KEY),
-            checkpoint=checkpoint_of(run, champion),
-            champion=champion,
+            checkpoint=checkpoint_of(run, start.version if start else None),
+            start=start,
             rejected_before=run.rejected_rows(EXAMPLES_KEY),
         )
         model.set_string_custom_property("frozen_digest", all_frozen(record.proof).exported)
         for name, part in record.proof.items():
             model.set_string_custom_property(f"frozen_digest_{name}", part.exported)
         return summary(record)
+
+
+def _champion(run: Execution, folder: Path, digests: Mapping[str, str]) -> Champion:
+    """The champion that training starts from: the one that the cache's key says."""
+    version = newest_version(folder)
+    champion = Champion.read(version, digests)
+    # Another one may have been published or rolled back before it was read.
+    check_state(folder, run.parameters[CHAMPION_KEY], version.name if version else None)
+    return champion
 
 
 def summary(record: TrainingRecord) -> TrainingSummary:

@@ -5,9 +5,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.spec import (
     Feature,
     Label,
+    TextFeature,
     length_name,
     may_be_missing,
     missing_name,
@@ -37,9 +39,12 @@ class TransformGraph(tf.Module):
         Args:
             path: the `transform_fn` folder of a Transform graph.
             features, labels: what the specification names; every one is in the graph.
+
+        Raises RunError where a vocabulary has another length than when the graph was made of it.
         """
         super().__init__(name="transform_graph")
         self._imported = load_saved_model(path)
+        _check_widths(features, self._imported.transform_fn.structured_outputs)
         self._stored = stored_columns({**features, **labels})
         self._sequences = variable_sequences(features)
         self._weights = [weights_name(name) for name in weighted_labels(labels)]
@@ -104,3 +109,16 @@ class TransformGraph(tf.Module):
         )
         with tf.control_dependencies([known] if known is not None else []):
             return tf.identity(length)
+
+
+def _check_widths(features: Mapping[str, Feature], made: Mapping[str, tf.TensorSpec]) -> None:
+    """Compares the lengths of vocabularies, which is all that is read of them after Transform."""
+    for name, feature in features.items():
+        if not isinstance(feature, TextFeature) or feature.encoding != "multi_hot":
+            continue
+        [width], [wanted] = made[name].shape[1:], feature.tensor_shape
+        if width != wanted:
+            raise RunError(
+                f"vocabulary {feature.vocabulary}: the file changed since Transform read it "
+                f"({width} tokens then, {wanted} now): run again"
+            )

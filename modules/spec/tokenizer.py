@@ -133,12 +133,12 @@ def read_tokenizer(tokenizer: Tokenizer, digest: str = "") -> Contents:
             f"tokenizer {tokenizer.file}: the file changed since the run began, or since its "
             "pipeline was compiled: run again, or compile again"
         )
-    changed = tuple(path.stat().st_mtime_ns for path in tokenizer.files if path.is_file())
-    return _read(tokenizer, changed)
+    states = [path.stat() for path in tokenizer.files if path.is_file()]
+    return _read(tokenizer, *((s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in states))
 
 
 @lru_cache(maxsize=16)
-def _read(tokenizer: Tokenizer, _changed: tuple[int, ...]) -> Contents:
+def _read(tokenizer: Tokenizer, *_states: tuple[int, ...]) -> Contents:
     if tokenizer.is_whole:
         content = _json(tokenizer.file)
         found = MODELS.get((content.get("model") or {}).get("type", ""))

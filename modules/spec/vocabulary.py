@@ -11,7 +11,7 @@ PADDING = ("", "[PAD]")
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, _changed: int) -> tuple[str, ...]:
+def _read(path: Path, *_state: int) -> tuple[str, ...]:
     return parse_vocabulary(path, path.read_bytes())
 
 
@@ -55,4 +55,5 @@ def read_vocabulary(path: Path, digest: str = "") -> tuple[str, ...]:
                 "was compiled: run again, or compile again"
             )
         return parse_vocabulary(path, content)
-    return _read(path, path.stat().st_mtime_ns)
+    state = path.stat()
+    return _read(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns)

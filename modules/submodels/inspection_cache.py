@@ -1,6 +1,6 @@
 """Inspections of sub-models already read, so that a graph can be checked without loading them.
 
-A record is keyed by path, signature, and the size and time of change of each file, as Git's index
+A record is keyed by path, signature, and the size and times of change of each file, as Git's index
 is. Sub-models without one are read in a process of their own: TensorFlow takes seconds to import,
 and a check on cached inspections need not pay for it. The files that are made of applications and
 presets lie beside the records.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -86,10 +85,10 @@ class InspectionCache:
                 notify(f"making {name} from {placed.origin}")
         if unread:
             notify(f"reading the sub-models {', '.join(unread)}")
-            before = {name: _versions(submodel) for name, (submodel, _) in unread.items()}
+            before = {name: _source_states(submodel) for name, (submodel, _) in unread.items()}
             for name, answer in _read_in_process(unread).items():
                 submodel, path = unread[name]
-                if _versions(submodel) != before[name]:
+                if _source_states(submodel) != before[name]:
                     key, source = submodel.source
                     problems.append(
                         f"submodels.{name}.{key}: {source}: it changed while it was read: run again"
@@ -190,28 +189,22 @@ def with_path(submodel: Submodel, folder: Path) -> Submodel:
     return submodel.changed(**source, path=path, origin=origin)
 
 
-def file_states(path: Path) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of a file, or of each file in a folder, as Git's index has.
+def file_states(path: Path) -> list[tuple[str, int, int, int]]:
+    """Path, size and times of change of a file, or of each file in a folder, as Git's index has.
 
-    None of a folder that holds no model, such as `/`: who reads it says so.
+    None of a folder that holds no model, such as `/`: who reads it says so. The time of change of
+    an entry cannot be set, as that of the content can: so a file that was changed is noticed even
+    where it was put back.
     """
-    return [(file, state.st_size, state.st_mtime_ns) for file, state in _stats(path)]
-
-
-def _stats(path: Path) -> list[tuple[str, os.stat_result]]:
     if path.is_dir():
         is_model = any((path / name).is_file() for name in MODEL_FILES)
         files = sorted(path.rglob("*")) if is_model else []
     else:
         files = [path]
-    return [(str(file), file.stat()) for file in files if file.is_file()]
+    found = [(str(file), file.stat()) for file in files if file.is_file()]
+    return [(file, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for file, one in found]
 
 
-def _versions(submodel: Submodel) -> list[tuple[str, int, int]]:
-    """What changes with every writing or renaming of a sub-model's files, put back or not.
-
-    The time of change of a file's entry cannot be set, as that of its content can.
-    """
+def _source_states(submodel: Submodel) -> list[tuple[str, int, int, int]]:
     _, source = submodel.source
-    found = _stats(source) if source else []
-    return [(file, state.st_ino, state.st_ctime_ns) for file, state in found]
+    return file_states(source) if source else []

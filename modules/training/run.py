@@ -47,7 +47,7 @@ def fuse_and_train(
     model_path: Path,
     record_path: Path,
     checkpoint: Checkpoint,
-    champion: Path | None = None,
+    start: Champion | None = None,
     rejected_before: int = 0,
 ) -> TrainingRecord:
     """Fuses the imported sub-models, trains the head, exports the whole, writes the record.
@@ -64,11 +64,9 @@ def fuse_and_train(
         model_path: where the SavedModel goes.
         record_path: the folder of the training record.
         checkpoint: where training saves its state, and resumes from it after a kill.
-        champion: the version folder that a warm start begins with; None where there is none.
+        start: the champion that a warm start begins with; None where none is asked for.
         rejected_before: how many rows were rejected when they were read.
     """
-    warm = specification.training.warm_start is not None
-    start = Champion.read(champion, submodel_digests) if warm else None
     keras.backend.clear_session()
     seed_everything(specification.training.seed)
     transform = TransformGraph(transform_path, specification.features, specification.labels)

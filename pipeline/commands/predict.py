@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.spec import Label, MultiLabel, load_specification
@@ -66,7 +67,7 @@ def predict(
             content = {"row": answer.row_id, **answer.outputs}
             click.echo(json.dumps({**content, "error": answer.error} if answer.error else content))
         elif answer.error:
-            table.add_row(answer.row_id, f"[red]not usable:[/] {answer.error}")
+            table.add_row(answer.row_id, Text.assemble(("not usable:", "red"), f" {answer.error}"))
         else:
             table.add_row(answer.row_id, *map(formatted, labels, answer.outputs.values()))
     if not as_json:

@@ -6,7 +6,7 @@ import click
 
 from tfx_fusion.modules.registry.rollback import roll_back
 from tfx_fusion.modules.spec import load_specification
-from tfx_fusion.pipeline.consoles import print_line, wide_console
+from tfx_fusion.pipeline.consoles import print_line, print_result, wide_console
 
 
 @click.command()
@@ -22,7 +22,7 @@ def rollback(file: Path, version: str | None) -> None:
     folder = file if file.is_dir() else load_specification(file).publish.path
     done = roll_back(folder, version)
     console = wide_console()
-    console.print(f"[green]served[/] {done.served.path}", highlight=False, soft_wrap=True)
+    print_result(console, "served", str(done.served.path))
     for other in done.rolled_back:
         again = f"`fusion rollback {file} {other.name}` serves it again"
         print_line(console, f"rolled back {other.name}: {again}")

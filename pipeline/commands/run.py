@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tfx_fusion.modules.report.record import RUN_FILE
-from tfx_fusion.pipeline.consoles import print_line, wide_console
+from tfx_fusion.pipeline.consoles import print_line, print_result, wide_console
 
 
 @click.command()
@@ -24,6 +24,6 @@ def run(file: Path) -> None:
     if done.rejected.rows:
         files = ", ".join(done.rejected.files)
         print_line(console, f"{done.rejected.rows} rows were rejected, see {files}")
-    console.print(f"[green]published[/] {done.published}", highlight=False, soft_wrap=True)
+    print_result(console, "published", str(done.published))
     print_line(console, f"record {done.folder / RUN_FILE}")
     print_line(console, f"training {done.record.training_record}")

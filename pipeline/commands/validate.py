@@ -37,4 +37,4 @@ def validate(file: Path) -> None:
         print_line(console, f"stage {stage} learns from {plan}")
     for note in checked.notes:
         print_line(console, note)
-    console.print(f"[green]{file} is valid[/]", highlight=False)
+    print_line(console, f"{file} is valid", "green")

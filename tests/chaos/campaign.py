@@ -2,6 +2,7 @@
 
 A chain is one folder that is disturbed in step after step, run after run, until it is left in peace
 and publishes: then its model must predict what that of an undisturbed run predicts, bit for bit.
+To disturb a step several times costs little, for what is finished is reused.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import kinds
+from tests.chaos import drawn, kinds
 from tests.chaos.forks import Child, fusion
 from tests.chaos.world import STEPS, make_world
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.report.record import RunRecord
 
 ORPHAN_SECONDS = 5.0
+LONG = "very " * 45 + "long path"  # nearly as long as SQLite can open
 NAME = f"wörld 'of' #1 100%20 & {'long' * 30}"  # odd, but to be taken as it is
 
 
@@ -53,11 +55,15 @@ class Campaign:
     wanted: str = ""  # digest of the predictions
     seconds: dict[str, float] = field(default_factory=dict)  # of each step
     sessions: list[int] = field(default_factory=list)
+    world: Path = field(init=False)  # the folder of all runs, which may move
+
+    def __post_init__(self) -> None:
+        self.world = self.home
 
     @property
-    def world(self) -> Path:
-        """The folder of all runs: always the same, so that the sub-model is inspected once."""
-        return self.folder / NAME
+    def home(self) -> Path:
+        """Where each chain begins: always the same, so that the sub-model is inspected once."""
+        return self.folder / LONG / NAME
 
     def prepare(self) -> None:
         """Makes the world, and the run that nothing disturbs."""
@@ -101,13 +107,14 @@ class Campaign:
         assert child.wait() == 0, child.text
         return child.text.splitlines()[-1]
 
-    def chain(self, number: int, steps: tuple[str, ...] = STEPS) -> None:
+    def chain(self, number: int, steps: tuple[str, ...] = STEPS, times: int = 1) -> None:
         """Disturbs each of some steps in one folder, then leaves it in peace and compares."""
         draw = random.Random(number)
         self.reset()
         first = len(self.outcomes)
         for step in steps:
-            self.disturb(number, draw.choice(kinds.of_step(step)), step, draw)
+            for turn in range(number * times, (number + 1) * times):
+                self.disturb(number, drawn.at_turn(step, turn), step, draw)
         lost = self.finish()
         if not lost and self.predictions() != self.wanted:
             lost.append("the predictions differ from those of an undisturbed run")
@@ -133,11 +140,21 @@ class Campaign:
             outcome.lost.append(f"the step was not reached: {run.text[-2000:]}")
         outcome.lost += kind.problems(outcome.code, run.text, self.world)
         outcome.lost += self.left(ended=outcome.code >= 0)
-        kind.after(self.world, draw)
+        self.world = kind.after(self.world, draw)
         self.log(f"chain {chain}: {outcome.kind} in {step}: {outcome.code}{_shown(outcome.lost)}")
 
     def reset(self) -> None:
-        """Takes away all but the inputs and what is known of the sub-model."""
+        """Puts the world and its folders in their places, without all that runs have made there."""
+        for place in (self.home, *self.home.parent.glob(f"{drawn.MOVED}*")):
+            if place != self.world and place.exists():
+                shutil.rmtree(place)  # the world was copied
+        self.world = self.world.rename(self.home)
+        for name in ("runs", "serving"):
+            place = self.world / name
+            if place.is_symlink():
+                moved = place.resolve()
+                place.unlink()
+                moved.rename(place)
         shutil.rmtree(self.world / "serving", ignore_errors=True)
         for entry in (self.world / "runs").iterdir():
             if entry.name != "submodels":

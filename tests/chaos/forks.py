@@ -6,6 +6,7 @@ A child is a process like any other: with a group, signals and exit code of its 
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import sys
@@ -30,7 +31,8 @@ def import_all() -> None:
     import tfx_fusion.modules.validation.validate
     import tfx_fusion.pipeline.local_runner
     import tfx_fusion.pipeline.metadata
-    import tfx_fusion.pipeline.pipeline  # noqa: F401
+    import tfx_fusion.pipeline.pipeline
+    import tfx_fusion.pipeline.run  # noqa: F401
 
 
 class Child:
@@ -69,6 +71,13 @@ class Child:
         """Sends a signal to the process or to its whole group."""
         with suppress(ProcessLookupError):  # it has ended already
             (os.killpg if group else os.kill)(self.process, number)
+
+    def limit_memory(self, more: int) -> None:
+        """Lets the process have no more than some bytes beyond what it has."""
+        pages = int(Path(f"/proc/{self.process}/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + more
+        with suppress(ProcessLookupError):
+            resource.prlimit(self.process, resource.RLIMIT_AS, (limit, limit))
 
     def kill(self) -> None:
         """Ends its whole group."""

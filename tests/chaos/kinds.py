@@ -8,16 +8,13 @@ import os
 import random
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from tests.chaos import disks
-from tests.chaos.forks import Child, fusion
-from tests.chaos.world import STEPS
-from tfx_fusion.modules.registry.publish import current_champion, publish
-from tfx_fusion.modules.registry.version_record import DataSource, Provenance
+from tests.chaos.forks import Child
+from tests.chaos.world import ROWS_FILE
 
 
 def nothing() -> None:
@@ -44,8 +41,9 @@ class Kind:
         if "Traceback" in text:
             yield f"a traceback: {text[-2000:]}"
 
-    def after(self, world: Path, draw: random.Random) -> None:
-        """What else is done before the next run."""
+    def after(self, world: Path, draw: random.Random) -> Path:
+        """What else is done before the next run; returns where the world is then."""
+        return world
 
 
 class Signal(Kind):
@@ -82,10 +80,11 @@ class Damage(Signal):
         super().__init__(signal.SIGKILL)
         self.name, self._pattern, self._damage = name, pattern, damage
 
-    def after(self, world: Path, draw: random.Random) -> None:
+    def after(self, world: Path, draw: random.Random) -> Path:
         found = sorted(path for path in world.glob(self._pattern) if path.is_file())
         if found:
             self._damage(draw.choice(found))
+        return world
 
 
 class Gone(Signal):
@@ -95,8 +94,66 @@ class Gone(Signal):
         super().__init__(signal.SIGKILL)
         self.name = "artifacts of a step gone"
 
-    def after(self, world: Path, draw: random.Random) -> None:
+    def after(self, world: Path, draw: random.Random) -> Path:
         shutil.rmtree(draw.choice(sorted(world.glob("runs/artifacts/*"))))
+        return world
+
+
+class Moved(Signal):
+    """A kill, and another place for a folder, or for the world, before the next run."""
+
+    def __init__(self, name: str, move: Callable[[Path], Path]) -> None:
+        super().__init__(signal.SIGKILL)
+        self.name, self._move = name, move
+
+    def after(self, world: Path, draw: random.Random) -> Path:
+        return self._move(world)
+
+
+class OtherRows(Signal):
+    """A kill in a run of fewer rows, which are put back before the next run."""
+
+    def __init__(self) -> None:
+        super().__init__(signal.SIGKILL)
+        self.name = f"{ROWS_FILE} of other rows, then put back"
+
+    @contextmanager
+    def around(self, world: Path, step: str) -> Iterator[None]:
+        undo = changed(world / ROWS_FILE, half_of_the_rows)
+        try:
+            yield
+        finally:
+            undo()
+
+
+class ReadOnlyInputs(Signal):
+    """A kill in a run whose inputs lie on a disk that cannot be written."""
+
+    def __init__(self) -> None:
+        super().__init__(signal.SIGKILL)
+        self.name = "read-only inputs"
+
+    def around(self, world: Path, step: str) -> AbstractContextManager[None]:
+        return disks.read_only((world / ROWS_FILE).parent)
+
+
+class LittleMemory(Kind):
+    """The process gets little more memory than it has when the step begins."""
+
+    late = False
+
+    def __init__(self, megabytes: int) -> None:
+        self.name, self._more = f"{megabytes} MB of memory left", megabytes * 1_000_000
+
+    def act(self, run: Child, world: Path) -> Callable[[], None]:
+        run.limit_memory(self._more)
+        return nothing
+
+    def problems(self, code: int, text: str, world: Path) -> Iterator[str]:
+        yield from super().problems(code, text, world)
+        # C++ ends a process that gets no memory by a signal, as the system would.
+        if code > 0 and (code != 1 or "there is not enough memory" not in text):
+            yield f"ended with {code}: {text[-2000:]}"
 
 
 class FullDisk(Kind):
@@ -129,62 +186,11 @@ class ChangedInput(Kind):
         self.name, self._file, self._change = f"{name} changed, then put back", name, change
 
     def act(self, run: Child, world: Path) -> Callable[[], None]:
-        file = world / self._file
-        content, state = file.read_bytes(), file.stat()
-        self._change(file)
-
-        def undo() -> None:
-            file.write_bytes(content)
-            os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
-
-        return undo
+        return changed(world / self._file, self._change)
 
     def problems(self, code: int, text: str, world: Path) -> Iterator[str]:
         yield from super().problems(code, text, world)
         if code != 0 and (code != 1 or self._file not in text):
-            yield f"ended with {code}: {text[-2000:]}"
-
-
-class AnotherRun(Kind):
-    """A second run is started in the same folder."""
-
-    name = "another run at once"
-
-    def act(self, run: Child, world: Path) -> Callable[[], None]:
-        self._second = fusion(world, "run", "fusion.yaml")
-        self._code = self._second.wait()
-        return nothing
-
-    def problems(self, code: int, text: str, world: Path) -> Iterator[str]:
-        yield from super().problems(code, text, world)
-        if code != 0:
-            yield f"ended with {code}: {text[-2000:]}"
-        if self._code != 0 and "another run is going on" not in self._second.text:
-            yield f"the second ended with {self._code}: {self._second.text[-2000:]}"
-
-
-class AnotherChampion(Kind):
-    """Another model is published to the same folder, or it is rolled back, during the run."""
-
-    name = "another champion published"
-
-    def act(self, run: Child, world: Path) -> Callable[[], None]:
-        model = Path(tempfile.mkdtemp(dir=world.parent))
-        [trained] = world.glob("runs/artifacts/Train/model/*/Format-Serving")
-        shutil.copytree(trained, model, dirs_exist_ok=True)
-        (model / "fingerprint.pb").write_bytes(os.urandom(8))  # of another model
-        serving = world / "serving"
-        provenance = Provenance(
-            run="another", specification={"evaluation": {}}, submodels={},
-            data=DataSource(path="", fingerprint=""),
-        )  # fmt: skip
-        publish(model, serving, provenance, {}, current_champion(serving), None)
-        shutil.rmtree(model)
-        return nothing
-
-    def problems(self, code: int, text: str, world: Path) -> Iterator[str]:
-        yield from super().problems(code, text, world)
-        if code != 0 and (code != 1 or "the champion changed during the run" not in text):
             yield f"ended with {code}: {text[-2000:]}"
 
 
@@ -202,6 +208,24 @@ class ReadOnly(Kind):
         yield from super().problems(code, text, world)
         if code != 1 or "cannot be written" not in text or "Read-only file system" not in text:
             yield f"ended with {code}: {text[-2000:]}"
+
+
+def changed(file: Path, change: Callable[[Path], None]) -> Callable[[], None]:
+    """Changes a file; returns what puts it back, with its times."""
+    content, state = file.read_bytes(), file.stat()
+    change(file)
+
+    def undo() -> None:
+        file.write_bytes(content)
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    return undo
+
+
+def half_of_the_rows(file: Path) -> None:
+    """Leaves the first half of the lines of a data file."""
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[: len(lines) // 2]))
 
 
 def cut(file: Path) -> None:
@@ -223,54 +247,6 @@ def double(file: Path) -> None:
     shutil.copy(file, file.with_name(f"{file.name}-00001-of-00002"))
 
 
-DAY = 24 * 60 * 60
-KINDS: tuple[Kind, ...] = (
-    Signal(signal.SIGKILL), Signal(signal.SIGKILL, group=True), Signal(signal.SIGTERM),
-    Signal(signal.SIGINT), Signal(signal.SIGINT, group=True), Signal(signal.SIGHUP),
-    Signal(signal.SIGKILL, clock=-DAY), Signal(signal.SIGTERM, clock=-DAY),
-    Gone(),
-    Damage("record of the run cut", "runs/*/run.json", cut),
-    Damage("record of the sub-model cut", "runs/submodels/*.json", cut),
-)  # fmt: skip
-# Early: all steps run again.
-METADATA = (
-    Damage("metadata cut", "runs/metadata.sqlite", cut),
-    Damage("metadata scrambled", "runs/metadata.sqlite", scramble),
-    Damage("metadata gone", "runs/metadata.sqlite", Path.unlink),
-)
-SHARD = "runs/artifacts/Rows/examples/*/Split-*/data_tfrecord*"
-SHARDS = (
-    Damage("shard cut", SHARD, cut), Damage("shard scrambled", SHARD, scramble),
-    Damage("shard gone", SHARD, Path.unlink), Damage("shard doubled", SHARD, double),
-)  # fmt: skip
-INPUTS = {
-    "Rows": ChangedInput("rows.csv", lambda file: cut(file)),
-    "Import-tower": ChangedInput("tower.keras", lambda file: scramble(file)),
-}
-CHECKPOINT = Damage("checkpoint damaged", "runs/checkpoints/*/state.npz", scramble)
-
-
-def of_step(step: str) -> list[Kind]:
-    """What a step can be disturbed by, on this machine."""
-    found = list(KINDS)
-    if step == "Train":
-        found += [CHECKPOINT, CHECKPOINT]
-    place = STEPS.index(step)
-    if place < STEPS.index("Statistics"):
-        found += METADATA
-    if STEPS.index("Rows") < place <= STEPS.index("Embed"):
-        found += SHARDS
-    if step in INPUTS:
-        found += [INPUTS[step]] * 2
-    if step in ("ServingCheck", "Publish"):
-        found += [AnotherChampion(), AnotherChampion()]
-    if step == "Publish":
-        found += [AnotherRun(), AnotherRun()]
-    if disks.can_mount():
-        found += [FullDisk(), ReadOnly()]
-    return found
-
-
 def newest_record(world: Path) -> dict[str, object]:
     """The newest `run.json`, as it lies there."""
     file = max(world.glob("runs/*/run.json"), key=lambda path: path.stat().st_mtime_ns)
@@ -283,7 +259,7 @@ def print_predictions(folder: Path, world: Path) -> None:
     from tfx_fusion.modules.registry.versions import find_version
     from tfx_fusion.modules.serving.published import PublishedModel
 
-    file = world / "rows.csv"
+    file = world / ROWS_FILE
     rows = [row for shard in data_file.shards(file) for row in data_file.read(shard)]
     model = PublishedModel(find_version(folder))
     answers = [(one.row_id, one.outputs) for one in model.predict(rows, file.parent)]

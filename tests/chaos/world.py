@@ -7,19 +7,20 @@ from pathlib import Path
 import numpy as np
 
 ROWS = 64
+ROWS_FILE, TOWER_FILE = "data/rows.csv", "data/tower.keras"
 STEPS = (
     "Champion", "Import-tower", "Rows", "Statistics", "Transform", "DataChecks", "DataGate",
     "Embed", "Train", "Evaluate", "ServingCheck", "Publish",
 )  # fmt: skip  # in the order in which they run
 SPECIFICATION = """\
 name: small
-data: {path: rows.csv, split: {by: id, train: 0.7, eval: 0.3}}
+data: {path: data/rows.csv, split: {by: id, train: 0.7, eval: 0.3}}
 features:
   numbers: {type: number, columns: [a, b], normalize: standard}
 labels:
   total: {type: number, column: total}
 submodels:
-  tower: {path: tower.keras, inputs: {numbers: numbers}}
+  tower: {path: data/tower.keras, inputs: {numbers: numbers}}
 graph:
   total: {layers: [Dense: {units: 1}], inputs: tower}
 outputs:
@@ -35,18 +36,18 @@ publish: {path: serving}
 
 
 def make_world(folder: Path) -> None:
-    """Writes `fusion.yaml`, `rows.csv` and `tower.keras`; it imports Keras."""
+    """Writes `fusion.yaml` and what it names; it imports Keras."""
     import keras
 
-    folder.mkdir(parents=True)
+    (folder / ROWS_FILE).parent.mkdir(parents=True)
     random = np.random.default_rng(1)
     values = random.normal(3, 2, (ROWS, 2)).round(3)
     lines = [f"{number},{a},{b},{2 * a + b:.3f}\n" for number, (a, b) in enumerate(values)]
-    (folder / "rows.csv").write_text("id,a,b,total\n" + "".join(lines))
+    (folder / ROWS_FILE).write_text("id,a,b,total\n" + "".join(lines))
     keras.utils.set_random_seed(2)
     numbers = keras.Input((2,), name="numbers")
     tower = keras.Model(numbers, keras.layers.Dense(3, activation="tanh")(numbers))
-    tower.save(folder / "tower.keras")
+    tower.save(folder / TOWER_FILE)
     (folder / "fusion.yaml").write_text(SPECIFICATION)
     _inspect(folder / "fusion.yaml")
 

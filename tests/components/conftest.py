@@ -33,6 +33,8 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
         from tfx_fusion.modules.spec.views import training_view
         from tfx_fusion.modules.submodels.inspection import copy_submodel, inspect_submodel
 
+        warm = specification.training.warm_start is not None
+        serving = champion.parent if champion else folder / "nothing published"
         raw = StagePlan(plan=None)
         stages = stages or [raw for _ in specification.training.stages]
         inputs: dict[str, Any] = {
@@ -67,8 +69,8 @@ def run_trainer(shared_training_inputs: Any) -> Callable[..., dict[str, Any]]:
                 executor.SPECIFICATION_KEY: training_view(specification).model_dump_json(),
                 executor.STAGES_KEY: executor.STAGES.dump_json(stages).decode(),
                 executor.CHECKPOINTS_KEY: str(folder / "checkpoints"),
-                executor.PUBLISH_FOLDER_KEY: str(champion.parent) if champion else "",
-                executor.CHAMPION_KEY: current_state(champion.parent) if champion else "",
+                executor.PUBLISH_FOLDER_KEY: str(serving) if warm else "",
+                executor.CHAMPION_KEY: current_state(serving) if warm else "",
             },
         )
         return outputs

@@ -135,5 +135,35 @@ def test_a_damaged_champion_is_refused_and_leaves_no_model(
     assert not list((tmp_path / "second" / "model").rglob("*"))
 
 
+def test_a_champion_that_is_published_just_before_it_is_read_is_refused(
+    champion: Path,
+    run_trainer: Callable[..., dict[str, Any]],
+    specify: Callable[..., Specification],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And rolled back afterwards, so that the champion is the one that the run saw."""
+    from tfx_fusion.components.fusion_trainer import executor
+
+    seen = executor.newest_version
+    later = champion.with_name("1795407335")
+
+    def newest_for_a_moment(folder: Path) -> Path | None:
+        shutil.copytree(champion, later)
+        return seen(folder)
+
+    def read_then_roll_back(*given: Any) -> Any:
+        found = read(*given)
+        shutil.rmtree(later)
+        return found
+
+    read = executor.Champion.read
+    monkeypatch.setattr(executor, "newest_version", newest_for_a_moment)
+    monkeypatch.setattr(executor.Champion, "read", read_then_roll_back)
+
+    with pytest.raises(RunError, match="another model was published or rolled back since the run"):
+        run_trainer(specify(1, 0.01, "champion"), tmp_path / "second", champion)
+
+
 def test_without_being_asked_for_nothing_is_said_of_a_warm_start(first: dict[str, Any]) -> None:
     assert history_of(first)["warm_start"] is None

@@ -76,11 +76,11 @@ def parsed(specification: Specification, step: BeamStep = "Rows") -> Any:
 def test_in_memory_is_a_runner_that_downloads_nothing_and_starts_one_worker(
     specification: Make,
 ) -> None:
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from tfx_fusion.pipeline.beam_runner import LocalRunner
 
     options = parsed(specification(Beam()))
 
-    assert type(create_runner(options.view_as(StandardOptions).runner)) is FnApiRunner
+    assert type(create_runner(options.view_as(StandardOptions).runner)) is LocalRunner
     direct = options.view_as(DirectOptions)
     assert (direct.direct_running_mode, direct.direct_num_workers) == ("in_memory", 1)
 
@@ -89,11 +89,11 @@ def test_in_memory_is_a_runner_that_downloads_nothing_and_starts_one_worker(
 def test_several_processes_are_as_many_as_asked_for_or_one_for_each_cpu(
     specification: Make, workers: int | None, wanted: int
 ) -> None:
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from tfx_fusion.pipeline.beam_runner import LocalRunner
 
     options = parsed(specification(Beam(runner="multi_process", workers=workers)))
 
-    assert type(create_runner(options.view_as(StandardOptions).runner)) is FnApiRunner
+    assert type(create_runner(options.view_as(StandardOptions).runner)) is LocalRunner
     direct = options.view_as(DirectOptions)
     assert (direct.direct_running_mode, direct.direct_num_workers) == ("multi_processing", wanted)
 

@@ -15,7 +15,7 @@ from fusion_command import fusion
 from tfx_fusion import cli
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.pipeline.commands.schema import schema
-from tfx_fusion.pipeline.prepare import check_writable
+from tfx_fusion.pipeline.prepare import MOST_BYTES_OF_RUNS, check_writable
 
 FUSION = Path(sys.executable).with_name("fusion")
 
@@ -234,5 +234,7 @@ def test_a_folder_that_tensorflow_would_read_as_a_pattern_is_refused_by_its_path
     assert f"{folder / 'models' / 'text'}: {refused}" in done.stderr
     with pytest.raises(RunError, match=r"^the folder of the runs: .*: rename the folder"):
         check_writable(folder / "runs", "the folder of the runs")
+    with pytest.raises(RunError, match=r"^the folder of the runs: .* at most 488 .*: move the fol"):
+        check_writable(Path("/" + "x/" * 244, "runs"), "the folder of the runs", MOST_BYTES_OF_RUNS)
     with pytest.raises(RunError, match=r"^the published model: .*: rename the folder"):
         find_version(folder / "serving")  # of predict, score and serve

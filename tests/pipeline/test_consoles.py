@@ -7,9 +7,16 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from tfx_fusion.modules.evaluation.quality import Bound, Line, Quality
-from tfx_fusion.pipeline.consoles import quality_table, wide_console, working
+from tfx_fusion.pipeline.consoles import (
+    print_line,
+    print_result,
+    quality_table,
+    wide_console,
+    working,
+)
 
 WHOLE = Line(
     output="digit",
@@ -26,6 +33,24 @@ def printed(*lines: Line, confidence: float | None = None) -> list[list[str]]:
         quality_table(Quality(lines=lines, confidence=confidence))
     )
     return [line.split() for line in stream.getvalue().splitlines()]
+
+
+ODD = "a [red]b[/] c[/x] [2, 1] :heart: https://x/[y]"
+
+
+def test_what_is_printed_is_what_was_given() -> None:
+    stream = StringIO()
+    console = wide_console(stream)
+    table = Table(ODD, box=None)
+    table.add_row(ODD)
+
+    console.print(ODD)
+    print_line(console, ODD)
+    print_result(console, "served", ODD)
+    console.print(table)
+
+    found = [line.strip() for line in stream.getvalue().splitlines()]
+    assert found == [ODD, ODD, f"served {ODD}", ODD, ODD]
 
 
 def test_without_slices_intervals_or_champion_the_table_is_short() -> None:

@@ -60,6 +60,7 @@ def raised(error: BaseException, cause: BaseException | None = None) -> BaseExce
         (RuntimeError("INTERNAL: mlmd: database or disk is full"), "no space", "free some space"),
         (OSError(errno.EROFS, "Read-only file system", "/runs/a"), "be written", "permissions"),
         (MemoryError(), "not enough memory", "smaller batches"),
+        (RuntimeError("can't start new thread"), "not enough memory", "smaller batches"),
         (RuntimeError("std::bad_alloc"), "not enough memory", "smaller batches"),
         (OSError(errno.EIO, "Input/output error", "/runs/a"), "the disk cannot", "check the disk"),
     ],

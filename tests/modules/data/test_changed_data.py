@@ -162,7 +162,6 @@ def test_an_image_that_was_swapped_while_the_rows_were_read_is_found(
 
     with pytest.raises(RunError, match="or a media file that it names, was changed"):
         written(with_images, tmp_path / "out", expected, put_back)
-    assert fingerprint(with_images.data.path, with_images.features) == expected
 
 
 def test_an_image_that_changes_between_its_state_and_its_content_is_named(
