@@ -132,3 +132,14 @@ def hub_preset_loader(preset: str) -> Any:
     from keras_hub.src.utils.preset_utils import get_preset_loader
 
     return get_preset_loader(preset)
+
+
+def hub_words(texts: Any, **options: bool) -> Any:
+    """The words `(batch, None)` of texts `(batch,)` as KerasHub's `WordPieceTokenizer` makes them
+    inside a graph, before its pieces.
+
+    `options` are its `lowercase`, `strip_accents` and `split_on_cjk`.
+    """
+    from keras_hub.src.tokenizers.word_piece_tokenizer import pretokenize
+
+    return pretokenize(texts, **options)

@@ -17,7 +17,7 @@ from tfx_fusion.modules.data.data_file import Row
 from tfx_fusion.modules.data.fingerprint import file_state
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.images import pixels_of
-from tfx_fusion.modules.spec.features import FeaturePart
+from tfx_fusion.modules.spec.feature_part import FeaturePart
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -194,7 +194,7 @@ class RowParser:
         if isinstance(part, spec.ImageFeature):
             return _bytes_feature([self._image(row, part)])
         if isinstance(part, spec.TextFeature):
-            return _bytes_feature([_text(row, part.column).encode()])
+            return _bytes_feature([_text(row, name).encode() for name in part.names])
         if isinstance(part, spec.CategoryFeature | spec.CategoryLabel):
             name = _class(part.column, _cell(row, part.column), part.classes)
             return _bytes_feature([name.encode()])

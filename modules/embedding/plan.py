@@ -214,7 +214,7 @@ class _Frontier:
     def _walk(self, reference: str) -> None:
         source = source_of(reference)
         if source in self._specification.features:
-            self.features.add(source)
+            self.features.add(reference)
             if source in self._sequences:
                 self.features.add(length_name(source))
         elif source in self._constant and self._is_worth_embedding(source):

@@ -136,8 +136,9 @@ class _Join(Joined):
         self, graph: spec.Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
     ) -> None:
         self.inputs = {
-            name: keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)
+            reference: keras.Input(tensor.shape, dtype=tensor.dtype, name=reference)
             for name, feature in graph.features.items()
+            for reference, tensor in feature.tensors(name).items()
         }
         owners = {name: interfaces[graph.owner(name)] for name in graph.submodels}
         super().__init__(dict(self.inputs), owners)
@@ -178,7 +179,8 @@ class _Join(Joined):
     def model(self, outputs: dict[str, keras.KerasTensor]) -> keras.Model:
         """The model from the features that are used to some outputs."""
         inputs = {}
-        for name in spec.topology.used_features(self.graph):
+        used = {reference for _, _, reference in spec.topology.references(self.graph)}
+        for name in (name for name in self.inputs if name in used):
             inputs[name] = self.inputs[name]
             if name in self._length_inputs:
                 inputs[spec.length_name(name)] = self._length_inputs[name]
@@ -194,7 +196,9 @@ class _Join(Joined):
                 continue
             seen.add(reference)
             if source not in self.interfaces:
-                self.resolved[reference] = source
+                # A wrong output of a feature has been reported with the names.
+                if reference in self.inputs or source in self.graph.graph:
+                    self.resolved[reference] = reference
                 continue
             try:
                 tap = self._tap(key, reference)
@@ -259,6 +263,7 @@ class _Join(Joined):
 
     def _check_connections(self, name: str) -> None:
         submodel, interface = self.graph.submodels[name], self.interfaces[name]
+        needed = interface.needed_inputs(self.taps.get(self.graph.owner(name), ()))
         problems = [
             f"submodels.{name}.inputs.{entry}: the model has no such input; "
             f"{suggestion(entry, interface.inputs)}"
@@ -267,7 +272,7 @@ class _Join(Joined):
         ] + [
             f"submodels.{name}.inputs: the model's input '{entry}' {info} is not connected"
             for entry, info in interface.inputs.items()
-            if entry not in submodel.inputs
+            if entry in needed and entry not in submodel.inputs
         ]
         if problems:
             raise SpecificationError(problems)
@@ -285,6 +290,8 @@ class _Join(Joined):
             return
         # The precision is that of new layers. A file does not store that of all layers in it: those
         # that a subclassed model makes by itself take Keras's default.
+        needed = interface.needed_inputs(self.taps[owner])
+        inputs = {entry: tensor for entry, tensor in inputs.items() if entry in needed}
         with precision("float32"):
             if owner not in self.submodels:
                 # By the owner's name even where a twin comes first in the order of the data.

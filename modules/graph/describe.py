@@ -21,7 +21,7 @@ def describe(
     A sub-model's layers count as trainable where some stage unfreezes them.
     """
     rows = [
-        NodeRow(name, feature.type, "", shape_text(fused.tensors[name]), 0, 0)
+        NodeRow(name, feature.type, "", _outputs_text(outputs_of(fused, name)), 0, 0)
         for name, feature in specification.features.items()
     ]
     for name in in_order(specification):
@@ -73,7 +73,7 @@ def _submodel_row(
         name,
         f"same as {owner}" if owner else "sub-model",
         ", ".join(f"{entry} ← {reference}" for entry, reference in submodel.inputs.items()),
-        ", ".join(f"{output} {shape_text(tensor)}" for output, tensor in outputs.items()),
+        _outputs_text(outputs),
         trainable,
         sum(parameters.values()) - trainable,
     )
@@ -85,6 +85,10 @@ def outputs_of(fused: FusedModel, name: str) -> dict[str, keras.KerasTensor]:
         return {"": fused.tensors[name]}
     parts = ((*key.partition("."), tensor) for key, tensor in fused.tensors.items())
     return {output: tensor for source, _, output, tensor in parts if source == name}
+
+
+def _outputs_text(outputs: dict[str, keras.KerasTensor]) -> str:
+    return ", ".join(f"{name} {shape_text(tensor)}".strip() for name, tensor in outputs.items())
 
 
 def weight_count(weights: list) -> int:

@@ -21,6 +21,7 @@ from tfx_fusion.modules.preprocessing.examples import (
 )
 from tfx_fusion.modules.preprocessing.wanted import wanted_columns
 from tfx_fusion.modules.spec import Feature, Label, TextFeature, length_name, variable_sequences
+from tfx_fusion.modules.tokens.loading import load_saved_model
 
 DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
 ROW_ID = "row_id"
@@ -50,7 +51,7 @@ class TransformGraph(tf.Module):
         Raises RunError where a vocabulary has another length than when the graph was made of it.
         """
         super().__init__(name="transform_graph")
-        self._imported = tf.saved_model.load(path)
+        self._imported = load_saved_model(path)
         if not hasattr(self._imported, "transform_fn"):
             raise RunError(
                 f"{path}: expected a Transform graph of TensorFlow 2, found one of TensorFlow 1: "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -18,8 +18,10 @@ from pydantic import TypeAdapter
 from tfx_fusion.modules import spec
 from tfx_fusion.modules.images import pixels_of
 from tfx_fusion.modules.preprocessing.graph import OWN_NODE
+from tfx_fusion.modules.spec.tokenizer import read_tokenizer, tokenizer_digest
 from tfx_fusion.modules.spec.views import features_in_rows, labels_in_rows
 from tfx_fusion.modules.spec.vocabulary import UNKNOWN, read_vocabulary
+from tfx_fusion.modules.tokens.text_tokens import TextTokens
 
 # Keras's TextVectorization strips the same characters (`strip_punctuation`).
 PUNCTUATION = r"[!\"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~\']"
@@ -37,13 +39,17 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     row of the data or a request to the served model says so; their own value is then 0 or padding.
     Variable sequences have `NAME_length` `(batch,)` int64 beside them, 0 where they are missing;
     what stands behind the last step is padding, whatever a request holds there.
+    Texts with a tokenizer are `NAME.ids`, `NAME.mask` and `NAME.segments` `(batch, length)` int64.
     Labels with row weights have `NAME.weights` `(batch,)` float32 beside them.
     """
-    outputs = {}
+    outputs: dict[str, Any] = {}
     # What is read here must be what the cache's key says.
     digests = json.loads(custom_config["vocabulary_digests"])
     for name, feature in FEATURES.validate_json(custom_config["features"]).items():
-        outputs[name] = _feature(inputs[name], feature, digests.get(name, ""))
+        if isinstance(feature, spec.TextFeature) and feature.tokenizer is not None:
+            outputs |= _tokens(name, inputs[name], feature, digests.get(name, ""))
+        else:
+            outputs[name] = _feature(inputs[name], feature, digests.get(name, ""))
         missing = _is_missing(inputs[name]) if feature.missing else None
         if missing is not None:
             outputs[spec.missing_name(name)] = tf.cast(missing, tf.int64)
@@ -157,6 +163,19 @@ def _text(tensor: Any, feature: spec.TextFeature, digest: str) -> Any:
     return tf.reshape(tf.minimum(counts, 1.0), [-1, len(words)])
 
 
+def _tokens(name: str, tensor: Any, feature: spec.TextFeature, digest: str) -> dict[str, Any]:
+    """Texts `(batch,)` or `(batch, 2)` as `NAME.ids`, `.mask`, `.segments` `(batch, length)`."""
+    assert feature.tokenizer is not None and feature.length is not None  # noqa: S101, PT018
+    texts = tf.unstack(tensor, axis=1) if feature.columns else [tensor]
+    contents = read_tokenizer(feature.tokenizer, digest)
+
+    def track(make: Callable[[], Any]) -> Any:
+        return tft.make_and_track_object(make, f"{name}.tokenizer")
+
+    tokens = TextTokens(contents, feature.length, len(texts), track)
+    return {f"{name}.{output}": value for output, value in tokens(texts).items()}
+
+
 def _number(tensor: Any, feature: spec.NumberFeature) -> Any:
     """Numbers `(batch,)` or `(batch, columns)`, each column scaled by its training rows.
 
@@ -183,11 +202,15 @@ def _number(tensor: Any, feature: spec.NumberFeature) -> Any:
 
 
 def vocabulary_digests(features: Mapping[str, spec.Feature]) -> dict[str, str]:
-    """The SHA-256 of each vocabulary's content, by the name of its feature."""
+    """The SHA-256 of each vocabulary's or tokenizer's files, by the name of its feature."""
     return {
         name: hashlib.sha256(feature.vocabulary.read_bytes()).hexdigest()
         for name, feature in features.items()
         if isinstance(feature, spec.TextFeature) and feature.vocabulary is not None
+    } | {
+        name: tokenizer_digest(feature.tokenizer)
+        for name, feature in features.items()
+        if isinstance(feature, spec.TextFeature) and feature.tokenizer is not None
     }
 
 

@@ -36,11 +36,11 @@ class Wanted(NamedTuple):
 def wanted_names(features: Mapping[str, Feature], labels: Mapping[str, Label]) -> list[str]:
     """All that can be taken from a Transform graph for some features and labels.
 
-    Lengths of variable sequences, which rows lack a feature (`image.missing`), and row weights of
-    labels are among them.
+    Tokens of texts (`words.ids`), lengths of variable sequences, which rows lack a feature
+    (`image.missing`), and row weights of labels are among them.
     """
     return [
-        *features,
+        *(name for key, feature in features.items() for name in feature.references(key)),
         *map(length_name, variable_sequences(features)),
         *map(missing_name, may_be_missing(features)),
         *labels,
@@ -71,7 +71,8 @@ def wanted_columns(
     found: dict[str, Wanted] = {}
     for name, feature in features.items():
         key = f"features.{name}"
-        found[name] = Wanted(key, feature.tensor_shape, feature.tensor_dtype)
+        for reference, tensor in feature.tensors(name).items():
+            found[reference] = Wanted(key, tensor.shape, tensor.dtype)
         found[length_name(name)] = found[missing_name(name)] = Wanted(key, (), "int64")
     for name, label in labels.items():
         key = f"labels.{name}"

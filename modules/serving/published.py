@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
 from tfx_fusion.modules.spec import Fusion
+from tfx_fusion.modules.tokens.loading import load_saved_model
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
 
@@ -29,7 +30,7 @@ class PublishedModel(Predictor):
         """Raises RunError where the folder was not published by this project or is damaged."""
         specification = read_specification(version)
         try:
-            self._loaded = tf.saved_model.load(str(version))
+            self._loaded = load_saved_model(str(version))
         except Exception as error:  # TensorFlow raises many types here
             raise RunError(f"{version}: TensorFlow cannot load the model: {error}") from error
         self._signature = self._loaded.signatures["serving_default"]

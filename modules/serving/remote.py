@@ -15,7 +15,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, predict
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
 from tfx_fusion.modules.spec import Fusion
-from tfx_fusion.modules.spec.features import Stored
+from tfx_fusion.modules.spec.feature_part import Stored
 
 SECONDS = 60
 DTYPES = {"float32": np.float32, "int64": np.int64, "string": object}

@@ -5,13 +5,14 @@ from tfx_fusion.modules.spec.beam import Beam, BeamStep, Runner
 from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Bounds, Evaluation, SliceThreshold, Threshold, Worth
+from tfx_fusion.modules.spec.feature_part import Missing
 from tfx_fusion.modules.spec.features import (
+    TOKENS,
     CategoryFeature,
     CategoryLabel,
     Feature,
     ImageFeature,
     Label,
-    Missing,
     MultiLabel,
     NumberFeature,
     NumberLabel,

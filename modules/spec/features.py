@@ -7,53 +7,17 @@ Shapes leave the batch out: an image of `shape: [32, 32, 3]` is a tensor `(batch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from tfx_fusion.modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
+from tfx_fusion.modules.spec.feature_part import Dtype, FeaturePart, Stored, type_required
+from tfx_fusion.modules.spec.tokenizer import Tokenizer, read_tokenizer
 from tfx_fusion.modules.spec.vocabulary import read_vocabulary
 
-
-class Missing(Part):
-    """What stands for a feature in rows that lack it; `allowed` takes the defaults here.
-
-    Where the feature's branch joins others, its value is replaced: by a `learned` vector, by
-    `zeros`, or by the `mean` over the rows to train on. `drop` is the share of rows that training
-    treats as if they lacked it, so that the model learns to do without. A picture or sequence that
-    cannot be read is a rejected row unless `unreadable` says that it is missing.
-    """
-
-    replace: Literal["learned", "zeros", "mean"] = "learned"
-    drop: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
-    unreadable: Literal["reject", "missing"] = "reject"
-
-
-MissingOrNot = Annotated[
-    Missing | None, BeforeValidator(lambda value: {} if value == "allowed" else value)
-]
-
-
-def _type_required(schema: dict[str, Any]) -> None:
-    """A file names the type of each feature and label; in Python the class does."""
-    schema["required"] = ["type", *schema.get("required", ())]
-
-
-class FeaturePart(Part):
-    """What every kind of feature may say: `missing`, where rows may lack it."""
-
-    model_config = ConfigDict(json_schema_extra=_type_required)
-
-    missing: MissingOrNot = None
-
-    @model_validator(mode="after")
-    def _unreadable_fits(self) -> FeaturePart:
-        media = isinstance(self, ImageFeature | SequenceFeature)
-        if self.missing and self.missing.unreadable == "missing" and not media:
-            raise ValueError("missing.unreadable goes with images and sequences only")
-        if self.missing and isinstance(self, RawFeature) and self.dtype == "int64":
-            raise ValueError("no whole number can say 'missing': take dtype float32 or string")
-        return self
+# What a tokenizer gives of a text, each `(length,)` int64: `words.ids` of a feature `words`.
+TOKENS = ("ids", "mask", "segments")
 
 
 class ImageFeature(FeaturePart):
@@ -79,25 +43,47 @@ class ImageFeature(FeaturePart):
     def tensor_shape(self) -> tuple[int, ...]:
         return self.shape
 
-    tensor_dtype: ClassVar[str] = "float32"
+    tensor_dtype: ClassVar[Dtype] = "float32"
 
 
 class TextFeature(FeaturePart):
-    """Text, lower-cased, without punctuation, split at white space, as numbers or as it is.
+    """Text as it is (`string`), as word pieces of a `tokenizer`, or as words of a `vocabulary`.
 
-    The id of a token is the number of its line in the vocabulary, from 0, as in the vocabulary
-    that Keras's TextVectorization gives. A line `[UNK]` takes unknown tokens; without one they
-    are left out. `ids` needs line 0 to be the padding (empty, or `[PAD]`).
+    With a `vocabulary` it is lower-cased, without punctuation, and split at white space. The id of
+    a word is the number of its line in the vocabulary, from 0, as in the vocabulary that Keras's
+    TextVectorization gives. A line `[UNK]` takes unknown words; without one they are left out.
+    `ids` needs line 0 to be the padding (empty, or `[PAD]`).
+
+    With a `tokenizer` the feature `words` has three outputs, each `(length,)` int64: `words.ids`
+    with the special tokens around the text, `words.mask`, 1 where a token is and 0 at the padding,
+    and `words.segments`, 0, or 1 at the second text. Text that is too long is cut at its end.
+    `columns` names two texts of a row, of which the longer one is cut first.
     """
 
     type: Literal["text"] = "text"
-    column: Column
-    encoding: Literal["multi_hot", "ids", "string"]
+    column: Column | None = None
+    columns: tuple[Column, Column] | None = None
+    encoding: Literal["multi_hot", "ids", "string"] | None = None
     vocabulary: LocalPath | None = None
+    tokenizer: Tokenizer | None = None
     length: Count | None = None
 
     @model_validator(mode="after")
     def _keys_fit_encoding(self) -> TextFeature:
+        if (self.column is None) == (self.columns is None):
+            raise ValueError("give either 'column' (one text) or 'columns' (two texts)")
+        if self.tokenizer is not None:
+            if self.encoding is not None or self.vocabulary is not None:
+                raise ValueError("a tokenizer takes neither 'encoding' nor 'vocabulary'")
+            if self.length is None:
+                raise ValueError("a tokenizer needs a length: how many tokens the model takes")
+            return self
+        if self.columns is not None:
+            raise ValueError("'columns' needs a tokenizer: give one 'column'")
+        if self.encoding is None:
+            if self.vocabulary is not None or self.length is not None:
+                raise ValueError("write encoding: multi_hot or ids beside a vocabulary")
+            return self
         if (self.vocabulary is None) != (self.encoding == "string"):
             verb = "takes no" if self.encoding == "string" else "needs a"
             raise ValueError(f"encoding '{self.encoding}' {verb} vocabulary")
@@ -107,14 +93,32 @@ class TextFeature(FeaturePart):
         return self
 
     @property
+    def names(self) -> tuple[str, ...]:
+        return self.columns if self.columns is not None else (self.column or "",)
+
+    @property
     def tensor_shape(self) -> tuple[int, ...]:
         if self.encoding == "multi_hot" and self.vocabulary is not None:
             return (len(read_vocabulary(self.vocabulary)),)
         return (self.length,) if self.length is not None else ()
 
     @property
-    def tensor_dtype(self) -> str:
-        return {"multi_hot": "float32", "ids": "int64", "string": "string"}[self.encoding]
+    def tensor_dtype(self) -> Dtype:
+        if self.tokenizer is not None or self.encoding == "ids":
+            return "int64"
+        return "float32" if self.encoding == "multi_hot" else "string"
+
+    def references(self, name: str) -> tuple[str, ...]:
+        if self.tokenizer is None:
+            return (name,)
+        return tuple(f"{name}.{output}" for output in TOKENS)
+
+    def ids_below(self) -> int | None:
+        if self.tokenizer is not None:
+            return max(read_tokenizer(self.tokenizer).vocabulary.values()) + 1
+        if self.encoding == "ids" and self.vocabulary is not None:
+            return len(read_vocabulary(self.vocabulary))
+        return None
 
 
 class NumberFeature(FeaturePart):
@@ -139,7 +143,7 @@ class NumberFeature(FeaturePart):
     def tensor_shape(self) -> tuple[int, ...]:
         return (len(self.names),)
 
-    tensor_dtype: ClassVar[str] = "float32"
+    tensor_dtype: ClassVar[Dtype] = "float32"
 
 
 class CategoryFeature(FeaturePart):
@@ -155,8 +159,11 @@ class CategoryFeature(FeaturePart):
         return (len(self.classes),) if self.encoding == "one_hot" else ()
 
     @property
-    def tensor_dtype(self) -> str:
+    def tensor_dtype(self) -> Dtype:
         return "float32" if self.encoding == "one_hot" else "int64"
+
+    def ids_below(self) -> int | None:
+        return len(self.classes) if self.encoding == "index" else None
 
 
 class SequenceFeature(FeaturePart):
@@ -187,7 +194,7 @@ class SequenceFeature(FeaturePart):
     def tensor_shape(self) -> tuple[int, ...]:
         return self.shape
 
-    tensor_dtype: ClassVar[str] = "float32"
+    tensor_dtype: ClassVar[Dtype] = "float32"
 
 
 class RawFeature(FeaturePart):
@@ -203,7 +210,7 @@ class RawFeature(FeaturePart):
         return self.shape
 
     @property
-    def tensor_dtype(self) -> str:
+    def tensor_dtype(self) -> Dtype:
         return self.dtype
 
 
@@ -214,7 +221,7 @@ class LabelPart(Part):
     evaluation all rows count alike.
     """
 
-    model_config = ConfigDict(json_schema_extra=_type_required)
+    model_config = ConfigDict(json_schema_extra=type_required)
 
     row_weights: Column | None = None
 
@@ -283,18 +290,11 @@ def media_columns(features: Mapping[str, Feature]) -> list[str]:
 
 def columns_of(part: Feature | Label) -> tuple[str, ...]:
     """The data columns that a feature or label is read from."""
-    if isinstance(part, NumberFeature):
+    if isinstance(part, NumberFeature | TextFeature):
         return part.names
     if isinstance(part, LabelPart) and part.row_weights is not None:
         return part.column, part.row_weights
     return (part.column,)
-
-
-class Stored(NamedTuple):
-    """How a feature or label is stored in tf.Examples and serving requests, without the batch."""
-
-    shape: tuple[int, ...]
-    dtype: Literal["float32", "int64", "string"]
 
 
 def stored(part: Feature | Label) -> Stored:
@@ -306,6 +306,8 @@ def stored(part: Feature | Label) -> Stored:
         return Stored(part.shape, part.dtype)
     if isinstance(part, NumberFeature | SequenceFeature):
         return Stored(part.tensor_shape, "float32")
+    if isinstance(part, TextFeature) and part.columns is not None:
+        return Stored((len(part.columns),), "string")
     if isinstance(part, MultiLabel):
         return Stored((len(part.classes),), "int64")
     return Stored((), "float32" if isinstance(part, NumberLabel) else "string")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationInfo, model_validator
 
@@ -11,6 +11,8 @@ from tfx_fusion.modules.spec.base import LocalPath, Name, Part, Reference, from_
 from tfx_fusion.modules.spec.card import Words
 
 NAMED_WEIGHTS = ("imagenet", "random")
+# The inputs of a preset with its tokenizer before it: one text, or two of each row.
+TEXTS = ("text", "text_pair")
 # Where KerasHub may fetch a preset from.
 HANDLES = ("kaggle://", "hf://", "modelscope://")
 
@@ -54,6 +56,7 @@ GOES_WITH = {
     "licence": ("path", "application", "preset"),
     "config": ("application", "preset"),
     "weights": ("application",),
+    "task": ("preset",),
 }
 
 
@@ -72,14 +75,18 @@ class Submodel(Part):
     In place of `path`, `application` names a function of keras.applications and `config` its
     arguments; `weights` are `imagenet` (unless given), `random`, or a file. `preset` is one of
     KerasHub's by name, or a folder that its `save_to_preset` wrote, with a slash in it (`./bert`);
-    `config` goes to `from_preset`. `same_as` uses another sub-model once more, with the same
-    weights.
+    `config` goes to `from_preset`. A preset of text takes `text: FEATURE`, or `text` and
+    `text_pair`, in place of its own inputs: the tokenizer and packer that it brings then run in the
+    graph, cut to `sequence_length` of `config`. `task: text_embedder` makes it a sentence embedder
+    with one output, `embedding`, pooled and normalized as the preset says. `same_as` uses another
+    sub-model once more, with the same weights.
     """
 
     path: LocalPath | None = None
     same_as: Name | None = None
     application: Annotated[str, Field(min_length=1)] | None = None
     preset: Preset | None = None
+    task: Literal["text_embedder"] | None = None
     inputs: dict[str, Reference] = Field(min_length=1)
     output: str | None = None
     signature: str | None = None

@@ -15,7 +15,8 @@ from tfx_fusion.modules.spec.beam import Beam
 from tfx_fusion.modules.spec.card import Card
 from tfx_fusion.modules.spec.data_checks import DataChecks
 from tfx_fusion.modules.spec.evaluation import Evaluation
-from tfx_fusion.modules.spec.features import Feature, Label, Missing
+from tfx_fusion.modules.spec.feature_part import Missing
+from tfx_fusion.modules.spec.features import Feature, Label
 from tfx_fusion.modules.spec.specification import (
     Data,
     Fusion,

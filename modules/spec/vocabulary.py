@@ -12,10 +12,11 @@ PADDING = ("", "[PAD]")
 
 @lru_cache(maxsize=64)
 def _read(path: Path, *_state: int) -> tuple[str, ...]:
-    return _parse(path, path.read_bytes())
+    return parse_vocabulary(path, path.read_bytes())
 
 
-def _parse(path: Path, content: bytes) -> tuple[str, ...]:
+def parse_vocabulary(path: Path, content: bytes) -> tuple[str, ...]:
+    """The tokens in the content of a vocabulary file. Raises UserError as `read_vocabulary`."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -53,6 +54,6 @@ def read_vocabulary(path: Path, digest: str = "") -> tuple[str, ...]:
                 f"vocabulary {path}: the file changed since the run began, or since its pipeline "
                 "was compiled: run again, or compile again"
             )
-        return _parse(path, content)
+        return parse_vocabulary(path, content)
     state = path.stat()
     return _read(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns)

@@ -6,6 +6,7 @@ like any other. Layers and weights stay the model's own.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,17 @@ class FlatModel:
             for path, tensors in self.given.items()
             if len(tensors) == 1 and not isinstance(self.operations.get(path), entries)
         }
+
+    def behind(self, paths: Iterable[str]) -> set[str]:
+        """The paths of all operations that some are computed from, these included."""
+        found: set[str] = set()
+        left = list(paths)
+        while left:
+            path = left.pop()
+            if path not in found:
+                found.add(path)
+                left.extend(self.feeds.get(path, ()))
+        return found
 
     def path_of(self, tensor: keras.KerasTensor) -> str:
         """The path of the operation that gives a tensor."""

@@ -24,6 +24,7 @@ from tfx_fusion.modules.errors import SpecificationError
 from tfx_fusion.modules.files import write_text
 from tfx_fusion.modules.processes import ending_with_this
 from tfx_fusion.modules.spec import Fusion, Submodel
+from tfx_fusion.modules.spec.submodel import TEXTS
 from tfx_fusion.modules.spec.views import AnyFusion
 from tfx_fusion.modules.submodels.interface import Inspection
 
@@ -174,7 +175,11 @@ def with_path(submodel: Submodel, folder: Path) -> Submodel:
     if name is None:
         return submodel
     key, local = submodel.source
-    identity = [name, submodel.weights, submodel.config, file_states(local) if local else []]
+    states = file_states(local) if local else []
+    identity: list[Any] = [name, submodel.weights, submodel.config, states]
+    texts = [name for name in TEXTS if name in submodel.inputs]
+    if submodel.task is not None or (key == "preset" and texts):  # others keep their files' names
+        identity += [submodel.task, texts]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     if key == "preset":
         origin = f"KerasHub preset {name}"

@@ -55,7 +55,9 @@ class Interface(Part):
 
     `cuts` are the inner layers whose output can be taken instead (none for a SavedModel).
     `layers` are in the order of the data; a SavedModel's are its variables, each by itself. What
-    lies inside a nested model goes by its path, `backbone/conv1`.
+    lies inside a nested model goes by its path, `backbone/conv1`. `entries` has the layer of each
+    input (empty where the graph is not known), `ids_below`, by input, the number of embeddings that
+    its ids choose from, and `most_steps` how long a sequence may be; each where it is known.
     """
 
     format: Literal["keras", "saved_model"]
@@ -63,6 +65,9 @@ class Interface(Part):
     outputs: dict[str, OutputInfo]
     cuts: dict[str, OutputInfo] = {}
     layers: dict[str, LayerInfo] = {}
+    entries: dict[str, str] = {}
+    ids_below: dict[str, int] = {}
+    most_steps: int | None = None
     parameters: int
 
     def taps(self) -> dict[str, OutputInfo]:
@@ -73,6 +78,23 @@ class Interface(Part):
         """Parameters by layer of all that computes some taps, in the order of the data."""
         if self.format == "saved_model":
             return {name: n for layer in self.layers.values() for name, n in layer.weights.items()}
+        wanted = self._layers_behind(taps)
+        return {
+            name: count
+            for layer, info in self.layers.items()
+            if layer in wanted
+            for name, count in info.weights.items()
+        }
+
+    def needed_inputs(self, taps: Iterable[str]) -> set[str]:
+        """The inputs that some taps are computed from; all where the graph is not known."""
+        if not self.entries:
+            return set(self.inputs)
+        wanted = self._layers_behind(taps)
+        return {name for name, layer in self.entries.items() if layer in wanted}
+
+    def _layers_behind(self, taps: Iterable[str]) -> set[str]:
+        """The layers that compute some taps."""
         wanted: set[str] = set()
         left = [self.taps()[tap].layer for tap in taps]
         while left:
@@ -80,12 +102,7 @@ class Interface(Part):
             if name not in wanted:
                 wanted.add(name)
                 left.extend(self.layers[name].inputs)
-        return {
-            name: count
-            for layer, info in self.layers.items()
-            if layer in wanted
-            for name, count in info.weights.items()
-        }
+        return wanted
 
 
 class Inspection(Part):

@@ -32,6 +32,10 @@ from tfx_fusion.modules.submodels.stored_config import (
     needs_hub,
     read_config,
 )
+from tfx_fusion.modules.submodels.text_input import TextInput
+
+# Registered with Keras by its import, for files of presets that take text.
+_ = TextInput
 
 
 @fresh_layer_names()
@@ -284,8 +288,40 @@ def read_interface(model: keras.Model, drawn: Set[str] = frozenset()) -> Interfa
             )
             for path, operation in flat.operations.items()
         },
+        entries={name: flat.path_of(tensor) for name, tensor in flat.inputs.items()},
+        ids_below=_ids_below(flat),
+        most_steps=_most_steps(flat.operations.values()),
         parameters=model.count_params(),
     )
+
+
+def _ids_below(flat: FlatModel) -> dict[str, int]:
+    """The number of embeddings that the ids of each input choose from, where they are known."""
+    names = {flat.path_of(tensor): name for name, tensor in flat.inputs.items()}
+    found: dict[str, int] = {}
+    for path, operation in flat.operations.items():
+        # KerasHub's embedding of tokens with their places holds one of Keras's.
+        layer = getattr(operation, "token_embedding", operation)
+        if not isinstance(layer, keras.layers.Embedding):
+            continue
+        sources = set(flat.feeds[path])
+        for source in flat.feeds[path]:
+            if isinstance(flat.operations[source], Entry):
+                sources |= flat.feeds[source]
+        for name in (names[source] for source in sources & names.keys()):
+            found[name] = min(layer.input_dim, found.get(name, layer.input_dim))
+    return found
+
+
+def _most_steps(operations: Iterable[Any]) -> int | None:
+    """How long a sequence the positions of a model reach; None where it knows none."""
+    positions = [getattr(operation, "position_embedding", operation) for operation in operations]
+    lengths = [
+        int(layer.sequence_length)
+        for layer in positions
+        if hasattr(layer, "position_embeddings") and hasattr(layer, "sequence_length")
+    ]
+    return min(lengths, default=None)
 
 
 def _own_name(model: keras.Model, layer: keras.layers.Layer) -> str:

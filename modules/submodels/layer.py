@@ -67,7 +67,10 @@ class KerasGraph:
         cuts = flat.cuts()
         tensors = {**cuts, **flat.outputs}
         # A part of the model, of the model's own layers and weights.
-        inner = keras.Model(flat.inputs, {tap: tensors[tap] for tap in taps}, name=flat.name)
+        # Without inputs that these do not need, as of a model's other tower.
+        needed = flat.behind(flat.path_of(tensors[tap]) for tap in taps)
+        inputs = {name: t for name, t in flat.inputs.items() if flat.path_of(t) in needed}
+        inner = keras.Model(inputs, {tap: tensors[tap] for tap in taps}, name=flat.name)
         inside = {id(operation) for operation in inner.operations}
         cuts = {path: t for path, t in cuts.items() if id(producer(t).operation) in inside}
         return cls(inner, cuts, flat.paths, custom_objects=tuple(custom_objects))

@@ -23,6 +23,7 @@ from tfx_fusion.modules.submodels.interface import (
 )
 from tfx_fusion.modules.submodels.repeatable import differing
 from tfx_fusion.modules.submodels.safe_operations import TEXT
+from tfx_fusion.modules.tokens.loading import import_tensorflow_text
 
 # Operations that change a variable.
 WRITING = frozenset(
@@ -44,7 +45,7 @@ def load(path: Path, allow_ops: Collection[str] = ()) -> Any:
     """
     check_path(path, "the SavedModel")
     if check_saved_model(path, allow_ops) & TEXT:
-        import tensorflow_text  # noqa: F401  registers its operations
+        import_tensorflow_text()
     try:
         return tf.saved_model.load(str(path))
     except Exception as error:  # TensorFlow raises many types here, for the user all are one

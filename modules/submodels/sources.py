@@ -4,6 +4,7 @@ An application is an architecture of keras.applications, a preset a backbone of 
 """
 
 import inspect
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +17,14 @@ from tfx_fusion.modules.errors import SpecificationError, UserError, first_line,
 from tfx_fusion.modules.files import whole_file
 from tfx_fusion.modules.keras_compat import fresh_layer_names, hub_preset_loader
 from tfx_fusion.modules.spec import Submodel
+from tfx_fusion.modules.spec.submodel import TEXTS
 from tfx_fusion.modules.submodels.stored_config import (
     check_code,
     check_names,
     import_hub,
     stored_objects,
 )
+from tfx_fusion.modules.submodels.text_preset import load_preprocessor, with_text
 
 # Random weights are the same ones each time they are made: a digest is taken of them.
 SEED = 0
@@ -157,14 +160,56 @@ def _new_backbone(submodel: Submodel) -> keras.Model:
             f"{backbone_class.__name__}: save it by model.save('model.keras') and name it by "
             "'path'"
         )
-    load_weights, arguments = _preset_arguments(backbone_class, submodel.config)
+    takes_text = not set(TEXTS).isdisjoint(submodel.inputs)
+    load_weights, arguments = _preset_arguments(backbone_class, submodel.config, takes_text)
+    length = arguments.pop("sequence_length", None) if takes_text else None
     try:
-        return loader.load_backbone(backbone_class, load_weights, **arguments)
+        model = loader.load_backbone(backbone_class, load_weights, **arguments)
     except Exception as error:
         raise SpecificationError(
             f"preset: {preset}: KerasHub cannot load {backbone_class.__name__}: "
             f"{first_line(error)}; {_preset_advice(local)}"
         ) from error
+    if submodel.task is None and not takes_text:
+        return model
+    for file in ("tokenizer.json", "preprocessor.json", "task.json"):
+        _check_part(Path(preset, file))
+    if submodel.task is not None:
+        model = _text_embedder(hub, preset, model)
+    if not takes_text:
+        return model
+    layout = Path(preset) if local and "model_type" in loader.config else None
+    preprocessor = load_preprocessor(hub, preset, submodel.task)
+    return with_text(model, preprocessor, submodel.inputs, layout, length)
+
+
+def _text_embedder(hub: Any, preset: str, backbone: keras.Model) -> keras.Model:
+    """A backbone with the pooling and normalization that its preset says."""
+    try:
+        task = hub.models.TextEmbedder.from_preset(preset, backbone=backbone, preprocessor=None)
+    except Exception as error:
+        raise SpecificationError(
+            f"task: KerasHub has no sentence embedder of the preset {preset}: {first_line(error)}"
+        ) from error
+    return keras.Model(task.input, {"embedding": task.output}, name=backbone.name)
+
+
+def _check_part(file: Path) -> None:
+    """Raises SpecificationError where a part of a local preset holds code or foreign classes."""
+    if not file.is_file():
+        return
+    try:
+        config = json.loads(file.read_bytes())
+        check_code(str(file), config)
+        check_names(str(file), config)
+    except (ValueError, UserError) as error:
+        raise SpecificationError(f"preset: {file}: {first_line(error)}") from error
+    for stored in stored_objects(config):
+        if stored.is_foreign:
+            raise SpecificationError(
+                f"preset: {file}: it holds the class {stored.name}, which is neither Keras's nor "
+                "KerasHub's"
+            )
 
 
 def _checked_loader(hub: Any, preset: str, local: bool) -> Any:
@@ -205,10 +250,14 @@ def _preset_advice(local: bool) -> str:
     )
 
 
-def _preset_arguments(backbone_class: Any, config: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+def _preset_arguments(
+    backbone_class: Any, config: dict[str, Any], takes_text: bool
+) -> tuple[bool, dict[str, Any]]:
     """What `load_weights` says, and the arguments of the class."""
     known = {*inspect.signature(backbone_class.__init__).parameters, *FROM_PRESET}
     known -= {"self", "args", "kwargs"}
+    if takes_text:
+        known.add("sequence_length")
     problems = [
         f"config.{key}: {backbone_class.__name__} takes no such argument; {suggestion(key, known)}"
         for key in config
@@ -217,6 +266,9 @@ def _preset_arguments(backbone_class: Any, config: dict[str, Any]) -> tuple[bool
     load_weights = config.get("load_weights", True)
     if not isinstance(load_weights, bool):
         problems.append(f"config.load_weights: expected true or false, found {load_weights!r}")
+    length = config.get("sequence_length", 1)
+    if takes_text and (not isinstance(length, int) or length < 1):
+        problems.append(f"config.sequence_length: expected a whole number from 1, found {length!r}")
     if problems:
         raise SpecificationError(problems)
     return load_weights, {key: value for key, value in config.items() if key != "load_weights"}

@@ -13,6 +13,8 @@ from tfx_fusion.modules.errors import UserError
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 HUB = "keras_hub"
+# The layer of ours that the file of a preset of KerasHub's holds where it takes text.
+TEXT_INPUT = "tfx_fusion>TextInput"
 # Bytes of an architecture, and of what may unpack to more than so many times its size.
 LARGEST_CONFIG, LARGEST_PACKED, MOST_UNPACKED = 64 << 20, 256 << 20, 50
 # Layers that run what a file brings: Python code, or another SavedModel.
@@ -207,7 +209,7 @@ def _stored_objects(node: Any) -> Iterator[Stored]:
             registered = name if is_function else str(node.get("registered_name") or "")
             # Keras stores neither module nor registered name for some classes of its own.
             package = registered.rpartition(">")[0] or module.split(".")[0] or "keras"
-            yield Stored(name, module, package)
+            yield Stored(name, module, HUB if registered == TEXT_INPUT else package)
         for value in node.values():
             yield from _stored_objects(value)
     elif isinstance(node, list):

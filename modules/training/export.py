@@ -21,6 +21,8 @@ from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.keras_compat import all_layers
 from tfx_fusion.modules.preprocessing.graph import TransformGraph
 from tfx_fusion.modules.spec import CategoryLabel, Fusion, NumberLabel
+from tfx_fusion.modules.submodels.text_input import TextInput
+from tfx_fusion.modules.tokens.loading import load_saved_model
 from tfx_fusion.modules.training.frozen_proof import (
     Digests,
     digests,
@@ -63,7 +65,7 @@ def export(
             str(aside),
             signatures=_signatures(specification, fused.model, transform),
         )
-        loaded = tf.saved_model.load(str(aside))
+        loaded = load_saved_model(str(aside))
         tensors = {name: list(loaded.frozen[name]) for name in frozen}
         exported = digests(named_like(frozen, tensors))
         verify_unchanged(frozen, exported, "in the exported model")
@@ -96,6 +98,7 @@ def _tracked(fused: FusedModel, transform: TransformGraph, frozen: Digests) -> t
         keras.layers.StringLookup,
         keras.layers.IntegerLookup,
         keras.layers.TextVectorization,
+        TextInput,
     )
     module.lookups = [layer for layer in all_layers(fused.model) if isinstance(layer, lookups)]
     return module

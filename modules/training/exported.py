@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfx_fusion.modules.data.file_list import Folders, example_files
 from tfx_fusion.modules.data.records import record_dataset, record_name
 from tfx_fusion.modules.errors import RunError, library_cause, suggestion
+from tfx_fusion.modules.tokens.loading import load_saved_model
 from tfx_fusion.modules.training.export import EXAMPLES_SIGNATURE, LABELS_SIGNATURE
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -81,7 +82,7 @@ class ExportedModel:
         """
         self.path = path
         try:
-            self._loaded = tf.saved_model.load(str(path))
+            self._loaded = load_saved_model(str(path))
         except Exception as error:  # TensorFlow raises many types here
             cause = library_cause(error)
             raise RunError(f"{path}: expected a SavedModel that loads: {cause}") from error

@@ -5,6 +5,7 @@ from graphlib import CycleError
 
 from tfx_fusion.modules.errors import Problem, suggestion
 from tfx_fusion.modules.spec import (
+    TOKENS,
     Fusion,
     length_name,
     logged,
@@ -98,6 +99,12 @@ def _reference_problems(specification: Fusion) -> Iterator[Problem]:
         if source not in known:
             message = f"nothing is named '{source}'; {suggestion(source, known)}"
             yield Problem(key, message, undefined=source)
+        elif source in specification.features:
+            given = specification.features[source].references(source)
+            if reference not in given:
+                several = ", ".join(TOKENS) if len(given) > 1 else "only one output"
+                wanted = " or ".join(f"'{name}'" for name in given)
+                yield Problem(key, f"'{source}' has {several}: write {wanted}")
         elif "." in reference and source not in specification.submodels:
             yield Problem(key, f"'{source}' has only one output: write '{source}'")
 

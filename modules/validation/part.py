@@ -64,7 +64,7 @@ def buildable_part(specification: Fusion) -> Fusion:
 
 def _has_shape(feature: Feature) -> bool:
     try:
-        _ = feature.tensor_shape
+        feature.tensors("")
     except UserError:
         return False
     return True

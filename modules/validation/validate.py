@@ -17,6 +17,7 @@ from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.training.optimizers import new_optimizer
 from tfx_fusion.modules.validation.names import specification_problems
 from tfx_fusion.modules.validation.part import buildable_part, without
+from tfx_fusion.modules.validation.tokens import token_problems
 
 # A weight, its gradient and what Adam remembers of it twice, each a float32.
 BYTES_TO_TRAIN = 16
@@ -62,6 +63,7 @@ def graph_problems(
         fused = None  # of a part only
     if fused is None:
         problems += _layer_problems(specification)
+    problems += token_problems(specification, interfaces)
     problems += _stage_problems(specification, interfaces, fused)
     if fused is not None:
         problems += _size_problems(fused)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfx_fusion.modules import keras_compat
 from tfx_fusion.modules.keras_compat import (
@@ -18,6 +20,7 @@ from tfx_fusion.modules.keras_compat import (
     fresh_layer_names,
     graph_of,
     hub_preset_loader,
+    hub_words,
     last_inputs,
     producer,
     run_graph,
@@ -195,3 +198,15 @@ def test_a_loader_of_a_preset_has_read_the_architecture_only(tmp_path: Path) -> 
     assert loader.config["class_name"] == "BertBackbone"
     assert loader.check_backbone_class() is hub.models.BertBackbone
     assert loader.load_backbone(hub.models.BertBackbone, True).count_params() > 0
+
+
+def test_the_words_of_keras_hub_are_those_of_its_tokenizer() -> None:
+    texts = ["Über, 漢x\u200by", "", "Straße!"]
+    pieces = sorted({"[UNK]", *"überstaxy,漢!", "über", "strasse", "x", "y"})
+    tokenizer = keras_hub.tokenizers.WordPieceTokenizer(pieces, lowercase=True, dtype="string")
+
+    found = hub_words(tf.constant(texts), lowercase=True, strip_accents=False, split_on_cjk=True)
+
+    assert [[word.decode() for word in words] for words in found.to_list()] == [
+        list(tokenizer(text)) for text in texts
+    ]

@@ -14,6 +14,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tfx_fusion.modules.errors import suggestion
 from tfx_fusion.modules.serving.server.errors import RequestError, invalid
 from tfx_fusion.modules.serving.server.tensors import arrays_of
+from tfx_fusion.modules.tokens.loading import load_saved_model
 
 DEFAULT_SIGNATURE = "serving_default"
 # Requests that TF Serving answers when it loads a version: a TFRecord of PredictionLog
@@ -31,7 +32,7 @@ class Servable:
         """Loads a version folder and answers its warm-up requests; raises TensorFlow's errors."""
         self.version = int(path.name)
         self.signature_defs = read_signature_defs(path)
-        self._loaded = tf.saved_model.load(str(path))  # a signature does not keep it alive
+        self._loaded = load_saved_model(str(path))  # a signature does not keep it alive
         self._inputs = {
             name: dict(function.structured_input_signature[1])
             for name, function in self._loaded.signatures.items()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from specs import assert_refused
 
 from tfx_fusion.modules.errors import SpecificationError
@@ -239,3 +242,49 @@ def test_every_kind_of_feature_checks_its_own_keys(
     path = write_specification(("features:\n", f"features:\n  other: {feature}\n"))
 
     assert_refused(path, "  other:", f"features.other.{expected}")
+
+
+TOKENIZER = {"type": "wordpiece", "file": "vocab.txt"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "reported"),
+    [
+        ({"column": "a", "tokenizer": TOKENIZER}, "a tokenizer needs a length"),
+        ({"column": "a", "tokenizer": TOKENIZER, "length": 8, "encoding": "ids"},
+         "a tokenizer takes neither 'encoding' nor 'vocabulary'"),
+        ({"columns": ["a", "b"], "encoding": "string"}, "'columns' needs a tokenizer"),
+        ({"tokenizer": TOKENIZER, "length": 8}, "give either 'column' (one text) or 'columns'"),
+        ({"column": "a", "length": 8, "tokenizer": {"type": "bpe", "file": "vocab.txt"}},
+         "type 'bpe' from 'vocab.txt' needs 'merges' beside it"),
+        ({"column": "a", "length": 8, "tokenizer": {**TOKENIZER, "merges": "merges.txt"}},
+         "type 'wordpiece' from 'vocab.txt' takes no 'merges'"),
+        ({"column": "a", "length": 8,
+          "tokenizer": {"type": "wordpiece", "file": "tokenizer.json", "start": "<s>"}},
+         "'tokenizer.json' says itself what 'start', 'end' and 'unknown' are"),
+        ({"column": "a", "length": 8, "tokenizer": {"type": "sentencepiece", "file": "a.json"}},
+         "type 'sentencepiece' is read from a spiece.model"),
+    ],
+)  # fmt: skip
+def test_keys_of_a_text_that_do_not_go_together_are_refused(
+    keys: dict[str, Any], reported: str
+) -> None:
+    with pytest.raises(ValidationError, match=re.escape(reported)):
+        TextFeature.model_validate({"type": "text", **keys})
+
+
+def test_two_texts_are_stored_side_by_side() -> None:
+    pair = TextFeature.model_validate(
+        {"type": "text", "columns": ["a", "b"], "tokenizer": TOKENIZER, "length": 8}
+    )
+
+    assert columns_of(pair) == ("a", "b")
+    assert stored(pair) == ((2,), "string")
+    assert pair.tensors("words") == {
+        "words.ids": ((8,), "int64"), "words.mask": ((8,), "int64"),
+        "words.segments": ((8,), "int64"),
+    }  # fmt: skip
+
+
+def test_text_without_any_other_key_is_text_as_it_is() -> None:
+    assert TextFeature(type="text", column="a").tensors("said") == {"said": ((), "string")}

@@ -93,7 +93,12 @@ def test_an_unknown_key_suggests_the_nearest(
             "from: scores",
             "outputs.colour.loss: this key is missing",
         ),
-        (", encoding: multi_hot", "", "words:", "features.words.encoding: this key is missing"),
+        (
+            ", encoding: multi_hot",
+            "",
+            "words:",
+            "features.words: write encoding: ",
+        ),
         ("inputs: {image: image}, ", "", "vision:", "submodels.vision.inputs: this key is missing"),
     ],
 )
