@@ -12,9 +12,9 @@ import keras
 
 from tfx_fusion.modules import spec
 from tfx_fusion.modules.errors import Problem, SpecificationError, first_line, suggestion
+from tfx_fusion.modules.graph.feature_inputs import FeatureInputs
 from tfx_fusion.modules.graph.layers import (
     InterfaceLayer,
-    StepMask,
     check_dtype,
     fitted,
     new_layer,
@@ -22,7 +22,7 @@ from tfx_fusion.modules.graph.layers import (
     shape_text,
 )
 from tfx_fusion.modules.graph.merges import check_inputs, new_merge
-from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
+from tfx_fusion.modules.graph.missing import Absence, Finite, Replacement, check_replaceable
 from tfx_fusion.modules.graph.outputs import LabelUnits, prediction
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.submodels.flatten import scope_name
@@ -135,28 +135,18 @@ class _Join(Joined):
     def __init__(
         self, graph: spec.Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
     ) -> None:
-        self.inputs = {
-            name: keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)
-            for name, feature in graph.features.items()
-        }
+        self.features = FeatureInputs(graph)
         owners = {name: interfaces[graph.owner(name)] for name in graph.submodels}
-        super().__init__(dict(self.inputs), owners)
+        super().__init__(dict(self.features.tensors), owners)
         self.graph = graph
         self.open_submodel = open_submodel
         self.upstream = spec.topology.upstream(graph)
         self.problems: list[Problem] = []
         self.failed: set[str] = set()
         self._replaced: dict[str, keras.KerasTensor] = {}
-        self._missing_inputs: dict[str, keras.KerasTensor] = {}
         self._absent: dict[str, keras.KerasTensor] = {}
+        self._finite: dict[str, keras.KerasTensor] = {}
         self._resolve()
-        self._length_inputs: dict[str, keras.KerasTensor] = {}
-        for name in spec.variable_sequences(graph.features):
-            length = keras.Input((), dtype="int64", name=spec.length_name(name))
-            self._length_inputs[name] = length
-            self.tensors[name] = StepMask(dtype="float32", name=f"{name}.mask")(
-                [self.inputs[name], length]
-            )
         seed = graph.training.seed if isinstance(graph, spec.Specification) else 0
         for name in spec.topology.in_order(graph):
             with self.recording(name), own_seed(seed, name):
@@ -177,12 +167,7 @@ class _Join(Joined):
 
     def model(self, outputs: dict[str, keras.KerasTensor]) -> keras.Model:
         """The model from the features that are used to some outputs."""
-        inputs = {}
-        for name in spec.topology.used_features(self.graph):
-            inputs[name] = self.inputs[name]
-            if name in self._length_inputs:
-                inputs[spec.length_name(name)] = self._length_inputs[name]
-        return keras.Model({**inputs, **self._missing_inputs}, outputs, name="fused")
+        return keras.Model(self.features.inputs, outputs, name="fused")
 
     def _resolve(self) -> None:
         """Finds the tensor that each reference names, and the outputs to take of each sub-model."""
@@ -312,7 +297,7 @@ class _Join(Joined):
 
     def _add_layers(self, name: str, node: spec.Layers) -> None:
         key = f"graph.{name}"
-        tensor = self.tensor_of(node.inputs)
+        tensor = self._input(f"{key}.inputs", name, node.inputs)
         self.layers[name] = []
         for position, item in enumerate(node.layers):
             [(class_name, config)] = item.items()
@@ -332,6 +317,8 @@ class _Join(Joined):
                     f"{place}: it gives several tensors for {shape_text(received)}, one is needed"
                 )
             self.layers[name].append(layer)
+            if not last:
+                tensor = self._finite_in(name, layer_name, tensor)
         self.tensors[name] = tensor
 
     def _input(self, key: str, name: str, reference: str) -> keras.KerasTensor:
@@ -340,7 +327,8 @@ class _Join(Joined):
         feature = spec.topology.replaced_at(self.graph, self.upstream, name, reference)
         missing = self.graph.features[feature].missing if feature else None
         if missing is None:
-            return tensor
+            source = spec.topology.source_of(reference)
+            return self._finite_in(source, self.resolved[reference], tensor)
         if reference not in self._replaced:
             try:
                 check_replaceable(missing, tensor)
@@ -357,11 +345,19 @@ class _Join(Joined):
     def _rows_without(self, feature: str, missing: spec.Missing) -> keras.KerasTensor:
         """Which rows lack a feature; one draw for all places where it is replaced."""
         if feature not in self._absent:
-            column = spec.missing_name(feature)
-            self._missing_inputs[column] = keras.Input((), dtype="int64", name=column)
             layer = Absence(missing.drop, f"{feature}.absent")
-            self._absent[feature] = layer(self._missing_inputs[column])
+            self._absent[feature] = layer(self.features.missing[feature])
         return self._absent[feature]
+
+    def _finite_in(self, name: str, place: str, tensor: keras.KerasTensor) -> keras.KerasTensor:
+        """A node's tensor, finite in the rows that lack the only feature that it comes from."""
+        [feature, *others] = self.upstream[name]
+        absent = self.features.missing.get(feature)
+        if absent is None or others or name == feature or tensor.dtype == "string":
+            return tensor
+        if place not in self._finite:
+            self._finite[place] = Finite(scope_name(f"{place}.finite"))(tensor, absent)
+        return self._finite[place]
 
 
 def _output(specification: spec.Specification, name: str, join: _Join) -> keras.KerasTensor:

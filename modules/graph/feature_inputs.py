@@ -1,0 +1,48 @@
+"""What enters a fused model, and the features as its nodes take them."""
+
+import keras
+
+from tfx_fusion.modules import spec
+from tfx_fusion.modules.graph.layers import StepMask
+from tfx_fusion.modules.graph.missing import Substitute
+
+
+class FeatureInputs:
+    """The inputs of a graph.
+
+    Attributes:
+        inputs: every input of the model, by name: each feature that the graph uses, after it the
+            length of a variable sequence; then which rows lack a feature.
+        tensors: each feature as nodes take it, made up in rows that lack it, padding masked.
+        missing: which rows lack a feature, by feature.
+    """
+
+    def __init__(self, graph: spec.Graph) -> None:
+        self.inputs: dict[str, keras.KerasTensor] = {}
+        self.tensors: dict[str, keras.KerasTensor] = {}
+        self.missing: dict[str, keras.KerasTensor] = {}
+        used = set(spec.topology.used_features(graph))
+        sequences = spec.variable_sequences(graph.features)
+        for name, feature in graph.features.items():
+            values = keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)
+            if name not in used:  # it is only reported
+                self.tensors[name] = values
+                continue
+            self.inputs[name] = values
+            if feature.missing:
+                column = spec.missing_name(name)
+                self.missing[name] = keras.Input((), dtype="int64", name=column)
+                if values.dtype != "string":
+                    values = Substitute(f"{name}.made_up")(values, self.missing[name])
+            if name in sequences:
+                values = self._masked(name, values, sequences[name].shape[0])
+            self.tensors[name] = values
+        self.inputs |= {spec.missing_name(name): given for name, given in self.missing.items()}
+
+    def _masked(self, name: str, values: keras.KerasTensor, steps: int) -> keras.KerasTensor:
+        column = spec.length_name(name)
+        length = self.inputs[column] = keras.Input((), dtype="int64", name=column)
+        if name in self.missing:
+            full = Substitute(f"{name}.full_length", constant=steps)
+            length = full(length, self.missing[name])
+        return StepMask(dtype="float32", name=f"{name}.mask")([values, length])
