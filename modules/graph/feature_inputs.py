@@ -43,6 +43,6 @@ class FeatureInputs:
         column = spec.length_name(name)
         length = self.inputs[column] = keras.Input((), dtype="int64", name=column)
         if name in self.missing:
-            full = Substitute(f"{name}.full_length", constant=steps)
+            full = Substitute(f"{name}.full_length", whole=steps)
             length = full(length, self.missing[name])
         return StepMask(dtype="float32", name=f"{name}.mask")([values, length])

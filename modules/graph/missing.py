@@ -8,10 +8,10 @@ The same layers run in training, in evaluation and in the served model. Dropping
 random in training follows ModDrop (Neverova et al. 2015, arXiv:1501.00102).
 """
 
+import math
 from typing import Any
 
 import keras
-import numpy as np
 
 from tfx_fusion.modules.keras_compat import set_mask
 from tfx_fusion.modules.spec import Missing
@@ -55,28 +55,24 @@ class Substitute(_Masked):
     """Puts a made-up value in the place of a feature `(batch, …)` in the rows that lack it.
 
     Numbers above 0, up to 1 and all different, so that neither a logarithm, a root, a division by
-    the values' norm or deviation nor a mask by value fails on them; whole numbers are 1, which is
-    no padding. Where a `constant` is given it is that.
+    the values' norm or deviation nor a mask by value fails on them; `whole` in place of whole
+    numbers, among which 0 is padding.
     """
 
-    def __init__(self, name: str, constant: int | None = None, **options: Any) -> None:
+    def __init__(self, name: str, whole: int = 1, **options: Any) -> None:
         super().__init__(name=name, **options)
-        self._constant = constant
+        self._whole = whole
 
     def call(self, value: Any, absent: Any) -> Any:
-        shape = [1 if size is None else size for size in value.shape[1:]]
-        count = int(np.prod(shape))
-        made_up = (np.arange(count) + 1).reshape(shape) / count
-        if "float" not in keras.backend.standardize_dtype(value.dtype):
-            made_up = np.ones(shape)
-        if self._constant is not None:
-            made_up = np.full(shape, self._constant)
-        return keras.ops.where(
-            _rows(absent, value), keras.ops.convert_to_tensor(made_up, value.dtype), value
-        )
+        made_up = keras.ops.full_like(value, self._whole)
+        if "float" in keras.backend.standardize_dtype(value.dtype):
+            count = math.prod(value.shape[1:])
+            ramp = keras.ops.arange(1, count + 1, dtype=value.dtype) / count
+            made_up = keras.ops.reshape(ramp, value.shape[1:])
+        return keras.ops.where(_rows(absent, value), made_up, value)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "constant": self._constant}
+        return {**super().get_config(), "whole": self._whole}
 
 
 @keras.saving.register_keras_serializable(package="tfx_fusion")

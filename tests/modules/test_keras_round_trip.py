@@ -260,7 +260,7 @@ def our_layers() -> set[type[keras.layers.Layer]]:
 MADE: dict[type, Callable[[Path], keras.layers.Layer]] = {
     Absence: lambda _: Absence(0.25, "absent"),
     Replacement: lambda _: Replacement("mean", "replaced"),
-    Substitute: lambda _: Substitute("made_up", constant=3),
+    Substitute: lambda _: Substitute("made_up", whole=3),
     Finite: lambda _: Finite("finite"),
     Cast: lambda _: Cast("int32", name="cast"),
     StepMask: lambda _: StepMask(dtype="float32", name="mask"),
