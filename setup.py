@@ -60,11 +60,14 @@ setup(
             *EXAMPLES,
             "hypothesis>=6.100,<7",
             "import-linter>=2",
+            # Tests run a notebook with them.
+            "ipykernel>=6.29",
             "jsonschema>=4.18,<5",
             # What manifests and the platform part of a pipeline are checked against.
             "kfp-kubernetes>=2.16,<2.17",
             "kubernetes-validate>=1.37,<2",
             "mypy>=1.10",
+            "nbclient>=0.10",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.6",

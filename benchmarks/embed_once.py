@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.embed_world import EVAL_ROWS, Sizes
 from benchmarks.figures import HELP, json_option, side_by_side, write_figures
 from tfx_fusion.pipeline.consoles import wide_console
-from tfx_fusion.pipeline.run import Run, recorded, run_steps
+from tfx_fusion.pipeline.run import OngoingRun, recorded, run_steps
 
 ROOT = Path(__file__).resolve().parents[1]  # processes of their own run modules from here
 COMPARED = ("keras fit", "live", "embed once", "lower bound")
@@ -94,7 +94,7 @@ def prepare(folder: Path, sizes: Sizes, console: Console) -> Path:
     _python("-m", "benchmarks.embed_world", str(folder), sizes.arguments())
     world: dict[str, Any] = {"specification": str(specification), "work": str(folder)}
 
-    def action(run: Run) -> None:
+    def action(run: OngoingRun) -> None:
         run_steps(run, train=False)
         interfaces = run.prepared.interfaces.items()
         world["interfaces"] = {name: found.model_dump(mode="json") for name, found in interfaces}

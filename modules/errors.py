@@ -31,6 +31,10 @@ class UserError(Exception):
         self.line = f"{MARK}{json.dumps(content, default=str)}"
         self.add_note(self.line)
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and notebooks show in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -77,9 +81,18 @@ class SpecificationError(UserError):
     def __str__(self) -> str:
         return "\n".join(self.problems)
 
+    def _render_traceback_(self) -> list[str]:
+        title = f"{type(self).__name__}: the specification is invalid"
+        return [title, *(f"  {problem}" for problem in self.problems)]
+
 
 class RunError(UserError):
-    """A run cannot go on: data, a sub-model or a folder is not as the specification says."""
+    """A run cannot go on: data, a sub-model or a folder is not as the specification says.
+
+    `run` is the run that failed (a `pipeline.runs.Run`), where one had started.
+    """
+
+    run: Any = None
 
 
 class RejectedRowsError(RunError):

@@ -1,24 +1,29 @@
-"""Everything that is invalid in a specification file, with Keras on NumPy.
+"""Everything that is invalid in a specification, or what it says, with Keras on NumPy.
 
-`python -m tfx_fusion.pipeline.check FILE` prints it as JSON, for commands that may not import that
-Keras themselves since they train with another (`pipeline.prepare`).
+Who may not import that Keras, since it trains with another, asks another process
+(`pipeline.calls`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
-import json
 import os
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict
+
 from tfx_fusion.modules.data.source import RowSource
 from tfx_fusion.modules.errors import Problem, RunError, SpecificationError
+from tfx_fusion.modules.graph.node_row import NodeRow
 from tfx_fusion.modules.spec import Specification
-from tfx_fusion.pipeline.prepare import Examined, examine
+from tfx_fusion.modules.submodels.interface import Inspection
+from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
+from tfx_fusion.pipeline.prepare import Examined, Prepared, Source, Workplace, examine
 
 if TYPE_CHECKING:  # it imports Keras
     from tfx_fusion.modules.graph.build import FusedModel
@@ -75,6 +80,103 @@ def import_light_keras() -> None:
     skip_initializers()
 
 
+class Checked(BaseModel):
+    """A valid specification, and what it resolves to.
+
+    Args:
+        specification: each imported sub-model has a path; applications and presets have become
+            files.
+        inspections: the interface and digest of each imported sub-model.
+        nodes: features, sub-models, nodes and outputs, with shapes and parameters.
+        stages: what each stage of training learns from.
+        notes: what could not be checked, and how Beam would run.
+        picture: the graph as SVG, where it was asked for.
+    """
+
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
+
+    specification: Specification
+    inspections: dict[str, Inspection]
+    nodes: tuple[NodeRow, ...]
+    stages: dict[str, str]
+    notes: tuple[str, ...]
+    picture: str = ""
+
+    @property
+    def trainable(self) -> int:
+        """How many parameters some stage trains."""
+        return sum(node.trainable for node in self.nodes)
+
+    @property
+    def frozen(self) -> int:
+        """How many parameters no stage trains."""
+        return sum(node.frozen for node in self.nodes)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Checked {self.specification.name}: {len(self.nodes)} nodes, "
+            f"{self.trainable:,} trainable and {self.frozen:,} frozen parameters>"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        from tfx_fusion.pipeline.notebook import checked_html
+
+        return checked_html(self)
+
+
+def check(
+    source: Source,
+    report: Callable[[str], None],
+    place: Workplace | None = None,
+    picture: bool = False,
+) -> Checked:
+    """Checks a whole specification without TFX and without the rows of its data.
+
+    Args:
+        source: the specification or its file.
+        report: called before what takes longer.
+        place: the folder of its runs, where sub-models that were read are remembered.
+        picture: whether to draw the graph.
+
+    Raises SpecificationError with every problem, RunError where the data file cannot be read.
+    """
+    examined = examine(source, report, place)
+    fused = check_graph(examined)
+    from tfx_fusion.modules.embedding.plan import plan_stages
+    from tfx_fusion.modules.graph.describe import describe
+
+    prepared = examined.prepared()
+    specification = prepared.specification
+    plans = plan_stages(specification, fused)
+    size, notes = None, []
+    if specification.data.path.exists():
+        size = size_to_choose_by(specification)
+    else:
+        notes.append(f"data not checked: {specification.data.path} does not exist yet")
+    return Checked(
+        specification=specification,
+        inspections=prepared.inspections,
+        nodes=tuple(describe(specification, prepared.interfaces, fused)),
+        stages={
+            stage.name: str(plan)
+            for stage, plan in zip(specification.training.stages, plans, strict=True)
+        },
+        notes=(*notes, *in_words(choose(specification, size))),
+        picture=_picture(prepared, fused) if picture else "",
+    )
+
+
+def _picture(prepared: Prepared, fused: FusedModel) -> str:
+    from tfx_fusion.modules.graph.picture import draw_graph  # it imports Matplotlib
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "graph.svg")
+        draw_graph(prepared.specification, prepared.interfaces, fused, path)
+        return path.read_text(encoding="utf-8")
+
+
 def check_graph(examined: Examined) -> FusedModel:
     """Builds the graph of a specification, and looks at the columns of its data.
 
@@ -89,7 +191,11 @@ def check_graph(examined: Examined) -> FusedModel:
     fused, problems = graph_problems(examined.specification, examined.interfaces, invalid)
     examined.problems += problems
     if "data" not in invalid:
-        examined.problems += _column_problems(examined.specification)
+        try:
+            examined.problems += _column_problems(examined.specification)
+        except RunError:  # the data cannot be read: this is reported when all else is valid
+            if not examined.problems:
+                raise
     if fused is None or examined.problems:
         raise examined.error()
     return fused
@@ -103,20 +209,3 @@ def _column_problems(specification: Specification) -> list[Problem]:
         except SpecificationError as error:
             return error.found
     return []
-
-
-def main(file: Path) -> None:
-    """Prints every problem of a file as JSON."""
-    problems: list[Problem] = []
-    examined = examine(file, lambda _: None)
-    try:
-        check_graph(examined)
-    except SpecificationError as error:
-        problems = error.found
-    except RunError:  # the data cannot be read: this is reported when they are needed
-        problems = examined.error().found
-    print(json.dumps([dataclasses.asdict(problem) for problem in problems]))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +33,23 @@ def wide_console(file: TextIO | None = None, terminal: bool | None = None) -> Co
 def print_line(console: Console, text: str, style: str | None = None) -> None:
     """Prints a text as it is: unbroken, uncoloured, its brackets no markup."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def live(console: Console, renderable: RenderableType | None = None, **settings: Any) -> Live:
+    """What changes in place on a terminal.
+
+    It leaves the standard streams where they lead: Rich would print on the terminal what libraries
+    write to the log meanwhile, and later too, since they hold on to the streams.
+    """
+    return Live(
+        renderable, console=console, refresh_per_second=4, redirect_stdout=False,
+        redirect_stderr=False, **settings,
+    )  # fmt: skip
+
+
+def working(console: Console, text: str) -> Live:
+    """Shows a text, and that something goes on, until it has."""
+    return live(console, Spinner("dots", text, style="status.spinner"), transient=True)
 
 
 @contextmanager

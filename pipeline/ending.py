@@ -19,6 +19,10 @@ class Interrupted(KeyboardInterrupt):
 
     message = ""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and notebooks show in place of a traceback."""
+        return ["interrupted", *([self.message] if self.message else [])]
+
 
 @dataclass
 class _First:

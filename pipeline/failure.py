@@ -4,8 +4,9 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
-from tfx_fusion.modules.errors import library_cause, user_error
+from tfx_fusion.modules.errors import UserError, library_cause, user_error
 
 # What a disk raises, by the system's own text: TensorFlow, SQLite and Beam pass only that on.
 FULL = re.compile(
@@ -26,6 +27,16 @@ REMEDIES = {
     MEMORY: ("there is not enough memory", "take smaller batches or end other programs"),
     LOST: ("the disk cannot be read or written", "check the disk"),
 }
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """A user's error that leaves it shows no line that only other processes read."""
+    try:
+        yield
+    except UserError as error:
+        error.__notes__ = [note for note in error.__notes__ if note != error.line]
+        raise
 
 
 def cause_of(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from tfx_fusion.modules.report.record import RUNNING_FILE, RunRecord
 from tfx_fusion.pipeline.prepare import Workplace
 
 TEMPORARY_PREFIX = "fusion-run-"
+LOCK_FILE = ".lock"
 RESERVE_FILE = ".reserve"
 RESERVE_BYTES = 1 << 20
 
@@ -27,7 +28,7 @@ def alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:
-            stack.enter_context(hold(folder / ".lock", wait=False))
+            stack.enter_context(hold(folder / LOCK_FILE, wait=False))
         except BlockingIOError:
             raise RunError(
                 f"another run is going on in {folder}: wait until it has ended"

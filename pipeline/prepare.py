@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfx_fusion.modules.errors import Problem, RunError, SpecificationError
+from tfx_fusion.modules.errors import Problem, RunError, SpecificationError, UserError
 from tfx_fusion.modules.files import check_path
-from tfx_fusion.modules.processes import ending_with_this
 from tfx_fusion.modules.spec import (
     ReadSpecification,
     Specification,
@@ -23,17 +19,25 @@ from tfx_fusion.modules.spec import (
 from tfx_fusion.modules.submodels.inspection_cache import InspectionCache
 from tfx_fusion.modules.submodels.interface import Inspection, Interface
 from tfx_fusion.modules.validation.names import specification_problems
+from tfx_fusion.pipeline.calls import Request, call
+
+# A specification's file, or a specification that was built in Python.
+Source = Path | Specification
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """The folder `runs` beside a specification: all that runs of it make and remember."""
+    """The folder `runs` beside a specification: all that runs of it make and remember.
+
+    Of a specification that was built in Python, it is in the working folder.
+    """
 
     folder: Path
 
     @classmethod
-    def of(cls, specification_file: Path) -> Workplace:
-        return cls(specification_file.resolve().parent / "runs")
+    def of(cls, source: Source) -> Workplace:
+        beside = source.resolve().parent if isinstance(source, Path) else Path.cwd()
+        return cls(beside / "runs")
 
     @property
     def artifacts(self) -> Path:
@@ -74,7 +78,7 @@ class Prepared:
 
 @dataclass
 class Examined:
-    """A specification file as far as it is valid, and every problem found so far.
+    """A specification as far as it is valid, and every problem found so far.
 
     Each imported sub-model of `specification` has a path; it is None where too little is valid.
     """
@@ -90,7 +94,7 @@ class Examined:
 
     def error(self) -> SpecificationError:
         """The error that shows every problem with its line."""
-        return SpecificationError(self.read.file.locate(self.problems))
+        return SpecificationError(self.read.locate(self.problems))
 
     def prepared(self) -> Prepared:
         """The specification, to go on with. Raises SpecificationError where there are problems."""
@@ -99,38 +103,46 @@ class Examined:
         return Prepared(self.specification, self.inspections, self.read.file)
 
 
-def prepare(specification_file: Path, report: Callable[[str], None]) -> Prepared:
+def prepare(
+    source: Source, report: Callable[[str], None], place: Workplace | None = None
+) -> Prepared:
     """Reads a specification and all it names but the data, with neither TFX nor TensorFlow.
 
     `report` is called before what takes longer. The graph of a valid specification is not built
     yet: that waits for the Keras that trains it. Raises SpecificationError with every problem,
     those of the graph among them.
     """
-    examined = examine(specification_file, report)
+    place = place or Workplace.of(source)
+    examined = examine(source, report, place)
     if examined.specification is not None and examined.problems:
-        raise _whole_error(examined)
+        raise _whole_error(examined, source, place)
     return examined.prepared()
 
 
-def _whole_error(examined: Examined) -> SpecificationError:
+def _whole_error(examined: Examined, source: Source, place: Workplace) -> SpecificationError:
     """The error with the problems of the graph too, which another process builds.
 
     Keras on NumPy answers in seconds, but could not be exchanged here for the one that trains.
     """
-    file = str(examined.read.file.path)
-    command = [sys.executable, "-P", "-m", "tfx_fusion.pipeline.check", file]
-    done = subprocess.run(ending_with_this(command), capture_output=True, text=True)
-    if done.returncode:
-        return examined.error()
-    return SpecificationError(Problem(**item) for item in json.loads(done.stdout.splitlines()[-1]))
+    try:
+        call(Request.of("check", source, place.folder))
+    except SpecificationError as error:
+        return error
+    except (UserError, RuntimeError):  # of the data, say: it is reported when they are needed
+        pass
+    return examined.error()
 
 
-def examine(specification_file: Path, report: Callable[[str], None]) -> Examined:
+def examine(
+    source: Source, report: Callable[[str], None], place: Workplace | None = None
+) -> Examined:
     """Reads a specification and all it names but the data, and collects every problem."""
-    read = read_specification(specification_file)
+    read = (
+        read_specification(source) if isinstance(source, Path) else ReadSpecification(None, source)
+    )
     if read.specification is None:
         return Examined(read, None, {}, list(read.problems))
-    cache = InspectionCache(Workplace.of(specification_file).known_submodels)
+    cache = InspectionCache((place or Workplace.of(source)).known_submodels)
     inspections, problems = _inspect(cache, read.specification, report)
     return Examined(
         read,

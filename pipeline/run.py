@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,20 +29,27 @@ from tfx_fusion.modules.report.finished import PROVENANCE_FILE
 from tfx_fusion.modules.report.record import RUN_FILE, RunRecord
 from tfx_fusion.pipeline import ending
 from tfx_fusion.pipeline.beam import check_options, choose, in_words, size_to_choose_by
-from tfx_fusion.pipeline.consoles import damage_on, print_line, quality_table, wide_console
+from tfx_fusion.pipeline.consoles import (
+    damage_on,
+    print_line,
+    quality_table,
+    wide_console,
+    working,
+)
 from tfx_fusion.pipeline.failure import cause_of
 from tfx_fusion.pipeline.living import alone, living, release_reserve, remove_leftovers
-from tfx_fusion.pipeline.prepare import Prepared, Workplace, check_writable, prepare
+from tfx_fusion.pipeline.prepare import Prepared, Source, Workplace, check_writable, prepare
 from tfx_fusion.pipeline.quiet import log_everything, output_to
 from tfx_fusion.pipeline.report import report_on
-from tfx_fusion.pipeline.steps import Step, StepTable
+from tfx_fusion.pipeline.runs import Run
+from tfx_fusion.pipeline.steps import Step, StepTable, StepView
 
 if TYPE_CHECKING:  # it imports Keras
     from tfx_fusion.modules.embedding.plan import StagePlan
 
 
 @dataclass(frozen=True)
-class Run:
+class OngoingRun:
     """A run that goes on: what was checked, where it writes, its record and its terminal."""
 
     prepared: Prepared
@@ -53,28 +60,51 @@ class Run:
 
 
 # What is done inside a run: all that needs TensorFlow, and prints its progress on the terminal.
-Action = Callable[[Run], None]
+Action = Callable[[OngoingRun], None]
+# What shows the steps of a run.
+Show = Callable[[OngoingRun, Mapping[str, Step]], StepView]
 
 
-def run(specification_file: Path, console: Console) -> Run:
+def show_table(current: OngoingRun, steps: Mapping[str, Step]) -> StepView:
+    """The steps on the run's terminal."""
+    return StepTable(current.terminal, steps)
+
+
+def run(
+    source: Source, console: Console, place: Workplace | None = None, show: Show = show_table
+) -> Run:
     """Runs every step, printing its progress; the record says what came of it.
+
+    Args:
+        source: the specification or its file.
+        console: where lines for the user go.
+        place: the folder of runs; that of the specification unless given.
+        show: what shows the steps.
 
     Raises SpecificationError before anything starts, RunError where the run failed or its model
     was not published. The libraries' messages are in the run's log.
     """
-    return recorded(specification_file, console, _train_and_publish)
+
+    def train_and_publish(current: OngoingRun) -> None:
+        run_steps(current, train=True, show=show)
+        _conclude(current)
+
+    return recorded(source, console, train_and_publish, place)
 
 
-def recorded(specification_file: Path, console: Console, action: Action) -> Run:
+def recorded(
+    source: Source, console: Console, action: Action, place: Workplace | None = None
+) -> Run:
     """Does something with a specification as a run: checked, with a lock, a log and a record.
 
     The action sets the record's status. Raises SpecificationError before anything starts, RunError
     where the action fails or leaves an error in the record.
     """
-    console.print(f"checking {specification_file}", highlight=False)
-    prepared = prepare(specification_file, lambda text: console.print(text, highlight=False))
+    place = place or Workplace.of(source)
+    file = source if isinstance(source, Path) else None
+    console.print(f"checking {file or 'the specification'}", highlight=False)
+    prepared = prepare(source, lambda text: console.print(text, highlight=False), place)
     specification = prepared.specification
-    place = Workplace.of(specification_file)
     check_writable(place.folder, "the folder of the runs")
     check_writable(specification.publish.path, "publish.path")
     check_publish_folder(specification.publish.path)
@@ -87,7 +117,7 @@ def recorded(specification_file: Path, console: Console, action: Action) -> Run:
         log = folder / "run.log"
         record = RunRecord(
             name=specification.name,
-            specification=str(specification_file.resolve()),
+            specification=str(file.resolve()) if file else None,
             log=str(log),
         )
         print_line(console, f"run {folder}")
@@ -95,7 +125,7 @@ def recorded(specification_file: Path, console: Console, action: Action) -> Run:
         with living(folder), output_to(log) as stream:
             record.write(folder)
             terminal = wide_console(stream, console.is_terminal or None)
-            current = Run(prepared, place, folder, record, terminal)
+            current = OngoingRun(prepared, place, folder, record, terminal)
             try:
                 with damage_on(terminal):
                     action(current)
@@ -117,11 +147,13 @@ def recorded(specification_file: Path, console: Console, action: Action) -> Run:
     if record.error is not None:
         failed = [step.name for step in record.steps if step.status == "failed"]
         at = f"step {failed[0]} failed: " if failed else ""
-        raise RunError(f"{at}{record.error}\nlog: {log}")
-    return current
+        failure = RunError(f"{at}{record.error}\nlog: {log}")
+        failure.run = Run(folder, record)
+        raise failure
+    return Run(folder, record)
 
 
-def _interrupted(current: Run) -> ending.Interrupted:
+def _interrupted(current: OngoingRun) -> ending.Interrupted:
     """Marks the run as interrupted, and removes what its unfinished step has written."""
     number = ending.received() or signal.SIGINT
     current.record.interrupt(number.name)
@@ -137,7 +169,7 @@ def _interrupted(current: Run) -> ending.Interrupted:
     return error
 
 
-def _write_record(current: Run) -> None:
+def _write_record(current: OngoingRun) -> None:
     """Writes the record of a run that has ended, as far as the disk lets it."""
     try:
         current.record.write(current.folder)
@@ -158,7 +190,7 @@ def _new_folder(runs: Path) -> Path:
     return folder
 
 
-def _keep_rejected(current: Run, error: BaseException) -> None:
+def _keep_rejected(current: OngoingRun, error: BaseException) -> None:
     """Keeps the rejected rows that an error carries, since TFX has removed the step's own."""
     found = user_error(error)
     if isinstance(found, RejectedRowsError) and found.rejected:
@@ -169,13 +201,13 @@ def _keep_rejected(current: Run, error: BaseException) -> None:
         current.record.error = f"{current.record.error}. Rejected rows with their reasons: {file}"
 
 
-def run_steps(current: Run, train: bool) -> list[StagePlan]:
+def run_steps(current: OngoingRun, train: bool, show: Show = show_table) -> list[StagePlan]:
     """Runs the steps of a specification, up to what training reads or to the end.
 
     Returns what each stage of training learns from.
     """
     specification, record = current.prepared.specification, current.record
-    with current.terminal.status("importing TensorFlow, Beam and TFX"):
+    with working(current.terminal, "importing TensorFlow, Beam and TFX"):
         # TFX takes ten seconds to import, so it is imported when all else is known to be valid.
         from tfx_fusion.components.champion_resolver.executor import current_state
         from tfx_fusion.pipeline.local_runner import StepRun
@@ -205,7 +237,7 @@ def run_steps(current: Run, train: bool) -> list[StagePlan]:
     )
 
     def changed(step: Step) -> None:
-        table.changed(step)
+        view.changed(step)
         if step.status != "running" or not step.note:
             with suppress(OSError):  # a full disk fails the step, which is reported then
                 record.write(current.folder)
@@ -214,7 +246,7 @@ def run_steps(current: Run, train: bool) -> list[StagePlan]:
     check_metadata(current.place)
     cancel_unfinished(current.place)
     record.steps = list(step_run.steps.values())
-    with StepTable(current.terminal, step_run.steps) as table:
+    with show(current, step_run.steps) as view:
         step_run.run()
     record.count_rejected()
     return plans
@@ -230,8 +262,8 @@ def stage_plans(prepared: Prepared) -> list[StagePlan]:
     return plan_stages(prepared.specification, fused)
 
 
-def _train_and_publish(current: Run) -> None:
-    run_steps(current, train=True)
+def _conclude(current: OngoingRun) -> None:
+    """Records and prints what came of a run whose steps all ended well."""
     current.record.conclude()
     quality = current.record.quality
     if quality:

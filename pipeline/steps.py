@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Protocol
 
 from pydantic import Field
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 
 from tfx_fusion.modules.report.record import StepRecord
-from tfx_fusion.pipeline.consoles import print_line
+from tfx_fusion.pipeline.consoles import live, print_line
 
 STYLES = {
     "waiting": "dim", "running": "yellow", "done": "green", "reused": "cyan", "failed": "red",
@@ -32,13 +32,29 @@ class Step(StepRecord):
         return self.note or (self.summary.text if self.summary else "")
 
 
+class StepView(Protocol):
+    """Shows, inside a `with`, the steps of a run while it goes on."""
+
+    def __enter__(self) -> StepView: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def changed(self, step: Step) -> None:
+        """One of the steps has changed."""
+
+
 class StepTable:
-    """Shows steps while they run."""
+    """Shows steps in a terminal as a live table, elsewhere as lines."""
 
     def __init__(self, console: Console, steps: Mapping[str, Step]) -> None:
         self._console = console
         self._steps = steps
-        self._live = Live(get_renderable=self._table, console=console, refresh_per_second=4)
+        self._live = live(console, get_renderable=self._table)
 
     def __enter__(self) -> StepTable:
         if self._console.is_terminal:

@@ -21,7 +21,7 @@ from tfx_fusion.modules.spec.views import search_view
 from tfx_fusion.modules.tuning.space import invalid_values, searched_values, with_values
 from tfx_fusion.pipeline.consoles import print_line
 from tfx_fusion.pipeline.prepare import Prepared
-from tfx_fusion.pipeline.run import Run, recorded, run_steps, stage_plans
+from tfx_fusion.pipeline.run import OngoingRun, recorded, run_steps, stage_plans
 
 if TYPE_CHECKING:  # they import Keras
     from tfx_fusion.modules.embedding.plan import StagePlan
@@ -60,7 +60,7 @@ def tune(specification_file: Path, console: Console) -> Tuned:
         with_values(specification_file, tree, {key: value})
     tuned: list[Tuned] = []
 
-    def action(run: Run) -> None:
+    def action(run: OngoingRun) -> None:
         checked = _checker(run.prepared, tuning, specification_file, tree)
         plans = run_steps(run, train=False)
         trials, best = _search(run, tuning, checked, plans)
@@ -87,10 +87,10 @@ def _logged_objective(specification: spec.Specification, tuning: spec.Tuning) ->
 
 
 # From values by key to the checked specification that has them.
-Checked = Callable[[dict[str, Any]], spec.Specification]
+Check = Callable[[dict[str, Any]], spec.Specification]
 
 
-def _checker(prepared: Prepared, tuning: spec.Tuning, file: Path, tree: Any) -> Checked:
+def _checker(prepared: Prepared, tuning: spec.Tuning, file: Path, tree: Any) -> Check:
     """The check of a trial's values; every single value of the search is checked at once.
 
     The check raises SpecificationError where values are invalid or change what is embedded.
@@ -136,7 +136,7 @@ def _checker(prepared: Prepared, tuning: spec.Tuning, file: Path, tree: Any) -> 
 
 
 def _search(
-    run: Run, tuning: spec.Tuning, checked: Checked, plans: list[StagePlan]
+    run: OngoingRun, tuning: spec.Tuning, checked: Check, plans: list[StagePlan]
 ) -> tuple[list[Trial], Trial]:
     from tfx_fusion.modules.training.stage_data import EmbeddedStore
     from tfx_fusion.modules.tuning.search import search
@@ -164,7 +164,7 @@ def _search(
 
 
 def _written(
-    trials: list[Trial], best: Trial, run: Run, tuning: spec.Tuning, tree: Any, file: Path
+    trials: list[Trial], best: Trial, run: OngoingRun, tuning: spec.Tuning, tree: Any, file: Path
 ) -> Tuned:
     """Writes the trials into the run's folder, and the best values beside the file searched."""
     from tfx_fusion.modules.tuning.picture import draw_trials

@@ -14,7 +14,7 @@ from tfx_fusion.modules.report.summaries import ChampionSummary
 from tfx_fusion.modules.spec.views import TaskView
 
 FOLDER_KEY = "publish_folder"
-STATE_KEY = "state"
+STATE_KEY = "champion_state"  # `state` is a key of InteractiveContext's own
 TASK_KEY = "task"
 CHAMPION_KEY = "champion"
 

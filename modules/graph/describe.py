@@ -1,28 +1,16 @@
 """The resolved graph in words, as rows of a table."""
 
 import math
-from dataclasses import dataclass
 
 import keras
 
 from tfx_fusion.modules.graph.build import FusedModel
 from tfx_fusion.modules.graph.layers import shape_text
+from tfx_fusion.modules.graph.node_row import NodeRow
 from tfx_fusion.modules.graph.unfreeze import chosen_layers
 from tfx_fusion.modules.spec import Merge, Specification
 from tfx_fusion.modules.spec.topology import in_order
 from tfx_fusion.modules.submodels.interface import Interface
-
-
-@dataclass(frozen=True)
-class NodeRow:
-    """One vertex of the resolved graph."""
-
-    name: str
-    kind: str
-    inputs: str
-    output: str
-    trainable: int
-    frozen: int
 
 
 def describe(

@@ -15,7 +15,7 @@ from matplotlib.path import Path as Curve
 from tfx_fusion.modules import plotting
 from tfx_fusion.modules.graph import layout
 from tfx_fusion.modules.graph.build import FusedModel
-from tfx_fusion.modules.graph.describe import NodeRow, describe, outputs_of
+from tfx_fusion.modules.graph.describe import describe, outputs_of
 from tfx_fusion.modules.graph.layers import shape_text
 from tfx_fusion.modules.graph.layout import (
     NAME_SIZE,
@@ -26,6 +26,7 @@ from tfx_fusion.modules.graph.layout import (
     Kind,
     Learning,
 )
+from tfx_fusion.modules.graph.node_row import NodeRow
 from tfx_fusion.modules.spec import Merge, Specification
 from tfx_fusion.modules.spec.topology import in_order, inputs_of, source_of, used_features
 from tfx_fusion.modules.submodels.interface import Interface

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfx_fusion.modules.errors import RunError, suggestion
+from tfx_fusion.modules.files import check_path
 
 ROLLED_BACK = ".rolled-back"
 MOST, MOST_DIGITS = (1 << 63) - 1, 19
@@ -91,6 +92,22 @@ def newest_version(folder: Path) -> Path | None:
     """
     live = [version for version in all_versions(folder) if not version.rolled_back]
     return live[-1].path if live else None
+
+
+def find_version(folder: Path) -> Path:
+    """The newest version in a publish folder, or the folder itself if it is a version.
+
+    Raises RunError where it is neither.
+    """
+    check_path(folder, "the published model")
+    if holds_model(folder):
+        return folder
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such folder; give a publish folder or one of its versions")
+    version = newest_version(folder)
+    if version is None:
+        raise RunError(f"{folder}: expected version folders as TF Serving reads them, found none")
+    return version
 
 
 def statuses(folder: Path) -> dict[str, str]:

@@ -53,7 +53,7 @@ class RunRecord(BaseModel):
     """One run of a specification. What it did not reach is None, or empty.
 
     On a cluster, `specification` and `log` are None: the pipeline was compiled elsewhere, and each
-    step has a log of its own.
+    step has a log of its own. So is `specification` where it was built in Python.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -19,9 +19,10 @@ from apache_beam.utils.shared import Shared
 from tfx_fusion.modules.data import data_file
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.files import folder_aside, remove_unfinished, whole_file
+from tfx_fusion.modules.registry.versions import find_version
 from tfx_fusion.modules.scoring.tables import ENDINGS, Table
 from tfx_fusion.modules.serving.predictor import Prediction
-from tfx_fusion.modules.serving.published import PublishedModel, find_version, read_specification
+from tfx_fusion.modules.serving.published import PublishedModel, read_specification
 
 progress = logging.getLogger("fusion.progress")
 

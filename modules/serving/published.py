@@ -1,4 +1,4 @@
-"""A published model folder: finding it, reading its specification, asking it for predictions."""
+"""A published version: reading its specification, asking it for predictions."""
 
 from pathlib import Path
 
@@ -6,27 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfx_fusion.modules.errors import RunError
-from tfx_fusion.modules.files import check_path
-from tfx_fusion.modules.registry.versions import holds_model, newest_version
 from tfx_fusion.modules.serving.predictor import Predictor, RowsError
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.training.export import SPECIFICATION_FILE
-
-
-def find_version(folder: Path) -> Path:
-    """The newest version in a publish folder, or the folder itself if it is a version.
-
-    Raises RunError where it is neither.
-    """
-    check_path(folder, "the published model")
-    if holds_model(folder):
-        return folder
-    if not folder.is_dir():
-        raise RunError(f"{folder}: no such folder; give a publish folder or one of its versions")
-    version = newest_version(folder)
-    if version is None:
-        raise RunError(f"{folder}: expected version folders as TF Serving reads them, found none")
-    return version
 
 
 def read_specification(version: Path) -> Specification:

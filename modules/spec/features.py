@@ -7,9 +7,9 @@ Shapes leave the batch out: an image of `shape: [32, 32, 3]` is a tensor `(batch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from tfx_fusion.modules.spec.base import ClassNames, Column, Count, Flag, LocalPath, Number, Part
 from tfx_fusion.modules.spec.vocabulary import read_vocabulary
@@ -34,8 +34,15 @@ MissingOrNot = Annotated[
 ]
 
 
+def _type_required(schema: dict[str, Any]) -> None:
+    """A file names the type of each feature and label; in Python the class does."""
+    schema["required"] = ["type", *schema.get("required", ())]
+
+
 class FeaturePart(Part):
     """What every kind of feature may say: `missing`, where rows may lack it."""
+
+    model_config = ConfigDict(json_schema_extra=_type_required)
 
     missing: MissingOrNot = None
 
@@ -55,7 +62,7 @@ class ImageFeature(FeaturePart):
     One of more than `max_pixels` is not decoded: it cannot be used, in data or in a request.
     """
 
-    type: Literal["image"]
+    type: Literal["image"] = "image"
     column: Column
     shape: tuple[Count, Count, Literal[1, 3, 4]]
     range: tuple[Number, Number] = (0.0, 1.0)
@@ -83,7 +90,7 @@ class TextFeature(FeaturePart):
     are left out. `ids` needs line 0 to be the padding (empty, or `[PAD]`).
     """
 
-    type: Literal["text"]
+    type: Literal["text"] = "text"
     column: Column
     encoding: Literal["multi_hot", "ids", "string"]
     vocabulary: LocalPath | None = None
@@ -113,7 +120,7 @@ class TextFeature(FeaturePart):
 class NumberFeature(FeaturePart):
     """One number, or several columns as one vector; scaled by what the training rows show."""
 
-    type: Literal["number"]
+    type: Literal["number"] = "number"
     column: Column | None = None
     columns: tuple[Column, ...] | None = None
     normalize: Literal["none", "standard", "min_max"] = "none"
@@ -138,7 +145,7 @@ class NumberFeature(FeaturePart):
 class CategoryFeature(FeaturePart):
     """One of the listed classes, as a one-hot vector or as its index."""
 
-    type: Literal["category"]
+    type: Literal["category"] = "category"
     column: Column
     classes: ClassNames
     encoding: Literal["one_hot", "index"] = "one_hot"
@@ -170,7 +177,7 @@ class SequenceFeature(FeaturePart):
     goes with a missing sequence only, whose values are all NaN.
     """
 
-    type: Literal["sequence"]
+    type: Literal["sequence"] = "sequence"
     column: Column
     shape: tuple[Count, Count]
     variable: Flag = False
@@ -186,7 +193,7 @@ class SequenceFeature(FeaturePart):
 class RawFeature(FeaturePart):
     """Passed through as it is: a scalar (`shape: []`) or a list of values, flat in the row."""
 
-    type: Literal["raw"]
+    type: Literal["raw"] = "raw"
     column: Column
     dtype: Literal["float32", "int64", "string"]
     shape: tuple[Count, ...] = ()
@@ -207,13 +214,15 @@ class LabelPart(Part):
     evaluation all rows count alike.
     """
 
+    model_config = ConfigDict(json_schema_extra=_type_required)
+
     row_weights: Column | None = None
 
 
 class CategoryLabel(LabelPart):
     """What a classification learns: one of the listed classes."""
 
-    type: Literal["category"]
+    type: Literal["category"] = "category"
     column: Column
     classes: ClassNames
 
@@ -225,7 +234,7 @@ class MultiLabel(LabelPart):
     count, and an empty cell is no class.
     """
 
-    type: Literal["multi_label"]
+    type: Literal["multi_label"] = "multi_label"
     column: Column
     classes: ClassNames
     separator: Annotated[str, Field(min_length=1)] = ";"
@@ -251,7 +260,7 @@ class NumberLabel(LabelPart):
     training, are in the label's own units all the same.
     """
 
-    type: Literal["number"]
+    type: Literal["number"] = "number"
     column: Column
     normalize: Literal["none", "standard", "min_max"] = "none"
 

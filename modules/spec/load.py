@@ -53,16 +53,20 @@ class ReadSpecification:
     """What a file says, as far as its parts are valid one by one.
 
     Args:
-        file: the file with its lines.
+        file: the file with its lines; None of a specification built in Python.
         specification: what is valid of it; None where too little is.
         problems: what is invalid, with its line.
         invalid: the keys left out of `specification`, such as `graph.hidden` or `training`.
     """
 
-    file: SpecificationFile
+    file: SpecificationFile | None
     specification: Specification | None
     problems: tuple[Problem, ...] = ()
     invalid: frozenset[str] = frozenset()
+
+    def locate(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems, with their lines where there is a file."""
+        return self.file.locate(problems) if self.file else list(problems)
 
 
 def read_specification(path: Path) -> ReadSpecification:

@@ -13,9 +13,8 @@ from ruamel.yaml import YAML
 
 from tfx_fusion.modules.registry.versions import statuses
 from tfx_fusion.modules.report.summaries import metrics_text
-from tfx_fusion.pipeline.commands.versions import publish_folder
 from tfx_fusion.pipeline.consoles import print_line, wide_console
-from tfx_fusion.pipeline.prepare import Workplace
+from tfx_fusion.pipeline.published import published_at
 
 if TYPE_CHECKING:  # it imports ML Metadata
     from tfx_fusion.modules.registry.lineage import Lineage
@@ -35,13 +34,10 @@ def lineage(file: Path, version: str | None, submodel: str | None) -> None:
     """
     if (version is None) == (submodel is None):
         raise click.UsageError("give either a VERSION or --submodel DIGEST")
-    folder = publish_folder(file)
-    from tfx_fusion.modules.registry.lineage import lineages
-
-    metadata = None if file.is_dir() else Workplace.of(file).metadata
-    found = lineages(folder, metadata)
+    published = published_at(file)
+    found = published.lineages()
     console = wide_console()
-    status = statuses(folder)
+    status = statuses(published.folder)
     if version is not None:
         _print_lineage(found.of_version(version), status, console)
     else:

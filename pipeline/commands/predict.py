@@ -14,6 +14,7 @@ from rich.table import Table
 from tfx_fusion.modules.errors import RunError
 from tfx_fusion.modules.spec import Label, MultiLabel, load_specification
 from tfx_fusion.pipeline.consoles import wide_console
+from tfx_fusion.pipeline.published import file_rows
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 if TYPE_CHECKING:  # it imports TensorFlow
@@ -81,28 +82,18 @@ def is_row(data: str) -> bool:
 
 def read_rows(data: str) -> tuple[Iterator[tuple[str, Any]], Path]:
     """The rows of a data file, or the one given as JSON, and the folder of relative media paths."""
-    from tfx_fusion.modules.data import data_file
-    from tfx_fusion.modules.spec import data_file_format
-
     if is_row(data):
         try:
             return iter([("row 1", json.loads(data))]), Path.cwd()
         except ValueError as error:
             raise RunError(f"the row: expected a JSON object, found broken JSON: {error}") from None
-    path = Path(data)
-    if data_file_format(path) is None:
-        raise RunError(f"{path}: expected .csv, .jsonl, .parquet, .tfrecord or .tfrecord.gz")
-    shards = data_file.shards(path)
-    return (row for shard in shards for row in data_file.read(shard)), path.resolve().parent
+    return file_rows(Path(data)), Path(data).resolve().parent
 
 
 def model_to_ask(model: Path, server: str | None) -> Predictor:
     """The published model in this process, or the one of its name behind a server."""
-    from tfx_fusion.modules.serving.published import (
-        PublishedModel,
-        find_version,
-        read_specification,
-    )
+    from tfx_fusion.modules.registry.versions import find_version
+    from tfx_fusion.modules.serving.published import PublishedModel, read_specification
 
     if server is None:
         return PublishedModel(find_version(model))

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tfx_fusion.modules.registry.rollback import roll_back
-from tfx_fusion.pipeline.commands.versions import publish_folder
+from tfx_fusion.modules.spec import load_specification
 from tfx_fusion.pipeline.consoles import print_line, wide_console
 
 
@@ -19,7 +19,7 @@ def rollback(file: Path, version: str | None) -> None:
     model server does not see them; name one of those to go forward again. A running server
     changes over by itself.
     """
-    folder = publish_folder(file)
+    folder = file if file.is_dir() else load_specification(file).publish.path
     done = roll_back(folder, version)
     console = wide_console()
     console.print(f"[green]served[/] {done.served.path}", highlight=False, soft_wrap=True)

@@ -21,10 +21,9 @@ def run(file: Path) -> None:
 
     console = wide_console()
     done = run_specification(file, console)
-    record = done.record
-    if record.rejected.rows:
-        files = ", ".join(record.rejected.files)
-        print_line(console, f"{record.rejected.rows} rows were rejected, see {files}")
-    console.print(f"[green]published[/] {record.published}", highlight=False, soft_wrap=True)
+    if done.rejected.rows:
+        files = ", ".join(done.rejected.files)
+        print_line(console, f"{done.rejected.rows} rows were rejected, see {files}")
+    console.print(f"[green]published[/] {done.published}", highlight=False, soft_wrap=True)
     print_line(console, f"record {done.folder / RUN_FILE}")
-    print_line(console, f"training {record.training_record}")
+    print_line(console, f"training {done.record.training_record}")

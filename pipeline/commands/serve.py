@@ -88,7 +88,8 @@ def serve(
 
 def _name_of(folder: Path) -> str:
     """The name of the specification that a version was made from; another one has none."""
-    from tfx_fusion.modules.serving.published import find_version, read_specification
+    from tfx_fusion.modules.registry.versions import find_version
+    from tfx_fusion.modules.serving.published import read_specification
     from tfx_fusion.modules.training.export import SPECIFICATION_FILE
 
     version = find_version(folder)

@@ -5,10 +5,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from tfx_fusion.pipeline.beam import choose, in_words, size_to_choose_by
-from tfx_fusion.pipeline.check import check_graph
-from tfx_fusion.pipeline.consoles import wide_console
-from tfx_fusion.pipeline.prepare import examine
+from tfx_fusion.pipeline.check import check
+from tfx_fusion.pipeline.consoles import print_line, wide_console
 
 
 @click.command()
@@ -20,37 +18,23 @@ def validate(file: Path) -> None:
     about two seconds. Where the data file exists, its columns are checked too.
     """
     console = wide_console()
-    examined = examine(file, lambda text: console.print(text, highlight=False))
-    fused = check_graph(examined)
-    from tfx_fusion.modules.embedding.plan import plan_stages
-    from tfx_fusion.modules.graph.describe import describe
-
-    prepared = examined.prepared()
-    specification = prepared.specification
-    rows = describe(specification, prepared.interfaces, fused)
+    checked = check(file, lambda text: console.print(text, highlight=False))
     table = Table(box=None, pad_edge=False)
     for column in ("node", "kind", "inputs", "output"):
         table.add_column(column, overflow="fold")
     for column in ("trainable", "frozen"):
         table.add_column(column, justify="right")
-    for row in rows:
+    for row in checked.nodes:
         table.add_row(
             row.name, row.kind, row.inputs, row.output,
             f"{row.trainable:,}" if row.trainable else "",
             f"{row.frozen:,}" if row.frozen else "",
         )  # fmt: skip
-    trainable, frozen = sum(r.trainable for r in rows), sum(r.frozen for r in rows)
     table.add_section()
-    table.add_row("all", "", "", "", f"{trainable:,}", f"{frozen:,}")
+    table.add_row("all", "", "", "", f"{checked.trainable:,}", f"{checked.frozen:,}")
     console.print(table)
-    plans = plan_stages(specification, fused)
-    for stage, plan in zip(specification.training.stages, plans, strict=True):
-        console.print(f"stage {stage.name} learns from {plan}", highlight=False, markup=False)
-    size = None
-    if specification.data.path.exists():
-        size = size_to_choose_by(specification)
-    else:
-        console.print(f"data not checked: {specification.data.path} does not exist yet")
-    for line in in_words(choose(specification, size)):
-        console.print(line, highlight=False, markup=False)
+    for stage, plan in checked.stages.items():
+        print_line(console, f"stage {stage} learns from {plan}")
+    for note in checked.notes:
+        print_line(console, note)
     console.print(f"[green]{file} is valid[/]", highlight=False)

@@ -280,7 +280,8 @@ def newest_record(world: Path) -> dict[str, object]:
 def print_predictions(folder: Path, world: Path) -> None:
     """Prints the digest of what a version, or the newest in a folder, predicts of every row."""
     from tfx_fusion.modules.data import data_file
-    from tfx_fusion.modules.serving.published import PublishedModel, find_version
+    from tfx_fusion.modules.registry.versions import find_version
+    from tfx_fusion.modules.serving.published import PublishedModel
 
     file = world / "rows.csv"
     rows = [row for shard in data_file.shards(file) for row in data_file.read(shard)]

@@ -205,7 +205,7 @@ def test_the_component_declares_what_the_cache_must_see(shared_world: Path) -> N
 
     assert component.exec_properties == {
         "publish_folder": "serving",
-        "state": "17 abc",
+        "champion_state": "17 abc",
         "task": task.model_dump_json(),
     }
     assert component.inputs == {}

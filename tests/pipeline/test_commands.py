@@ -225,7 +225,7 @@ def test_predict_refuses_a_folder_that_holds_no_model(world: Path) -> None:
 def test_a_folder_that_tensorflow_would_read_as_a_pattern_is_refused_by_its_path(
     world: Path,
 ) -> None:
-    from tfx_fusion.modules.serving.published import find_version
+    from tfx_fusion.modules.registry.versions import find_version
 
     folder = world.rename(world.with_name("st*r"))
     done = fusion("validate", "fusion.yaml", folder=folder)

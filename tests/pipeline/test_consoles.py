@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from tfx_fusion.modules.evaluation.quality import Bound, Line, Quality
-from tfx_fusion.pipeline.consoles import quality_table
+from tfx_fusion.pipeline.consoles import quality_table, wide_console, working
 
 WHOLE = Line(
     output="digit",
@@ -62,3 +63,13 @@ def test_a_bound_passes_or_fails(met: bool, word: str) -> None:
     line = WHOLE.model_copy(update={"bounds": (Bound(text="≤ 1", met=met),)})
 
     assert printed(line)[1][-3:] == ["≤", "1", word]
+
+
+def test_what_changes_on_a_terminal_leaves_the_standard_streams_to_the_log() -> None:
+    # A library that is imported meanwhile may hold on to them.
+    terminal, before = StringIO(), (sys.stdout, sys.stderr)
+
+    with working(wide_console(terminal, terminal=True), "importing"):
+        assert (sys.stdout, sys.stderr) == before
+
+    assert "importing" in terminal.getvalue()

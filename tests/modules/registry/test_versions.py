@@ -41,7 +41,7 @@ def test_where_nothing_is_published_there_is_no_version(folder: str, tmp_path: P
 
 
 def test_a_folder_to_predict_with_is_a_version_or_holds_some(tmp_path: Path) -> None:
-    from tfx_fusion.modules.serving.published import find_version
+    from tfx_fusion.modules.registry.versions import find_version
 
     publish(tmp_path, "1", "2")
 

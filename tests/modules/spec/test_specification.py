@@ -180,19 +180,12 @@ def test_the_same_specification_can_be_built_in_python(
         name="colours",
         data=Data(path=Path("data/rows.csv"), split=HashSplit(by="id", train=0.7, eval=0.3)),
         features={
-            "image": ImageFeature(type="image", column="image_path", shape=(8, 8, 3)),
+            "image": ImageFeature(column="image_path", shape=(8, 8, 3)),
             "words": TextFeature(
-                type="text",
-                column="transcript",
-                vocabulary=Path("models/words.txt"),
-                encoding="multi_hot",
+                column="transcript", vocabulary=Path("models/words.txt"), encoding="multi_hot"
             ),
         },
-        labels={
-            "colour": CategoryLabel(
-                type="category", column="colour", classes=("red", "green", "blue")
-            )
-        },
+        labels={"colour": CategoryLabel(column="colour", classes=("red", "green", "blue"))},
         submodels={
             "vision": Submodel(
                 path=Path("models/vision.keras"), inputs={"image": "image"}, output="features"
@@ -226,3 +219,12 @@ def test_a_specification_never_changes(write_specification: Write) -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         specification.name = "other"
+
+
+def test_only_a_file_must_name_the_type_of_a_feature_or_label() -> None:
+    # In Python the class says it, as in the test above.
+    definitions = Specification.model_json_schema()["$defs"]
+    parts = [one for name, one in definitions.items() if name.endswith(("Feature", "Label"))]
+
+    assert len(parts) == 9
+    assert all("type" in one["required"] for one in parts)

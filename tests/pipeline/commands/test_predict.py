@@ -49,10 +49,13 @@ def test_one_row_in_json_is_predicted_as_the_row_of_a_file(
     row = {"image_path": str(picture), "transcript": "very red"}
     file = shared_published.parent / "one.jsonl"
     file.write_text(json.dumps(row))
-    as_json, in_file = run(shared_published, json.dumps(row)), run(shared_published, file)
+    as_json = run(shared_published, json.dumps(row))
+    in_file = run(shared_published, file, "--media-root", shared_world)
     assert as_json.exit_code == 0, as_json.output
     assert as_json.stdout == in_file.stdout
     assert set(json.loads(as_json.stdout)["colour"]) == {"red", "green", "blue"}
+    outside = run(shared_published, file)
+    assert "(data.media_root)" in json.loads(outside.stdout)["error"]
 
 
 @pytest.mark.component

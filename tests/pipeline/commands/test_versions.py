@@ -21,6 +21,7 @@ from tfx_fusion.modules.registry.versions import newest_version
 from tfx_fusion.pipeline.commands.lineage import lineage
 from tfx_fusion.pipeline.commands.rollback import rollback
 from tfx_fusion.pipeline.commands.versions import versions
+from tfx_fusion.pipeline.published import open_published
 
 DIGESTS = ("ab" * 32, "cd" * 32)
 
@@ -88,6 +89,27 @@ def test_versions_without_a_published_one(
         0,
         f"nothing has been published to {file.parent / 'serving'} yet\n",
     )
+
+
+def test_a_program_is_given_the_same_versions_and_what_each_was_made_from(
+    published: tuple[Path, list[str]],
+) -> None:
+    file, names = published
+
+    opened = open_published(file)
+
+    assert [one.name for one in opened.versions] == names[::-1]
+    assert [one.status for one in opened.versions] == ["served", "retained", "retained"]
+    assert [one.record and one.record.run for one in opened.versions] == ["run 2", "run 1", "run 0"]
+    assert opened.lineage().version == names[2]
+    assert opened.lineage(int(names[0])).submodels["vision"].origin == "vision 0"
+    assert open_published(file.parent / "serving" / names[1]).lineage().run == "run 1"
+    for name in names:
+        path = file.parent / "serving" / name
+        path.rename(path.with_name(f"{name}.rolled-back"))
+    assert {one.status for one in opened.versions} == {"rolled back"}
+    with pytest.raises(RunError, match="expected version folders as TF Serving reads them, found"):
+        opened.lineage()
 
 
 def test_a_damaged_version_record_hides_no_version(published: tuple[Path, list[str]]) -> None:
