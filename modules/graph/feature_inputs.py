@@ -5,6 +5,7 @@ import keras
 from tfx_fusion.modules import spec
 from tfx_fusion.modules.graph.layers import StepMask
 from tfx_fusion.modules.graph.missing import Substitute
+from tfx_fusion.modules.spec.topology import used_features
 
 
 class FeatureInputs:
@@ -21,7 +22,7 @@ class FeatureInputs:
         self.inputs: dict[str, keras.KerasTensor] = {}
         self.tensors: dict[str, keras.KerasTensor] = {}
         self.missing: dict[str, keras.KerasTensor] = {}
-        used = set(spec.topology.used_features(graph))
+        used = set(used_features(graph))
         sequences = spec.variable_sequences(graph.features)
         for name, feature in graph.features.items():
             values = keras.Input(feature.tensor_shape, dtype=feature.tensor_dtype, name=name)

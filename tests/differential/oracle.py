@@ -37,6 +37,17 @@ def policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def _made_up(value: np.ndarray) -> Any:
+    """What a branch is given in place of a value `(…)` that a row lacks, with every step.
+
+    Something that every layer can compute with: a mean over no step is 0 / 0, and 0 times the
+    gradient of that is NaN for all rows.
+    """
+    if value.dtype.kind == "i":
+        return 1
+    return np.arange(1, value.size + 1).reshape(value.shape) / value.size
+
+
 class Oracle:
     """A fusion by hand.
 
@@ -66,29 +77,18 @@ class Oracle:
         """The features of some rows as tensors, with the masks of variable sequences."""
         fed: Values = {}
         for name, values in data.features.items():
-            array, length = values[rows], data.lengths.get(name, values)[rows]
-            if name in data.absent:
-                array, length = self._made_up(array, length, data.absent[name][rows] == 1)
+            array = values[rows].copy()
+            absent = data.absent.get(name, np.zeros(len(values)))[rows] == 1
+            if array.dtype != object:
+                array[absent] = _made_up(array[0])
             tensor = tf.constant(array.tolist() if array.dtype == object else array)
             if name in data.lengths:
-                steps = np.arange(array.shape[1])
-                tensor = with_mask(tensor, tf.constant(steps < length[:, None]))
+                steps = np.arange(array.shape[1]) < data.lengths[name][rows, None]
+                tensor = with_mask(tensor, tf.constant(steps | absent[:, None]))
             fed[name] = tensor
         for name, values in data.absent.items():
             fed[f"{name}.missing"] = tf.constant(values[rows])
         return fed
-
-    @staticmethod
-    def _made_up(array: Any, length: Any, absent: np.ndarray) -> tuple[Any, Any]:
-        """Something that every layer can compute with, where a row lacks a feature.
-
-        A mean over no step is 0 / 0, and 0 times the gradient of that is NaN for all rows.
-        """
-        array, count = array.copy(), array[0].size
-        if array.dtype != object:
-            whole = array.dtype.kind == "i"
-            array[absent] = 1 if whole else np.arange(1, count + 1).reshape(array[0].shape) / count
-        return array, np.where(absent, array.shape[1], length) if length.ndim == 1 else length
 
     def __call__(self, fed: Values, training: bool = False) -> Values:
         """Predictions `{output: (batch, …)}` in float32."""
