@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -89,9 +89,7 @@ def measure_ablation(
         for branch in joint.branches:
             progress.info("without %s", branch)
             held = {place: replacements[place] for place, r in enumerate(inputs) if r == branch}
-            # In rows without a feature all of a sequence is padding, so that its mask is empty.
-            absent = {place for place, r in enumerate(inputs) if r in fused.replacements}
-            left_out = _holding(data.model, merge, held, absent)
+            left_out = _holding(data.model, merge, held)
             predictions[f"without {branch}"] = _predictions(data._replace(model=left_out))
         for branch in joint.branches:
             single = fusion.trained_on(joint.merge, branch)
@@ -245,26 +243,24 @@ def _replacement(fused: FusedModel, reference: str, mean: np.ndarray) -> np.ndar
 class Constant(keras.layers.Layer):
     """Replaces every row of `(batch, …)` by the same value.
 
-    Also a mask, which would say how long the row's own value was: by one of `keep` in all places.
+    Also a mask, which would say how long the row's own value was: by one of every step.
     """
 
-    def __init__(self, value: np.ndarray, keep: bool = True, **options: Any) -> None:
+    def __init__(self, value: np.ndarray, **options: Any) -> None:
         fixed = {"trainable": False, "dtype": "float32", "autocast": False}
         super().__init__(**{**options, **fixed})
         self.supports_masking = True
-        self._value, self._keep = value, keep
+        self._value = value
 
     def call(self, inputs: Any) -> Any:
         return keras.ops.zeros_like(inputs) + keras.ops.cast(self._value, inputs.dtype)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        return previous_mask if previous_mask is None else keras.ops.full_like(
-            previous_mask, self._keep
-        )  # fmt: skip
+        return previous_mask if previous_mask is None else keras.ops.ones_like(previous_mask)
 
     def get_config(self) -> dict[str, Any]:
         value = {"values": self._value.tolist(), "dtype": self._value.dtype.name}
-        return {**super().get_config(), "value": value, "keep": self._keep}
+        return {**super().get_config(), "value": value}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Constant:
@@ -284,16 +280,13 @@ def _run_again(
 
 
 def _holding(
-    model: keras.Model,
-    merge: keras.layers.Layer,
-    values: Mapping[int, np.ndarray],
-    absent: Collection[int] = (),
+    model: keras.Model, merge: keras.layers.Layer, values: Mapping[int, np.ndarray]
 ) -> keras.Model:
-    """A model with some inputs of a merge held at a value, those `absent` with an empty mask."""
+    """A model with some inputs of a merge held at a value."""
 
     def hold(tensors: list[Any]) -> list[Any]:
         return [
-            Constant(values[place], place not in absent)(tensor) if place in values else tensor
+            Constant(values[place])(tensor) if place in values else tensor
             for place, tensor in enumerate(tensors)
         ]
 

@@ -12,9 +12,9 @@ import keras
 
 from tfx_fusion.modules import spec
 from tfx_fusion.modules.errors import Problem, SpecificationError, first_line, suggestion
+from tfx_fusion.modules.graph.feature_inputs import FeatureInputs
 from tfx_fusion.modules.graph.layers import (
     InterfaceLayer,
-    StepMask,
     check_dtype,
     fitted,
     new_layer,
@@ -22,7 +22,7 @@ from tfx_fusion.modules.graph.layers import (
     shape_text,
 )
 from tfx_fusion.modules.graph.merges import check_inputs, new_merge
-from tfx_fusion.modules.graph.missing import Absence, Replacement, check_replaceable
+from tfx_fusion.modules.graph.missing import Absence, Finite, Replacement, check_replaceable
 from tfx_fusion.modules.graph.outputs import LabelUnits, prediction
 from tfx_fusion.modules.graph.precision import precision
 from tfx_fusion.modules.submodels.flatten import scope_name
@@ -135,29 +135,18 @@ class _Join(Joined):
     def __init__(
         self, graph: spec.Graph, interfaces: Mapping[str, Interface], open_submodel: OpenSubmodel
     ) -> None:
-        self.inputs = {
-            reference: keras.Input(tensor.shape, dtype=tensor.dtype, name=reference)
-            for name, feature in graph.features.items()
-            for reference, tensor in feature.tensors(name).items()
-        }
+        self.features = FeatureInputs(graph)
         owners = {name: interfaces[graph.owner(name)] for name in graph.submodels}
-        super().__init__(dict(self.inputs), owners)
+        super().__init__(dict(self.features.tensors), owners)
         self.graph = graph
         self.open_submodel = open_submodel
         self.upstream = spec.topology.upstream(graph)
         self.problems: list[Problem] = []
         self.failed: set[str] = set()
         self._replaced: dict[str, keras.KerasTensor] = {}
-        self._missing_inputs: dict[str, keras.KerasTensor] = {}
         self._absent: dict[str, keras.KerasTensor] = {}
+        self._finite: dict[str, keras.KerasTensor] = {}
         self._resolve()
-        self._length_inputs: dict[str, keras.KerasTensor] = {}
-        for name in spec.variable_sequences(graph.features):
-            length = keras.Input((), dtype="int64", name=spec.length_name(name))
-            self._length_inputs[name] = length
-            self.tensors[name] = StepMask(dtype="float32", name=f"{name}.mask")(
-                [self.inputs[name], length]
-            )
         seed = graph.training.seed if isinstance(graph, spec.Fusion) else 0
         for name in spec.topology.in_order(graph):
             with self.recording(name), own_seed(seed, name):
@@ -178,13 +167,7 @@ class _Join(Joined):
 
     def model(self, outputs: dict[str, keras.KerasTensor]) -> keras.Model:
         """The model from the features that are used to some outputs."""
-        inputs = {}
-        used = {reference for _, _, reference in spec.topology.references(self.graph)}
-        for name in (name for name in self.inputs if name in used):
-            inputs[name] = self.inputs[name]
-            if name in self._length_inputs:
-                inputs[spec.length_name(name)] = self._length_inputs[name]
-        return keras.Model({**inputs, **self._missing_inputs}, outputs, name="fused")
+        return keras.Model(self.features.inputs, outputs, name="fused")
 
     def _resolve(self) -> None:
         """Finds the tensor that each reference names, and the outputs to take of each sub-model."""
@@ -197,7 +180,7 @@ class _Join(Joined):
             seen.add(reference)
             if source not in self.interfaces:
                 # A wrong output of a feature has been reported with the names.
-                if reference in self.inputs or source in self.graph.graph:
+                if reference in self.features.tensors or source in self.graph.graph:
                     self.resolved[reference] = reference
                 continue
             try:
@@ -319,7 +302,7 @@ class _Join(Joined):
 
     def _add_layers(self, name: str, node: spec.Layers) -> None:
         key = f"graph.{name}"
-        tensor = self.tensor_of(node.inputs)
+        tensor = self._input(f"{key}.inputs", name, node.inputs)
         self.layers[name] = []
         for position, item in enumerate(node.layers):
             [(class_name, config)] = item.items()
@@ -339,6 +322,8 @@ class _Join(Joined):
                     f"{place}: it gives several tensors for {shape_text(received)}, one is needed"
                 )
             self.layers[name].append(layer)
+            if not last:
+                tensor = self._finite_in(name, layer_name, tensor)
         self.tensors[name] = tensor
 
     def _input(self, key: str, name: str, reference: str) -> keras.KerasTensor:
@@ -347,7 +332,8 @@ class _Join(Joined):
         feature = spec.topology.replaced_at(self.graph, self.upstream, name, reference)
         missing = self.graph.features[feature].missing if feature else None
         if missing is None:
-            return tensor
+            source = spec.topology.source_of(reference)
+            return self._finite_in(source, self.resolved[reference], tensor)
         if reference not in self._replaced:
             try:
                 check_replaceable(missing, tensor)
@@ -364,11 +350,19 @@ class _Join(Joined):
     def _rows_without(self, feature: str, missing: spec.Missing) -> keras.KerasTensor:
         """Which rows lack a feature; one draw for all places where it is replaced."""
         if feature not in self._absent:
-            column = spec.missing_name(feature)
-            self._missing_inputs[column] = keras.Input((), dtype="int64", name=column)
             layer = Absence(missing.drop, f"{feature}.absent")
-            self._absent[feature] = layer(self._missing_inputs[column])
+            self._absent[feature] = layer(self.features.missing[feature])
         return self._absent[feature]
+
+    def _finite_in(self, name: str, place: str, tensor: keras.KerasTensor) -> keras.KerasTensor:
+        """A node's tensor, finite in the rows that lack the only feature that it comes from."""
+        [feature, *others] = self.upstream[name]
+        absent = self.features.missing.get(feature)
+        if absent is None or others or name == feature or tensor.dtype == "string":
+            return tensor
+        if place not in self._finite:
+            self._finite[place] = Finite(scope_name(f"{place}.finite"))(tensor, absent)
+        return self._finite[place]
 
 
 def _output(specification: spec.Fusion, name: str, join: _Join) -> keras.KerasTensor:

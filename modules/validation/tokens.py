@@ -10,9 +10,7 @@ from tfx_fusion.modules.submodels.interface import Interface
 SEGMENTS = 2
 
 
-def token_problems(
-    specification: Fusion, interfaces: Mapping[str, Interface]
-) -> Iterator[Problem]:
+def token_problems(specification: Fusion, interfaces: Mapping[str, Interface]) -> Iterator[Problem]:
     """Each input of a sub-model that would be given ids without an embedding, or too many steps.
 
     TensorFlow reads zeros for such ids on a GPU, and fails in training on a CPU.

@@ -37,6 +37,17 @@ def policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def _made_up(value: np.ndarray) -> Any:
+    """What a branch is given in place of a value `(…)` that a row lacks, with every step.
+
+    Something that every layer can compute with: a mean over no step is 0 / 0, and 0 times the
+    gradient of that is NaN for all rows.
+    """
+    if value.dtype.kind == "i":
+        return 1
+    return np.arange(1, value.size + 1).reshape(value.shape) / value.size
+
+
 class Oracle:
     """A fusion by hand.
 
@@ -66,11 +77,14 @@ class Oracle:
         """The features of some rows as tensors, with the masks of variable sequences."""
         fed: Values = {}
         for name, values in data.features.items():
-            array = values[rows]
+            array = values[rows].copy()
+            absent = data.absent.get(name, np.zeros(len(values)))[rows] == 1
+            if array.dtype != object:
+                array[absent] = _made_up(array[0])
             tensor = tf.constant(array.tolist() if array.dtype == object else array)
             if name in data.lengths:
-                steps = np.arange(array.shape[1])
-                tensor = with_mask(tensor, tf.constant(steps < data.lengths[name][rows, None]))
+                steps = np.arange(array.shape[1]) < data.lengths[name][rows, None]
+                tensor = with_mask(tensor, tf.constant(steps | absent[:, None]))
             fed[name] = tensor
         for name, values in data.absent.items():
             fed[f"{name}.missing"] = tf.constant(values[rows])
@@ -79,6 +93,7 @@ class Oracle:
     def __call__(self, fed: Values, training: bool = False) -> Values:
         """Predictions `{output: (batch, …)}` in float32."""
         known: dict[str, Any] = {}
+        self.fed = fed
         if training:
             fed = {**fed, **self._dropped(fed)}
 
@@ -128,7 +143,7 @@ class Oracle:
         given = {e: taken(name, entry["from"]) for e, entry in description["inputs"].items()}
         if owner != name:
             given = dict(zip(self.case.submodels[owner]["inputs"], given.values(), strict=True))
-        return self.files[owner](given, training)
+        return [self._finite(name, tensor) for tensor in self.files[owner](given, training)]
 
     def _node(self, name: str, taken: Callable[[str, str], Any], training: bool) -> Any:
         node = self.case.nodes[name]
@@ -145,7 +160,22 @@ class Oracle:
         for layer in self.layers[name]:
             has_mode = getattr(layer, "_call_has_training_arg", False)
             tensor = layer(tensor, training=training) if has_mode else layer(tensor)
+            tensor = self._finite(name, tensor)
         return tensor
+
+    def _finite(self, name: str, tensor: Any) -> Any:
+        """What a branch of one feature gives, in rows that lack it: finite, with every step."""
+        [feature, *others] = self.case.upstream(name)
+        if others or not self.case.features[feature].get("missing") or tensor.dtype == tf.string:
+            return tensor
+        absent = tf.cast(self.fed[f"{feature}.missing"], bool)
+        mask = get_keras_mask(tensor)
+        if tensor.dtype.is_floating:
+            places = list(range(1, len(tensor.shape)))
+            finite = tf.reduce_all(tf.math.is_finite(tensor), places, keepdims=True)
+            where = tf.reshape(absent, [-1] + [1] * len(places)) & ~finite
+            tensor = tf.where(where, tf.zeros_like(tensor), tensor)
+        return with_mask(tensor, None if mask is None else mask | absent[:, None])
 
     def replaced(self, consumer: str, reference: str) -> str:
         """The feature that is replaced on the way to a consumer: where its branch joins others."""
@@ -167,8 +197,10 @@ class Oracle:
             vector = tf.zeros(tensor.shape[1:])
             if self.case.features[feature]["missing"]["replace"] != "zeros":
                 self.vectors[reference] = vector = tf.Variable(vector)
+        mask = get_keras_mask(tensor)
         return with_mask(
-            tf.where(where, tf.cast(vector, tensor.dtype), tensor), get_keras_mask(tensor)
+            tf.where(where, tf.cast(vector, tensor.dtype), tensor),
+            None if mask is None else mask | absent[:, None],
         )
 
     def set_means(self, data: Data) -> None:

@@ -21,7 +21,7 @@ from tfx_fusion.modules.graph.build import FusedModel, build
 from tfx_fusion.modules.graph.layers import Cast, InterfaceLayer, StepMask
 from tfx_fusion.modules.graph.merges import MERGES, new_merge
 from tfx_fusion.modules.graph.merges.vectors import VectorMerge
-from tfx_fusion.modules.graph.missing import Absence, Replacement
+from tfx_fusion.modules.graph.missing import Absence, Finite, Replacement, Substitute
 from tfx_fusion.modules.graph.outputs import LabelUnits, Prediction
 from tfx_fusion.modules.spec import Specification
 from tfx_fusion.modules.submodels.flatten import Entry
@@ -260,6 +260,8 @@ def our_layers() -> set[type[keras.layers.Layer]]:
 MADE: dict[type, Callable[[Path], keras.layers.Layer]] = {
     Absence: lambda _: Absence(0.25, "absent"),
     Replacement: lambda _: Replacement("mean", "replaced"),
+    Substitute: lambda _: Substitute("made_up", whole=3),
+    Finite: lambda _: Finite("finite"),
     Cast: lambda _: Cast("int32", name="cast"),
     StepMask: lambda _: StepMask(dtype="float32", name="mask"),
     Prediction: lambda _: Prediction("softmax", name="y.prediction"),

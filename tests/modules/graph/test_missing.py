@@ -161,8 +161,8 @@ def test_a_vector_stands_for_the_value_of_absent_rows(replace: str) -> None:
     assert len(layer.trainable_weights) == (replace == "learned")
 
 
-def test_a_sequence_is_replaced_as_a_whole_and_keeps_its_mask() -> None:
-    steps = keras.layers.Masking()(np.array([[[1.0], [0.0]], [[2.0], [3.0]]], "float32"))
+def test_a_sequence_is_replaced_in_every_step_and_others_keep_their_mask() -> None:
+    steps = keras.layers.Masking()(np.array([[[1.0], [0.0]], [[0.0], [0.0]]], "float32"))
     replaced = Replacement("zeros", "steps.replaced")(steps, np.array([False, True]))
     assert np.array(replaced).tolist() == [[[1], [0]], [[0], [0]]]
     assert np.array(replaced._keras_mask).tolist() == [[True, False], [True, True]]
