@@ -17,6 +17,8 @@ from keras.src.backend import set_keras_mask
 from keras.src.backend.common import global_state
 from keras.src.models.functional import Functional
 
+# How the modules begin whose names Keras stores for what it exports by no public one.
+PRIVATE = "keras.src."
 _NAME_COUNTS = "object_name_uids"
 
 

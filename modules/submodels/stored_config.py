@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from tfx_fusion.modules.errors import UserError
+from tfx_fusion.modules.keras_compat import PRIVATE
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
@@ -178,10 +179,10 @@ class Stored(NamedTuple):
     def is_part_of_a_model(self) -> bool:
         """Whether Keras's public name for it is one of a layer, an operation or what these take.
 
-        What Keras stores by a private name (`keras.src.…`) it makes only where that is a class that
+        What Keras stores by a private name it makes only where that is a class that
         can be saved, and KerasHub has no functions there.
         """
-        if not self.module.startswith("keras") or self.module.startswith(("keras.src.", HUB)):
+        if not self.module.startswith("keras") or self.module.startswith((PRIVATE, HUB)):
             return True
         module, _, name = f"{self.module}.{self.name}".rpartition(".")
         return (module in PARTS and name not in NOT_PARTS) or (module == "keras" and name in ROOT)

@@ -28,6 +28,7 @@ from tfx_fusion.modules.submodels.flatten import Entry
 from tfx_fusion.modules.submodels.inspection import inspect_submodel
 from tfx_fusion.modules.submodels.interface import Interface
 from tfx_fusion.modules.submodels.layer import SubmodelLayer, UpperPart
+from tfx_fusion.modules.submodels.text_input import TextInput
 from tfx_fusion.modules.training.embedded import WithMask
 
 FRESH = """
@@ -267,6 +268,7 @@ MADE: dict[type, Callable[[Path], keras.layers.Layer]] = {
     Prediction: lambda _: Prediction("softmax", name="y.prediction"),
     LabelUnits: lambda _: LabelUnits("y.units"),
     Entry: lambda _: Entry("int32", 3, "entry"),
+    TextInput: lambda _: TextInput("{}", 4, {"ids": ("ids", "int32")}, name="text"),
     Constant: lambda _: Constant(np.array([1.5, 2.5], "float32")),
     WithMask: lambda _: WithMask(name="masked"),
     InterfaceLayer: lambda folder: InterfaceLayer(
