@@ -33,6 +33,7 @@ from tfx_fusion.modules.serving.remote import remote_model
 from tfx_fusion.modules.spec import stored_columns
 from tfx_fusion.modules.training.checkpoint import Checkpoint
 from tfx_fusion.modules.training.run import fuse_and_train
+from tfx_fusion.modules.training.warm_start import Champion
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 EXAMPLES = "data_tfrecord-00000-of-00001"
@@ -67,19 +68,20 @@ class ProductFiles(Product):
             with apache_beam.Pipeline(runner=RUNNER) as pipeline:
                 write_embeddings(pipeline, make, splits, wanted, f"{folders[-1]}/shards")
             collect(plan, f"{folders[-1]}/shards", folders[-1])
+        digests = {name: found.digest for name, found in self.inspections.items()}
         work = partial(
             fuse_and_train,
             self.specification,
             self.interfaces,
             self.copies,
-            {name: found.digest for name, found in self.inspections.items()},
+            digests,
             transform_path=transform,
             splits=splits,
             stages=stages,
             embeddings=folders,
             model_path=folder / "serving" / "1",
             record_path=folder / "record",
-            champion=champion / "serving" / "1" if champion else None,
+            start=Champion.read(champion / "serving" / "1", digests) if champion else None,
         )
         if kill:
             with contextlib.suppress(Killed):
