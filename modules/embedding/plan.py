@@ -213,6 +213,7 @@ class _Frontier:
 
     def _walk(self, reference: str) -> None:
         source = source_of(reference)
+        self._add_missing(source)
         if source in self._specification.features:
             self.features.add(reference)
             if source in self._sequences:
@@ -230,9 +231,15 @@ class _Frontier:
                 return
             for _, before in inputs_of(self._specification, source):
                 self._walk(before)
-                feature = replaced_at(self._specification, self._upstream, source, before)
-                if feature:
-                    self.features.add(missing_name(feature))
+
+    def _add_missing(self, source: str) -> None:
+        """Passes on which rows lack a feature, where all of a tensor comes from it.
+
+        There the head makes up values, replaces them, or puts finite ones in their place.
+        """
+        [feature, *others] = self._upstream[source]
+        if not others and self._specification.features[feature].missing:
+            self.features.add(missing_name(feature))
 
     def _cut_below(self, name: str) -> tuple[str, ...] | None:
         """Where to cut a sub-model that is trained in part, if all that feeds it is constant."""
