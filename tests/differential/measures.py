@@ -100,7 +100,10 @@ def _further_metric(
     value, kind = float(text or 0.5), kind_of(output)
     if kind == "number":
         if name == "r2":
-            return sk.r2_score(labels.reshape(-1), predictions.reshape(-1))
+            # Squares of labels of 1e30 overflow in float32.
+            return sk.r2_score(
+                *(np.float64(values).reshape(-1) for values in (labels, predictions))
+            )
         return sk.mean_pinball_loss(labels.reshape(-1), predictions.reshape(-1), alpha=value)
     if kind == "category":
         said = predictions.argmax(axis=1)

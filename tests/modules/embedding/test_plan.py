@@ -8,6 +8,7 @@ import keras
 import pytest
 
 from tfx_fusion.modules.embedding.plan import values_per_row
+from tfx_fusion.modules.spec import Missing
 
 VISION = "path: vision.keras, inputs: {pixels: image}"
 HEAD = "head: {layers: [Dense: {units: 1}], inputs: %s}"
@@ -188,6 +189,27 @@ def test_a_feature_is_passed_on_where_the_head_reads_it_beside_the_backbone(
     assert stage.plan is not None
     assert stage.plan.passed == ("image",)
     assert str(stage) == "embeddings of vision.features; image decoded on the fly"
+
+
+@pytest.mark.parametrize(
+    ("graph", "passed"),
+    [
+        (f"{{{HEAD % 'vision'}}}", ("image.missing",)),
+        (
+            "{flat: {layers: [Flatten], inputs: photo}, "
+            f"joined: {{merge: concatenate, inputs: [vision, flat]}}, {HEAD % 'joined'}}}",
+            ("photo", "image.missing", "photo.missing"),
+        ),
+    ],
+    ids=["alone", "joined"],
+)
+def test_which_rows_lack_a_feature_is_passed_on_wherever_the_head_makes_up_for_it(
+    specify: Any, plan: Any, graph: str, passed: tuple[str, ...]
+) -> None:
+    given = specify(f"{{vision: {{{VISION}, output: features}}}}", graph)
+    features = {name: f.changed(missing=Missing()) for name, f in given.features.items()}
+
+    assert plan(given.changed(features=features)).passed == passed
 
 
 def test_layers_that_read_steps_of_any_number_are_never_embedded(
