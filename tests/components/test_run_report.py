@@ -27,7 +27,7 @@ def test_it_reads_what_the_page_shows_and_leaves_the_rest_where_it_is(tmp_path: 
         }
     )
     rows = ManifestExampleGen(source, "f1").with_id("Rows")
-    importer = SubmodelImporter("vision", "v.keras", "d1", None, [], None).with_id("Import-vision")
+    importer = SubmodelImporter("vision", "v.keras", "d1").with_id("Import-vision")
     provenance = Provenance(
         run="7", specification={}, data=DataSource(path="", fingerprint=""), submodels={}
     )

@@ -107,7 +107,7 @@ def test_a_server_of_another_model_is_refused(
     specification: Specification, served_colours: Any, protocol: str
 ) -> None:
     other = specification.model_copy(update={"name": "shapes"})
-    with pytest.raises(RunError, match="served is version 1 of 'colours'"):
+    with pytest.raises(RunError, match=r"Latest\(shapes\); 'colours' has 1"):
         remote_model(other, getattr(served_colours, protocol))
 
 
