@@ -13,9 +13,9 @@ from tests.differential.plainest import PLAINEST
 from tests.differential.shrink import shrink
 
 pytestmark = pytest.mark.component
-# 750 goes through files with what cannot be read and a warm start, 188 lacks numbers: no other of
-# these seeds does.
-SEEDS = (*(seed for seed in range(60) if seed not in (30, 56)), 188, 750)
+# 750 goes through files with what cannot be read and a warm start, 188 lacks numbers, 322 words: no
+# other of these seeds does.
+SEEDS = (*(seed for seed in range(60) if seed not in (30, 56, 59)), 188, 322, 750)
 TRIES = 20  # smaller cases to try where one fails; the benchmark tries more
 
 
