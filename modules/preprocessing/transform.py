@@ -115,8 +115,8 @@ def decode_images(encoded: Any, feature: spec.ImageFeature) -> Any:
         return decode_one(image)
 
     def decode_one(image: Any) -> Any:
-        # No Assert, which TensorFlow would also run where nobody takes the pixels: what is no number
-        # fails as one, with what it says.
+        # No Assert, which TensorFlow would also run where nobody takes the pixels: a text that is
+        # no number fails as one, and the error shows it.
         large = f"expected an image of at most {feature.max_pixels} pixels"
         start = tf.where(pixels_of(image) <= feature.max_pixels, "0", large)
         image = tf.strings.substr(image, tf.strings.to_number(start, tf.int32), tf.int32.max)
