@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry.versions import is_version
 from tfx_fusion.pipeline.quiet import import_tensorflow_quietly
 
 FOREIGN_NAME = "default"  # TF Serving's own, where no --model_name is given
@@ -100,6 +101,6 @@ def _name_of(folder: Path) -> str:
 
 def _label(text: str) -> tuple[str, int]:
     label, _, version = text.rpartition("=")
-    if not label or not version.isdecimal():
+    if not label or not is_version(version):
         raise RunError(f"--label: expected LABEL=VERSION, found {text}")
     return label, int(version)

@@ -19,6 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from tfx_fusion.modules.errors import RunError
+from tfx_fusion.modules.registry.versions import is_version
 from tfx_fusion.modules.serving.server import examples, json_tensors
 from tfx_fusion.modules.serving.server.errors import RequestError, invalid
 from tfx_fusion.modules.serving.server.limits import (
@@ -39,8 +40,8 @@ HEALTH_PATH = "/healthz"
 CHUNK = 64 << 10
 LARGE = 64 << 10  # bytes of JSON that are worth a thread
 POLL_SECONDS = 1.0
+SHOWN = 20  # characters of a version that is none
 GZIP = 16 + zlib.MAX_WBITS
-MOST_DIGITS = 19  # of an int64; Python refuses to read thousands of them
 # As TF Serving translates them.
 HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -70,7 +71,7 @@ class RestServer:
         self._service, self._metrics, self._limits = service, metrics, limits
         self._allowed_hosts = allowed_hosts
         # Connections that have sent a whole header, and when each of the others was opened.
-        self._spoken: set[Any] = set()
+        self._with_header: set[Any] = set()
         self._opened: dict[Any, float] = {}
         app = web.Application(
             client_max_size=limits.body, middlewares=[_errors_as_json, self._check_request]
@@ -114,23 +115,23 @@ class RestServer:
             now = asyncio.get_running_loop().time()
             # In the order in which they were opened.
             connections = list(self._runner.server.connections if self._runner.server else ())
-            self._spoken &= set(connections)
+            self._with_header &= set(connections)
             self._opened = {one: self._opened.get(one, now) for one in connections}
             for number, connection in enumerate(connections):
                 late = now - self._opened[connection] > self._limits.seconds
                 too_many = number >= self._limits.connections
-                if connection not in self._spoken and (late or too_many):
+                if connection not in self._with_header and (late or too_many):
                     connection.force_close()
 
     @web.middleware
     async def _check_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        open_now = sum(one.transport is not None for one in self._spoken - {request.protocol})
+        open_now = sum(one.transport is not None for one in self._with_header - {request.protocol})
         if open_now >= self._limits.connections:
             raise RequestError(
                 grpc.StatusCode.UNAVAILABLE,
                 f"{self._limits.connections} connections are open already: try again",
             )
-        self._spoken.add(request.protocol)
+        self._with_header.add(request.protocol)
         if not is_allowed_host(request.host, self._allowed_hosts):
             raise web.HTTPMisdirectedRequest(
                 text=f"Host: expected an address or one of {', '.join(self._names())}, found "
@@ -274,8 +275,8 @@ def _spec(request: web.Request) -> model_pb2.ModelSpec:
     spec = model_pb2.ModelSpec(name=request.match_info["name"])
     version = request.match_info.get("version")
     if version is not None:
-        if len(version) > MOST_DIGITS or int(version) >= 1 << 63:
-            raise invalid(f"version {version[: MOST_DIGITS + 1]} is not an int64")
+        if not is_version(version):
+            raise invalid(f"version {version[:SHOWN]} is not an int64")
         spec.version.value = int(version)
     if "label" in request.match_info:
         spec.version_label = request.match_info["label"]
