@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import tensorflow as tf
 import yaml
 
 from tests.differential.case import TEXT, WHOLE, Case
+from tests.differential.data_file import write_rows
 from tests.differential.labels import written
 from tests.differential.recorder import Recorder, name_by_value
 from tests.differential.rows import Data
@@ -67,7 +67,7 @@ class Product:
             name: inspect_submodel(path, None, self._custom(name)) for name, path in paths.items()
         }
         self.interfaces = {name: found.interface for name, found in self.inspections.items()}
-        self._write_rows()
+        self.lines = write_rows(case, data, folder)
         file = folder / "fusion.yaml"
         file.write_text(yaml.safe_dump(self._specification(), sort_keys=False))
         self.specification = load_specification(file)
@@ -185,55 +185,6 @@ class Product:
             "publish": {"path": "serving"},
         }  # fmt: skip
         return {key: value for key, value in found.items() if value or key != "submodels"}
-
-    def _write_rows(self) -> None:
-        data, lines = self.data, []
-        for row in range(self.case.training["rows"]):
-            line: dict[str, Any] = {"split": "eval" if row in data.eval else "train"}
-            for name, feature in self.case.features.items():
-                value = data.features[name][row]
-                if name in data.absent and data.absent[name][row]:
-                    line[name] = self._absent(name, feature, row)
-                elif feature["kind"] == "text":
-                    line[name] = data.raw[name][row]
-                elif feature["kind"] == "number":
-                    found = enumerate(data.raw[name][row].tolist())
-                    line |= {f"{name}_{number}": value for number, value in found}
-                elif feature["kind"] == "image":
-                    line[name] = f"{name}_{row}.png"
-                    if "full" in self.case.levels:
-                        pixels = np.round(value * 255).astype("uint8")
-                        (self.folder / line[name]).write_bytes(tf.io.encode_png(pixels).numpy())
-                elif name in data.lengths:
-                    line[name] = value[: data.lengths[name][row]].tolist()
-                elif feature["kind"] == "sequence":
-                    line[name] = value.tolist()
-                else:
-                    line[name] = value.reshape(-1).tolist()
-            for name, output in self.case.outputs.items():
-                if name in data.weights:
-                    line[f"weights_{name}"] = float(data.weights[name][row])
-                value = data.labels[name][row]
-                if output["label"]["type"] == "number":
-                    line[f"label_{name}"] = float(value[0])
-                elif output["label"]["type"] == "category":
-                    line[f"label_{name}"] = output["label"]["classes"][int(value)]
-                else:
-                    classes = zip(output["label"]["classes"], value, strict=True)
-                    line[f"label_{name}"] = [c for c, has in classes if has]
-            lines.append(line)
-        self.lines = lines
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (self.folder / "rows.jsonl").write_text(text)
-
-    def _absent(self, name: str, feature: Mapping[str, Any], row: int) -> Any:
-        """What stands in a row that lacks a feature: nothing, or what cannot be read as one."""
-        if "unreadable" not in feature["missing"] or row % 2:
-            return "" if feature["kind"] == "text" else None
-        if feature["kind"] != "image":
-            return [[0.5] * (feature["shape"][1] + 1)]
-        (self.folder / f"{name}_cut.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        return f"{name}_cut.png" if row % 4 else f"{name}_nowhere.png"
 
     # ------------------------------------------------------------------------------ inference
 
