@@ -73,7 +73,7 @@ class Request(BaseModel):
 
 
 def _ignore(_: object) -> None:
-    """Nobody wants to know."""
+    """Does nothing with it."""
 
 
 def call(
